@@ -1,0 +1,21 @@
+PYTHON ?= python3.11
+VENV = .venv
+READY = $(VENV)/.ready
+
+demo: $(READY)  ## set up, start the sandbox, run the main job, say where the report is
+	$(VENV)/bin/invsync demo
+
+test: $(READY)  ## set up, lint, type-check and run all tests
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/pytest
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo
+
+.PHONY: demo test clean

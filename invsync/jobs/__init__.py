@@ -1,0 +1,5 @@
+"""A job: one notebook, executed once, that leaves one run folder behind."""
+
+from invsync.jobs.run import Run, open_run
+
+__all__ = ["Run", "open_run"]

@@ -1,0 +1,56 @@
+"""A papermill engine that runs the cells in this process: for fleets, tests and previews, without a kernel."""
+
+import traceback
+from typing import Any
+
+from papermill.engines import Engine, papermill_engines
+
+NAME = "invsync-inprocess"
+
+
+class InProcessEngine(Engine):
+    """Runs each cell in a private IPython shell and keeps its outputs."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> None:
+        """Execute the notebook's cells one after another; stop at the first that fails."""
+        from IPython.core.history import HistoryManager
+        from IPython.core.interactiveshell import InteractiveShell
+
+        HistoryManager.enabled = False
+        InteractiveShell.clear_instance()
+        shell = InteractiveShell.instance()
+        shell.colors = "nocolor"
+        for index, cell in enumerate(nb_man.nb.cells):
+            nb_man.cell_start(cell, index)
+            error = _run(shell, cell) if cell.cell_type == "code" else None
+            if error is not None:
+                nb_man.cell_exception(cell, index, exception=error)
+            nb_man.cell_complete(cell, index)
+            if error is not None:
+                break
+
+
+def _run(shell: Any, cell: Any) -> BaseException | None:
+    from IPython.core.displayhook import CapturingDisplayHook
+    from IPython.utils.capture import capture_output
+    from nbformat.v4 import new_output
+
+    shown: list[dict[str, Any]] = []
+    shell.display_trap.hook = CapturingDisplayHook(shell=shell, outputs=shown)
+    with capture_output() as captured:
+        result = shell.run_cell(cell.source, store_history=False)
+    cell.execution_count = result.execution_count
+    cell.outputs = [new_output("stream", name="stdout", text=captured.stdout)] if captured.stdout and result.success else []
+    cell.outputs += [new_output("display_data", data=o.data, metadata=o.metadata or {}) for o in captured.outputs]
+    cell.outputs += [new_output("display_data", data=o["data"], metadata=o.get("metadata") or {}) for o in shown]
+    error: BaseException | None = result.error_in_exec or result.error_before_exec
+    if error is not None:
+        lines = traceback.format_exception(error)
+        cell.outputs.append(new_output("error", ename=type(error).__name__, evalue=str(error), traceback=lines))
+    return error
+
+
+def register() -> None:
+    """Make the engine known to papermill."""
+    papermill_engines.register(NAME, InProcessEngine)

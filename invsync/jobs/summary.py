@@ -1,0 +1,68 @@
+"""`run.json`: how a run ended, written atomically; the only place where success is read from."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from invsync import bulkfile
+from invsync.plan import BENIGN
+
+NAMES = ["report.ipynb", "report.html", "mutation.graphql", "plan.parquet", "outcomes.parquet"]
+CLASSES = ["applied", "already_right", "superseded", "refused", "held", "unknown"]
+EXIT = {"done": 0, "planned": 0, "stopped": 3, "partial": 4, "failed": 5}
+
+
+def blank(run_id: str, shop: str, job: str, started_at: str) -> dict[str, Any]:
+    """The summary of a run that has not done anything yet."""
+    return {
+        "run_id": run_id, "shop": shop, "job": job, "status": "failed", "exit_code": 5,
+        "started_at": started_at, "finished_at": None, "window": None,
+        "counts": dict.fromkeys(["read", "selected", "planned", *CLASSES], 0),
+        "units": {"raised": 0, "lowered": 0}, "in_flight": {"orders": 0, "units": 0, "pairs": 0},
+        "transport": None, "api_version": None, "operation_ids": [], "files": [], "guards": [], "messages": [],
+    }  # fmt: skip
+
+
+def write(folder: Path, summary: dict[str, Any]) -> None:
+    """Put run.json in place in one step."""
+    part = folder / "run.json.part"
+    with part.open("w", encoding="utf-8") as file:
+        json.dump(summary, file, indent=2, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(folder / "run.json")
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """The run.json of this folder; None when the run never wrote one."""
+    path = folder / "run.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def files(folder: Path) -> list[dict[str, Any]]:
+    """Every file of the run but run.json, with its hash."""
+    lines = sorted([*folder.glob("adjustments*.jsonl"), *folder.glob("result*.jsonl")])
+    return [asdict(bulkfile.kept(path)) for path in [*lines, *(folder / name for name in NAMES)] if path.exists()]
+
+
+def is_fault() -> pl.Expr:
+    """Whether an OUTCOMES row makes the run partial: refused, unknown, or held for another than a benign reason."""
+    empty = (pl.col("reason") == "inactive_level") & (pl.col("target") <= 0)
+    held = (pl.col("outcome") == "held") & ~pl.col("reason").is_in(sorted(BENIGN)) & ~empty.fill_null(False)
+    return pl.col("outcome").is_in(["refused", "unknown"]) | held
+
+
+def counts(outcomes: pl.DataFrame) -> dict[str, int]:
+    """Pairs by outcome."""
+    found = dict(outcomes.group_by("outcome").len().iter_rows())
+    return {name: found.get(name, 0) for name in CLASSES}
+
+
+def units(outcomes: pl.DataFrame) -> dict[str, int]:
+    """Units that were raised and lowered by what landed."""
+    landed = outcomes.filter(pl.col("outcome").is_in(["applied", "superseded"]) & (pl.col("delta") != 0))["delta"]
+    return {"raised": int(landed.filter(landed > 0).sum()), "lowered": int(-landed.filter(landed < 0).sum())}

@@ -1,0 +1,254 @@
+"""HotWax over SQL: one reader for SQLite, MySQL and PostgreSQL, each snapshot in one transaction."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from invsync import tables
+from invsync.errors import OmsFailed, UsageError
+from invsync.oms import known
+from invsync.oms.statements import CHANNEL_GROUP, REQUIRED, Rows, Statements
+from invsync.oms.touched import touched_products
+from invsync.oms.values import frame, stamp
+from invsync.settings import OmsSettings
+
+CHUNK = 500
+FETCH = 100_000
+
+
+def connect(url: str) -> sa.Engine:
+    """An engine for this URL; a SQLite file that does not exist is refused, never created."""
+    try:
+        address = sa.make_url(url)
+        file = address.database
+        if address.get_backend_name() == "sqlite" and file and file != ":memory:" and "file:" not in file:
+            _must_exist(Path(file))
+        return sa.create_engine(address, **_consistent(address))
+    except (SQLAlchemyError, ImportError) as error:
+        raise UsageError(
+            f"The OMS address is unusable ({type(error).__name__}): correct url or url_env."
+        ) from None
+
+
+def _must_exist(file: Path) -> None:
+    if not file.exists():
+        raise OmsFailed(f"The OMS database file {file} does not exist: correct url under the shop's oms.")
+
+
+def _consistent(address: sa.URL) -> dict[str, Any]:
+    return {} if address.get_backend_name() == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+
+
+class Database:
+    """A HotWax database, read for one Shopify shop."""
+
+    def __init__(self, engine: sa.Engine, oms: OmsSettings) -> None:
+        self.engine, self.oms = engine, oms
+        with self._transaction() as connection:
+            self.names = _table_names(connection)
+            self.sql = Statements(self.names)
+            self.store = self._store(connection)
+            self._check_group(connection)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        """One consistent read; any database error becomes one sentence without the address."""
+        try:
+            with self.engine.connect() as connection:
+                if connection.dialect.name == "sqlite":
+                    connection.exec_driver_sql("BEGIN")
+                yield connection
+                connection.rollback()
+        except SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            where = f"{self.engine.dialect.name} database {Path(self.engine.url.database or 'memory').name}"
+            password = str(self.engine.url.password or "")
+            told = " ".join(str(cause).split())
+            told = told.replace(password, "***") if password else told
+            raise OmsFailed(f"The OMS ({where}) could not be read: {told}; check it and run again.") from None
+
+    def _store(self, connection: sa.Connection) -> str:
+        shops = self.sql["shopify_shop"]
+        query = sa.select(shops.c.is_enabled, shops.c.product_store_id).where(
+            shops.c.shop_id == self.oms.shop_id
+        )
+        row = connection.execute(query).first()
+        if row is None:
+            raise UsageError(f"Shop {self.oms.shop_id} is not in shopify_shop of the OMS: correct shop_id.")
+        if row[0] == "N":
+            raise UsageError(f"Shop {self.oms.shop_id} is disabled in the OMS (is_enabled = 'N').")
+        if not (store := self.oms.product_store_id or row[1]):
+            raise UsageError(
+                f"Shop {self.oms.shop_id} has no product store in the OMS: set product_store_id."
+            )
+        return str(store)
+
+    def _check_group(self, connection: sa.Connection) -> None:
+        """A group that is none or of the wrong type would make every online quantity 0: refused."""
+        groups, name = self.sql["facility_group"], self.oms.facility_group_id
+        query = sa.select(groups.c.facility_group_type_id).where(groups.c.facility_group_id == name)
+        if name is None or (kind := connection.execute(query).scalar()) == CHANNEL_GROUP:
+            return
+        told = "is not in facility_group" if kind is None else f"is of type {kind}, not {CHANNEL_GROUP}"
+        raise UsageError(f"Facility group {name} {told} of the OMS: correct facility_group_id.")
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    def now(self) -> datetime:
+        """The database's clock, UTC."""
+        with self._transaction() as connection:
+            return self._now(connection)
+
+    def _now(self, connection: sa.Connection) -> datetime:
+        clock = "UTC_TIMESTAMP(6)" if connection.dialect.name in ("mysql", "mariadb") else "CURRENT_TIMESTAMP"
+        found = stamp(connection.exec_driver_sql(f"SELECT {clock}").scalar(), UTC)
+        if found is None:
+            raise OmsFailed("The OMS database did not tell its time: check its CURRENT_TIMESTAMP.")
+        return found
+
+    def row_count(self) -> int:
+        """The number of product_facility rows."""
+        with self._transaction() as connection:
+            query = sa.select(sa.func.count()).select_from(self.sql["product_facility"])
+            return int(connection.execute(query).scalar_one())
+
+    def changed_products(
+        self, from_: datetime | None, thru: datetime, *, group: str | None = None, store: str | None = None
+    ) -> pl.Series | None:
+        """The distinct product_id touched in [from_, thru) or without a stamp; all (None) without a from_."""
+        if from_ is None:
+            return None
+        with self._transaction() as connection:
+            found = touched_products(
+                connection, self.sql, from_, thru,
+                group=group, store=store or self.store, timezone=self.oms.timezone,
+            )  # fmt: skip
+        return pl.Series("product_id", sorted(found), dtype=pl.String)
+
+    def snapshot(
+        self, products: pl.Series | None = None, *, since: datetime | None = None
+    ) -> tables.Snapshot:
+        """HotWax's rows for these products, or for all; orders dated before `since` are left out."""
+        wanted = None if products is None else products.drop_nulls().unique().to_list()
+        with self._transaction() as connection:
+            orders = self._read(connection, known.headers(self.sql), known.HEADERS)
+            return tables.Snapshot(
+                **self._stock(connection, wanted),
+                queue=self._for(
+                    connection, self._queue(connection), self.sql["order_item"], wanted, tables.QUEUE
+                ),
+                known_orders=known.orders(orders, since),
+                known_units=self._known_units(connection, orders, wanted, since),
+                newest_known=known.newest(orders),
+                now=self._now(connection),
+            )
+
+    def _stock(self, connection: sa.Connection, wanted: list[str] | None) -> dict[str, pl.DataFrame]:
+        sql, shop = self.sql, self.oms.shop_id
+        at_shop = sql["shopify_shop_location"].c.shop_id == shop
+        schema = tables.PRODUCT_FACILITY
+        stock = sql.plain("product_facility", list(schema))
+        names = sql.plain("product", list(tables.PRODUCT))
+        return {
+            "product_facility": self._for(connection, stock, sql["product_facility"], wanted, schema),
+            "facility": self._read(connection, sql.facilities(), tables.FACILITY),
+            "facility_group_member": self._read(
+                connection, sql.group_members(), tables.FACILITY_GROUP_MEMBER
+            ),
+            "product_store_facility": self._plain(
+                connection, "product_store_facility", tables.PRODUCT_STORE_FACILITY
+            ),
+            "shopify_shop_location": self._read(
+                connection,
+                sql.plain("shopify_shop_location", list(tables.SHOPIFY_SHOP_LOCATION)).where(at_shop),
+                tables.SHOPIFY_SHOP_LOCATION,
+            ),
+            "shopify_shop_product": self._shop_products(connection, wanted),
+            "product": self._for(connection, names, sql["product"], wanted, tables.PRODUCT),
+        }
+
+    def _shop_products(self, connection: sa.Connection, wanted: list[str] | None) -> pl.DataFrame:
+        """The products' rows and every other row of the same inventory items: an item shared shows itself."""
+        table, schema = self.sql["shopify_shop_product"], tables.SHOPIFY_SHOP_PRODUCT
+        query = self.sql.plain("shopify_shop_product", list(schema)).where(
+            table.c.shop_id == self.oms.shop_id
+        )
+        rows = self._for(connection, query, table, wanted, schema)
+        if wanted is None:
+            return rows
+        items = rows["shopify_inventory_item_id"].drop_nulls().unique().to_list()
+        others = self._in(connection, query, table.c.shopify_inventory_item_id, items, schema)
+        return pl.concat([rows, others]).unique()
+
+    def _queue(self, connection: sa.Connection) -> Rows:
+        query = self.sql.queue(self.store)
+        if "product_store" not in self.names:
+            return query
+        stores = self.sql["product_store"]
+        reserves = sa.select(stores.c.reserve_inventory).where(stores.c.product_store_id == self.store)
+        return query.where(sa.false()) if connection.execute(reserves).scalar() == "N" else query
+
+    def _known_units(
+        self,
+        connection: sa.Connection,
+        orders: pl.DataFrame,
+        wanted: list[str] | None,
+        since: datetime | None,
+    ) -> pl.DataFrame:
+        res, moved = known.RESERVED, known.MOVED
+        has_items = "inventory_item" in self.names
+        of = self.sql["inventory_item"]
+        parts = [
+            self._for(connection, query, of, wanted, schema)
+            if has_items and name in self.names
+            else tables.empty(schema)
+            for name, query, schema in (
+                ("order_item_ship_grp_inv_res", self.sql.reserved(), res),
+                ("inventory_item_detail", self.sql.moved(), moved),
+            )
+        ]  # fmt: skip
+        return known.units(parts[0], parts[1], known.orders(orders, since))
+
+    def _plain(self, connection: sa.Connection, name: str, schema: tables.Schema) -> pl.DataFrame:
+        return self._read(connection, self.sql.plain(name, list(schema)), schema)
+
+    def _for(
+        self, connection: sa.Connection, query: Rows, table: sa.TableClause, wanted: list[str] | None,
+        schema: tables.Schema,
+    ) -> pl.DataFrame:  # fmt: skip
+        """The rows of the wanted products; an optional table that is missing is empty."""
+        if table.name not in self.names.values():
+            return tables.empty(schema)
+        if wanted is None:
+            return self._read(connection, query, schema)
+        return self._in(connection, query, table.c.product_id, wanted, schema)
+
+    def _in(
+        self, connection: sa.Connection, query: Rows, of: sa.ColumnClause[Any], values: list[str],
+        schema: tables.Schema,
+    ) -> pl.DataFrame:  # fmt: skip
+        chunks = (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
+        frames = [self._read(connection, query.where(of.in_(chunk)), schema) for chunk in chunks]
+        return pl.concat([tables.empty(schema), *frames])
+
+    def _read(self, connection: sa.Connection, query: Rows, schema: tables.Schema) -> pl.DataFrame:
+        parts: Iterable[Any] = connection.execution_options(yield_per=FETCH).execute(query).partitions()
+        frames = [frame(part, schema, self.oms.timezone) for part in parts]
+        return pl.concat([tables.empty(schema), *frames])
+
+
+def _table_names(connection: sa.Connection) -> dict[str, str]:
+    """The real name of each table, by its lower-case name; a missing required table is refused by name."""
+    inspector = sa.inspect(connection)
+    names = {name.lower(): name for name in [*inspector.get_table_names(), *inspector.get_view_names()]}
+    if missing := sorted(REQUIRED - set(names)):
+        raise OmsFailed(f"The OMS lacks the table(s) {', '.join(missing)}: check its schema.")
+    return names

@@ -1,0 +1,49 @@
+"""What a job needs of an OMS, and how the configured one is opened."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from invsync.errors import UsageError
+from invsync.oms.database import Database, connect
+from invsync.oms.files import load
+from invsync.settings import OmsSettings, ShopSettings, secret
+from invsync.tables import Snapshot
+
+
+class Source(Protocol):
+    """An OMS that can be read; `store` is the product store, resolved."""
+
+    store: str
+
+    def now(self) -> datetime:
+        """The OMS clock, UTC."""
+
+    def changed_products(
+        self, from_: datetime | None, thru: datetime, *, group: str | None = None, store: str | None = None
+    ) -> pl.Series | None:
+        """The product_id touched in [from_, thru); None means all."""
+
+    def snapshot(self, products: pl.Series | None = None, *, since: datetime | None = None) -> Snapshot:
+        """HotWax's rows in one transaction, for these products or for all."""
+
+    def row_count(self) -> int:
+        """The number of product_facility rows."""
+
+    def close(self) -> None:
+        """Give the connections back."""
+
+
+def open_source(oms: OmsSettings, shop: ShopSettings | None = None) -> Source:
+    """The configured OMS, checked: the shop exists, is enabled and has a product store."""
+    if oms.kind == "files":
+        if not oms.path:
+            raise UsageError("The OMS is of kind files but names no folder: set path under the shop's oms.")
+        return Database(load(Path(oms.path)), oms)
+    url = oms.url or secret(oms.url_env, os.environ)
+    if not url:
+        raise UsageError("The OMS database has no address: set url or url_env under the shop's oms.")
+    return Database(connect(url), oms)

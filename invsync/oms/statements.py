@@ -1,0 +1,136 @@
+"""The portable SELECTs over HotWax's tables, as SQLAlchemy Core constructs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+COLUMNS: Mapping[str, str] = {
+    "product_facility": "product_id facility_id last_inventory_count computed_last_inventory_count"
+    " minimum_stock allow_brokering last_updated_stamp",
+    "facility": "facility_id facility_type_id facility_name",
+    "facility_type": "facility_type_id parent_type_id",
+    "facility_group": "facility_group_id facility_group_type_id",
+    "facility_group_member": "facility_id facility_group_id from_date thru_date last_updated_stamp",
+    "product_store_facility": "product_store_id facility_id from_date thru_date last_updated_stamp",
+    "shopify_shop": "shop_id product_store_id is_enabled",
+    "shopify_shop_location": "shop_id facility_id shopify_location_id",
+    "shopify_shop_product": "shop_id product_id shopify_product_id shopify_inventory_item_id",
+    "order_header": "order_id order_type_id external_id order_date product_store_id",
+    "order_item": "order_id order_item_seq_id product_id quantity status_id ship_group_seq_id"
+    " last_updated_stamp",
+    "order_item_ship_group": "order_id ship_group_seq_id facility_id",
+    "product": "product_id internal_name",
+    "product_store": "product_store_id reserve_inventory",
+    "inventory_item": "inventory_item_id product_id facility_id",
+    "inventory_item_detail": "inventory_item_id quantity_on_hand_diff available_to_promise_diff order_id"
+    " return_id",
+    "order_item_ship_grp_inv_res": "order_id inventory_item_id quantity",
+}
+OPTIONAL = {
+    "product",
+    "product_store",
+    "inventory_item",
+    "inventory_item_detail",
+    "order_item_ship_grp_inv_res",
+}
+REQUIRED = set(COLUMNS) - OPTIONAL
+VIRTUAL = "VIRTUAL_FACILITY"
+CHANNEL_GROUP = "CHANNEL_FAC_GROUP"
+CLOSED_ITEMS = ["ITEM_CANCELLED", "ITEM_COMPLETED", "ITEM_REJECTED"]
+Rows = sa.Select[Any]
+
+
+def table(name: str, real_name: str | None = None) -> sa.TableClause:
+    """The named HotWax table with the columns that are read, untyped: values come as the driver has them."""
+    return sa.table(real_name or name, *(sa.column(column) for column in COLUMNS[name].split()))
+
+
+class Statements:
+    """The SELECTs for one database, given the real (case-sensitive) names of its tables."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.tables = {name: table(name, names.get(name)) for name in COLUMNS}
+
+    def __getitem__(self, name: str) -> sa.TableClause:
+        return self.tables[name]
+
+    def plain(self, name: str, columns: list[str]) -> Rows:
+        """These columns of one table."""
+        return sa.select(*(self[name].c[column] for column in columns))
+
+    def facilities(self) -> Rows:
+        """facility with its type's parent."""
+        facility, kind = self["facility"], self["facility_type"]
+        joined = facility.outerjoin(kind, facility.c.facility_type_id == kind.c.facility_type_id)
+        return sa.select(
+            facility.c.facility_id,
+            facility.c.facility_type_id,
+            facility.c.facility_name,
+            kind.c.parent_type_id,
+        ).select_from(joined)
+
+    def group_members(self) -> Rows:
+        """facility_group_member with the group's type."""
+        member, group = self["facility_group_member"], self["facility_group"]
+        joined = member.outerjoin(group, member.c.facility_group_id == group.c.facility_group_id)
+        return sa.select(
+            member.c.facility_id, member.c.facility_group_id, member.c.from_date, member.c.thru_date,
+            group.c.facility_group_type_id,
+        ).select_from(joined)  # fmt: skip
+
+    def queue(self, store: str) -> Rows:
+        """Units per product that wait at a virtual facility: the store's sales orders, open items."""
+        item, header, where = self["order_item"], self["order_header"], self["order_item_ship_group"]
+        facility, kind = self["facility"], self["facility_type"]
+        same_group = (where.c.order_id == item.c.order_id) & (
+            where.c.ship_group_seq_id == item.c.ship_group_seq_id
+        )
+        joined = (
+            item.join(header, header.c.order_id == item.c.order_id)
+            .join(where, same_group)
+            .join(facility, facility.c.facility_id == where.c.facility_id)
+            .outerjoin(kind, kind.c.facility_type_id == facility.c.facility_type_id)
+        )
+        return (
+            sa.select(item.c.product_id, sa.func.sum(item.c.quantity))
+            .select_from(joined)
+            .where(
+                header.c.order_type_id == "SALES_ORDER",
+                header.c.product_store_id == store,
+                (facility.c.facility_type_id == VIRTUAL) | (kind.c.parent_type_id == VIRTUAL),
+                item.c.status_id.is_(None) | item.c.status_id.not_in(CLOSED_ITEMS),
+            )
+            .group_by(item.c.product_id)
+        )
+
+    def reserved(self) -> Rows:
+        """Units reserved: external_id, product_id, facility_id, units, for orders with an external id."""
+        res, stock, header = (
+            self[n] for n in ("order_item_ship_grp_inv_res", "inventory_item", "order_header")
+        )
+        joined = res.join(stock, stock.c.inventory_item_id == res.c.inventory_item_id).join(
+            header, header.c.order_id == res.c.order_id
+        )
+        key = (header.c.external_id, stock.c.product_id, stock.c.facility_id)
+        return (
+            sa.select(*key, sa.func.sum(res.c.quantity))
+            .select_from(joined)
+            .where(header.c.external_id.is_not(None))
+            .group_by(*key)
+        )
+
+    def moved(self) -> Rows:
+        """Net stock events of orders, returns left out: external_id, product_id, facility_id, atp, qoh."""
+        detail, stock, header = (self[n] for n in ("inventory_item_detail", "inventory_item", "order_header"))
+        joined = detail.join(stock, stock.c.inventory_item_id == detail.c.inventory_item_id).join(
+            header, header.c.order_id == detail.c.order_id
+        )
+        key = (header.c.external_id, stock.c.product_id, stock.c.facility_id)
+        sums = (sa.func.sum(detail.c.available_to_promise_diff), sa.func.sum(detail.c.quantity_on_hand_diff))
+        return (
+            sa.select(*key, *sums)
+            .select_from(joined)
+            .where(header.c.external_id.is_not(None), detail.c.return_id.is_(None))
+            .group_by(*key)
+        )

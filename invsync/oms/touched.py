@@ -1,0 +1,74 @@
+"""Which products changed in a window: stock rows, memberships and the orders waiting in the queue."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from invsync.oms.statements import Statements
+from invsync.oms.values import bound, naive
+
+Condition = sa.ColumnElement[bool]
+
+
+class Window:
+    """The half-open window [from_, thru) as a condition on a stamp column of one database."""
+
+    def __init__(self, from_: datetime, thru: datetime, *, timezone: str, dialect: str) -> None:
+        self.text = dialect == "sqlite"
+        self.from_, self.thru = (
+            sa.literal(bound(at, timezone) if self.text else naive(at, timezone)) for at in (from_, thru)
+        )
+
+    def holds(self, column: sa.ColumnElement[Any]) -> Condition:
+        """True where the stamp lies in the window."""
+        plain = sa.func.replace(column, "T", " ") if self.text else column
+        return (plain >= self.from_) & (plain < self.thru)
+
+    def touched(self, column: sa.ColumnElement[Any]) -> Condition:
+        """True where the stamp lies in the window or is null."""
+        return column.is_(None) | self.holds(column)
+
+
+def touched_products(
+    connection: sa.Connection,
+    sql: Statements,
+    from_: datetime,
+    thru: datetime,
+    *,
+    group: str | None,
+    store: str,
+    timezone: str,
+) -> set[str]:
+    """The product_id of every row touched in [from_, thru)."""
+    window = Window(from_, thru, timezone=timezone, dialect=connection.dialect.name)
+    stock, item = sql["product_facility"], sql["order_item"]
+    stamped = [
+        sa.select(table.c.product_id).where(window.touched(table.c.last_updated_stamp)).distinct()
+        for table in (stock, item)
+    ]
+    moved = _moved_facilities(sql, window, group=group, store=store)
+    at_moved = sa.select(stock.c.product_id).where(stock.c.facility_id.in_(moved)).distinct()
+    found = (connection.execute(query).scalars() for query in (*stamped, at_moved))
+    return {str(product) for rows in found for product in rows if product is not None}
+
+
+def _moved_facilities(
+    sql: Statements, window: Window, *, group: str | None, store: str
+) -> sa.CompoundSelect[Any]:
+    """The facilities whose membership of the group or the store began, ended or was edited in the window."""
+    member, shop = sql["facility_group_member"], sql["product_store_facility"]
+    in_group = sa.true() if group is None else member.c.facility_group_id == group
+    return sa.union(
+        sa.select(member.c.facility_id).where(in_group, _edges(member, window)),
+        sa.select(shop.c.facility_id).where(shop.c.product_store_id == store, _edges(shop, window)),
+    )
+
+
+def _edges(table: sa.TableClause, window: Window) -> Condition:
+    columns = table.c
+    return (
+        window.touched(columns.last_updated_stamp)
+        | window.holds(columns.from_date)
+        | window.holds(columns.thru_date)
+    )

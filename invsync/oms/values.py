@@ -1,0 +1,91 @@
+"""Rows as a database driver hands them over, made into typed columns."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
+from math import isfinite, nan
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from invsync.tables import Schema
+
+STAMP_FORMAT = "%Y-%m-%d %H:%M:%S%.f"
+
+
+def frame(rows: Sequence[Sequence[Any]], schema: Schema, timezone: str) -> pl.DataFrame:
+    """The rows as a frame of this schema; naive stamps are in this time zone, unreadable numbers are NaN."""
+    columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
+    made = [
+        column(name, values, dtype, timezone)
+        for (name, dtype), values in zip(schema.items(), columns, strict=True)
+    ]
+    return pl.DataFrame(made)
+
+
+def column(name: str, values: Sequence[Any], dtype: pl.DataType, timezone: str) -> pl.Series:
+    """One column, by the kind of its type: text, number or stamp; at once when its values are uniform."""
+    kinds = set(map(type, values)) - {type(None)}
+    if dtype == pl.String:
+        uniform = kinds <= {str}
+        return pl.Series(name, values if uniform else [None if v is None else text(v) for v in values], dtype)
+    if dtype == pl.Float64:
+        plain = kinds <= {int, float}
+        found = pl.Series(name, values if plain else [number(v) for v in values], dtype, strict=False)
+        return found.set(found.is_infinite().fill_null(False), nan)
+    if kinds == {str}:
+        found = _stamps(pl.Series(name, values, pl.String), timezone)
+        if found.null_count() == values.count(None):
+            return found
+    zone = ZoneInfo(timezone)
+    return pl.Series(name, [stamp(v, zone) for v in values], dtype)
+
+
+def _stamps(texts: pl.Series, timezone: str) -> pl.Series:
+    """The usual text stamps in UTC, null where one is written otherwise or ambiguous in the time zone."""
+    naive = texts.str.to_datetime(STAMP_FORMAT, time_unit="us", strict=False)
+    local = naive.dt.replace_time_zone(timezone, ambiguous="null", non_existent="null")
+    return local.dt.convert_time_zone("UTC")
+
+
+def text(value: Any) -> str:
+    """The value as text; a whole decimal or float without its fraction."""
+    if isinstance(value, float | Decimal) and isfinite(value) and value == int(value):
+        return str(int(value))
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def number(value: Any) -> float | None:
+    """The value in units; NaN when it cannot be read as a finite number."""
+    if value is None or value == "":
+        return None
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return nan
+    return found if isfinite(found) else nan
+
+
+def stamp(value: Any, zone: tzinfo) -> datetime | None:
+    """The moment in UTC; null when it cannot be read, which counts as touched."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    return (value if value.tzinfo else value.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def naive(moment: datetime, timezone: str) -> datetime:
+    """The moment as a stamp without zone, as the database writes it."""
+    return moment.astimezone(ZoneInfo(timezone)).replace(tzinfo=None)
+
+
+def bound(moment: datetime, timezone: str) -> str:
+    """The moment as the text that sorts right among stamps with and without a fraction."""
+    local = naive(moment, timezone)
+    whole = local.strftime("%Y-%m-%d %H:%M:%S")
+    return f"{whole}.{local.microsecond:06d}".rstrip("0") if local.microsecond else whole

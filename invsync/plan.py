@@ -1,0 +1,125 @@
+"""Which variances are sent, which are held and why, and when the whole run must stop.
+
+Every rule is a named expression; a row is held for the first rule that is true of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from invsync.errors import GuardStopped
+from invsync.settings import Guards
+
+LARGEST_DELTA = 2_000_000_000
+LARGEST_TARGET = 1_000_000_000
+BENIGN = {"unmapped_product", "unmapped_location", "untracked", "bundle", "no_oms_row"}
+
+
+def no_oms_row() -> pl.Expr:
+    """The OMS holds no row or no number for the pair; a missing row is not zero."""
+    return pl.col("oms").is_null()
+
+
+def unknown_item() -> pl.Expr:
+    """Shopify does not know the inventory item or the location."""
+    return pl.col("tracked").is_null()
+
+
+def bundle() -> pl.Expr:
+    """The item is a bundle parent: Shopify computes its quantity from its components."""
+    return pl.col("requires_components").fill_null(False)
+
+
+def untracked() -> pl.Expr:
+    """Shopify does not track the item's quantity."""
+    return ~pl.col("tracked").fill_null(True)
+
+
+def fractional() -> pl.Expr:
+    """The target is not a whole number of units."""
+    return pl.col("target") != pl.col("target").round(0)
+
+
+def too_large() -> pl.Expr:
+    """The target or the delta is beyond Shopify's limits."""
+    return (pl.col("target").abs() > LARGEST_TARGET) | (pl.col("delta").abs() > LARGEST_DELTA)
+
+
+def inactive_level() -> pl.Expr:
+    """The level is inactive or missing at the location; benign while nothing should be there."""
+    return ~pl.col("is_active").fill_null(False) | pl.col("available").is_null()
+
+
+RULES = (no_oms_row, unknown_item, bundle, untracked, fractional, too_large, inactive_level)
+
+
+def held_reason() -> pl.Expr:
+    """The name of the first rule that holds the row; null when it may be sent."""
+    return pl.coalesce([pl.when(rule().fill_null(False)).then(pl.lit(rule.__name__)) for rule in RULES])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The rows to send in order of risk, the rows that are right already, and the rows held by name."""
+
+    adjustments: pl.DataFrame
+    already_right: pl.DataFrame
+    held: pl.DataFrame
+
+
+def decide(variances: pl.DataFrame) -> Plan:
+    """Split VARIANCES: riskiest (smallest target) first among what is sent, nothing dropped."""
+    judged = variances.with_columns(held=pl.coalesce(pl.col("held"), held_reason()))
+    free = judged.filter(pl.col("held").is_null())
+    return Plan(
+        adjustments=free.filter(pl.col("delta") != 0).sort("target", "inventory_item_id", "location_id"),
+        already_right=free.filter(pl.col("delta") == 0),
+        held=judged.filter(pl.col("held").is_not_null()),
+    )
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """One guard's number beside its limit, for run.json."""
+
+    name: str
+    value: float
+    limit: float
+    stopped: bool
+
+    def sentence(self) -> str:
+        """What the guard found, in words."""
+        return f"{self.name} is {self.value:g} against the limit {self.limit:g}"
+
+
+def guards(
+    adjustments: pl.DataFrame, limits: Guards, *, mapped: int, rows: int, rows_before: int | None,
+    targets: int, targets_before: int | None,
+) -> list[Guarded]:  # fmt: skip
+    """Every guard with its number: shares are over all `mapped` pairs, rows against the last done run."""
+    zeroed = adjustments.filter((pl.col("target") <= 0) & (pl.col("available") > 0)).height
+    changed, units = adjustments.height, int(adjustments["delta"].abs().sum())
+    shares = [row / before for row, before in ((rows, rows_before), (targets, targets_before)) if before]
+    return [
+        _share("max_zeroed_share", zeroed, mapped, limits.max_zeroed_share, limits.min_pairs),
+        _share("max_changed_share", changed, mapped, limits.max_changed_share, limits.min_pairs),
+        Guarded("max_units", units, limits.max_units, units > limits.max_units),
+        Guarded("min_rows_share", min(shares, default=1.0), limits.min_rows_share,
+                min(shares, default=1.0) < limits.min_rows_share),
+    ]  # fmt: skip
+
+
+def _share(name: str, part: int, whole: int, limit: float, floor: int) -> Guarded:
+    share = part / whole if whole else 0.0
+    return Guarded(name, round(share, 4), limit, part >= floor and share > limit)
+
+
+def enforce(found: list[Guarded], facts: Mapping[str, int]) -> None:
+    """Stop the run when a guard says so, with the numbers."""
+    stopped = [guard.sentence() for guard in found if guard.stopped]
+    if stopped:
+        numbers = ", ".join(f"{name} {value}" for name, value in facts.items())
+        raise GuardStopped(
+            f"Nothing was sent: {'; '.join(stopped)} ({numbers}); check the OMS, or raise the limit in [guards]."
+        )

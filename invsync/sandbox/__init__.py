@@ -1,0 +1,14 @@
+"""A shop and an OMS that run on one machine: Shopify's real schema over loopback HTTP, HotWax's real tables.
+
+shop      the shop's state: items, locations, levels, orders, the journal of applied changes
+faults    what goes wrong on purpose, by count
+costs     the price of a request and the leaky bucket it is paid from
+search    Shopify's search syntax and connections
+reads     resolvers of the query root
+adjust    inventoryAdjustQuantities and inventoryActivate with their runtime rules
+bulk      staged uploads and bulk operations
+app       the Starlette application
+server    the application served on 127.0.0.1
+oms       HotWax's tables and small writers
+world     real sales replayed into both
+"""

@@ -1,0 +1,55 @@
+"""What goes wrong on purpose: each fault fires a counted number of times on requests that it matches."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+KINDS = (
+    "error_before",  # HTTP 502, nothing executed
+    "error_after",  # executed, then HTTP 502
+    "cut_before",  # connection closed without an answer, nothing executed
+    "cut_after",  # executed, then the connection is closed without an answer
+    "throttle",  # THROTTLED, nothing executed
+    "concurrent",  # IDEMPOTENCY_CONCURRENT_REQUEST, nothing executed
+    "bulk_stuck",  # a bulk operation that executes half and then stands still in RUNNING
+    "bulk_partial",  # a bulk operation that FAILS half-way; its last executed line is not answered
+    "garbage_line",  # one result line of a bulk operation is cut in the middle
+)
+
+
+@dataclass
+class Fault:
+    """One kind of fault, how often it still fires, and the text that a request must contain."""
+
+    kind: str
+    times: int
+    match: str = ""
+
+
+@dataclass
+class Faults:
+    """The faults that are armed."""
+
+    armed: list[Fault] = field(default_factory=list)
+
+    def arm(self, kind: str, times: int = 1, match: str = "") -> None:
+        """Arm a fault for so many requests whose text contains `match`."""
+        if kind not in KINDS:
+            raise ValueError(f"Fault {kind!r} is unknown: use one of {', '.join(KINDS)}.")
+        self.armed.append(Fault(kind, times, match))
+
+    def arm_all(self, body: Any) -> None:
+        """Arm one fault, or a list of them, from JSON."""
+        for fault in body if isinstance(body, list) else [body]:
+            self.arm(str(fault["kind"]), int(fault.get("times", 1)), str(fault.get("match", "")))
+
+    def take(self, kind: str, text: str = "") -> bool:
+        """Whether this kind of fault fires on this text; counts it down."""
+        for fault in self.armed:
+            if fault.kind == kind and fault.times > 0 and fault.match in text:
+                fault.times -= 1
+                return True
+        return False
+
+    def clear(self) -> None:
+        """Disarm everything."""
+        self.armed.clear()

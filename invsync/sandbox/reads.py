@@ -1,0 +1,267 @@
+"""Resolvers of the query root: objects as dicts whose lists are functions of the arguments."""
+
+from typing import Any
+
+from graphql import GraphQLError
+
+from invsync.sandbox.search import MAX_PAGE, Info, Node, connection, gid, matches, number_of, stamp
+from invsync.sandbox.shop import Item, Level, Line, Order, Shop
+
+QUANTITIES = (
+    "available",
+    "on_hand",
+    "committed",
+    "reserved",
+    "damaged",
+    "safety_stock",
+    "quality_control",
+    "incoming",
+)
+
+
+class Reads:
+    """The query root over one shop; `every` (bulk queries) makes connections ignore page sizes."""
+
+    def __init__(self, shop: Shop, *, every: bool = False) -> None:
+        self._shop, self._every = shop, every
+
+    def shop(self, info: Info) -> Node:
+        """The shop itself."""
+        domain = f"{self._shop.name.lower()}.myshopify.com"
+        plan = {
+            "displayName": "Basic",
+            "publicDisplayName": "Basic",
+            "partnerDevelopment": True,
+            "shopifyPlus": False,
+        }
+        return {
+            "__typename": "Shop", "id": gid("Shop", 1), "name": self._shop.name, "myshopifyDomain": domain,
+            "currencyCode": "GBP", "ianaTimezone": "Etc/UTC", "plan": plan,
+        }  # fmt: skip
+
+    def node(self, info: Info, id: str) -> Node | None:
+        """One object by its id, whatever its kind."""
+        kind = id.removeprefix("gid://shopify/").split("/")[0]
+        number = number_of(id, kind)
+        found: Node | None = None
+        if kind == "InventoryItem" and number in self._shop.items:
+            found = self._item(self._shop.items[number])
+        elif kind == "Location" and number in self._shop.locations:
+            found = self._location(number)
+        elif kind == "Order" and number in self._shop.orders:
+            found = self._order(self._shop.orders[number])
+        elif kind == "FulfillmentOrder" and number in self._shop.orders:
+            found = self._fulfillment_order(self._shop.orders[number])
+        elif kind == "ProductVariant" and number in self._shop.items:
+            found = self._variant(self._shop.items[number])
+        elif kind == "BulkOperation" and number in self._shop.operations:
+            found = self._shop.operations[number].poll()
+        return found
+
+    def nodes(self, info: Info, ids: list[str]) -> list[Node | None]:
+        """Up to 250 objects by their ids, in that order; null for an unknown one."""
+        if len(ids) > MAX_PAGE:
+            raise too_many(len(ids), "ids")
+        return [self.node(info, id) for id in ids]
+
+    def order(self, info: Info, id: str) -> Node | None:
+        """One order."""
+        return self.node(info, id) if number_of(id, "Order") is not None else None
+
+    def location(self, info: Info, id: str | None = None) -> Node | None:
+        """One location."""
+        return self.node(info, id) if id and number_of(id, "Location") is not None else None
+
+    def inventoryItem(self, info: Info, id: str) -> Node | None:
+        """One inventory item."""
+        return self.node(info, id) if number_of(id, "InventoryItem") is not None else None
+
+    def bulkOperation(self, info: Info, id: str) -> Node | None:
+        """One bulk operation; being asked is what moves it on."""
+        return self.node(info, id) if number_of(id, "BulkOperation") is not None else None
+
+    def bulkOperations(self, info: Info, **arguments: Any) -> Node:
+        """Bulk operations, as they stand."""
+        rows = [
+            operation
+            for operation in self._shop.operations.values()
+            if matches(arguments.get("query"), operation.fields())
+        ]
+        return connection(
+            rows, lambda o: o.answer(), lambda o: (o.number,), every=self._every, arguments=arguments
+        )
+
+    def locations(self, info: Info, **arguments: Any) -> Node:
+        """All locations, by name unless sorted otherwise."""
+        return self._page(
+            list(self._shop.locations), self._location, lambda n: (self._shop.locations[n], n), arguments
+        )
+
+    def inventoryItems(self, info: Info, **arguments: Any) -> Node:
+        """Inventory items, by id."""
+        rows = [
+            item
+            for item in self._shop.items.values()
+            if matches(arguments.get("query"), {"id": item.item_id, "sku": item.sku})
+        ]
+        return self._page(rows, self._item, lambda item: (item.item_id,), arguments)
+
+    def orders(self, info: Info, **arguments: Any) -> Node:
+        """Orders that fit the search, in the order of `sortKey`."""
+        rows = [o for o in self._shop.orders.values() if matches(arguments.get("query"), _searchable(o))]
+        sort = arguments.get("sortKey") or "PROCESSED_AT"
+        keys = {
+            "ID": lambda o: (o.order_id,),
+            "UPDATED_AT": lambda o: (o.updated_at, o.order_id),
+        }
+        return self._page(rows, self._order, keys.get(sort, lambda o: (o.created_at, o.order_id)), arguments)
+
+    def level(self, item_id: int, location_id: int, level: Level) -> Node:
+        """One inventory level."""
+        amounts = {
+            "available": level.available,
+            "on_hand": level.available + level.committed,
+            "committed": level.committed,
+        }
+        when = stamp(level.updated_at or self._shop.clock())
+
+        def quantities(info: Info, names: list[str]) -> list[Node]:
+            if unknown := [name for name in names if name not in QUANTITIES]:
+                raise GraphQLError(f"Quantity name {unknown[0]} is unknown.")
+            return [
+                {"id": gid("InventoryQuantity", f"{item_id}-{location_id}-{name}"), "name": name,
+                 "quantity": amounts.get(name, 0), "updatedAt": when}
+                for name in names
+            ]  # fmt: skip
+
+        return {
+            "__typename": "InventoryLevel",
+            "id": gid("InventoryLevel", f"{location_id * 7 + 1}?inventory_item_id={item_id}"),
+            "isActive": level.active, "canDeactivate": True, "createdAt": when, "updatedAt": when,
+            "item": lambda info: self._item(self._shop.items[item_id]),
+            "location": lambda info: self._location(location_id),
+            "quantities": quantities,
+        }  # fmt: skip
+
+    def _page(self, rows: list[Any], node: Any, key: Any, arguments: dict[str, Any]) -> Node:
+        return connection(rows, node, key, every=self._every, arguments=arguments)
+
+    def _item(self, item: Item) -> Node:
+        now = stamp(self._shop.clock())
+
+        def level(info: Info, locationId: str, includeInactive: bool = False) -> Node | None:
+            location = number_of(locationId, "Location")
+            found = self._shop.levels.get((item.item_id, location or 0))
+            if found is None or location is None or not (found.active or includeInactive):
+                return None
+            return self.level(item.item_id, location, found)
+
+        def levels(info: Info, includeInactive: bool = False, **arguments: Any) -> Node:
+            rows = [
+                (location, found)
+                for location in self._shop.locations
+                if (found := self._shop.levels.get((item.item_id, location)))
+                and (found.active or includeInactive)
+            ]
+            return self._page(rows, lambda r: self.level(item.item_id, *r), lambda r: (r[0],), arguments)
+
+        return {
+            "__typename": "InventoryItem", "id": gid("InventoryItem", item.item_id), "sku": item.sku,
+            "tracked": item.tracked, "legacyResourceId": str(item.item_id), "createdAt": now,
+            "updatedAt": now,
+            "duplicateSkuCount": 0, "requiresShipping": True,
+            "trackedEditable": {"locked": False, "reason": None},
+            "inventoryLevel": level, "inventoryLevels": levels,
+            "variant": lambda info: self._variant(item),
+            "variants": lambda info, **a: self._page([item], self._variant, lambda i: (i.item_id,), a),
+        }  # fmt: skip
+
+    def _variant(self, item: Item) -> Node:
+        now, number = stamp(self._shop.clock()), str(item.item_id)
+
+        def stock(info: Info) -> int:
+            levels = (self._shop.levels.get((item.item_id, location)) for location in self._shop.locations)
+            return sum(level.available for level in levels if level and level.active)
+
+        return {
+            "__typename": "ProductVariant", "id": gid("ProductVariant", number), "legacyResourceId": number,
+            "sku": item.sku, "title": item.sku, "requiresComponents": item.requires_components,
+            "inventoryPolicy": "DENY", "inventoryQuantity": stock, "sellableOnlineQuantity": stock,
+            "createdAt": now, "updatedAt": now, "inventoryItem": lambda info: self._item(item),
+        }  # fmt: skip
+
+    def _location(self, location_id: int) -> Node:
+        now = stamp(self._shop.clock())
+        return {
+            "__typename": "Location", "id": gid("Location", location_id),
+            "name": self._shop.locations[location_id],
+            "legacyResourceId": str(location_id), "isActive": True, "activatable": True,
+            "deactivatable": True,
+            "fulfillsOnlineOrders": True, "hasActiveInventory": True, "hasUnfulfilledOrders": False,
+            "isFulfillmentService": False, "isPrimary": False, "shipsInventory": True,
+            "createdAt": now, "updatedAt": now,
+        }  # fmt: skip
+
+    def _order(self, order: Order) -> Node:
+        units = sum(line.current for line in order.lines)
+        return {
+            "__typename": "Order", "id": gid("Order", order.order_id),
+            "legacyResourceId": str(order.order_id),
+            "name": order.name, "createdAt": stamp(order.created_at), "processedAt": stamp(order.created_at),
+            "updatedAt": stamp(order.updated_at), "cancelledAt": stamp(order.cancelled_at), "tags": [],
+            "test": False, "returnStatus": "NO_RETURN", "currentSubtotalLineItemsQuantity": units,
+            "subtotalLineItemsQuantity": sum(line.quantity for line in order.lines),
+            "displayFulfillmentStatus": "UNFULFILLED" if order.fulfillment_status == "OPEN" else "FULFILLED",
+            "lineItems": lambda info, **a: self._page(order.lines, self._line, lambda n: (n.line_id,), a),
+            "fulfillmentOrders": lambda info, **a: self._page(
+                [order], self._fulfillment_order, lambda o: (o.order_id,), a
+            ),
+        }  # fmt: skip
+
+    def _line(self, line: Line) -> Node:
+        item = self._shop.items.get(line.item_id)
+        return {
+            "__typename": "LineItem", "id": gid("LineItem", line.line_id), "quantity": line.quantity,
+            "currentQuantity": line.current, "unfulfilledQuantity": line.remaining,
+            "nonFulfillableQuantity": 0,
+            "refundableQuantity": line.current, "requiresShipping": True, "restockable": True,
+            "title": item.sku if item else "", "sku": item.sku if item else None,
+            "variant": lambda info: self._variant(item) if item else None,
+        }  # fmt: skip
+
+    def _fulfillment_order(self, order: Order) -> Node:
+        place = {"name": self._shop.locations[order.location_id], "countryCode": "GB",
+                 "location": lambda info: self._location(order.location_id)}  # fmt: skip
+        return {
+            "__typename": "FulfillmentOrder", "id": gid("FulfillmentOrder", order.order_id),
+            "status": order.fulfillment_status, "requestStatus": "UNSUBMITTED", "assignedLocation": place,
+            "order": lambda info: self._order(order), "orderId": gid("Order", order.order_id),
+            "orderName": order.name, "orderProcessedAt": stamp(order.created_at),
+            "createdAt": stamp(order.created_at), "updatedAt": stamp(order.updated_at),
+            "lineItems": lambda info, **a: self._page(
+                order.lines, self._fulfillment_line, lambda n: (n.line_id,), a
+            ),
+        }  # fmt: skip
+
+    def _fulfillment_line(self, line: Line) -> Node:
+        return {
+            "__typename": "FulfillmentOrderLineItem", "id": gid("FulfillmentOrderLineItem", line.line_id),
+            "inventoryItemId": gid("InventoryItem", line.item_id), "totalQuantity": line.quantity,
+            "remainingQuantity": line.remaining, "requiresShipping": True, "productTitle": "",
+            "lineItem": lambda info: self._line(line),
+        }  # fmt: skip
+
+
+def too_many(count: int, name: str) -> GraphQLError:
+    """The error for an array longer than 250."""
+    return GraphQLError(
+        f"The input array size of {count} is greater than the maximum allowed of {MAX_PAGE} in '{name}'.",
+        extensions={"code": "MAX_INPUT_SIZE_EXCEEDED"},
+    )
+
+
+def _searchable(order: Order) -> dict[str, Any]:
+    return {
+        "id": order.order_id, "name": order.name, "created_at": order.created_at,
+        "processed_at": order.created_at, "updated_at": order.updated_at,
+    }  # fmt: skip

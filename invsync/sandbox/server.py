@@ -1,0 +1,34 @@
+"""A shop served on 127.0.0.1 for as long as a block lasts."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from invsync.sandbox.app import create_app
+from invsync.sandbox.shop import Shop
+
+
+@contextmanager
+def serve(shop: Shop, port: int = 0) -> Iterator[str]:
+    """Serve the shop in a thread on 127.0.0.1 and give its base address; port 0 takes a free one."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    config = uvicorn.Config(create_app(shop), log_level="error", lifespan="off", ws="none", access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            if not thread.is_alive():
+                raise RuntimeError(f"The sandbox could not start on port {port}: choose another port.")
+            time.sleep(0.005)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=5)
+        listener.close()

@@ -1,0 +1,71 @@
+"""One shop's Admin API: nouns return tables, verbs change the shop."""
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+import polars as pl
+
+from invsync.settings import ShopSettings
+from invsync.shopify import bulk, orders, reads, writes
+from invsync.shopify.client import SCOPES, Client
+from invsync.shopify.retry import Sleep
+from invsync.shopify.writes import MUTATION, Delivery, Transport
+
+__all__ = ["MUTATION", "SCOPES", "Delivery", "Shopify"]
+
+
+class Shopify:
+    """An open connection to one shop; leave it as a context manager."""
+
+    MUTATION = MUTATION
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @classmethod
+    def open(cls, shop: ShopSettings, *, secrets: Mapping[str, str], sleep: Sleep = time.sleep,
+             read_only: bool = False,
+             transport_override: httpx.BaseTransport | None = None) -> "Shopify":  # fmt: skip
+        """Open a shop with the secrets of its variables; a read-only one refuses every mutation."""
+        return cls(Client.open(shop, secrets=secrets, sleep=sleep, read_only=read_only,
+                               transport_override=transport_override))  # fmt: skip
+
+    def __enter__(self) -> "Shopify":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:  # fmt: skip
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Shopify({self._client.shop.domain!r}, read_only={self._client.read_only})"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    @property
+    def api_version_served(self) -> str | None:
+        """The API version of the last answer; None before the first."""
+        return self._client.api_version_served
+
+    def levels(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """LEVELS, one row for every pair of item and location asked."""
+        return reads.levels(self._client, pairs)
+
+    def locations(self) -> pl.DataFrame:
+        """Every location: location_id, name, is_active."""
+        return reads.locations(self._client)
+
+    def orders(self, since: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """ORDERS and ASSIGNED of the orders created at or after this instant."""
+        return orders.orders(self._client, since)
+
+    def submit(self, path: Path, result: Path, *, transport: Transport = "auto",
+               stall_seconds: float = bulk.STALL_SECONDS) -> Delivery:  # fmt: skip
+        """Deliver a file of adjustments and write one result line for each of its lines."""
+        return writes.submit(self._client, path, result, transport=transport, stall_seconds=stall_seconds)

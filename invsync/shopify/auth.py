@@ -1,0 +1,108 @@
+"""The access token: a static one, or one fetched by client credentials and renewed before it ends."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import httpx
+
+from invsync.errors import ShopifyFailed
+from invsync.settings import ShopSettings, secret
+from invsync.shopify.retry import Patience, Sleep
+
+MARGIN = 300.0
+
+
+class StaticToken:
+    """A token that never changes."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def value(self) -> str:
+        """The token."""
+        return self._value
+
+    def renew(self, rejected: str) -> bool:
+        """Whether another token than the rejected one can be had: never."""
+        return False
+
+    def scrub(self, text: str) -> str:
+        """The text without the token."""
+        return text.replace(self._value, "[hidden]")
+
+
+class ClientCredentials:
+    """Tokens fetched with the app's id and secret; one is shared by all threads."""
+
+    def __init__(self, http: httpx.Client, url: str, app: str, key: str, *, sleep: Sleep,
+                 clock: Callable[[], float] = time.monotonic) -> None:  # fmt: skip
+        self._http, self._url, self._app, self._key = http, url, app, key
+        self._sleep, self._clock = sleep, clock
+        self._lock = threading.Lock()
+        self._token, self._ends = "", 0.0
+
+    def value(self) -> str:
+        """The token, fetched anew when the old one is about to end."""
+        with self._lock:
+            if not self._token or self._clock() >= self._ends:
+                self._fetch()
+            return self._token
+
+    def renew(self, rejected: str) -> bool:
+        """Fetch another token than the rejected one, unless another thread already did."""
+        with self._lock:
+            if self._token == rejected:
+                self._fetch()
+            return True
+
+    def scrub(self, text: str) -> str:
+        """The text without the token and the app's secret."""
+        for hidden in filter(None, (self._token, self._key)):
+            text = text.replace(hidden, "[hidden]")
+        return text
+
+    def _fetch(self) -> None:
+        response = self._answer()
+        try:
+            body = response.json()
+            self._token, life = str(body["access_token"]), float(body.get("expires_in") or 86_399)
+        except (ValueError, KeyError, TypeError):
+            raise ShopifyFailed(
+                f"Shopify's token endpoint {self._url} answered without access_token: check the endpoint."
+            ) from None
+        self._ends = self._clock() + life - min(MARGIN, life / 10)
+
+    def _answer(self) -> httpx.Response:
+        form = {"grant_type": "client_credentials", "client_id": self._app, "client_secret": self._key}
+        patience = Patience(self._sleep)
+        while True:
+            try:
+                response = self._http.post(self._url, data=form)
+            except httpx.RequestError as error:
+                patience.after_cut(f"token request: {type(error).__name__}")
+                continue
+            if response.status_code == 200:
+                return response
+            if response.status_code == 429:
+                patience.after_refusal("token request: 429")
+            elif response.status_code >= 500:
+                patience.after_cut(f"token request: HTTP {response.status_code}")
+            else:
+                raise ShopifyFailed(
+                    f"Shopify refused a token for client_id {self._app} (HTTP {response.status_code}): "
+                    "check client_id, the client secret and that the app is installed."
+                )
+
+
+Token = StaticToken | ClientCredentials
+
+
+def token_of(shop: ShopSettings, http: httpx.Client, secrets: Mapping[str, str], sleep: Sleep) -> Token:
+    """The shop's way in; an unset variable is a usage error."""
+    static = secret(shop.token_env, secrets)
+    if static is not None:
+        return StaticToken(static)
+    key = secret(shop.client_secret_env, secrets) or ""
+    url = f"{shop.base_url}/admin/oauth/access_token"
+    return ClientCredentials(http, url, shop.client_id or "", key, sleep=sleep)

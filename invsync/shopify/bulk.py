@@ -1,0 +1,130 @@
+"""Bulk operations: start, watch, cancel, and fetch the result file."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from invsync.errors import ShopifyFailed
+from invsync.shopify.client import Client, codes, messages
+from invsync.shopify.retry import Patience
+
+STALL_SECONDS = 600.0
+CANCEL_SECONDS = 120.0
+FIRST_POLL, POLL_GROWTH, LONGEST_POLL = 1.0, 1.5, 5.0
+FINAL = frozenset({"COMPLETED", "FAILED", "CANCELED", "EXPIRED"})
+BUSY = frozenset({"LIMIT_REACHED", "OPERATION_IN_PROGRESS"})
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A bulk operation as last seen; addresses are of result files."""
+
+    id: str
+    status: str
+    error_code: str | None
+    object_count: int
+    url: str | None
+    partial_url: str | None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it will not change any more."""
+        return self.status in FINAL
+
+    @property
+    def result_url(self) -> str | None:
+        """The result file, whole or partial."""
+        return self.url or self.partial_url
+
+
+def start(client: Client, name: str, field: str, variables: dict[str, Any]) -> str:
+    """Start a bulk operation and return its id; wait while all slots are taken."""
+    patience = Patience(client.sleep)
+    while True:
+        payload = client.data(name, variables)[field] or {}
+        errors = payload.get("userErrors")
+        if not errors and payload.get("bulkOperation"):
+            return str(payload["bulkOperation"]["id"])
+        if not codes(errors) & BUSY:
+            told = messages(errors or "no operation")
+            raise ShopifyFailed(f"Shopify refused the bulk operation {name} ({told}): correct the request.")
+        patience.after_refusal("bulk operations limit reached")
+
+
+def seen(client: Client, operation_id: str) -> Operation:
+    """The bulk operation of this id now."""
+    found = client.data("bulk_operation", {"id": operation_id})["bulkOperation"]
+    if not found:
+        raise ShopifyFailed(f"Shopify does not know bulk operation {operation_id}: run again.")
+    count = int(found.get("objectCount") or 0)
+    return Operation(found["id"], found["status"], found.get("errorCode"), count,
+                     found.get("url"), found.get("partialDataUrl"))  # fmt: skip
+
+
+def finished(client: Client, operation_id: str, *, stall_seconds: float = STALL_SECONDS) -> Operation:
+    """The operation once it is final, or cancelled because its object count stood still this long."""
+    count, still = -1, 0.0
+    pause = FIRST_POLL
+    while not (current := seen(client, operation_id)).is_final:
+        still = 0.0 if current.object_count != count else still
+        count = current.object_count
+        if still >= stall_seconds:
+            return cancelled(client, operation_id)
+        client.sleep(pause)
+        still += pause
+        pause = min(pause * POLL_GROWTH, LONGEST_POLL)
+    return current
+
+
+def cancelled(client: Client, operation_id: str) -> Operation:
+    """The operation after asking for its cancellation; it may be final only later."""
+    client.data("bulk_cancel", {"id": operation_id})
+    waited, pause = 0.0, FIRST_POLL
+    while not (current := seen(client, operation_id)).is_final and waited < CANCEL_SECONDS:
+        client.sleep(pause)
+        waited += pause
+        pause = min(pause * POLL_GROWTH, LONGEST_POLL)
+    return current
+
+
+def fetch(client: Client, url: str, path: Path) -> None:
+    """Write the file at this address to path; nothing is held in memory."""
+
+    def attempt() -> int:
+        with client.download(url) as response, path.open("wb") as file:
+            for chunk in response.iter_bytes():
+                if response.status_code == 200:
+                    file.write(chunk)
+        return response.status_code
+
+    status = _patiently(client, attempt, "result file")
+    if status != 200:
+        raise ShopifyFailed(f"Shopify's result file answered HTTP {status}: it may have expired, run again.")
+
+
+def store(client: Client, url: str, fields: dict[str, str], path: Path) -> None:
+    """Upload the file at path to a staged target, streamed from disk."""
+
+    def attempt() -> int:
+        with path.open("rb") as file:
+            return client.upload(url, fields, (path.name, file, "text/jsonl")).status_code
+
+    status = _patiently(client, attempt, "staged upload")
+    if status not in (200, 201, 204):
+        raise ShopifyFailed(f"Shopify's storage refused {path.name} (HTTP {status}): send it directly.")
+
+
+def _patiently(client: Client, attempt: Callable[[], int], what: str) -> int:
+    patience = Patience(client.sleep)
+    while True:
+        try:
+            status = attempt()
+        except httpx.RequestError as error:
+            patience.after_cut(f"{what}: {type(error).__name__}")
+            continue
+        if status < 500 and status != 429:
+            return status
+        patience.after_cut(f"{what}: HTTP {status}")

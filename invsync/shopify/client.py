@@ -1,0 +1,200 @@
+"""One GraphQL call to Shopify's Admin API: authorised, paced, retried by kind, its version checked."""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from invsync.errors import ShopifyFailed
+from invsync.settings import LOOPBACK, ShopSettings
+from invsync.shopify.auth import Token, token_of
+from invsync.shopify.retry import Pacer, Patience, Sleep, TooCostly, throttle_seconds
+
+Body = dict[str, Any]
+SCOPE = re.compile(r"\b(?:read|write)_[a-z_]+")
+SCOPES = (
+    "read_inventory", "write_inventory", "read_locations", "read_products", "read_orders",
+    "read_merchant_managed_fulfillment_orders",
+)  # fmt: skip
+TRANSIENT = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
+COMMENT = re.compile(r"#[^\n]*")
+TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+
+
+@cache
+def operation(name: str) -> str:
+    """The text of operations/<name>.graphql."""
+    return files("invsync.shopify.operations").joinpath(f"{name}.graphql").read_text(encoding="utf-8")
+
+
+def codes(errors: Any) -> set[str]:
+    """The codes of a list of GraphQL errors or user errors."""
+    found = [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
+    return {str((e.get("extensions") or {}).get("code") or e.get("code")) for e in found}
+
+
+def messages(errors: Any) -> str:
+    """The messages of a list of errors, in one phrase without a final stop."""
+    if not isinstance(errors, list):
+        return str(errors)[:300]
+    texts = (e.get("message") if isinstance(e, dict) else e for e in errors)
+    return "; ".join(dict.fromkeys(str(text).rstrip(".") for text in texts))[:500]
+
+
+class Client:
+    """Calls to one shop, safe to share between threads."""
+
+    def __init__(self, shop: ShopSettings, http: httpx.Client, token: Token, *, sleep: Sleep,
+                 read_only: bool) -> None:  # fmt: skip
+        self.shop, self.sleep, self.read_only = shop, sleep, read_only
+        self.api_version_served: str | None = None
+        self._http, self._token, self._pacer = http, token, Pacer(sleep)
+        self._url = f"{shop.base_url}/admin/api/{shop.api_version}/graphql.json"
+
+    @classmethod
+    def open(cls, shop: ShopSettings, *, secrets: Mapping[str, str], sleep: Sleep = time.sleep,
+             read_only: bool = False,
+             transport_override: httpx.BaseTransport | None = None) -> "Client":  # fmt: skip
+        """A client of this shop; nothing is called yet."""
+        http = httpx.Client(transport=transport_override, timeout=TIMEOUT, follow_redirects=False,
+                            headers={"Accept-Encoding": "gzip"})  # fmt: skip
+        return cls(shop, http, token_of(shop, http, secrets, sleep), sleep=sleep, read_only=read_only)
+
+    def __repr__(self) -> str:
+        return f"Client({self.shop.domain!r}, read_only={self.read_only})"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def data(self, name: str, variables: Body | None = None, *, text: str | None = None) -> Body:
+        """The data of an operation that must succeed as a whole."""
+        body = self.answer(text or operation(name), variables or {})
+        if body.get("errors") or not isinstance(body.get("data"), dict):
+            told = self._token.scrub(messages(body.get("errors") or "no data"))
+            raise ShopifyFailed(f"Shopify refused operation {name}: {told}: correct the request.")
+        return dict(body["data"])
+
+    def answer(self, text: str, variables: Body) -> Body:
+        """The body of Shopify's final answer, which may hold errors; the same bytes on every try."""
+        if self.read_only:
+            _refuse_mutation(text)
+        content = json.dumps({"query": text, "variables": variables}, ensure_ascii=False).encode()
+        patience, renewed = Patience(self.sleep), False
+        while True:
+            self._pacer.wait(text)
+            token = self._token.value()
+            try:
+                response = self._post(content, token)
+            except httpx.RequestError as error:
+                patience.after_cut(type(error).__name__)
+                continue
+            if response.status_code == 401:
+                if renewed or not self._token.renew(token):
+                    raise ShopifyFailed(self._refused_token())
+                renewed = True
+                continue
+            body = self._read(response, text, patience)
+            if body is not None:
+                return body
+
+    def _post(self, content: bytes, token: str) -> httpx.Response:
+        headers = {"X-Shopify-Access-Token": token, "Content-Type": "application/json"}
+        return self._http.post(self._url, content=content, headers=headers)
+
+    def _refused_token(self) -> str:
+        return f"Shopify refused the token for {self.shop.domain} (HTTP 401): correct or renew the token."
+
+    def _read(self, response: httpx.Response, text: str, patience: Patience) -> Body | None:
+        """The body when it is final; None after the wait that comes before another try."""
+        body = _json(response)
+        found = codes(body.get("errors"))
+        if response.status_code == 403 or "ACCESS_DENIED" in found:
+            raise ShopifyFailed(self._denied(body))
+        if response.status_code == 429 or "THROTTLED" in found:
+            patience.after_refusal("throttled", throttle_seconds(response, body))
+            return None
+        if response.status_code >= 500:
+            patience.after_cut(f"HTTP {response.status_code}")
+            return None
+        if response.status_code != 200:
+            raise ShopifyFailed(self._status(response.status_code))
+        self._check_version(response)
+        self._pacer.learn(text, body)
+        if "MAX_COST_EXCEEDED" in found:
+            raise TooCostly("Shopify found one query too costly: ask for fewer objects.")
+        if found & TRANSIENT or not ("data" in body or body.get("errors")):
+            patience.after_cut("an answer without a result")
+            return None
+        return body
+
+    def _check_version(self, response: httpx.Response) -> None:
+        served = response.headers.get("X-Shopify-API-Version")
+        if served is None:
+            return
+        self.api_version_served = served
+        if served != self.shop.api_version:
+            raise ShopifyFailed(
+                f"Shopify served API version {served} for {self.shop.domain} but {self.shop.api_version} "
+                "was asked: set api_version to a supported version."
+            )
+
+    def _denied(self, body: Body) -> str:
+        told = json.dumps(body.get("errors") or "")
+        missing = ", ".join(dict.fromkeys(SCOPE.findall(told))) or f"one of {', '.join(SCOPES)}"
+        return (
+            f"Shopify denied access for {self.shop.domain}, the app lacks the scope {missing}: "
+            "grant it and install the app again."
+        )
+
+    def _status(self, status: int) -> str:
+        what = {402: "the shop is frozen", 404: "no such shop or address", 423: "the shop is locked"}
+        told = what.get(status, "the request was refused")
+        return f"Shopify answered HTTP {status} for {self.shop.domain}, {told}: check the domain."
+
+    @contextmanager
+    def download(self, url: str) -> Iterator[httpx.Response]:
+        """A result file as a stream, fetched without the token."""
+        _check_address(url)
+        with self._http.stream("GET", url) as response:
+            yield response
+
+    def upload(self, url: str, fields: Mapping[str, str], file: tuple[str, Any, str]) -> httpx.Response:
+        """A multipart POST to storage without the token: all fields first, then the open file."""
+        if self.read_only:
+            raise ShopifyFailed("A read-only client cannot upload a file: run without the dry run.")
+        _check_address(url)
+        return self._http.post(url, data=dict(fields), files={"file": file})
+
+
+def _json(response: httpx.Response) -> Body:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _refuse_mutation(text: str) -> None:
+    if re.search(r"\b(?:mutation|subscription)\b", _outside_braces(text)):
+        raise ShopifyFailed("A read-only client refuses every mutation: run without the dry run to write.")
+
+
+def _outside_braces(text: str) -> str:
+    text = COMMENT.sub("", text)
+    while (shorter := re.sub(r"[{(][^{}()]*[)}]", " ", text)) != text:
+        text = shorter
+    return text
+
+
+def _check_address(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+        raise ShopifyFailed(f"Address on {parts.hostname} is not https: refuse it and check the endpoint.")

@@ -1,0 +1,1 @@
+"""The GraphQL operations, one a file."""

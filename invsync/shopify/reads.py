@@ -1,0 +1,206 @@
+"""Levels and locations as Shopify holds them now."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from invsync import tables
+from invsync.errors import ShopifyFailed
+from invsync.shopify import bulk
+from invsync.shopify.client import Client, operation
+from invsync.shopify.retry import TooCostly
+
+ITEM, LOCATION = "gid://shopify/InventoryItem/", "gid://shopify/Location/"
+NODES_LIMIT = 250
+LEVELS_LIMIT = 1_000
+BULK_FROM = 5_000
+Chunk = tuple[list[int], list[int]]
+LINE = pl.Struct({
+    "id": pl.String, "sku": pl.String, "tracked": pl.Boolean,
+    "variant": pl.Struct({"requiresComponents": pl.Boolean}),
+    "isActive": pl.Boolean, "location": pl.Struct({"id": pl.String}),
+    "quantities": pl.List(pl.Struct({"quantity": pl.Int64})), "__parentId": pl.String,
+})  # fmt: skip
+ITEMS: tables.Schema = {
+    "inventory_item_id": tables.ID, "tracked": tables.FLAG,
+    "requires_components": tables.FLAG, "sku": tables.TEXT,
+}  # fmt: skip
+LEVEL: tables.Schema = {
+    "inventory_item_id": tables.ID, "location_id": tables.ID, "available": tables.UNITS,
+    "is_active": tables.FLAG,
+}  # fmt: skip
+
+
+def locations(client: Client) -> pl.DataFrame:
+    """Every location, active or not: location_id, name, is_active."""
+    rows: list[dict[str, Any]] = []
+    after: str | None = None
+    while True:
+        page = client.data("locations", {"after": after})["locations"]
+        rows += [
+            {"location_id": number(node["id"]), "name": node["name"], "is_active": node["isActive"]}
+            for node in page["nodes"]
+        ]
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+        after = page["pageInfo"]["endCursor"]
+    schema = {"location_id": tables.ID, "name": tables.TEXT, "is_active": tables.FLAG}
+    return pl.DataFrame(rows, schema=schema)
+
+
+def levels(client: Client, pairs: pl.DataFrame) -> pl.DataFrame:
+    """LEVELS with one row for every asked pair; available is null where Shopify has no level.
+
+    A read-only client never uses a bulk query, because starting one is a mutation.
+    """
+    asked = pairs.select("inventory_item_id", "location_id").unique(maintain_order=True)
+    if asked["inventory_item_id"].n_unique() > BULK_FROM and not client.read_only:
+        items, found = _levels_in_bulk(client)
+    else:
+        items, found = _levels_by_nodes(client, asked)
+    pair, item = ["inventory_item_id", "location_id"], "inventory_item_id"
+    frame = asked.join(found, on=pair, how="left", maintain_order="left")
+    frame = frame.join(items, on=item, how="left", maintain_order="left")
+    return tables.conform(frame, tables.LEVELS, "levels")
+
+
+def number(gid: str) -> int:
+    """The number at the end of a gid."""
+    return int(gid.rsplit("/", 1)[1].split("?", 1)[0])
+
+
+def _levels_by_nodes(client: Client, asked: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    limit, todo = LEVELS_LIMIT, list(chunks(asked, LEVELS_LIMIT))[::-1]
+    items: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    while todo:
+        ids, places = todo.pop()
+        if len(ids) > 1 and len(ids) * len(places) > limit:
+            todo += [(half, places) for half in _halves(ids)]
+            continue
+        try:
+            nodes = client.data("levels", _variables(ids, places), text=levels_text(len(places)))["nodes"]
+        except TooCostly:
+            if len(ids) == 1:
+                raise
+            limit = max(len(ids) * len(places) // 2, len(places))
+            todo += [(half, places) for half in _halves(ids)]
+            continue
+        items += [_item(node) for node in nodes if node]
+        found += [row for node in nodes if node for row in _levels_of(node, places)]
+    return pl.DataFrame(items, schema=ITEMS), pl.DataFrame(found, schema=LEVEL)
+
+
+def _halves(ids: list[int]) -> tuple[list[int], list[int]]:
+    middle = (len(ids) + 1) // 2
+    return ids[middle:], ids[:middle]
+
+
+def _variables(ids: list[int], places: list[int]) -> dict[str, Any]:
+    named = {f"location{i}": f"{LOCATION}{place}" for i, place in enumerate(places)}
+    return {"ids": [f"{ITEM}{i}" for i in ids]} | named
+
+
+def _item(node: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "inventory_item_id": number(node["id"]), "tracked": node["tracked"], "sku": node["sku"],
+        "requires_components": (node.get("variant") or {}).get("requiresComponents"),
+    }  # fmt: skip
+
+
+def _levels_of(node: dict[str, Any], places: list[int]) -> Iterator[dict[str, Any]]:
+    for i, place in enumerate(places):
+        if level := node[f"level{i}"]:
+            quantities = level["quantities"]
+            yield {
+                "inventory_item_id": number(node["id"]), "location_id": place, "is_active": level["isActive"],
+                "available": quantities[0]["quantity"] if quantities else None,
+            }  # fmt: skip
+
+
+def chunks(asked: pl.DataFrame, limit: int = LEVELS_LIMIT) -> Iterator[Chunk]:
+    """Items and the locations asked for any of them: at most 250 items, and items * locations <= limit."""
+    places = asked.group_by("inventory_item_id").agg(pl.col("location_id").unique().sort()).rows()
+    ids: list[int] = []
+    union: set[int] = set()
+    for item, own in sorted(places, key=lambda row: (row[1], row[0])):
+        wider = union | set(own)
+        if ids and (len(ids) == NODES_LIMIT or (len(ids) + 1) * len(wider) > limit):
+            yield ids, sorted(union)
+            ids, wider = [], set(own)
+        ids, union = [*ids, item], wider
+    if ids:
+        yield ids, sorted(union)
+
+
+def levels_text(places: int) -> str:
+    """operations/levels.graphql with this many locations in place of its one."""
+    text = operation("levels")
+    variables = ", ".join(f"$location{i}: ID!" for i in range(places))
+    (line,) = re.findall(r"^ *level0: .*\n", text, flags=re.MULTILINE)
+    aliases = "".join(re.sub(r"(level|location)0", rf"\g<1>{i}", line) for i in range(places))
+    return text.replace("$location0: ID!", variables).replace(line, aliases)
+
+
+def _levels_in_bulk(client: Client) -> tuple[pl.DataFrame, pl.DataFrame]:
+    query = {"query": operation("levels_bulk")}
+    started = bulk.start(client, "bulk_run_query", "bulkOperationRunQuery", query)
+    done = bulk.finished(client, started)
+    if done.status != "COMPLETED":
+        raise ShopifyFailed(
+            f"Bulk query {started} ended {done.status} ({done.error_code or 'no error code'}): run again."
+        )
+    if done.url is None:
+        return tables.empty(ITEMS), tables.empty(LEVEL)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "levels.jsonl"
+        bulk.fetch(client, done.url, path)
+        return _items(path), _levels(path)
+
+
+def parse_levels(path: Path) -> pl.DataFrame:
+    """LEVELS of a bulk query's result file, whose lines may come in any order."""
+    frame = _levels(path).join(_items(path), on="inventory_item_id", how="left", maintain_order="left")
+    return tables.conform(frame, tables.LEVELS, "levels")
+
+
+def _lines(path: Path) -> pl.LazyFrame:
+    return pl.scan_lines(path).select(pl.col("line").str.json_decode(LINE).alias("j")).unnest("j")
+
+
+def _gid(column: pl.Expr) -> pl.Expr:
+    return column.str.extract(r"/(\d+)(?:\?.*)?$").cast(pl.Int64)
+
+
+def _items(path: Path) -> pl.DataFrame:
+    if path.stat().st_size == 0:
+        return tables.empty(ITEMS)
+    items = _lines(path).filter(pl.col("__parentId").is_null()).select(
+        inventory_item_id=_gid(pl.col("id")), tracked="tracked",
+        requires_components=pl.col("variant").struct.field("requiresComponents"), sku="sku",
+    )  # fmt: skip
+    return _collected(items).unique("inventory_item_id", maintain_order=True)
+
+
+def _levels(path: Path) -> pl.DataFrame:
+    if path.stat().st_size == 0:
+        return tables.empty(LEVEL)
+    found = _lines(path).filter(pl.col("__parentId").is_not_null()).select(
+        inventory_item_id=_gid(pl.col("__parentId")),
+        location_id=_gid(pl.col("location").struct.field("id")),
+        available=pl.col("quantities").list.get(0, null_on_oob=True).struct.field("quantity"),
+        is_active="isActive",
+    )  # fmt: skip
+    return _collected(found)
+
+
+def _collected(lines: pl.LazyFrame) -> pl.DataFrame:
+    try:
+        return lines.collect(engine="streaming")
+    except pl.exceptions.PolarsError as error:
+        told = str(error).splitlines()[0][:200]
+        raise ShopifyFailed(f"Shopify's bulk result holds a garbled line ({told}): run again.") from None

@@ -1,0 +1,116 @@
+"""How long one call is patient, by the kind of its failure, and how the cost bucket paces calls."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+
+from invsync.errors import ShopifyFailed
+
+Sleep = Callable[[float], None]
+TRIES = 6
+WAIT_BUDGET = 600.0
+LONGEST_BACKOFF = 30.0
+
+
+class Unanswered(ShopifyFailed):
+    """Shopify gave no final answer, so the outcome of the call is unknown."""
+
+
+class TooCostly(ShopifyFailed):
+    """A query costs more points than one call may; ask for less."""
+
+
+def backoff(tries: int) -> float:
+    """Seconds to wait after this many failed tries: exponential, with jitter."""
+    return float(min(LONGEST_BACKOFF, 0.5 * 2**tries) * random.uniform(0.5, 1.0))
+
+
+class Patience:
+    """What one call may still wait: some tries after cut connections, a time budget when throttled."""
+
+    def __init__(self, sleep: Sleep, *, tries: int = TRIES, budget: float = WAIT_BUDGET) -> None:
+        self._sleep, self._tries, self._budget = sleep, tries, budget
+        self._cuts, self._waits, self._waited = 0, 0, 0.0
+
+    def after_cut(self, what: str) -> None:
+        """Wait before the next try of a call that was cut; raise when the tries are used up."""
+        self._cuts += 1
+        if self._cuts >= self._tries:
+            raise Unanswered(f"Shopify gave no answer in {self._tries} tries ({what}): run again later.")
+        self._sleep(backoff(self._cuts))
+
+    def after_refusal(self, what: str, seconds: float | None = None) -> None:
+        """Wait these seconds (or growing ones); raise when the time budget is used up."""
+        self._waits += 1
+        seconds = backoff(self._waits) if seconds is None else seconds
+        if self._waited + seconds > self._budget:
+            raise Unanswered(f"Shopify was busy for {self._budget:.0f} seconds ({what}): run again later.")
+        self._waited += seconds
+        self._sleep(seconds)
+
+
+class Pacer:
+    """Shopify's cost bucket as last told; it delays a call whose cost does not fit yet."""
+
+    def __init__(self, sleep: Sleep) -> None:
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._costs: dict[str, float] = {}
+        self._available, self._maximum, self._rate = float("inf"), float("inf"), 0.0
+        self._at = time.monotonic()
+
+    def wait(self, text: str) -> None:
+        """Wait until the cost last seen for this operation fits in the bucket, and reserve it."""
+        with self._lock:
+            cost = self._costs.get(text, 0.0)
+            seconds = self._short(cost)
+            self._available -= cost
+        if seconds > 0:
+            self._sleep(seconds)
+
+    def _short(self, cost: float) -> float:
+        if not self._rate:
+            return 0.0
+        now = time.monotonic()
+        self._available = min(self._maximum, self._available + (now - self._at) * self._rate)
+        self._at = now
+        return max(0.0, (min(cost, self._maximum) - self._available) / self._rate)
+
+    def learn(self, text: str, body: Mapping[str, Any]) -> None:
+        """Take the bucket and the operation's cost from `extensions.cost` of an answer."""
+        cost = _cost(body)
+        status = cost.get("throttleStatus") or {}
+        if not status.get("restoreRate"):
+            return
+        with self._lock:
+            self._rate = float(status["restoreRate"])
+            self._available = float(status.get("currentlyAvailable") or 0)
+            self._maximum = float(status.get("maximumAvailable") or "inf")
+            self._at = time.monotonic()
+            self._costs[text] = float(cost.get("requestedQueryCost") or 0)
+
+
+def throttle_seconds(response: httpx.Response, body: Mapping[str, Any]) -> float:
+    """Seconds until a throttled call fits: from the cost of the answer, else Retry-After, else 1."""
+    cost = _cost(body)
+    status = cost.get("throttleStatus") or {}
+    requested = float(cost.get("requestedQueryCost") or 0)
+    if requested and requested > float(status.get("maximumAvailable") or "inf"):
+        raise TooCostly(f"One query costs {requested:.0f} points, more than the shop's bucket: ask for less.")
+    if status.get("restoreRate") and requested:
+        short = requested - float(status.get("currentlyAvailable") or 0)
+        return max(short / float(status["restoreRate"]), 0.1)
+    try:
+        return max(float(response.headers.get("Retry-After", "1")), 0.1)
+    except ValueError:
+        return 1.0
+
+
+def _cost(body: Mapping[str, Any]) -> dict[str, Any]:
+    extensions = body.get("extensions")
+    cost = extensions.get("cost") if isinstance(extensions, dict) else None
+    return cost if isinstance(cost, dict) else {}

@@ -1,0 +1,210 @@
+"""Deliver a file of adjustments: directly, or as a bulk mutation; every line ends with one result line."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any, Literal, TextIO
+
+from invsync.errors import ShopifyFailed
+from invsync.shopify import bulk
+from invsync.shopify.client import TRANSIENT, Client, codes, messages, operation
+from invsync.shopify.retry import Patience, Unanswered
+
+Transport = Literal["direct", "bulk", "auto"]
+Body = dict[str, Any]
+AT_ONCE = 4
+DIRECT_UP_TO = 200
+CONCURRENT = "IDEMPOTENCY_CONCURRENT_REQUEST"
+UNKNOWN, NOT_SENT = "UNKNOWN_OUTCOME", "NOT_SENT"
+UNRESOLVED = TRANSIENT | {"THROTTLED", CONCURRENT}
+MUTATION = operation("adjust_quantities")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How a file was delivered: the transport chosen, and the gids of its bulk operations."""
+
+    transport: Literal["direct", "bulk"]
+    operation_ids: tuple[str, ...] = ()
+
+
+@dataclass
+class Results:
+    """The result file while it grows: one line per delivered line, the first answer stands."""
+
+    file: TextIO
+    done: set[int] = field(default_factory=set)
+
+    def add(self, line: int, body: Body) -> None:
+        """Write the answer of this line (0-based) unless it has one."""
+        if line in self.done:
+            return
+        self.done.add(line)
+        kept = {key: body[key] for key in ("data", "errors") if key in body}
+        text = json.dumps(kept | {"__lineNumber": line}, ensure_ascii=False, separators=(",", ":"))
+        self.file.write(text + "\n")
+        self.file.flush()
+
+
+def submit(client: Client, path: Path, result: Path, *, transport: Transport = "auto",
+           stall_seconds: float = bulk.STALL_SECONDS) -> Delivery:  # fmt: skip
+    """Deliver the lines of path and write their answers to result, each with its 0-based __lineNumber."""
+    if client.read_only:
+        raise ShopifyFailed("A read-only client refuses every mutation: run without the dry run to write.")
+    count = sum(1 for _ in _lines(path))
+    with result.open("w", encoding="utf-8") as file:
+        results = Results(file)
+        if transport == "direct" or (transport == "auto" and count <= DIRECT_UP_TO):
+            _direct(client, path, results)
+            return Delivery("direct")
+        return Delivery("bulk", _bulk(client, path, results, count, stall_seconds))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    with path.open(encoding="utf-8") as file:
+        for i, line in enumerate(file):
+            if line.strip():
+                yield i, line
+
+
+def _direct(client: Client, path: Path, results: Results) -> None:
+    """Send every line that has no answer yet, in order, a few at a time; a fatal refusal stops the rest."""
+    stop, fatal = Event(), None  # type: tuple[Event, BaseException | None]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        sent: dict[Future[Body], int] = {
+            pool.submit(_deliver, client, line, stop): i for i, line in _lines(path) if i not in results.done
+        }
+        try:
+            for future in as_completed(sent):
+                error = future.exception()
+                fatal = fatal or error
+                results.add(sent[future], _failure(str(error), UNKNOWN) if error else future.result())
+        except BaseException:
+            stop.set()
+            raise
+    if fatal:
+        raise fatal
+
+
+def _deliver(client: Client, line: str, stop: Event) -> Body:
+    """The answer to one line; the same key on every try, so an unknown outcome is safe to ask again."""
+    if stop.is_set():
+        return _failure("Not sent, because Shopify refused an earlier line for good", NOT_SENT)
+    patience = Patience(client.sleep)
+    try:
+        while True:
+            body = client.answer(MUTATION, json.loads(line))
+            if CONCURRENT not in codes(_user_errors(body)):
+                return body
+            patience.after_refusal("the same request is in progress")
+    except Unanswered as error:
+        return _failure(str(error), UNKNOWN)
+    except BaseException:
+        stop.set()
+        raise
+
+
+def _failure(message: str, code: str) -> Body:
+    return {"errors": [{"message": message, "extensions": {"code": code}}]}
+
+
+def _user_errors(body: Body) -> list[Any]:
+    data = body.get("data")
+    payloads = data.values() if isinstance(data, dict) else ()
+    return [e for p in payloads if isinstance(p, dict) for e in p.get("userErrors") or ()]
+
+
+def _bulk(client: Client, path: Path, results: Results, count: int, stall_seconds: float) -> tuple[str, ...]:
+    """Run the file as one bulk mutation, then deliver directly whatever it left without an answer."""
+    if count == 0:
+        return ()
+    operations: tuple[str, ...] = ()
+    try:
+        operations = (_start(client, path),)
+        done = bulk.finished(client, operations[0], stall_seconds=stall_seconds)
+        if done.result_url:
+            _collect(client, done.result_url, path, results)
+    except Unanswered:
+        pass
+    except ShopifyFailed as error:
+        for i, _ in _lines(path):
+            results.add(i, _failure(str(error), UNKNOWN if operations else NOT_SENT))
+        raise
+    _direct(client, path, results)
+    return operations
+
+
+def _start(client: Client, path: Path) -> str:
+    """Start the bulk mutation of this file and return its id."""
+    variables = {"mutation": MUTATION, "stagedUploadPath": _stage(client, path),
+                 "clientIdentifier": _identifier(path)}  # fmt: skip
+    return bulk.start(client, "bulk_run_mutation", "bulkOperationRunMutation", variables)
+
+
+def _stage(client: Client, path: Path) -> str:
+    """Upload the file to storage and return its staged path."""
+    target = {"resource": "BULK_MUTATION_VARIABLES", "filename": path.name, "mimeType": "text/jsonl",
+              "httpMethod": "POST"}  # fmt: skip
+    payload = client.data("staged_upload", {"input": [target]})["stagedUploadsCreate"] or {}
+    if payload.get("userErrors") or not payload.get("stagedTargets"):
+        told = messages(payload.get("userErrors") or "no target")
+        raise ShopifyFailed(f"Shopify refused a staged upload for {path.name} ({told}): run again.")
+    staged = payload["stagedTargets"][0]
+    fields = {p["name"]: p["value"] for p in staged["parameters"]}
+    size, limit = path.stat().st_size, size_limit(fields.get("policy", ""))
+    if limit is not None and size > limit:
+        raise ShopifyFailed(f"File {path.name} has {size} bytes, Shopify takes up to {limit}: split it.")
+    bulk.store(client, staged["url"], fields, path)
+    return str(fields["key"])
+
+
+def size_limit(policy: str) -> int | None:
+    """The most bytes that a signed upload policy (base64 JSON) allows; None when it names no range."""
+    try:
+        conditions = json.loads(base64.b64decode(policy))["conditions"]
+        return next(int(c[2]) for c in conditions if isinstance(c, list) and c[0] == "content-length-range")
+    except (ValueError, KeyError, TypeError, IndexError, StopIteration):
+        return None
+
+
+def _identifier(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"invsync-{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def _collect(client: Client, url: str, path: Path, results: Results) -> None:
+    """Take every usable line of a bulk result; lines it does not settle are left for direct delivery."""
+    known = {i for i, _ in _lines(path)}
+    temporary = Path(results.file.name).with_suffix(".bulk")
+    try:
+        with suppress(ShopifyFailed):
+            bulk.fetch(client, url, temporary)
+        if not temporary.exists():
+            return
+        with temporary.open(encoding="utf-8", errors="replace") as file:
+            for text in file:
+                body = _usable(text)
+                if body is not None and body["__lineNumber"] in known:
+                    results.add(body["__lineNumber"], body)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _usable(text: str) -> Body | None:
+    """The result line as a value, or None when it is garbage or tells no final outcome."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(body, dict) or type(body.get("__lineNumber")) is not int:
+        return None
+    data, errors = body.get("data"), body.get("errors")
+    told = bool(errors) or (isinstance(data, dict) and any(isinstance(v, dict) for v in data.values()))
+    unresolved = (codes(errors) | codes(_user_errors(body))) & UNRESOLVED
+    return body if told and not unresolved else None

@@ -1,0 +1,325 @@
+"""The OMS reader on real SQLite files and exported folders, made here with plain DDL."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from invsync import mapping, tables
+from invsync.errors import OmsFailed, UsageError
+from invsync.oms import Source, open_source
+from invsync.oms.database import connect
+from invsync.oms.values import bound, column, number, stamp
+from invsync.settings import OmsSettings
+
+COLUMNS = {
+    "product_facility": "product_id, facility_id, minimum_stock numeric, last_inventory_count numeric,"
+    "computed_last_inventory_count numeric, allow_brokering, last_updated_stamp text",
+    "facility": "facility_id, facility_type_id, facility_name",
+    "facility_type": "facility_type_id, parent_type_id",
+    "facility_group": "facility_group_id, facility_group_type_id",
+    "facility_group_member": "facility_id, facility_group_id, from_date, thru_date, last_updated_stamp",
+    "product_store_facility": "product_store_id, facility_id, from_date, thru_date, last_updated_stamp",
+    "shopify_shop": "shop_id, product_store_id, is_enabled",
+    "shopify_shop_location": "shop_id, facility_id, shopify_location_id",
+    "shopify_shop_product": "shop_id, product_id, shopify_product_id, shopify_inventory_item_id",
+    "order_header": "order_id, order_type_id, external_id, order_date, product_store_id",
+    "order_item": "order_id, order_item_seq_id, product_id, quantity numeric, status_id, ship_group_seq_id,"
+    "last_updated_stamp",
+    "order_item_ship_group": "order_id, ship_group_seq_id, facility_id",
+    "product": "product_id, internal_name",
+    "product_store": "product_store_id, reserve_inventory",
+    "inventory_item": "inventory_item_id, product_id, facility_id",
+    "inventory_item_detail": "inventory_item_id, order_id, return_id, available_to_promise_diff numeric,"
+    "quantity_on_hand_diff numeric",
+    "order_item_ship_grp_inv_res": "order_id, inventory_item_id, quantity numeric",
+}
+LONG_AGO = "2020-01-01 00:00:00"
+ROWS: dict[str, list[tuple[Any, ...]]] = {
+    "product_facility": [
+        ("A", "W1", 2, 10, 8, "Y", "2026-03-01 10:00:00"),
+        ("B", "W1", 0, 5, "abc", None, "2026-03-01 10:00:00.500"),
+        ("C", "W2", 0, 5, 5, None, None),
+    ],
+    "facility": [("W1", "WAREHOUSE", "One"), ("W2", "WAREHOUSE", "Two"), ("_NA_", "NA", "Queue")],
+    "facility_type": [("WAREHOUSE", None), ("NA", "VIRTUAL_FACILITY")],
+    "facility_group": [("FAC_GRP", "CHANNEL_FAC_GROUP")],
+    "facility_group_member": [
+        ("W1", "FAC_GRP", LONG_AGO, None, LONG_AGO),
+        ("W2", "FAC_GRP", LONG_AGO, None, LONG_AGO),
+    ],
+    "product_store_facility": [("STORE", "W1", LONG_AGO, None, LONG_AGO)],
+    "shopify_shop": [("SHOP", "STORE", "Y"), ("OFF", "STORE", "N"), ("BARE", None, None)],
+    "shopify_shop_location": [("SHOP", "_NA_", "900"), ("SHOP", "W1", "901"), ("OFF", "W2", "999")],
+    "shopify_shop_product": [("SHOP", "A", "v1", "1"), ("SHOP", "C", "v2", "1"), ("OFF", "A", "v9", "9")],
+    "order_header": [
+        ("O1", "SALES_ORDER", "7001", "2026-02-28 09:00:00", "STORE"),
+        ("O2", "SALES_ORDER", "gid://shopify/Order/7002", "2026-03-01 09:00:00.25", "STORE"),
+        ("O3", "PURCHASE_ORDER", "PO-17", "2026-03-05 09:00:00", "STORE"),
+        ("O4", "SALES_ORDER", "7004", None, "ELSEWHERE"),
+    ],
+    "order_item": [
+        ("O1", "1", "A", 2, "ITEM_APPROVED", "1", LONG_AGO),
+        ("O1", "2", "A", 4, "ITEM_CANCELLED", "1", LONG_AGO),
+        ("O2", "1", "A", 3, "ITEM_CREATED", "1", LONG_AGO),
+        ("O2", "2", "A", 8, "ITEM_CREATED", "2", LONG_AGO),
+        ("O3", "1", "A", 16, "ITEM_CREATED", "1", LONG_AGO),
+        ("O4", "1", "A", 32, "ITEM_CREATED", "1", LONG_AGO),
+    ],
+    "order_item_ship_group": [
+        ("O1", "1", "_NA_"),
+        ("O2", "1", "_NA_"),
+        ("O2", "2", "W1"),
+        ("O3", "1", "_NA_"),
+        ("O4", "1", "_NA_"),
+    ],
+    "product": [("A", "SKU-A"), ("B", "SKU-B")],
+    "product_store": [("STORE", "Y")],
+    "inventory_item": [("I1", "A", "W1")],
+    "inventory_item_detail": [
+        ("I1", "O1", None, -2, 0),
+        ("I1", "O1", None, 0, -1),
+        ("I1", "O2", None, -5, -5),
+        ("I1", "O2", "R1", 5, 5),
+        ("I1", "O4", None, -1, 0),
+        ("I1", "O4", None, 1, 0),
+    ],
+    "order_item_ship_grp_inv_res": [("O1", "I1", 2)],
+}
+
+FRAMES = [field.name for field in fields(tables.Snapshot) if hasattr(tables, field.name.upper())]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A small HotWax database."""
+    with sqlite3.connect(tmp_path / "oms.db") as db:
+        for name, found in ROWS.items():
+            db.execute(f"create table {name} ({COLUMNS[name]})")
+            db.executemany(f"insert into {name} values ({','.join('?' * len(found[0]))})", found)
+    db.close()
+    return tmp_path / "oms.db"
+
+
+@pytest.fixture
+def source(file: Path) -> Iterator[Source]:
+    """The reader on it."""
+    opened = open_source(OmsSettings(url=f"sqlite:///{file}", shop_id="SHOP"))
+    yield opened
+    opened.close()
+
+
+def execute(file: Path, sql: str) -> None:
+    with sqlite3.connect(file) as db:
+        db.execute(sql)
+    db.close()
+
+
+def export(file: Path, folder: Path, kind: str) -> Path:
+    folder.mkdir()
+    with sqlite3.connect(file) as db:
+        for name in ROWS:
+            cursor = db.execute(f"select * from {name}")
+            names = [column[0] for column in cursor.description]
+            columns = list(zip(*cursor.fetchall(), strict=True))
+            frame = pl.DataFrame(
+                [
+                    pl.Series(n, [None if v is None else str(v) for v in c])
+                    for n, c in zip(names, columns, strict=True)
+                ]
+            )
+            if kind == "csv":
+                frame.write_csv(folder / f"{name}.csv")
+            else:
+                frame.write_parquet(folder / f"{name}.parquet")
+    db.close()
+    return folder
+
+
+def test_snapshot_has_the_schemas_and_the_shops_rows(source: Source) -> None:
+    seen = source.snapshot()
+    for name in FRAMES:
+        assert getattr(seen, name).schema == pl.Schema(getattr(tables, name.upper())), name
+    assert seen.product_facility.height == 3 and source.row_count() == 3
+    assert set(seen.shopify_shop_location["shopify_location_id"]) == {"900", "901"}
+    assert source.store == "STORE"
+
+
+def test_a_number_that_is_none_does_not_stop_the_read(source: Source) -> None:
+    seen = source.snapshot()
+    sellable = dict(seen.product_facility.select("product_id", "computed_last_inventory_count").rows())
+    assert sellable["A"] == 8 and isnan(sellable["B"])
+
+
+def test_queue_counts_open_sales_items_of_the_store_at_virtual_facilities(source: Source) -> None:
+    """2 + 3; not the cancelled, the brokered, the purchase order's or the other store's."""
+    assert source.snapshot().queue.rows() == [("A", 5.0)]
+
+
+def test_queue_is_empty_when_the_store_does_not_reserve(file: Path, source: Source) -> None:
+    execute(file, "update product_store set reserve_inventory = 'N'")
+    assert source.snapshot().queue.is_empty()
+
+
+def test_known_orders_are_bare_or_gid_and_others_are_ignored(source: Source) -> None:
+    seen = source.snapshot()
+    assert sorted(seen.known_orders["external_id"]) == [7001, 7002, 7004]
+    assert seen.newest_known == datetime(2026, 3, 1, 9, 0, 0, 250000, tzinfo=UTC)
+    since = datetime(2026, 3, 1, tzinfo=UTC)
+    assert sorted(source.snapshot(since=since).known_orders["external_id"]) == [7002, 7004]
+
+
+def test_known_units_are_the_larger_of_reserved_and_issued(source: Source) -> None:
+    """O1: 2 reserved, 1 shipped; O2: 5 shipped, its return aside; O4: released again."""
+    found = source.snapshot().known_units.sort("external_id").rows()
+    assert found == [(7001, "A", "W1", 2.0), (7002, "A", "W1", 5.0)]
+
+
+def test_a_partial_snapshot_still_sees_a_shared_inventory_item(source: Source) -> None:
+    seen = source.snapshot(pl.Series(["A"]))
+    assert seen.product_facility["product_id"].to_list() == ["A"]
+    options: dict[str, Any] = {
+        "aggregate_location": None,
+        "group": "FAC_GRP",
+        "store": "STORE",
+        "at": seen.now,
+    }
+    assert set(mapping.pairs(seen, **options)[1]["reason"]) == {"ambiguous_mapping"}
+
+
+def test_a_partial_snapshot_reads_in_chunks(file: Path, source: Source) -> None:
+    many = ",".join(f"('P{n}','W1',0,1,1,'Y','{LONG_AGO}')" for n in range(1201))
+    execute(file, f"insert into product_facility values {many}")
+    assert source.snapshot(pl.Series([f"P{n}" for n in range(1201)])).product_facility.height == 1201
+    assert source.snapshot(pl.Series([], dtype=pl.String)).product_facility.is_empty()
+
+
+def changed(source: Source, from_: datetime, thru: datetime) -> list[str]:
+    found = source.changed_products(from_, thru, group="FAC_GRP", store="STORE")
+    assert found is not None
+    return found.to_list()
+
+
+def test_the_window_is_half_open_and_a_null_stamp_is_touched(source: Source) -> None:
+    ten = datetime(2026, 3, 1, 10, tzinfo=UTC)
+    half = ten + timedelta(milliseconds=500)
+    assert changed(source, ten, half) == ["A", "C"]
+    assert changed(source, half, half + timedelta(seconds=1)) == ["B", "C"]
+    assert changed(source, ten - timedelta(hours=1), ten) == ["C"]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "update facility_group_member set thru_date = '2026-03-02 00:00:00' where facility_id = 'W1'",
+        "update facility_group_member set from_date = '2026-03-02T00:00:00' where facility_id = 'W1'",
+        "update product_store_facility set last_updated_stamp = '2026-03-02 00:00:00.000'",
+        "update facility_group_member set last_updated_stamp = null where facility_id = 'W1'",
+    ],
+)
+def test_a_membership_touched_selects_its_facilitys_products(file: Path, source: Source, sql: str) -> None:
+    execute(file, sql)
+    day = datetime(2026, 3, 2, tzinfo=UTC)
+    assert changed(source, day, day + timedelta(seconds=1)) == ["A", "B", "C"]
+
+
+def test_an_order_item_touched_selects_its_product(file: Path, source: Source) -> None:
+    execute(file, "update order_item set last_updated_stamp = '2026-03-02 00:00:00' where order_id = 'O1'")
+    day = datetime(2026, 3, 2, tzinfo=UTC)
+    assert changed(source, day, day + timedelta(seconds=1)) == ["A", "C"]
+    assert source.changed_products(None, day) is None
+
+
+def test_stamps_are_read_in_the_configured_time_zone(file: Path) -> None:
+    local = open_source(OmsSettings(url=f"sqlite:///{file}", shop_id="SHOP", timezone="America/New_York"))
+    stamps = local.snapshot().product_facility["last_updated_stamp"]
+    assert stamps[0] == datetime(2026, 3, 1, 15, tzinfo=UTC) and stamps[2] is None
+    three = datetime(2026, 3, 1, 15, tzinfo=UTC)
+    assert changed(local, three, three + timedelta(milliseconds=1)) == ["A", "C"]
+
+
+def test_now_is_the_database_clock(source: Source) -> None:
+    assert abs(source.now() - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("shop", ["NOBODY", "OFF", "BARE"])
+def test_a_shop_that_cannot_be_synced_is_a_usage_error(file: Path, shop: str) -> None:
+    with pytest.raises(UsageError, match=shop):
+        open_source(OmsSettings(url=f"sqlite:///{file}", shop_id=shop))
+
+
+@pytest.mark.parametrize(("group", "told"), [("NONE", "not in facility_group"), ("PICK", "type PICK_GROUP")])
+def test_a_group_that_is_no_channel_is_a_usage_error(file: Path, group: str, told: str) -> None:
+    execute(file, "insert into facility_group values ('PICK', 'PICK_GROUP')")
+    with pytest.raises(UsageError, match=told):
+        open_source(OmsSettings(url=f"sqlite:///{file}", shop_id="SHOP", facility_group_id=group))
+
+
+def test_optional_tables_may_be_missing_and_required_ones_are_named(file: Path) -> None:
+    for name in (
+        "product",
+        "product_store",
+        "inventory_item",
+        "inventory_item_detail",
+        "order_item_ship_grp_inv_res",
+    ):
+        execute(file, f"drop table {name}")
+    opened = open_source(OmsSettings(url=f"sqlite:///{file}", shop_id="SHOP"))
+    assert opened.snapshot().known_units.is_empty() and opened.snapshot(pl.Series(["A"])).product.is_empty()
+    execute(file, "drop table product_facility")
+    with pytest.raises(OmsFailed, match="product_facility"):
+        open_source(OmsSettings(url=f"sqlite:///{file}", shop_id="SHOP"))
+    with pytest.raises(OmsFailed, match="product_facility"):
+        opened.row_count()
+
+
+def test_a_missing_database_is_told_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(OmsFailed, match="does not exist"):
+        connect(f"sqlite:///{tmp_path / 'none.db'}")
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_exported_files_give_the_same_frames(file: Path, source: Source, tmp_path: Path, kind: str) -> None:
+    folder = export(file, tmp_path / kind, kind)
+    files = open_source(OmsSettings(kind="files", path=str(folder), shop_id="SHOP"))
+    mine, theirs = files.snapshot(), source.snapshot()
+    for name in ("product_facility", "facility_group_member", "shopify_shop_product", "queue", "known_units"):
+        order = getattr(mine, name).columns
+        assert getattr(mine, name).sort(order).equals(getattr(theirs, name).sort(order)), name
+    ten = datetime(2026, 3, 1, 10, tzinfo=UTC)
+    assert changed(files, ten, ten + timedelta(seconds=1)) == ["A", "B", "C"]
+
+
+def test_a_folder_without_a_required_table_is_refused_by_name(file: Path, tmp_path: Path) -> None:
+    folder = export(file, tmp_path / "csv", "csv")
+    (folder / "order_item.csv").unlink()
+    with pytest.raises(OmsFailed, match="order_item"):
+        open_source(OmsSettings(kind="files", path=str(folder), shop_id="SHOP"))
+
+
+def test_a_failed_login_never_shows_the_password(tmp_path: Path) -> None:
+    with pytest.raises((UsageError, OmsFailed)) as caught:
+        open_source(OmsSettings(url="mysql+pymysql://u:s3cret@127.0.0.1:1/oms", shop_id="SHOP"))
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_column_of_numbers_of_all_kinds() -> None:
+    found = column("x", [1, 2.5, None, float("inf"), 4], tables.QUANTITY, "UTC").to_list()
+    assert found[:3] == [1.0, 2.5, None] and isnan(found[3]) and found[4] == 4.0
+    found = column("x", [Decimal("1.50"), "2", "abc", None], tables.QUANTITY, "UTC").to_list()
+    assert found[:2] == [1.5, 2.0] and isnan(found[2]) and found[3] is None
+
+
+def test_values() -> None:
+    assert number("12.50") == 12.5 and number("") is None and isnan(number("inf") or 0)
+    assert stamp("2026-03-01T10:00:00Z", UTC) == datetime(2026, 3, 1, 10, tzinfo=UTC)
+    assert stamp("soon", UTC) is None
+    assert bound(datetime(2026, 3, 1, 10, 0, 0, 500000, tzinfo=UTC), "UTC") == "2026-03-01 10:00:00.5"

@@ -1,0 +1,317 @@
+"""The report: what the page says, in which order, how safe it is, and how large."""
+
+import base64
+import hashlib
+import html
+import re
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import polars as pl
+import pytest
+from nbformat import v4
+from test_charts import NOW, orders, outcomes
+
+from invsync import charts, report, tables
+
+SUMMARY: dict[str, Any] = {
+    "run_id": "20261123T131500Z-ab12", "shop": "acme", "job": "hard_sync",
+    "status": "partial", "exit_code": 4,
+    "started_at": "2026-11-23T13:15:00Z", "finished_at": "2026-11-23T13:16:10Z",
+    "window": {"from": None, "thru": "2026-11-23T13:15:00Z"},
+    "counts": {"read": 1200, "selected": 1200, "planned": 320, "applied": 300, "already_right": 860,
+               "superseded": 15, "refused": 3, "held": 21, "unknown": 1, "needs_a_person": 6},
+    "units": {"raised": 540, "lowered": 1310}, "in_flight": {"orders": 14, "units": 23, "pairs": 19},
+    "transport": "bulk", "api_version": "2026-10", "operation_ids": ["gid://shopify/BulkOperation/1"],
+    "files": [{"name": "adjustments.jsonl", "sha256": "ab" * 32, "bytes": 44210, "lines": 2}],
+    "guards": {}, "messages": ["2 products <b>share</b> one Shopify item."],
+}  # fmt: skip
+HELD = {"outcome": "held", "delta": None, "after": None}
+
+
+def example(rows: int = 90) -> pl.DataFrame:
+    """Outcomes of every kind over a few locations."""
+    sent = [
+        {
+            "inventory_item_id": n,
+            "sku": f"TEE-{n % 31:03d}",
+            "location_id": 70001 + n % 4,
+            "delta": (n * 7) % 23 - 11,
+        }
+        for n in range(rows)
+    ]
+    kinds: list[dict[str, Any]] = [
+        HELD | {"reason": "untracked", "sku": "GIFT-CARD"},
+        HELD | {"reason": "inactive_level", "target": 4.0, "sku": "MUG-BLUE"},
+        HELD | {"reason": "inactive_level", "target": 0.0, "sku": "MUG-RED"},
+        HELD | {"reason": "fractional", "sku": "ROPE-1M"},
+        {"outcome": "refused", "reason": "ITEM_NOT_STOCKED_AT_LOCATION", "sku": "<i>CAP</i>",
+         "message": "The specified inventory item is not stocked at the location."},
+        {"outcome": "unknown", "sku": "SOCK-2"},
+        {"outcome": "superseded", "sku": "BELT-1", "delta": -2},
+    ]  # fmt: skip
+    right = [{"outcome": "already_right", "delta": 0, "sku": f"OK-{n}"} for n in range(3 * rows)]
+    return outcomes(*sent, *kinds, *right)
+
+
+def displayed(thing: Any) -> Any:
+    """The output a kernel would store for this object."""
+    if hasattr(thing, "_repr_mimebundle_"):
+        charts.enable()
+        made = thing._repr_mimebundle_()
+        return v4.new_output("display_data", data=made[0] if isinstance(made, tuple) else made)
+    return v4.new_output("display_data", data={"text/html": thing._repr_html_(), "text/plain": repr(thing)})
+
+
+def notebook(path: Path, frame: pl.DataFrame, *extra: Any) -> Path:
+    """An executed notebook as the jobs leave it."""
+    names = pl.DataFrame(
+        {"location_id": [70001, 70002, 70003], "name": ["Amsterdam", "Utrecht", "Web warehouse"]}
+    )
+    flights = orders((70001, 3, 4), (70001, 5, 70), (70002, 2, 3000), (70003, 9, 25), (10, 1, 400))
+
+    def shown(*things: Any) -> Any:
+        return v4.new_code_cell(
+            "secret_code()", outputs=[displayed(thing) for thing in things], execution_count=1
+        )
+
+    book = v4.new_notebook(
+        cells=[
+            v4.new_markdown_cell("# Hard sync\n\nEvery pair is compared & set <script>alert(1)</script>."),
+            v4.new_code_cell("shop = 'acme'", metadata={"tags": ["parameters"]}),
+            shown(report.verdict(SUMMARY)),
+            v4.new_markdown_cell("## What was wrong"),
+            shown(charts.variances_by_product(frame), charts.variances_by_location(frame, names)),
+            shown(report.largest_variances(frame, names)),
+            v4.new_markdown_cell("## Orders in flight"),
+            shown(charts.in_flight(flights, NOW + timedelta(0), names)),
+            v4.new_markdown_cell("## What happened"),
+            shown(
+                charts.what_happened(frame), report.held_rows(frame, names), report.refused_rows(frame, names)
+            ),
+            shown(report.files_table(SUMMARY)),
+            *extra,
+        ]
+    )
+    path.write_text(nbformat.writes(book), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> str:
+    return report.render(notebook(tmp_path / "report.ipynb", example()), SUMMARY)
+
+
+def test_the_verdict_stands_first_then_charts_and_tables_in_order_then_the_files(page: str) -> None:
+    marks = ["need a person.", "What was wrong", "What was wrong, by product",
+             "What was wrong, by location",
+             "Largest variances", "Orders in flight", "What happened to each pair", "Held back",
+             "Refused by Shopify, or",
+             "Files of this run"]  # fmt: skip
+    places = [page.index(mark, page.index("<body>")) for mark in marks]
+    assert places == sorted(places)
+    assert page.count("iv-verdict") == 1 and page.count('<h2 id="files">') == 1
+    assert page.count('<figure class="iv-chart">') == page.count("<figcaption>") == 4
+
+
+def test_the_page_is_one_file_without_code_or_outside_address(page: str) -> None:
+    assert "secret_code" not in page and "shop = " not in page
+    assert not re.findall(r"(?:src|href)=[\"'](?:[a-z]+:)?//", page)
+    assert set(re.findall(r"https?://[^\s\"'<]+", page)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert 'href="adjustments.jsonl"' in page and 'href="outcomes.parquet"' in page
+
+
+def test_only_the_pages_own_script_may_run(page: str) -> None:
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert len(scripts) == 1 and page.count("<script") == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert f"default-src 'none'; script-src 'sha256-{digest}'" in page
+
+
+def test_every_text_is_escaped(page: str) -> None:
+    assert "&lt;i&gt;CAP&lt;/i&gt;" in page and "<i>CAP" not in page
+    assert "2 products &lt;b&gt;share&lt;/b&gt;" in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_ids_are_unique_over_the_page(page: str) -> None:
+    ids = re.findall(r"\bid=\"([^\"]+)\"", page)
+    assert len(ids) == len(set(ids))
+    assert all(f'id="{target}"' in page for target in re.findall(r"url\(#([^)]+)\)", page))
+
+
+def test_rendering_is_quick_and_repeatable(tmp_path: Path) -> None:
+    book = notebook(tmp_path / "report.ipynb", example())
+    first = report.render(book, SUMMARY)
+    start = time.perf_counter()
+    assert report.render(book, SUMMARY) == first
+    assert time.perf_counter() - start < 1
+
+
+def test_a_hundred_thousand_pairs_fit_a_mailable_page(tmp_path: Path) -> None:
+    frame = example(25_000)
+    assert frame.height > 100_000
+    assert len(report.render(notebook(tmp_path / "report.ipynb", frame), SUMMARY).encode()) < 1_500_000
+
+
+def test_a_failed_run_says_so_first_and_folds_the_traceback(tmp_path: Path) -> None:
+    trace = v4.new_output(
+        "error", ename="OmsFailed", evalue="gone", traceback=["\x1b[31mOmsFailed\x1b[0m: <gone>"]
+    )
+    broken = v4.new_code_cell("read()", outputs=[trace])
+    summary = SUMMARY | {
+        "status": "failed",
+        "exit_code": 5,
+        "messages": ["HotWax could not be reached: run again."],
+    }
+    book = notebook(tmp_path / "r.ipynb", example(), broken, v4.new_markdown_cell("## Never reached"))
+    made = report.render(book, summary)
+    assert made.index("The run failed") < made.index("HotWax could not be reached") < made.index("iv-trace")
+    assert '<details class="iv-trace">' in made and "OmsFailed: &lt;gone&gt;" in made and "\x1b" not in made
+    assert "Never reached" not in made
+
+
+def test_a_dead_kernel_leaves_no_empty_headings(tmp_path: Path) -> None:
+    book = v4.new_notebook(
+        cells=[v4.new_markdown_cell("# Job"), v4.new_code_cell("x"), v4.new_markdown_cell("## Next")]
+    )
+    path = tmp_path / "r.ipynb"
+    path.write_text(nbformat.writes(book), encoding="utf-8")
+    made = report.render(path, {"status": "failed"})
+    assert "The run failed" in made and "Next" not in made
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"cells": 3}', '{"nbformat": 4, "nbformat_minor": 5, "cells": [{}]}']
+)
+def test_an_unreadable_notebook_still_gives_a_page(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "r.ipynb"
+    path.write_text(text, encoding="utf-8")
+    assert "did not survive" in report.render(path, SUMMARY)
+    assert "did not survive" in report.render(tmp_path / "none.ipynb", SUMMARY)
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [{}, {"status": 3}, {"counts": None, "files": None, "guards": 1},
+     {"counts": {"held": "x"}, "messages": {"a": 1}},
+     {"files": ["x", {"name": "../../etc/passwd"}, {"name": "a b.jsonl", "lines": "<x>"}]}],
+)  # fmt: skip
+def test_a_page_stands_on_any_summary_and_never_calls_it_a_success(summary: dict[str, Any]) -> None:
+    made = report.minimal(summary)
+    assert "The run failed" in made and "etc/" not in made
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "sentence"),
+    [
+        ("done", 0, "all 1,175 pairs"),
+        ("partial", 4, "6 pairs need a person"),
+        ("stopped", 3, "before anything was sent"),
+        ("planned", 0, "320 pairs would be changed; nothing was sent"),
+        ("failed", 5, "do not rely"),
+    ],
+)
+def test_each_status_has_its_sentence_icon_and_colour(status: str, code: int, sentence: str) -> None:
+    made = report.verdict(SUMMARY | {"status": status, "exit_code": code})
+    assert sentence in html.unescape(str(made)) and sentence in repr(made)
+    assert f"iv-banner {status}" in str(made) and '<span aria-hidden="true">' in str(made)
+
+
+def test_a_guards_message_is_shown() -> None:
+    summary = SUMMARY | {
+        "guards": {"max_zeroed_share": {"value": 0.4, "limit": 0.05, "message": "40 % would be zeroed."}}
+    }
+    assert "40 % would be zeroed." in str(report.verdict(summary))
+
+
+def test_only_faults_need_a_person() -> None:
+    assert report.needs_a_person(example()) == 4  # inactive with a target, fractional, refused, unknown
+    assert report.needs_a_person(tables.empty(tables.OUTCOMES)) == 0
+
+
+def test_held_rows_say_why_and_what_to_do_faults_first() -> None:
+    made = str(report.held_rows(example()))
+    assert made.index("MUG-BLUE") < made.index("GIFT-CARD")
+    assert "Not tracked in Shopify" in made and "to a whole number" in made
+
+
+def test_refused_rows_keep_shopifys_words() -> None:
+    assert "The specified inventory item is not stocked at the location." in str(
+        report.refused_rows(example())
+    )
+
+
+def test_tables_are_capped_and_link_to_the_rest() -> None:
+    frame = outcomes(*[{"delta": n} for n in range(1, 1001)])
+    made = str(report.largest_variances(frame, limit=5000))
+    assert made.count("<tr>") == 201 and "200 of 1,000 rows" in made and 'href="outcomes.parquet"' in made
+
+
+@pytest.mark.parametrize("show", [report.largest_variances, report.held_rows, report.refused_rows])
+def test_an_empty_table_is_a_sentence(show: Any) -> None:
+    assert re.fullmatch(r'<p class="iv-none">[^<]+\.</p>', str(show(tables.empty(tables.OUTCOMES))))
+
+
+@pytest.mark.parametrize("show", [report.largest_variances, report.held_rows, report.refused_rows])
+def test_a_rehearsal_shows_the_same_tables(show: Any) -> None:
+    assert show(example().select(list(tables.VARIANCES)))
+
+
+def test_foreign_html_is_made_harmless(tmp_path: Path) -> None:
+    evil = (
+        '<div onclick="x()"><script src="https://e.example/x.js">1</script><img src=x onerror=y>'
+        '<a href="javascript:alert(1)">a</a><a href="//e.example">b</a><a href="https://e.example">c</a>'
+        '<a href="plan.parquet">d</a><style>@import "https://e.example"</style>'
+        '<iframe src="//e"></iframe><p>kept'
+    )
+    svg = '<svg><script>1</script><g onload="x()"><a href="https://e.example"><text>t</text></a></g></svg>'
+    cell = v4.new_code_cell("", outputs=[
+        v4.new_output("display_data", data={"text/html": evil}),
+        v4.new_output("display_data", data={"image/svg+xml": svg, "text/plain": "s"}),
+        v4.new_output("stream", name="stdout", text="<log>"),
+    ])  # fmt: skip
+    made = report.render(notebook(tmp_path / "r.ipynb", example(), cell), SUMMARY)
+    body = made[made.index("<body>") :]
+    assert (
+        "e.example" not in body
+        and "javascript:" not in body
+        and "onclick" not in body
+        and "onload" not in body
+    )
+    assert 'href="plan.parquet"' in body and "<p>kept</p>" in body and "&lt;log&gt;" in body
+
+
+@pytest.mark.parametrize("form", ["{}", "x={};", '"{}"'])
+def test_leaks_names_a_secret_and_never_repeats_it(form: str) -> None:
+    value = 'tok/en"&+0123456789'
+    assert report.leaks(form.format(value), {"ACME_TOKEN": value}) == ["ACME_TOKEN"]
+    assert report.leaks(form.format(html.escape(value)), [value]) == ["secret 1"]
+    assert report.leaks(form.format("tok%2Fen%22%26%2B0123456789"), [value]) == ["secret 1"]
+    assert report.leaks("nothing", {"ACME_TOKEN": value, "UNSET": ""}) == []
+
+
+def test_leaks_knows_a_shopify_token_by_its_shape() -> None:
+    assert report.leaks("X: shpat_" + "0a" * 16, []) == ["a Shopify access token"]
+
+
+def test_leaks_finds_a_basic_authorization() -> None:
+    assert report.leaks(
+        "Basic " + base64.b64encode(b"hotwax:pass-word-1").decode(), {"OMS": "pass-word-1"}
+    ) == ["OMS"]
+
+
+def test_a_number_that_is_none_is_shown_as_it_stands() -> None:
+    made = str(report.largest_variances(outcomes({"oms": float("nan"), "target": 2.5}, {"oms": None})))
+    assert "nan" in made and ">2.5<" in made and "\N{EN DASH}" in made
+
+
+def test_a_rehearsal_links_to_its_plan() -> None:
+    made = str(report.largest_variances(example().select(list(tables.VARIANCES))))
+    assert 'href="plan.parquet"' in made and "outcomes.parquet" not in made

@@ -1,0 +1,267 @@
+"""Levels, orders and locations as frames."""
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from invsync import tables
+from invsync.errors import ShopifyFailed
+from invsync.settings import OmsSettings, ShopSettings
+from invsync.shopify import Shopify
+from invsync.shopify.reads import chunks, parse_levels
+
+ITEM, LOCATION = "gid://shopify/InventoryItem/", "gid://shopify/Location/"
+Level = tuple[int, bool]
+
+
+class LevelsShop:
+    """Items with levels, answering `nodes` and the bulk query; counts what it is asked."""
+
+    def __init__(self, levels: dict[tuple[int, int], Level], *, most: int = 10**9) -> None:
+        self.levels, self.most = levels, most
+        self.asked: list[tuple[int, int]] = []
+        self.bulk_lines: list[str] = []
+        self.bulk_status = "COMPLETED"
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/levels.jsonl":
+            assert "X-Shopify-Access-Token" not in request.headers
+            return httpx.Response(200, text="".join(line + "\n" for line in self.bulk_lines))
+        call = json.loads(request.content)
+        if "bulkOperationRunQuery" in call["query"]:
+            return self.ok(
+                {"bulkOperationRunQuery": {"bulkOperation": {"id": "gid://b/1"}, "userErrors": []}}
+            )
+        if "bulkOperation(" in call["query"]:
+            return self.ok({"bulkOperation": {
+                "id": "gid://b/1", "status": self.bulk_status, "errorCode": None, "objectCount": "4",
+                "url": "https://files.example/levels.jsonl" if self.bulk_lines else None,
+                "partialDataUrl": None,
+            }})  # fmt: skip
+        return self.nodes(call["query"], call["variables"])
+
+    def nodes(self, text: str, variables: dict[str, Any]) -> httpx.Response:
+        ids = [int(gid.removeprefix(ITEM)) for gid in variables["ids"]]
+        aliases = dict(re.findall(r"(level\d+): inventoryLevel\(locationId: \$(location\d+)", text))
+        places = {a: int(variables[v].removeprefix(LOCATION)) for a, v in aliases.items()}
+        self.asked.append((len(ids), len(places)))
+        if len(ids) * len(places) > self.most:
+            error = {"message": "too costly", "extensions": {"code": "MAX_COST_EXCEEDED"}}
+            return httpx.Response(200, json={"errors": [error]})
+        return self.ok({"nodes": [self.node(i, places) for i in ids]})
+
+    def node(self, item: int, places: dict[str, int]) -> dict[str, Any] | None:
+        if item >= 9_000:
+            return None
+        node = {
+            "id": f"{ITEM}{item}",
+            "sku": f"S{item}",
+            "tracked": True,
+            "variant": {"requiresComponents": False},
+        }
+        return node | {alias: self.level(item, place) for alias, place in places.items()}
+
+    def level(self, item: int, place: int) -> dict[str, Any] | None:
+        if (item, place) not in self.levels:
+            return None
+        available, active = self.levels[item, place]
+        return {"isActive": active, "quantities": [{"quantity": available}]}
+
+    @staticmethod
+    def ok(data: dict[str, Any]) -> httpx.Response:
+        return httpx.Response(200, json={"data": data}, headers={"X-Shopify-API-Version": "2026-10"})
+
+
+def opened(handler: Any, *, read_only: bool = False) -> Shopify:
+    shop = ShopSettings(domain="acme.myshopify.com", token_env="TOKEN", oms=OmsSettings(shop_id="S"))
+    return Shopify.open(shop, secrets={"TOKEN": "shpat_x"}, sleep=lambda _: None, read_only=read_only,
+                        transport_override=httpx.MockTransport(handler))  # fmt: skip
+
+
+def pairs(*rows: tuple[int, int]) -> pl.DataFrame:
+    schema = {"inventory_item_id": pl.Int64, "location_id": pl.Int64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def test_every_asked_pair_has_one_row_and_no_level_is_null() -> None:
+    shop = LevelsShop({(1, 10): (5, True), (1, 11): (-2, False), (2, 11): (7, True)})
+
+    found = opened(shop).levels(pairs((2, 10), (1, 10), (1, 11), (9_001, 10)))
+
+    expected = pl.DataFrame(
+        [(2, 10, None, None, True, False, "S2"), (1, 10, 5, True, True, False, "S1"),
+         (1, 11, -2, False, True, False, "S1"), (9_001, 10, None, None, None, None, None)],
+        schema=tables.LEVELS, orient="row",
+    )  # fmt: skip
+    assert_frame_equal(found, expected)
+
+
+def test_no_pairs_need_no_call() -> None:
+    shop = LevelsShop({})
+
+    assert opened(shop).levels(pairs()).schema == tables.LEVELS
+    assert shop.asked == []
+
+
+def test_a_call_stays_within_250_ids_and_1000_levels() -> None:
+    asked = pairs(*[(item, place) for item in range(600) for place in range(20 if item < 100 else 2)])
+    found = list(chunks(asked))
+
+    assert all(len(ids) <= 250 and len(ids) * len(places) <= 1_000 for ids, places in found)
+    assert sorted(item for ids, _ in found for item in ids) == list(range(600))
+
+
+def test_a_query_too_costly_is_asked_in_halves_and_stays_small() -> None:
+    levels = {(item, place): (item, True) for item in range(300) for place in (1, 2)}
+    shop = LevelsShop(levels, most=150)
+
+    found = opened(shop).levels(pairs(*levels))
+
+    assert found["available"].to_list() == [available for available, _ in levels.values()]
+    assert sum(ids * places > 150 for ids, places in shop.asked) == 2
+
+
+CHILD_FIRST = [
+    '{"id":"gid:\\/\\/shopify\\/InventoryLevel\\/7?inventory_item_id=1","isActive":true,'
+    '"location":{"id":"gid:\\/\\/shopify\\/Location\\/10"},"quantities":[{"quantity":5}],'
+    '"__parentId":"gid:\\/\\/shopify\\/InventoryItem\\/1"}',
+    '{"id":"gid:\\/\\/shopify\\/InventoryItem\\/2","sku":null,"tracked":false,"variant":{"requiresComponents":true}}',
+    '{"id":"gid:\\/\\/shopify\\/InventoryItem\\/1","sku":"A","tracked":true,"variant":{"requiresComponents":false}}',
+    '{"id":"gid:\\/\\/shopify\\/InventoryLevel\\/8?inventory_item_id=1","isActive":false,'
+    '"location":{"id":"gid:\\/\\/shopify\\/Location\\/11"},"quantities":[],'
+    '"__parentId":"gid:\\/\\/shopify\\/InventoryItem\\/1"}',
+]
+
+
+def test_children_may_come_before_their_parents(tmp_path: Path) -> None:
+    path = tmp_path / "levels.jsonl"
+    path.write_text("\n".join(CHILD_FIRST) + "\n")
+
+    expected = pl.DataFrame(
+        [(1, 10, 5, True, True, False, "A"), (1, 11, None, False, True, False, "A")],
+        schema=tables.LEVELS, orient="row",
+    )  # fmt: skip
+    assert_frame_equal(parse_levels(path), expected)
+
+
+def test_an_empty_result_file_is_an_empty_frame(tmp_path: Path) -> None:
+    path = tmp_path / "levels.jsonl"
+    path.write_text("")
+
+    assert_frame_equal(parse_levels(path), tables.empty(tables.LEVELS))
+
+
+def test_a_garbled_result_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "levels.jsonl"
+    path.write_text(CHILD_FIRST[0] + "\n<html>oops\n")
+
+    with pytest.raises(ShopifyFailed, match="garbled"):
+        parse_levels(path)
+
+
+def test_many_items_are_read_by_a_bulk_query() -> None:
+    shop = LevelsShop({})
+    shop.bulk_lines = CHILD_FIRST
+    asked = pairs((1, 10), (2, 10), *[(item, 10) for item in range(10, 5_010)])
+
+    found = opened(shop).levels(asked)
+
+    assert shop.asked == [] and found.height == asked.height
+    assert found.row(0) == (1, 10, 5, True, True, False, "A")
+    assert found.row(1) == (2, 10, None, None, False, True, None)
+
+
+def test_a_read_only_client_reads_many_items_without_a_bulk_query() -> None:
+    shop = LevelsShop({(1, 10): (5, True)})
+
+    found = opened(shop, read_only=True).levels(pairs(*[(item, 10) for item in range(1, 5_100)]))
+
+    assert found.height == 5_099 and found["available"][0] == 5
+    assert len(shop.asked) == 21
+
+
+def test_a_failed_bulk_query_is_an_error() -> None:
+    shop = LevelsShop({})
+    shop.bulk_status = "FAILED"
+
+    with pytest.raises(ShopifyFailed, match="ended FAILED"):
+        opened(shop).levels(pairs(*[(item, 10) for item in range(5_001)]))
+
+
+def page(nodes: list[Any], cursor: str | None = None) -> dict[str, Any]:
+    return {"nodes": nodes, "pageInfo": {"hasNextPage": cursor is not None, "endCursor": cursor}}
+
+
+def line(item: int | None, units: int) -> dict[str, Any]:
+    return {"currentQuantity": units, "variant": item and {"inventoryItem": {"id": f"{ITEM}{item}"}}}
+
+
+def part(number: int, state: str, location: int | None, lines: dict[str, Any]) -> dict[str, Any]:
+    place = location and {"id": f"{LOCATION}{location}"}
+    return {"id": f"gid://shopify/FulfillmentOrder/{number}", "status": state,
+            "assignedLocation": {"location": place}, "lineItems": lines}  # fmt: skip
+
+
+def wanted(item: int | None, units: int) -> dict[str, Any]:
+    return {"inventoryItemId": item and f"{ITEM}{item}", "totalQuantity": units}
+
+
+def order(number: int, lines: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    return {"id": f"gid://shopify/Order/{number}", "name": f"#{number}", "createdAt": "2026-11-23T10:00:00Z",
+            "updatedAt": "2026-11-23T11:00:00Z", "lineItems": lines, "fulfillmentOrders": parts}  # fmt: skip
+
+
+def orders_shop(request: httpx.Request) -> httpx.Response:
+    """Two pages of orders; the first order's lines, parts and a part's lines go on to second pages."""
+    call = json.loads(request.content)
+    name, given = re.match(r"query (\w+)", call["query"])[1], call["variables"]  # type: ignore[index]
+    one = order(1, page([line(7, 2), line(None, 9), line(8, 1)], "L"),
+                page([part(1, "OPEN", 10, page([wanted(7, 2)], "F")),
+                      part(2, "CLOSED", 10, page([wanted(8, 1)]))],
+                     "P"))  # fmt: skip
+    two = order(2, page([line(7, 0)]), page([part(4, "CANCELLED", 10, page([wanted(7, 4)]))]))
+    data = {
+        "orders": lambda: {"orders": page([one], "O") if given["after"] is None else page([one, two])},
+        "orderLineItems": lambda: {"order": {"lineItems": page([line(7, 3)])}},
+        "orderFulfillmentOrders": lambda: {"order": {"fulfillmentOrders": page([
+            part(3, "ON_HOLD", 11, page([wanted(7, 1), wanted(None, 5)])),
+            part(5, "OPEN", None, page([wanted(7, 1)])),
+        ])}},
+        "fulfillmentOrderLineItems": lambda: {"node": {"lineItems": page([wanted(7, 2), wanted(8, 1)])}},
+        "locations": lambda: {"locations": page([{"id": f"{LOCATION}10", "name": "A", "isActive": True}], "X")
+                              if given["after"] is None
+                              else page([{"id": f"{LOCATION}11", "name": "B", "isActive": False}])},
+    }  # fmt: skip
+    if name == "orders":
+        assert given["query"] == "created_at:>='2026-11-20T00:00:00Z'"
+    return LevelsShop.ok(data[name]())  # type: ignore[no-untyped-call]
+
+
+def test_orders_are_read_with_all_their_pages() -> None:
+    sold, assigned = opened(orders_shop).orders(datetime(2026, 11, 20, tzinfo=UTC))
+
+    created, updated = datetime(2026, 11, 23, 10, tzinfo=UTC), datetime(2026, 11, 23, 11, tzinfo=UTC)
+    assert sold.schema == tables.ORDERS and assigned.schema == tables.ASSIGNED
+    assert sold.rows() == [
+        (1, "#1", created, updated, 7, 5), (1, "#1", created, updated, 8, 1),
+        (2, "#2", created, updated, 7, 0),
+    ]  # fmt: skip
+    assert sorted(assigned.rows()) == [(1, 7, 10, 4), (1, 7, 11, 1), (1, 8, 10, 1)]
+
+
+def test_a_shop_without_orders_gives_empty_frames() -> None:
+    sold, assigned = opened(lambda _: LevelsShop.ok({"orders": page([])})).orders(datetime(2026, 11, 20))
+
+    assert_frame_equal(sold, tables.empty(tables.ORDERS))
+    assert_frame_equal(assigned, tables.empty(tables.ASSIGNED))
+
+
+def test_locations_come_from_all_pages() -> None:
+    assert opened(orders_shop).locations().rows() == [(10, "A", True), (11, "B", False)]

@@ -1,0 +1,74 @@
+"""The real client against the sandbox shop over HTTP."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from invsync.sandbox.server import serve
+from invsync.sandbox.shop import Shop
+from invsync.settings import OmsSettings, ShopSettings
+from invsync.shopify import Shopify
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    shop = Shop()
+    for location in (10, 11):
+        shop.add_location(location, f"L{location}")
+    for item in range(1, 6):
+        shop.add_item(item, f"S{item}")
+        shop.set_level(item, 10, 5)
+    shop.place_order(1, "#1", NOW, [(1, 2), (2, 1)], 10)
+    return shop
+
+
+@pytest.fixture
+def shopify(shop: Shop) -> Iterator[Shopify]:
+    with serve(shop) as url:
+        oms = OmsSettings(shop_id="S")
+        settings = ShopSettings(domain="acme.myshopify.com", endpoint=url, token_env="TOKEN", oms=oms)
+        secrets = {"TOKEN": shop.token}
+        with Shopify.open(settings, secrets=secrets, sleep=lambda s: time.sleep(min(s, 0.02))) as opened:
+            yield opened
+
+
+def test_levels_and_orders_are_what_the_shop_holds(shopify: Shopify) -> None:
+    pairs = pl.DataFrame({"inventory_item_id": [1, 2, 3], "location_id": [10, 10, 11]})
+    sold, assigned = shopify.orders(NOW)
+
+    assert shopify.levels(pairs)["available"].to_list() == [3, 4, None]
+    assert sold.select("order_id", "inventory_item_id", "units").rows() == [(1, 1, 2), (1, 2, 1)]
+    assert sorted(assigned.rows()) == [(1, 1, 10, 2), (1, 2, 10, 1)]
+
+
+@pytest.mark.parametrize("transport", ["direct", "bulk"])
+def test_a_file_lands_once_by_either_transport(
+    shopify: Shopify, shop: Shop, tmp_path: Path, transport: Any
+) -> None:
+    path, result = tmp_path / "adjustments.jsonl", tmp_path / "result.jsonl"
+    path.write_text("".join(json.dumps(line(item)) + "\n" for item in (3, 4, 5)))
+
+    for _ in range(2):
+        shopify.submit(path, result, transport=transport)
+
+    answers = [json.loads(text) for text in result.read_text().splitlines()]
+    assert sorted(answer["__lineNumber"] for answer in answers) == [0, 1, 2]
+    assert all(not answer["data"]["inventoryAdjustQuantities"]["userErrors"] for answer in answers)
+    assert [shop.available(item, 10) for item in (3, 4, 5)] == [6, 6, 6]
+
+
+def line(item: int) -> dict[str, Any]:
+    change = {
+        "inventoryItemId": f"gid://shopify/InventoryItem/{item}", "locationId": "gid://shopify/Location/10",
+        "delta": 1, "changeFromQuantity": 5,
+    }  # fmt: skip
+    given = {"name": "available", "reason": "correction", "changes": [change]}
+    return {"input": given, "idempotencyKey": f"k{item}"}
