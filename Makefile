@@ -8,7 +8,10 @@ demo: $(READY)  ## set up, start the sandbox, run the main job, say where the re
 test: $(READY)  ## set up, lint, type-check and run all tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest --ignore tests/campaign
+
+campaign: $(READY)  ## long campaigns: crashes, a day of real sales
+	$(VENV)/bin/pytest tests/campaign
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -18,4 +21,4 @@ $(READY): pyproject.toml constraints.txt
 clean:
 	rm -rf $(VENV) demo
 
-.PHONY: demo test clean
+.PHONY: demo test campaign clean

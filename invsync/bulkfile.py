@@ -65,7 +65,7 @@ def write(adjustments: pl.DataFrame, folder: Path, *, run_id: str, first_part: i
     """Write `adjustments.jsonl` (`adjustments-2.jsonl` …, each below `limit` bytes); at least one file."""
     widest = len(head(reason, f"gid://invsync/Run/{run_id}")) + 250 * size
     rows_a_file = max(1, limit // widest) * size
-    paths = []
+    paths: list[Path] = []
     for offset in range(0, max(adjustments.height, 1), rows_a_file):
         part = first_part + len(paths)
         path = folder / file_name("adjustments", part)

@@ -8,9 +8,7 @@ import altair as alt
 import polars as pl
 
 Chart = alt.Chart | alt.LayerChart
-SPEC_MIME = (
-    "application/vnd.vegalite.v5+json"  # the newest that JupyterLab draws; v6 specs draw well under it
-)
+SPEC_MIME = "application/vnd.vegalite.v5+json"  # the newest that JupyterLab draws; v6 specs draw well under it
 VEGA_LITE = "6.4"
 MAX_BARS = 20  # rows a chart: two bars each at most
 WIDTH = 640  # pixels, labels included
@@ -74,23 +72,14 @@ def what_happened(outcomes: pl.DataFrame) -> Chart:
     return _labelled(bars, "What happened to each pair", words)
 
 
-def in_flight(
-    in_flight: pl.DataFrame, at: datetime | None = None, locations: pl.DataFrame | None = None
-) -> Chart:
+def in_flight(in_flight: pl.DataFrame, at: datetime | None = None, locations: pl.DataFrame | None = None) -> Chart:
     """Units of orders the OMS has not seen, by location and by the order's age at `at` (IN_FLIGHT)."""
     if in_flight.is_empty():
         return sentence("No order was in flight: the OMS knew every open Shopify order.")
     aged = _aged(named(in_flight, locations), at)
-    totals = (
-        aged.group_by("label").agg(total=pl.sum("units")).sort("total", "label", descending=[True, False])
-    )
+    totals = aged.group_by("label").agg(total=pl.sum("units")).sort("total", "label", descending=[True, False])
     top = totals.head(MAX_BARS)
-    rows = (
-        aged.join(top, on="label")
-        .group_by("label", "age", "rank")
-        .agg(value=pl.sum("units"))
-        .sort("rank", "label")
-    )
+    rows = aged.join(top, on="label").group_by("label", "age", "rank").agg(value=pl.sum("units")).sort("rank", "label")
     units, orders = int(aged["units"].sum()), aged["order_id"].n_unique()
     late = int(aged.filter(pl.col("age") == OLDEST)["units"].sum())
     words = (
@@ -164,9 +153,7 @@ def classed(frame: pl.DataFrame) -> pl.DataFrame:
     if "outcome" in frame.columns:
         reason = pl.coalesce("reason", "held") if "held" in frame.columns else pl.col("reason")
         return frame.with_columns(outcome=pl.col("outcome").fill_null("unknown"), reason=reason)
-    sent = (
-        pl.when(pl.col("delta").fill_null(0) != 0).then(pl.lit("to_send")).otherwise(pl.lit("already_right"))
-    )
+    sent = pl.when(pl.col("delta").fill_null(0) != 0).then(pl.lit("to_send")).otherwise(pl.lit("already_right"))
     outcome = pl.when(pl.col("held").is_not_null()).then(pl.lit("held")).otherwise(sent)
     return frame.with_columns(outcome=outcome, reason=pl.col("held"))
 
@@ -183,9 +170,7 @@ def named(frame: pl.DataFrame, locations: pl.DataFrame | None) -> pl.DataFrame:
         .then(pl.col("name") + " (" + pl.col("location_id").cast(pl.String) + ")")
         .otherwise("name")
     ).drop("name")
-    joined = frame.drop("label", strict=False).join(
-        known, on="location_id", how="left", maintain_order="left"
-    )
+    joined = frame.drop("label", strict=False).join(known, on="location_id", how="left", maintain_order="left")
     return joined.with_columns(label=pl.col("label").fill_null(number))
 
 
@@ -218,9 +203,7 @@ def _variances(labelled: pl.DataFrame, one: str, many: str) -> Chart:
     )
     scale = alt.Scale(domain=["Raised", "Lowered"], range=[RAISED, LOWERED])
     bars = _bars(shown, "Units changed in Shopify", sort=[_clean(row["label"]) for row in top]).encode(
-        color=alt.Color(
-            "colour:N", scale=scale, legend=alt.Legend(title=None, orient="top", symbolType="square")
-        )
+        color=alt.Color("colour:N", scale=scale, legend=alt.Legend(title=None, orient="top", symbolType="square"))
     )
     return bars.properties(title=f"What was wrong, by {one}", description=words)
 

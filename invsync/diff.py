@@ -14,9 +14,7 @@ def target() -> pl.Expr:
     return pl.when(free.is_not_null()).then(buffered.round(6))
 
 
-def variances(
-    targets: pl.DataFrame, levels: pl.DataFrame, in_flight: pl.DataFrame, *, buffer: int = 0
-) -> pl.DataFrame:
+def variances(targets: pl.DataFrame, levels: pl.DataFrame, in_flight: pl.DataFrame, *, buffer: int = 0) -> pl.DataFrame:
     """One row a pair: what the OMS says, what Shopify shows, and the delta in units between them.
 
     Shapes: TARGETS, LEVELS and IN_FLIGHT in, VARIANCES out with `held` null; plan decides what is held.

@@ -74,9 +74,7 @@ def _physical(
     """Units of open fulfilment orders less what the OMS reserved or issued for that order there."""
     key = ["order_id", *ITEM_AT]
     here = pairs.filter(pl.col("mode") == "physical").select(*ITEM_AT, "product_id")
-    taken = snapshot.known_units.group_by("external_id", "product_id", "facility_id").agg(
-        taken=pl.col("units").sum()
-    )
+    taken = snapshot.known_units.group_by("external_id", "product_id", "facility_id").agg(taken=pl.col("units").sum())
     rows = (
         assigned.group_by(key)
         .agg(pl.col("units").sum())

@@ -53,9 +53,7 @@ def is_malformed(*columns: str) -> pl.Expr:
 
 def locations(snapshot: tables.Snapshot, *, aggregate_location: int | None) -> pl.DataFrame:
     """One row a facility that names a location: facility_id, location_id, form (see the module)."""
-    named = snapshot.shopify_shop_location.filter(
-        pl.col("shopify_location_id").str.strip_chars().fill_null("") != ""
-    )
+    named = snapshot.shopify_shop_location.filter(pl.col("shopify_location_id").str.strip_chars().fill_null("") != "")
     named = named.select("facility_id", location_id=digits("shopify_location_id")).unique()
     forms = named.with_columns(form=_form(aggregate_location)).unique("facility_id", keep="any")
     if aggregate_location is None or forms["location_id"].eq(aggregate_location).any():
@@ -97,9 +95,7 @@ def members(
     named = locations(snapshot, aggregate_location=aggregate_location)
     aggregates = named.filter(pl.col("form").is_in(AGGREGATE_FORMS))
     if group is None and (aggregates["form"] == "group").any():
-        raise UsageError(
-            "An aggregate location is mapped but no facility group is named: set facility_group_id."
-        )
+        raise UsageError("An aggregate location is mapped but no facility group is named: set facility_group_id.")
     in_group = _group_members(snapshot, group=group, at=at)
     by_group = aggregates.select("location_id", "form").unique().join(in_group, how="cross")
     by_group = by_group.with_columns(
@@ -112,19 +108,13 @@ def members(
 
 
 def _group_members(snapshot: tables.Snapshot, *, group: str | None, at: datetime) -> pl.DataFrame:
-    rows = snapshot.facility_group_member.filter(
-        pl.col("facility_group_id") == pl.lit(group, dtype=pl.String)
-    )
+    rows = snapshot.facility_group_member.filter(pl.col("facility_group_id") == pl.lit(group, dtype=pl.String))
     channel = (pl.col("facility_group_type_id") == CHANNEL_GROUP).fill_null(False)
-    return rows.group_by("facility_id").agg(
-        member=(is_effective(at) & channel).any(), in_rules=is_effective(at).any()
-    )
+    return rows.group_by("facility_id").agg(member=(is_effective(at) & channel).any(), in_rules=is_effective(at).any())
 
 
 def _counting(found: pl.DataFrame, snapshot: tables.Snapshot, *, store: str, at: datetime) -> pl.DataFrame:
-    in_store = snapshot.product_store_facility.filter(
-        (pl.col("product_store_id") == store) & is_effective(at)
-    )
+    in_store = snapshot.product_store_facility.filter((pl.col("product_store_id") == store) & is_effective(at))
     in_store = in_store.select("facility_id", in_store=True).unique()
     configures = (pl.col("facility_type_id") == CONFIGURATION).fill_null(False)
     facility = snapshot.facility.select("facility_id", real=~is_virtual(), configures=configures)
@@ -145,8 +135,7 @@ def counted_facilities(
 def product_items(snapshot: tables.Snapshot) -> pl.DataFrame:
     """One row a product on Shopify: product_id, inventory_item_id, fault (reason or null)."""
     rows = snapshot.shopify_shop_product.filter(
-        pl.col("product_id").is_not_null()
-        & (pl.col("shopify_inventory_item_id").str.strip_chars().fill_null("") != "")
+        pl.col("product_id").is_not_null() & (pl.col("shopify_inventory_item_id").str.strip_chars().fill_null("") != "")
     )
     rows = rows.select("product_id", inventory_item_id=digits("shopify_inventory_item_id")).unique()
     twice = (pl.len().over("product_id") > 1) | (
@@ -190,18 +179,14 @@ def pairs(
     good = pl.concat([frame.filter(pl.col("reason").is_null()).select(*PAIR, "inventory_item_id", "mode")
                       for frame in (physical, online)])  # fmt: skip
     columns = ["product_id", "facility_id", "inventory_item_id", "location_id", "reason"]
-    held = pl.concat(
-        [frame.filter(pl.col("reason").is_not_null()).select(columns) for frame in (rows, online)]
-    )
+    held = pl.concat([frame.filter(pl.col("reason").is_not_null()).select(columns) for frame in (rows, online)])
     return (
         tables.conform(good.join(sku, on="product_id", how="left"), tables.PAIRS, "pairs"),
         tables.conform(held.join(sku, on="product_id", how="left"), tables.MAPPING_HELD, "held"),
     )
 
 
-def _rows(
-    snapshot: tables.Snapshot, named: pl.DataFrame, found: pl.DataFrame, bad: pl.DataFrame
-) -> pl.DataFrame:
+def _rows(snapshot: tables.Snapshot, named: pl.DataFrame, found: pl.DataFrame, bad: pl.DataFrame) -> pl.DataFrame:
     feeds = pl.concat([
         found.select("facility_id", online="location_id"),
         named.filter(pl.col("form").is_in(AGGREGATE_FORMS)).select("facility_id", online="location_id"),

@@ -64,14 +64,10 @@ def verdict(summary: dict[str, Any]) -> Html:
     return Html(words.markup(summary, "h2"), f"{words.sentence(summary)} {told}.")
 
 
-def largest_variances(
-    outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = 25
-) -> Html:
+def largest_variances(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = 25) -> Html:
     """The pairs with the largest change in units, at most 200 rows (OUTCOMES or VARIANCES)."""
     changed = charts.named(charts.classed(outcomes), locations).filter(pl.col("delta").fill_null(0) != 0)
-    rows = changed.sort(
-        pl.col("delta").abs(), "inventory_item_id", "location_id", descending=[True, False, False]
-    )
+    rows = changed.sort(pl.col("delta").abs(), "inventory_item_id", "location_id", descending=[True, False, False])
     heads = [
         "Item",
         "Location",
@@ -91,9 +87,7 @@ def largest_variances(
     return _table("Largest variances, in units", heads, rows, line, "No pair differed.", limit)
 
 
-def held_rows(
-    outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS
-) -> Html:
+def held_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS) -> Html:
     """The pairs that were held back, with the reason in plain words and what to do; faults first."""
     held = charts.named(charts.classed(outcomes), locations).filter(pl.col("outcome") == "held")
     rows = held.with_columns(fault=_fault()).sort(
@@ -111,13 +105,9 @@ def held_rows(
     return _table("Held back: nothing was sent for these", heads, rows, line, "Nothing was held back.", limit)
 
 
-def refused_rows(
-    outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS
-) -> Html:
+def refused_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS) -> Html:
     """The pairs that Shopify refused, in Shopify's own words, and those whose outcome is not known."""
-    frame = charts.named(charts.classed(outcomes), locations).filter(
-        pl.col("outcome").is_in(["refused", "unknown"])
-    )
+    frame = charts.named(charts.classed(outcomes), locations).filter(pl.col("outcome").is_in(["refused", "unknown"]))
 
     def line(row: dict[str, Any]) -> list[str]:
         said = row.get("message") or row["reason"] or "no answer was found"
@@ -172,11 +162,7 @@ def minimal(summary: dict[str, Any], detail: str = "") -> str:
 
 def leaks(text: str, secrets: Mapping[str, str] | Iterable[str]) -> list[str]:
     """Names of the secrets found in the text, plain or encoded; their values are never repeated."""
-    items = (
-        secrets.items()
-        if isinstance(secrets, Mapping)
-        else ((f"secret {n}", s) for n, s in enumerate(secrets, 1))
-    )
+    items = secrets.items() if isinstance(secrets, Mapping) else ((f"secret {n}", s) for n, s in enumerate(secrets, 1))
     found = [name for name, value in items if value and any(form in text for form in _forms(value))]
     return found + (["a Shopify access token"] if TOKEN.search(text) and not found else [])
 
@@ -191,11 +177,7 @@ def _page(summary: dict[str, Any], parts: list[str]) -> str:
         "parts": [Markup(part) for part in parts],
     }
     fixed = {"style": Markup(style), "script": Markup(script), "script_hash": Markup(f"sha256-{digest}")}
-    return str(
-        template.render(
-            title=f"{words.ICONS[words.status(summary)]} {words.about(summary)}", **shown, **fixed
-        )
-    )
+    return str(template.render(title=f"{words.ICONS[words.status(summary)]} {words.about(summary)}", **shown, **fixed))
 
 
 @cache
@@ -218,9 +200,7 @@ def _table(title: str, heads: list[str], rows: pl.DataFrame, line: Any, none: st
         + "</tr>"
         for row in shown.to_dicts()
     )
-    told = (
-        f"{shown.height:,} of {rows.height:,} rows" if shown.height < rows.height else f"{rows.height:,} rows"
-    )
+    told = f"{shown.height:,} of {rows.height:,} rows" if shown.height < rows.height else f"{rows.height:,} rows"
     file = "outcomes.parquet" if "after" in rows.columns else "plan.parquet"
     note = f'<p class="iv-note">{told}; every row is in <a href="{file}">{file}</a>.</p>'
     caption = f"<caption>{html.escape(title)}</caption><thead>{_heads(heads)}</thead>"
@@ -230,11 +210,7 @@ def _table(title: str, heads: list[str], rows: pl.DataFrame, line: Any, none: st
 
 def _heads(heads: list[str]) -> str:
     cut = [(head[:-2] if _kind(head) else head, _kind(head)) for head in heads]
-    return (
-        "<tr>"
-        + "".join(f'<th scope="col" class="{kind}">{html.escape(head)}</th>' for head, kind in cut)
-        + "</tr>"
-    )
+    return "<tr>" + "".join(f'<th scope="col" class="{kind}">{html.escape(head)}</th>' for head, kind in cut) + "</tr>"
 
 
 def _kind(head: str) -> str:

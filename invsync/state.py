@@ -57,7 +57,9 @@ class State:
             self._engine = sa.create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
             META.create_all(self._engine)
         except (sa.exc.SQLAlchemyError, ImportError) as error:
-            raise UsageError(f"The state database cannot be opened ({type(error).__name__}): correct [state] url.") from None
+            raise UsageError(
+                f"The state database cannot be opened ({type(error).__name__}): correct [state] url."
+            ) from None
 
     def close(self) -> None:
         """Give the connections back."""

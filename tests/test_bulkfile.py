@@ -45,7 +45,9 @@ def test_an_unguarded_change_carries_an_explicit_null() -> None:
 def test_files_split_below_the_limit_and_lose_no_row(tmp_path: Path) -> None:
     paths = bulkfile.write(rows(2000), tmp_path, run_id="r", limit=200_000)
 
-    assert [path.name for path in paths] == [f"adjustments{'' if n == 1 else f'-{n}'}.jsonl" for n in range(1, len(paths) + 1)]
+    assert [path.name for path in paths] == [
+        f"adjustments{'' if n == 1 else f'-{n}'}.jsonl" for n in range(1, len(paths) + 1)
+    ]
     assert len(paths) > 1 and all(path.stat().st_size <= 200_000 for path in paths)
     changes = [c for path in paths for line in path.open() for c in json.loads(line)["input"]["changes"]]
     assert len({c["inventoryItemId"] for c in changes}) == 2000

@@ -46,9 +46,7 @@ def bundle(chart: Any) -> dict[str, Any]:
     return dict(made[0] if isinstance(made, tuple) else made)
 
 
-SOME = outcomes(
-    {}, {"sku": "SKU-2", "delta": -7, "location_id": 11}, {"sku": "SKU-1", "delta": 4, "location_id": 11}
-)
+SOME = outcomes({}, {"sku": "SKU-2", "delta": -7, "location_id": 11}, {"sku": "SKU-1", "delta": 4, "location_id": 11})
 EVERY = [
     charts.variances_by_product(SOME),
     charts.variances_by_location(SOME),
@@ -106,9 +104,7 @@ def test_every_chart_has_a_text_alternative_and_draws_offline(chart: Any) -> Non
     made = bundle(chart)
     assert set(made) == {charts.SPEC_MIME, "image/svg+xml", "text/plain"}
     assert made["text/plain"] == chart.to_dict()["description"] and made["text/plain"].endswith(".")
-    assert "currentColor" in made["image/svg+xml"] and "http" not in made["image/svg+xml"].replace(
-        "http://www.w3", ""
-    )
+    assert "currentColor" in made["image/svg+xml"] and "http" not in made["image/svg+xml"].replace("http://www.w3", "")
 
 
 @pytest.mark.parametrize("chart", NONE)
@@ -150,18 +146,14 @@ def test_a_null_in_every_name_still_draws() -> None:
 
 def _luminance(colour: str) -> float:
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-    )
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 @pytest.mark.parametrize("page", ["#ffffff", "#15191e"])
 def test_every_colour_stands_out_on_the_light_and_the_dark_page(page: str) -> None:
     used = (
-        {colour for _, colour in charts.OUTCOMES.values()}
-        | set(charts.AGE_COLOURS)
-        | {charts.RAISED, charts.LOWERED}
+        {colour for _, colour in charts.OUTCOMES.values()} | set(charts.AGE_COLOURS) | {charts.RAISED, charts.LOWERED}
     )
     for colour in used:
         low, high = sorted([_luminance(colour), _luminance(page)])

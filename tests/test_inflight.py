@@ -29,9 +29,7 @@ BOTH = {
 }
 
 
-def flight(
-    seen: tables.Snapshot, sold: pl.DataFrame, open_: pl.DataFrame = UNASSIGNED
-) -> list[tuple[Any, ...]]:
+def flight(seen: tables.Snapshot, sold: pl.DataFrame, open_: pl.DataFrame = UNASSIGNED) -> list[tuple[Any, ...]]:
     options: dict[str, Any] = {"aggregate_location": None, "group": GROUP, "store": STORE, "at": NOW}
     pairs, _ = mapping.pairs(seen, **options)
     counted = mapping.counted_facilities(seen, **options)

@@ -54,9 +54,7 @@ def reasons(seen: tables.Snapshot, **options: Any) -> dict[tuple[str, str | None
 
 def test_online_atp_sums_facilities_each_after_its_safety_stock() -> None:
     """(10 - 4) + (7 - 0) + (3 < 5, so 0) = 13: safety stock never takes from another facility."""
-    assert (
-        online(snapshot(product_facility=stock(("A", "W1", 10, 4), ("A", "W2", 7), ("A", "W3", 3, 5)))) == 13
-    )
+    assert online(snapshot(product_facility=stock(("A", "W1", 10, 4), ("A", "W2", 7), ("A", "W3", 3, 5)))) == 13
 
 
 def test_threshold_and_queue_are_taken_once() -> None:
@@ -71,9 +69,7 @@ def test_threshold_and_queue_are_taken_once() -> None:
 def test_threshold_is_the_largest_of_the_groups_configuration_facilities() -> None:
     """10 - max(2, 3) = 7; a CONFIGURATION facility of another group does not speak."""
     seen = snapshot(
-        product_facility=stock(
-            ("A", "W1", 10), ("A", "CONFIG", None, 2), ("A", "C2", None, 3), ("A", "C3", None, 9)
-        ),
+        product_facility=stock(("A", "W1", 10), ("A", "CONFIG", None, 2), ("A", "C2", None, 3), ("A", "C3", None, 9)),
         facility=facilities(*((n, "CONFIGURATION") for n in ("CONFIG", "C2", "C3")), ("W1",)),
         facility_group_member=group("W1", "CONFIG", "C2", ("C3", "OTHER")),
     )
@@ -241,16 +237,12 @@ PLACES = st.sampled_from([None, "", "bad", str(ONLINE), str(FIRST)])
     inside=st.sets(st.sampled_from(FACILITIES)),
     configured=st.sampled_from([None, ONLINE]),
 )
-def test_every_row_ends_in_exactly_one_class(
-    cells: Any, items: Any, places: Any, inside: Any, configured: Any
-) -> None:
+def test_every_row_ends_in_exactly_one_class(cells: Any, items: Any, places: Any, inside: Any, configured: Any) -> None:
     """A product_facility row is held once by name, or it feeds at least one pair that is sent."""
     seen = snapshot(
         product_facility=stock(*((p, f, 1) for p, f in sorted(cells))),
         shopify_shop_product=listed(*items),
-        shopify_shop_location=rows(
-            tables.SHOPIFY_SHOP_LOCATION, *(("SHOP", f, place) for f, place in places.items())
-        ),
+        shopify_shop_location=rows(tables.SHOPIFY_SHOP_LOCATION, *(("SHOP", f, place) for f, place in places.items())),
         facility_group_member=group(*sorted(inside)),
     )
     good, held = split(seen, aggregate_location=configured)

@@ -130,10 +130,7 @@ def export(file: Path, folder: Path, kind: str) -> Path:
             names = [column[0] for column in cursor.description]
             columns = list(zip(*cursor.fetchall(), strict=True))
             frame = pl.DataFrame(
-                [
-                    pl.Series(n, [None if v is None else str(v) for v in c])
-                    for n, c in zip(names, columns, strict=True)
-                ]
+                [pl.Series(n, [None if v is None else str(v) for v in c]) for n, c in zip(names, columns, strict=True)]
             )
             if kind == "csv":
                 frame.write_csv(folder / f"{name}.csv")

@@ -35,7 +35,9 @@ def test_a_row_is_held_by_name(row: dict[str, Any], reason: str) -> None:
 
 
 def test_every_row_ends_in_exactly_one_class_and_the_riskiest_goes_first() -> None:
-    rows = variances({"target": 9.0}, {"inventory_item_id": 2, "target": 0.0, "delta": -3}, {"delta": 0}, {"tracked": False})
+    rows = variances(
+        {"target": 9.0}, {"inventory_item_id": 2, "target": 0.0, "delta": -3}, {"delta": 0}, {"tracked": False}
+    )
 
     decided = plan.decide(rows)
 

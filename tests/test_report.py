@@ -68,15 +68,11 @@ def displayed(thing: Any) -> Any:
 
 def notebook(path: Path, frame: pl.DataFrame, *extra: Any) -> Path:
     """An executed notebook as the jobs leave it."""
-    names = pl.DataFrame(
-        {"location_id": [70001, 70002, 70003], "name": ["Amsterdam", "Utrecht", "Web warehouse"]}
-    )
+    names = pl.DataFrame({"location_id": [70001, 70002, 70003], "name": ["Amsterdam", "Utrecht", "Web warehouse"]})
     flights = orders((70001, 3, 4), (70001, 5, 70), (70002, 2, 3000), (70003, 9, 25), (10, 1, 400))
 
     def shown(*things: Any) -> Any:
-        return v4.new_code_cell(
-            "secret_code()", outputs=[displayed(thing) for thing in things], execution_count=1
-        )
+        return v4.new_code_cell("secret_code()", outputs=[displayed(thing) for thing in things], execution_count=1)
 
     book = v4.new_notebook(
         cells=[
@@ -89,9 +85,7 @@ def notebook(path: Path, frame: pl.DataFrame, *extra: Any) -> Path:
             v4.new_markdown_cell("## Orders in flight"),
             shown(charts.in_flight(flights, NOW + timedelta(0), names)),
             v4.new_markdown_cell("## What happened"),
-            shown(
-                charts.what_happened(frame), report.held_rows(frame, names), report.refused_rows(frame, names)
-            ),
+            shown(charts.what_happened(frame), report.held_rows(frame, names), report.refused_rows(frame, names)),
             shown(report.files_table(SUMMARY)),
             *extra,
         ]
@@ -161,9 +155,7 @@ def test_a_hundred_thousand_pairs_fit_a_mailable_page(tmp_path: Path) -> None:
 
 
 def test_a_failed_run_says_so_first_and_folds_the_traceback(tmp_path: Path) -> None:
-    trace = v4.new_output(
-        "error", ename="OmsFailed", evalue="gone", traceback=["\x1b[31mOmsFailed\x1b[0m: <gone>"]
-    )
+    trace = v4.new_output("error", ename="OmsFailed", evalue="gone", traceback=["\x1b[31mOmsFailed\x1b[0m: <gone>"])
     broken = v4.new_code_cell("read()", outputs=[trace])
     summary = SUMMARY | {
         "status": "failed",
@@ -187,9 +179,7 @@ def test_a_dead_kernel_leaves_no_empty_headings(tmp_path: Path) -> None:
     assert "The run failed" in made and "Next" not in made
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"cells": 3}', '{"nbformat": 4, "nbformat_minor": 5, "cells": [{}]}']
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"cells": 3}', '{"nbformat": 4, "nbformat_minor": 5, "cells": [{}]}'])
 def test_an_unreadable_notebook_still_gives_a_page(tmp_path: Path, text: str) -> None:
     path = tmp_path / "r.ipynb"
     path.write_text(text, encoding="utf-8")
@@ -243,9 +233,7 @@ def test_held_rows_say_why_and_what_to_do_faults_first() -> None:
 
 
 def test_refused_rows_keep_shopifys_words() -> None:
-    assert "The specified inventory item is not stocked at the location." in str(
-        report.refused_rows(example())
-    )
+    assert "The specified inventory item is not stocked at the location." in str(report.refused_rows(example()))
 
 
 def test_tables_are_capped_and_link_to_the_rest() -> None:
@@ -279,12 +267,7 @@ def test_foreign_html_is_made_harmless(tmp_path: Path) -> None:
     ])  # fmt: skip
     made = report.render(notebook(tmp_path / "r.ipynb", example(), cell), SUMMARY)
     body = made[made.index("<body>") :]
-    assert (
-        "e.example" not in body
-        and "javascript:" not in body
-        and "onclick" not in body
-        and "onload" not in body
-    )
+    assert "e.example" not in body and "javascript:" not in body and "onclick" not in body and "onload" not in body
     assert 'href="plan.parquet"' in body and "<p>kept</p>" in body and "&lt;log&gt;" in body
 
 
@@ -302,9 +285,7 @@ def test_leaks_knows_a_shopify_token_by_its_shape() -> None:
 
 
 def test_leaks_finds_a_basic_authorization() -> None:
-    assert report.leaks(
-        "Basic " + base64.b64encode(b"hotwax:pass-word-1").decode(), {"OMS": "pass-word-1"}
-    ) == ["OMS"]
+    assert report.leaks("Basic " + base64.b64encode(b"hotwax:pass-word-1").decode(), {"OMS": "pass-word-1"}) == ["OMS"]
 
 
 def test_a_number_that_is_none_is_shown_as_it_stands() -> None:

@@ -57,9 +57,7 @@ def test_the_page_never_scrolls_sideways(page: str, tmp_path: Path, width: int) 
     )
     held = inner.replace("</script", "<\\/script")
     outer = f'<html><title>-</title><body>{frame}<script type="text/plain" id="p">{held}</script>'
-    seen = browse(
-        outer + f"<script>{script}</script></body></html>", tmp_path, "--dump-dom", "--window-size=1400,900"
-    )
+    seen = browse(outer + f"<script>{script}</script></body></html>", tmp_path, "--dump-dom", "--window-size=1400,900")
     assert f"<title>w{width}</title>" in seen.stdout
 
 

@@ -33,9 +33,7 @@ def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def test_seeds_name_the_shop_its_store_and_the_queue(oms: Oms, path: Path) -> None:
-    assert rows(path, "select shop_id, product_store_id, is_enabled from shopify_shop") == [
-        ("SANDBOX", "STORE", "Y")
-    ]
+    assert rows(path, "select shop_id, product_store_id, is_enabled from shopify_shop") == [("SANDBOX", "STORE", "Y")]
     query = """select parent_type_id from facility join facility_type using (facility_type_id)
                where facility_id = '_NA_'"""
     assert rows(path, query) == [("VIRTUAL_FACILITY",)]
@@ -49,9 +47,7 @@ def test_stamps_are_naive_utc_text(oms: Oms, path: Path) -> None:
 
 
 @pytest.mark.parametrize(("count", "sellable"), [(10, 7), (3, 0), (2, 0), (-1, 0)])
-def test_sellable_is_the_count_less_the_minimum_never_negative(
-    oms: Oms, path: Path, count: int, sellable: int
-) -> None:
+def test_sellable_is_the_count_less_the_minimum_never_negative(oms: Oms, path: Path, count: int, sellable: int) -> None:
     oms.set_stock("P1", "WH", count, NOON, minimum_stock=3)
     query = "select last_inventory_count, computed_last_inventory_count from product_facility"
     assert rows(path, query) == [(count, sellable)]
@@ -64,9 +60,7 @@ def test_adjust_appends_an_event_and_its_variance(oms: Oms, path: Path) -> None:
                from inventory_item_detail order by 1"""
     assert rows(path, query) == [("00001", 10, None), ("00002", -4, "VAR_DAMAGED")]
     assert rows(path, "select variance_reason_id from inventory_item_variance") == [("VAR_DAMAGED",)]
-    assert rows(path, "select available_to_promise_total, quantity_on_hand_total from inventory_item") == [
-        (6, 6)
-    ]
+    assert rows(path, "select available_to_promise_total, quantity_on_hand_total from inventory_item") == [(6, 6)]
 
 
 def test_reserve_moves_units_from_the_queue_to_the_facility(oms: Oms, path: Path) -> None:
@@ -75,9 +69,7 @@ def test_reserve_moves_units_from_the_queue_to_the_facility(oms: Oms, path: Path
     assert rows(path, "select facility_id from order_item_ship_group") == [("_NA_",)]
     oms.reserve("O1", "WH", NOON)
     assert rows(path, "select facility_id from order_item_ship_group") == [("WH",)]
-    assert rows(path, "select available_to_promise_total, quantity_on_hand_total from inventory_item") == [
-        (7, 10)
-    ]
+    assert rows(path, "select available_to_promise_total, quantity_on_hand_total from inventory_item") == [(7, 10)]
     assert rows(path, "select quantity from order_item_ship_grp_inv_res") == [(3,)]
 
 

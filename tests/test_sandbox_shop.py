@@ -37,9 +37,7 @@ class Client:
     def __init__(self, base: str, shop: Shop) -> None:
         self.base, self.shop, self.http = base, shop, httpx.Client()
 
-    def post(
-        self, query: str, variables: dict[str, Any] | None = None, version: str = "2026-10"
-    ) -> httpx.Response:
+    def post(self, query: str, variables: dict[str, Any] | None = None, version: str = "2026-10") -> httpx.Response:
         return self.http.post(
             f"{self.base}/admin/api/{version}/graphql.json",
             json={"query": query, "variables": variables or {}},
@@ -175,9 +173,7 @@ def test_one_stale_change_stops_the_whole_batch_and_burns_the_key(client: Client
         (change(3, 1, 30), "NON_MUTABLE_INVENTORY_ITEM", "inventoryItemId"),
     ],
 )
-def test_refusals_name_the_change(
-    client: Client, shop: Shop, given: dict[str, Any], code: str, path: str
-) -> None:
+def test_refusals_name_the_change(client: Client, shop: Shop, given: dict[str, Any], code: str, path: str) -> None:
     shop.refuse.add(3)
     error = client.adjust(change(1, 1, 10), given)["userErrors"][0]
     assert (error["code"], error["field"]) == (code, ["input", "changes", "1", path])
@@ -187,9 +183,7 @@ def test_unknown_reason_is_refused(client: Client) -> None:
     assert client.adjust(change(1, 1, 10), reason="because")["userErrors"][0]["code"] == "INVALID_REASON"
 
 
-def test_key_with_other_parameters_is_a_mismatch_and_is_forgotten_after_a_day(
-    client: Client, shop: Shop
-) -> None:
+def test_key_with_other_parameters_is_a_mismatch_and_is_forgotten_after_a_day(client: Client, shop: Shop) -> None:
     client.adjust(change(1, 1, 10))
     other = client.adjust(change(1, 2, 11))["userErrors"][0]
     assert (other["code"], other["field"]) == ("IDEMPOTENCY_KEY_PARAMETER_MISMATCH", None)
@@ -248,9 +242,7 @@ def test_cancel_restocks_and_zeroes_current_quantities(client: Client, shop: Sho
 
 
 @pytest.mark.parametrize(("kind", "executed"), [("error_before", 0), ("error_after", 1)])
-def test_gateway_errors_before_and_after_the_commit(
-    client: Client, shop: Shop, kind: str, executed: int
-) -> None:
+def test_gateway_errors_before_and_after_the_commit(client: Client, shop: Shop, kind: str, executed: int) -> None:
     fault = {"kind": kind, "times": 1, "match": "inventoryAdjustQuantities"}
     assert client.http.post(f"{client.base}/_sandbox/faults", json=fault).status_code == 200
     answer = client.post(ADJUST, {"input": adjustment(change(1, 1, 10)), "idempotencyKey": "k"})
@@ -306,9 +298,7 @@ def test_stuck_bulk_executes_half_and_can_be_cancelled(client: Client, shop: Sho
     lines = [{"input": adjustment(change(n, 1, None)), "idempotencyKey": f"l{n}"} for n in (1, 2, 3, 4)]
     operation = client.run_bulk(lines)
     assert [client.poll(operation)["status"] for _ in range(3)] == ["RUNNING"] * 3
-    client.data(
-        "mutation($id: ID!) { bulkOperationCancel(id: $id) { bulkOperation { status } } }", {"id": operation}
-    )
+    client.data("mutation($id: ID!) { bulkOperationCancel(id: $id) { bulkOperation { status } } }", {"id": operation})
     assert client.poll(operation)["status"] == "CANCELED" and len(shop.journal) == 2
 
 

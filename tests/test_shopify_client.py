@@ -22,9 +22,7 @@ FINE = {"data": {"shop": {"id": "gid://shopify/Shop/1"}}}
 
 def opened(handler: Handler, *, app: bool = False, read_only: bool = False) -> tuple[Client, list[float]]:
     waits: list[float] = []
-    way_in: dict[str, Any] = (
-        {"client_id": "app", "client_secret_env": "KEY"} if app else {"token_env": "TOKEN"}
-    )
+    way_in: dict[str, Any] = {"client_id": "app", "client_secret_env": "KEY"} if app else {"token_env": "TOKEN"}
     shop = ShopSettings(domain="acme.myshopify.com", oms=OmsSettings(shop_id="S"), **way_in)
     client = Client.open(shop, secrets={"TOKEN": TOKEN, "KEY": KEY}, sleep=waits.append, read_only=read_only,
                          transport_override=httpx.MockTransport(handler))  # fmt: skip
@@ -183,9 +181,7 @@ def test_other_statuses_are_fatal_at_once(code: int) -> None:
     assert len(seen) == 1
 
 
-def app_shop(
-    lives: list[float], accepted: Callable[[str], bool]
-) -> tuple[Handler, list[dict[str, list[str]]]]:
+def app_shop(lives: list[float], accepted: Callable[[str], bool]) -> tuple[Handler, list[dict[str, list[str]]]]:
     """A shop that grants tokens t1, t2, ... and accepts only some."""
     forms: list[dict[str, list[str]]] = []
 

@@ -36,9 +36,7 @@ class LevelsShop:
             return httpx.Response(200, text="".join(line + "\n" for line in self.bulk_lines))
         call = json.loads(request.content)
         if "bulkOperationRunQuery" in call["query"]:
-            return self.ok(
-                {"bulkOperationRunQuery": {"bulkOperation": {"id": "gid://b/1"}, "userErrors": []}}
-            )
+            return self.ok({"bulkOperationRunQuery": {"bulkOperation": {"id": "gid://b/1"}, "userErrors": []}})
         if "bulkOperation(" in call["query"]:
             return self.ok({"bulkOperation": {
                 "id": "gid://b/1", "status": self.bulk_status, "errorCode": None, "objectCount": "4",

@@ -105,8 +105,7 @@ class Desk:
         self.path, self.result = folder / "adjustments.jsonl", folder / "result.jsonl"
         self.waits: list[float] = []
         lines = (
-            json.dumps({"input": {"name": "available", "changes": []}, "idempotencyKey": f"k{i}"})
-            for i in range(count)
+            json.dumps({"input": {"name": "available", "changes": []}, "idempotencyKey": f"k{i}"}) for i in range(count)
         )
         self.path.write_text("".join(line + "\n" for line in lines))
 
@@ -245,9 +244,7 @@ def test_garbage_and_missing_lines_are_delivered_directly_under_their_keys(tmp_p
 
 def test_a_failed_operation_is_read_from_its_partial_file(tmp_path: Path) -> None:
     desk, shop = Desk(tmp_path, 3), completed([DONE | {"__lineNumber": 1}])
-    shop.statuses = [
-        {"status": "FAILED", "errorCode": "TIMEOUT", "partialDataUrl": "https://storage.example/part"}
-    ]
+    shop.statuses = [{"status": "FAILED", "errorCode": "TIMEOUT", "partialDataUrl": "https://storage.example/part"}]
 
     desk.submit(shop, "bulk")
 

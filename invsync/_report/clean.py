@@ -39,9 +39,7 @@ class _Cleaner(HTMLParser):
         if tag in SILENT:
             self.silent.append(tag)
         elif not self.silent and tag in TAGS:
-            kept = "".join(
-                f' {name}="{html.escape(value or "")}"' for name, value in attrs if allowed(name, value)
-            )
+            kept = "".join(f' {name}="{html.escape(value or "")}"' for name, value in attrs if allowed(name, value))
             self.out.append(f"<{tag}{kept}>")
             if tag not in VOID:
                 self.open.append(tag)

@@ -85,9 +85,7 @@ def figures(summary: dict[str, Any]) -> list[Figure]:
 def about(summary: dict[str, Any]) -> str:
     """Shop, job, times and run id on one line."""
     job = str(summary.get("job") or "run").replace("_", " ").replace("-", " ")
-    start, end = (
-        str(summary.get(name) or "")[:19].replace("T", " ") for name in ("started_at", "finished_at")
-    )
+    start, end = (str(summary.get(name) or "")[:19].replace("T", " ") for name in ("started_at", "finished_at"))
     when = f"{start} to {end[11:] if end[:10] == start[:10] else end} UTC" if start and end else start
     known = [str(summary.get("shop") or ""), job, when, str(summary.get("run_id") or "")]
     return " · ".join(part for part in known if part)
@@ -132,10 +130,7 @@ def _texts(said: Any) -> list[str]:
         return [said]
     if not isinstance(said, list):
         return []
-    return [
-        str(one.get("message") or one.get("name") or one) if isinstance(one, dict) else str(one)
-        for one in said
-    ]
+    return [str(one.get("message") or one.get("name") or one) if isinstance(one, dict) else str(one) for one in said]
 
 
 def _every(good: int | None) -> str:

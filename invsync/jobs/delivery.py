@@ -65,7 +65,9 @@ def deliver(delivery: Delivery, adjustments: pl.DataFrame, reread: Reread) -> pl
         stale = _of(judged, "stale")
         stale_passes += bool(stale.height)
         again = _planned_again(stale, reread, ended, last=stale_passes >= PASSES)
-        pending = pl.concat([_of(judged, "innocent"), unplaced.select(list(tables.VARIANCES)), again]).sort("target", *KEY)
+        pending = pl.concat([_of(judged, "innocent"), unplaced.select(list(tables.VARIANCES)), again]).sort(
+            "target", *KEY
+        )
         size = max(1, size // 2) if unplaced.height else size
     sent = pl.concat(landed) if landed else tables.empty(tables.VARIANCES)
     if sent.height:

@@ -8,7 +8,7 @@ from papermill.engines import Engine, papermill_engines
 NAME = "invsync-inprocess"
 
 
-class InProcessEngine(Engine):
+class InProcessEngine(Engine):  # type: ignore[misc]
     """Runs each cell in a private IPython shell and keeps its outputs."""
 
     @classmethod
@@ -17,7 +17,7 @@ class InProcessEngine(Engine):
         from IPython.core.history import HistoryManager
         from IPython.core.interactiveshell import InteractiveShell
 
-        HistoryManager.enabled = False
+        HistoryManager.enabled = False  # type: ignore[assignment]
         InteractiveShell.clear_instance()
         shell = InteractiveShell.instance()
         shell.colors = "nocolor"
@@ -41,7 +41,9 @@ def _run(shell: Any, cell: Any) -> BaseException | None:
     with capture_output() as captured:
         result = shell.run_cell(cell.source, store_history=False)
     cell.execution_count = result.execution_count
-    cell.outputs = [new_output("stream", name="stdout", text=captured.stdout)] if captured.stdout and result.success else []
+    cell.outputs = (
+        [new_output("stream", name="stdout", text=captured.stdout)] if captured.stdout and result.success else []
+    )
     cell.outputs += [new_output("display_data", data=o.data, metadata=o.metadata or {}) for o in captured.outputs]
     cell.outputs += [new_output("display_data", data=o["data"], metadata=o.get("metadata") or {}) for o in shown]
     error: BaseException | None = result.error_in_exec or result.error_before_exec

@@ -21,7 +21,9 @@ DEFAULTS: dict[str, Any] = {"config": "invsync.toml", "dry_run": False, "transpo
 def jobs() -> dict[str, Path]:
     """The notebooks that are jobs, by the name that the command takes."""
     folder = notebooks()
-    return {path.stem.replace("_", "-"): path for path in folder.glob("*.ipynb") if path.stem in {"upload_recent_changes"}}
+    return {
+        path.stem.replace("_", "-"): path for path in folder.glob("*.ipynb") if path.stem in {"upload_recent_changes"}
+    }
 
 
 def notebooks() -> Path:
@@ -58,7 +60,9 @@ def run(job: str, given: dict[str, Any], *, engine: str = "kernel") -> dict[str,
         if isinstance(failure, errors.UsageError | errors.LeaseHeld):
             shutil.rmtree(folder)
             raise failure
-        return _close(folder, summary.read(folder) or summary.blank(run_id, checked.shop, job, started), failure, secrets)
+        return _close(
+            folder, summary.read(folder) or summary.blank(run_id, checked.shop, job, started), failure, secrets
+        )
 
 
 def _execute(notebook: Path, folder: Path, run_id: str, given: dict[str, Any], engine: str) -> Exception | None:
@@ -73,7 +77,9 @@ def _execute(notebook: Path, folder: Path, run_id: str, given: dict[str, Any], e
         inprocess.register()
     with _environment(run_id):
         try:
-            papermill.execute_notebook(notebook, folder / "report.ipynb", parameters=given, progress_bar=False, **options)
+            papermill.execute_notebook(
+                notebook, folder / "report.ipynb", parameters=given, progress_bar=False, **options
+            )
         except papermill.PapermillExecutionError as error:
             return _named(error.ename, error.evalue)
         except Exception as error:  # a kernel that died, or a time-out: any of nbclient's own

@@ -13,7 +13,7 @@ from invsync import bulkfile, charts, diff, inflight, mapping, oms, plan, settin
 from invsync.errors import GuardStopped, UsageError
 from invsync.jobs import delivery, summary
 from invsync.shopify import Shopify
-from invsync.state import State, iso
+from invsync.state import Pending, State, iso
 
 RUN_ENV = "INVSYNC_RUN"
 REPLAY_HOURS = 23
@@ -95,7 +95,7 @@ class Run:
             self.summary["messages"].append(self._settled(file))
         return list(self.summary["messages"])
 
-    def _settled(self, file: delivery.Pending) -> str:
+    def _settled(self, file: Pending) -> str:
         if self.given.dry_run:
             return f"Run {file.run_id} left {file.path.name} open; a dry run does not send it."
         fresh = datetime.now(UTC) - file.committed_at < timedelta(hours=REPLAY_HOURS)
@@ -109,7 +109,9 @@ class Run:
         mark = self.state.watermark(self.given.shop, self.given.job)
         start = mark - timedelta(minutes=self.shop.overlap_minutes) if mark else None
         self.summary["window"] = {"from": iso(start) if start else None, "thru": iso(self.thru)}
-        products = self.oms.changed_products(start, self.thru, group=self._group, store=self.oms.store) if start else None
+        products = (
+            self.oms.changed_products(start, self.thru, group=self._group, store=self.oms.store) if start else None
+        )
         snapshot = self.oms.snapshot()
         pairs, held = mapping.pairs(snapshot, aggregate_location=self.shop.aggregate_location, group=self._group,
                                     store=self.oms.store, at=self.at)  # fmt: skip
@@ -153,7 +155,9 @@ class Run:
         """The plan, kept in the folder; a guard stops the run here, before anything is sent."""
         decided, chosen = plan.decide(variances), self.selection
         assert chosen is not None, "select comes before decide"
-        pl.concat([decided.adjustments, decided.already_right, decided.held]).write_parquet(self.folder / "plan.parquet")
+        pl.concat([decided.adjustments, decided.already_right, decided.held]).write_parquet(
+            self.folder / "plan.parquet"
+        )
         (self.folder / "mutation.graphql").write_text(Shopify.MUTATION, encoding="utf-8")
         before = self.state.last_done(self.given.shop, self.given.job)
         targets = int(variances["oms"].is_not_null().sum())
@@ -161,7 +165,10 @@ class Run:
                             rows_before=before["rows_read"] if before else None, targets=targets,
                             targets_before=None)  # fmt: skip
         self.summary["guards"] = [vars(guard) for guard in found]
-        self.summary["counts"] |= {"selected": variances.height + chosen.held.height, "planned": decided.adjustments.height}
+        self.summary["counts"] |= {
+            "selected": variances.height + chosen.held.height,
+            "planned": decided.adjustments.height,
+        }
         self._count_in_flight()
         try:
             plan.enforce(found, {"rows": chosen.rows, "pairs": chosen.mapped, "planned": decided.adjustments.height})
@@ -182,10 +189,14 @@ class Run:
         if self.given.dry_run:
             bulkfile.write(decided.adjustments, self.folder, run_id=self.run_id)
             return self._outcomes(decided, verify.outcome(decided.adjustments, "planned"))
-        way = delivery.Delivery(self.given.shop, self.run_id, self.folder, self.state, self.shopify, self.given.transport)
+        way = delivery.Delivery(
+            self.given.shop, self.run_id, self.folder, self.state, self.shopify, self.given.transport
+        )
         if decided.adjustments.is_empty():
             bulkfile.write(decided.adjustments, self.folder, run_id=self.run_id)
-        sent = delivery.deliver(way, decided.adjustments, lambda stale: self.variances(stale.select(list(tables.PAIRS))))
+        sent = delivery.deliver(
+            way, decided.adjustments, lambda stale: self.variances(stale.select(list(tables.PAIRS)))
+        )
         self.summary |= {"transport": way.used, "operation_ids": way.operation_ids}
         outcomes = self._outcomes(decided, sent)
         outcomes.write_parquet(self.folder / "outcomes.parquet")

@@ -31,9 +31,7 @@ def connect(url: str) -> sa.Engine:
             _must_exist(Path(file))
         return sa.create_engine(address, **_consistent(address))
     except (SQLAlchemyError, ImportError) as error:
-        raise UsageError(
-            f"The OMS address is unusable ({type(error).__name__}): correct url or url_env."
-        ) from None
+        raise UsageError(f"The OMS address is unusable ({type(error).__name__}): correct url or url_env.") from None
 
 
 def _must_exist(file: Path) -> None:
@@ -75,18 +73,14 @@ class Database:
 
     def _store(self, connection: sa.Connection) -> str:
         shops = self.sql["shopify_shop"]
-        query = sa.select(shops.c.is_enabled, shops.c.product_store_id).where(
-            shops.c.shop_id == self.oms.shop_id
-        )
+        query = sa.select(shops.c.is_enabled, shops.c.product_store_id).where(shops.c.shop_id == self.oms.shop_id)
         row = connection.execute(query).first()
         if row is None:
             raise UsageError(f"Shop {self.oms.shop_id} is not in shopify_shop of the OMS: correct shop_id.")
         if row[0] == "N":
             raise UsageError(f"Shop {self.oms.shop_id} is disabled in the OMS (is_enabled = 'N').")
         if not (store := self.oms.product_store_id or row[1]):
-            raise UsageError(
-                f"Shop {self.oms.shop_id} has no product store in the OMS: set product_store_id."
-            )
+            raise UsageError(f"Shop {self.oms.shop_id} has no product store in the OMS: set product_store_id.")
         return str(store)
 
     def _check_group(self, connection: sa.Connection) -> None:
@@ -133,18 +127,14 @@ class Database:
             )  # fmt: skip
         return pl.Series("product_id", sorted(found), dtype=pl.String)
 
-    def snapshot(
-        self, products: pl.Series | None = None, *, since: datetime | None = None
-    ) -> tables.Snapshot:
+    def snapshot(self, products: pl.Series | None = None, *, since: datetime | None = None) -> tables.Snapshot:
         """HotWax's rows for these products, or for all; orders dated before `since` are left out."""
         wanted = None if products is None else products.drop_nulls().unique().to_list()
         with self._transaction() as connection:
             orders = self._read(connection, known.headers(self.sql), known.HEADERS)
             return tables.Snapshot(
                 **self._stock(connection, wanted),
-                queue=self._for(
-                    connection, self._queue(connection), self.sql["order_item"], wanted, tables.QUEUE
-                ),
+                queue=self._for(connection, self._queue(connection), self.sql["order_item"], wanted, tables.QUEUE),
                 known_orders=known.orders(orders, since),
                 known_units=self._known_units(connection, orders, wanted, since),
                 newest_known=known.newest(orders),
@@ -160,12 +150,8 @@ class Database:
         return {
             "product_facility": self._for(connection, stock, sql["product_facility"], wanted, schema),
             "facility": self._read(connection, sql.facilities(), tables.FACILITY),
-            "facility_group_member": self._read(
-                connection, sql.group_members(), tables.FACILITY_GROUP_MEMBER
-            ),
-            "product_store_facility": self._plain(
-                connection, "product_store_facility", tables.PRODUCT_STORE_FACILITY
-            ),
+            "facility_group_member": self._read(connection, sql.group_members(), tables.FACILITY_GROUP_MEMBER),
+            "product_store_facility": self._plain(connection, "product_store_facility", tables.PRODUCT_STORE_FACILITY),
             "shopify_shop_location": self._read(
                 connection,
                 sql.plain("shopify_shop_location", list(tables.SHOPIFY_SHOP_LOCATION)).where(at_shop),
@@ -178,9 +164,7 @@ class Database:
     def _shop_products(self, connection: sa.Connection, wanted: list[str] | None) -> pl.DataFrame:
         """The products' rows and every other row of the same inventory items: an item shared shows itself."""
         table, schema = self.sql["shopify_shop_product"], tables.SHOPIFY_SHOP_PRODUCT
-        query = self.sql.plain("shopify_shop_product", list(schema)).where(
-            table.c.shop_id == self.oms.shop_id
-        )
+        query = self.sql.plain("shopify_shop_product", list(schema)).where(table.c.shop_id == self.oms.shop_id)
         rows = self._for(connection, query, table, wanted, schema)
         if wanted is None:
             return rows

@@ -26,9 +26,7 @@ def load(folder: Path) -> sa.Engine:
             if (file := _file(folder, name)) is not None:
                 _fill(connection, name, _read(file, name, columns.split()))
             elif name not in OPTIONAL:
-                raise OmsFailed(
-                    f"The OMS folder {folder} lacks {name}.parquet or {name}.csv: export that table."
-                )
+                raise OmsFailed(f"The OMS folder {folder} lacks {name}.parquet or {name}.csv: export that table.")
     return engine
 
 
@@ -56,9 +54,7 @@ def _read(file: Path, name: str, columns: list[str]) -> pl.DataFrame:
 def _portable(column: str, dtype: pl.DataType) -> pl.Expr:
     value = pl.col(column)
     if isinstance(dtype, pl.Datetime):
-        return (value.dt.convert_time_zone("UTC") if dtype.time_zone else value).dt.strftime(
-            "%Y-%m-%d %H:%M:%S%.6f"
-        )
+        return (value.dt.convert_time_zone("UTC") if dtype.time_zone else value).dt.strftime("%Y-%m-%d %H:%M:%S%.6f")
     return value.cast(pl.Float64) if dtype.is_decimal() else value
 
 

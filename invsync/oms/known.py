@@ -55,6 +55,4 @@ def units(reserved: pl.DataFrame, moved: pl.DataFrame, known: pl.DataFrame) -> p
     both = pl.concat([reserved.rename({"reserved": "units"}), issued]).fill_nan(None)
     found = both.with_columns(external_id=shopify_order()).drop_nulls()
     largest = found.group_by(list(KEY)).agg(pl.col("units").max()).filter(pl.col("units") > 0)
-    return tables.conform(
-        largest.join(known, on="external_id", how="semi"), tables.KNOWN_UNITS, "known_units"
-    )
+    return tables.conform(largest.join(known, on="external_id", how="semi"), tables.KNOWN_UNITS, "known_units")

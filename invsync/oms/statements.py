@@ -17,14 +17,12 @@ COLUMNS: Mapping[str, str] = {
     "shopify_shop_location": "shop_id facility_id shopify_location_id",
     "shopify_shop_product": "shop_id product_id shopify_product_id shopify_inventory_item_id",
     "order_header": "order_id order_type_id external_id order_date product_store_id",
-    "order_item": "order_id order_item_seq_id product_id quantity status_id ship_group_seq_id"
-    " last_updated_stamp",
+    "order_item": "order_id order_item_seq_id product_id quantity status_id ship_group_seq_id last_updated_stamp",
     "order_item_ship_group": "order_id ship_group_seq_id facility_id",
     "product": "product_id internal_name",
     "product_store": "product_store_id reserve_inventory",
     "inventory_item": "inventory_item_id product_id facility_id",
-    "inventory_item_detail": "inventory_item_id quantity_on_hand_diff available_to_promise_diff order_id"
-    " return_id",
+    "inventory_item_detail": "inventory_item_id quantity_on_hand_diff available_to_promise_diff order_id return_id",
     "order_item_ship_grp_inv_res": "order_id inventory_item_id quantity",
 }
 OPTIONAL = {
@@ -83,9 +81,7 @@ class Statements:
         """Units per product that wait at a virtual facility: the store's sales orders, open items."""
         item, header, where = self["order_item"], self["order_header"], self["order_item_ship_group"]
         facility, kind = self["facility"], self["facility_type"]
-        same_group = (where.c.order_id == item.c.order_id) & (
-            where.c.ship_group_seq_id == item.c.ship_group_seq_id
-        )
+        same_group = (where.c.order_id == item.c.order_id) & (where.c.ship_group_seq_id == item.c.ship_group_seq_id)
         joined = (
             item.join(header, header.c.order_id == item.c.order_id)
             .join(where, same_group)
@@ -106,9 +102,7 @@ class Statements:
 
     def reserved(self) -> Rows:
         """Units reserved: external_id, product_id, facility_id, units, for orders with an external id."""
-        res, stock, header = (
-            self[n] for n in ("order_item_ship_grp_inv_res", "inventory_item", "order_header")
-        )
+        res, stock, header = (self[n] for n in ("order_item_ship_grp_inv_res", "inventory_item", "order_header"))
         joined = res.join(stock, stock.c.inventory_item_id == res.c.inventory_item_id).join(
             header, header.c.order_id == res.c.order_id
         )

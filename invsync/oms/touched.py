@@ -53,9 +53,7 @@ def touched_products(
     return {str(product) for rows in found for product in rows if product is not None}
 
 
-def _moved_facilities(
-    sql: Statements, window: Window, *, group: str | None, store: str
-) -> sa.CompoundSelect[Any]:
+def _moved_facilities(sql: Statements, window: Window, *, group: str | None, store: str) -> sa.CompoundSelect[Any]:
     """The facilities whose membership of the group or the store began, ended or was edited in the window."""
     member, shop = sql["facility_group_member"], sql["product_store_facility"]
     in_group = sa.true() if group is None else member.c.facility_group_id == group
@@ -68,7 +66,5 @@ def _moved_facilities(
 def _edges(table: sa.TableClause, window: Window) -> Condition:
     columns = table.c
     return (
-        window.touched(columns.last_updated_stamp)
-        | window.holds(columns.from_date)
-        | window.holds(columns.thru_date)
+        window.touched(columns.last_updated_stamp) | window.holds(columns.from_date) | window.holds(columns.thru_date)
     )

@@ -18,8 +18,7 @@ def frame(rows: Sequence[Sequence[Any]], schema: Schema, timezone: str) -> pl.Da
     """The rows as a frame of this schema; naive stamps are in this time zone, unreadable numbers are NaN."""
     columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
     made = [
-        column(name, values, dtype, timezone)
-        for (name, dtype), values in zip(schema.items(), columns, strict=True)
+        column(name, values, dtype, timezone) for (name, dtype), values in zip(schema.items(), columns, strict=True)
     ]
     return pl.DataFrame(made)
 

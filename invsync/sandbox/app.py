@@ -187,9 +187,7 @@ async def _uploaded(shop: Shop, request: Request) -> Response:
     if not 1 <= len(body) <= MAX_BYTES:
         return _xml("EntityTooLarge", "The upload is outside content-length-range.", 400)
     shop.uploads[key] = body
-    text = (
-        f"<PostResponse><Location>{_base(request)}/_upload</Location><Key>{escape(key)}</Key></PostResponse>"
-    )
+    text = f"<PostResponse><Location>{_base(request)}/_upload</Location><Key>{escape(key)}</Key></PostResponse>"
     return Response(f'<?xml version="1.0" encoding="UTF-8"?>{text}', 201, media_type="application/xml")
 
 

@@ -115,16 +115,12 @@ class Bulk:
         """Addresses to upload to, one for each file, with the fields that must go before `file`."""
         return {"stagedTargets": [self._target(one) for one in input], "userErrors": []}
 
-    def bulkOperationRunMutation(
-        self, info: Info, mutation: str, stagedUploadPath: str, **arguments: Any
-    ) -> Node:
+    def bulkOperationRunMutation(self, info: Info, mutation: str, stagedUploadPath: str, **arguments: Any) -> Node:
         """Run one mutation once for each line of an uploaded file, in no particular order."""
         body = self._shop.uploads.get(stagedUploadPath)
         code = self._refusal(mutation, "mutation")
         if body is None:
-            code = (
-                "NO_SUCH_FILE" if stagedUploadPath not in self._shop.uploads else "INVALID_STAGED_UPLOAD_FILE"
-            )
+            code = "NO_SUCH_FILE" if stagedUploadPath not in self._shop.uploads else "INVALID_STAGED_UPLOAD_FILE"
         if code or self._full("MUTATION"):
             return _refused(code or "LIMIT_REACHED")
         lines = [line for line in (body or b"").decode().split("\n") if line.strip()]

@@ -72,9 +72,7 @@ def _selection_cost(
         elif isinstance(node, InlineFragmentNode):
             total += _selection_cost(node.selection_set, fragments, variables)
         elif (
-            isinstance(node, FieldNode)
-            and node.selection_set
-            and node.name.value not in ("pageInfo", "edges", "nodes")
+            isinstance(node, FieldNode) and node.selection_set and node.name.value not in ("pageInfo", "edges", "nodes")
         ):
             inner = _selection_cost(node.selection_set, fragments, variables)
             total += (1 + inner) * _size(node, variables)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from invsync.errors import UsageError
 from invsync.sandbox.oms import Oms
@@ -68,14 +69,12 @@ def play(folder: Path, *, hours: int, tell: Tell) -> Path:
             facts = launch.run(JOB, given, engine="kernel" if at + EVERY > end else "inprocess")
             _say(tell, at, facts)
             if facts["exit_code"]:
-                raise UsageError(
-                    f"The demo's run {facts['run_id']} ended as {facts['status']}: read its report."
-                )
+                raise UsageError(f"The demo's run {facts['run_id']} ended as {facts['status']}: read its report.")
             at += EVERY
-    return folder / "reports" / "demo" / JOB / facts["run_id"] / "report.html"
+    return Path(folder) / "reports" / "demo" / JOB / str(facts["run_id"]) / "report.html"
 
 
-def _say(tell: Tell, at: datetime, facts: dict) -> None:  # type: ignore[type-arg]
+def _say(tell: Tell, at: datetime, facts: dict[str, Any]) -> None:
     counts, flight = facts["counts"], facts["in_flight"]
     tell(f"{at:%H:%M}  {facts['status']}: {counts['selected']:>5} pairs looked at, {counts['applied']:>3} adjusted, "
          f"{flight['units']:>5} units in {flight['orders']:>2} orders in flight kept off sale")  # fmt: skip

@@ -50,9 +50,7 @@ class Oms:
             finally:
                 self._open = None
 
-    def add_facility(
-        self, facility_id: str, name: str, type: str = "WAREHOUSE", virtual: bool = False
-    ) -> None:
+    def add_facility(self, facility_id: str, name: str, type: str = "WAREHOUSE", virtual: bool = False) -> None:
         """Add a facility; a real one joins the store and the online group."""
         kind = "VIRTUAL_FACILITY" if virtual else type
         with self.batch():
@@ -98,9 +96,7 @@ class Oms:
         """Add and map many new products at once: (product, sku, Shopify item, units at the facility)."""
         new: dict[str, list[dict[str, Any]]] = {}
         for product_id, sku, item_id, units in rows:
-            for name, row in _new_product(
-                self.shop_id, product_id, sku, item_id, facility_id, units, at
-            ).items():
+            for name, row in _new_product(self.shop_id, product_id, sku, item_id, facility_id, units, at).items():
                 new.setdefault(name, []).append(row)
         with self.batch():
             for name, found in new.items():
@@ -131,9 +127,7 @@ class Oms:
                     "inventory_item_id": item, "inventory_item_type_id": "NON_SERIAL_INV_ITEM",
                     "quantity_on_hand_total": 0, "available_to_promise_total": 0, "datetime_received": at,
                 })  # fmt: skip
-                self._add(
-                    "product_facility", at, key | {"inventory_item_id": item, "last_inventory_count": 0}
-                )
+                self._add("product_facility", at, key | {"inventory_item_id": item, "last_inventory_count": 0})
             rules = {"minimum_stock": minimum_stock, "allow_brokering": allow_brokering}
             self._set("product_facility", key, rules, at)
             before = float(row["last_inventory_count"] or 0) if row else 0.0
@@ -182,9 +176,7 @@ class Oms:
             found = select(t).where(t.c.order_id == order_id, t.c.status_id == "ITEM_APPROVED")
             for row in connection.execute(found).mappings().all():
                 place = {k: row[k] for k in ("order_id", "order_item_seq_id", "ship_group_seq_id")}
-                item = self._move(
-                    row["product_id"], facility_id, -float(row["quantity"]), at, on_hand=0.0, **place
-                )
+                item = self._move(row["product_id"], facility_id, -float(row["quantity"]), at, on_hand=0.0, **place)
                 self._add("order_item_ship_grp_inv_res", at, place | {
                     "inventory_item_id": item, "quantity": row["quantity"], "quantity_not_available": 0,
                     "reserved_datetime": at,
@@ -241,9 +233,7 @@ class Oms:
         return f"{self._sequence[item]:05}"
 
     def _add(self, name: str, at: datetime, *rows: dict[str, Any]) -> None:
-        stamped: Sequence[dict[str, Any]] = [
-            {"created_stamp": at, "last_updated_stamp": at} | row for row in rows
-        ]
+        stamped: Sequence[dict[str, Any]] = [{"created_stamp": at, "last_updated_stamp": at} | row for row in rows]
         with self.batch() as connection:
             if stamped:
                 connection.execute(insert(T[name]), stamped)

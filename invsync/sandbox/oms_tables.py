@@ -70,8 +70,7 @@ COLUMNS: dict[str, str] = {
     "enumeration": "enum_id* enum_type_id enum_code:x description:x",
     "enumeration_group": "enumeration_group_id* enumeration_group_type_id enumeration_group_name:x"
     " primary_parent_group_id description:x",
-    "enumeration_group_member": "enumeration_id* enumeration_group_id* from_date*:t thru_date:t"
-    " sequence_num:n",
+    "enumeration_group_member": "enumeration_id* enumeration_group_id* from_date*:t thru_date:t sequence_num:n",
 }
 TYPES: dict[str, Any] = {"": ID, "d": DEC, "n": WHOLE, "t": Stamp(), "x": TEXT, "l": LONG, "f": FLAG}
 METADATA = MetaData()

@@ -87,15 +87,11 @@ class Reads:
             for operation in self._shop.operations.values()
             if matches(arguments.get("query"), operation.fields())
         ]
-        return connection(
-            rows, lambda o: o.answer(), lambda o: (o.number,), every=self._every, arguments=arguments
-        )
+        return connection(rows, lambda o: o.answer(), lambda o: (o.number,), every=self._every, arguments=arguments)
 
     def locations(self, info: Info, **arguments: Any) -> Node:
         """All locations, by name unless sorted otherwise."""
-        return self._page(
-            list(self._shop.locations), self._location, lambda n: (self._shop.locations[n], n), arguments
-        )
+        return self._page(list(self._shop.locations), self._location, lambda n: (self._shop.locations[n], n), arguments)
 
     def inventoryItems(self, info: Info, **arguments: Any) -> Node:
         """Inventory items, by id."""
@@ -160,8 +156,7 @@ class Reads:
             rows = [
                 (location, found)
                 for location in self._shop.locations
-                if (found := self._shop.levels.get((item.item_id, location)))
-                and (found.active or includeInactive)
+                if (found := self._shop.levels.get((item.item_id, location))) and (found.active or includeInactive)
             ]
             return self._page(rows, lambda r: self.level(item.item_id, *r), lambda r: (r[0],), arguments)
 

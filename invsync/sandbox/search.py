@@ -25,9 +25,7 @@ def number_of(value: str, kind: str) -> int | None:
     """The number in a global id of this kind; None for one of another kind, an error for no id at all."""
     match = re.fullmatch(r"gid://shopify/(\w+)/(\d+)(\?.*)?", value)
     if match is None:
-        raise GraphQLError(
-            f"Invalid global id '{value}'", extensions={"code": "argumentLiteralsIncompatible"}
-        )
+        raise GraphQLError(f"Invalid global id '{value}'", extensions={"code": "argumentLiteralsIncompatible"})
     return int(match[2]) if match[1] == kind else None
 
 
@@ -116,6 +114,5 @@ def _decode(cursor: str) -> tuple[Any, ...]:
     except ValueError:
         raise GraphQLError("Invalid cursor for current pagination sort.") from None
     return tuple(
-        datetime.fromisoformat(p) if isinstance(p, str) and re.match(r"\d{4}-\d\d-\d\dT", p) else p
-        for p in parts
+        datetime.fromisoformat(p) if isinstance(p, str) and re.match(r"\d{4}-\d\d-\d\dT", p) else p for p in parts
     )

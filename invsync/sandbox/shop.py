@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from invsync.sandbox.bulk import Operation
 
 SCOPES = (
-    "read_inventory,write_inventory,read_locations,read_products,read_orders,"
-    "read_merchant_managed_fulfillment_orders"
+    "read_inventory,write_inventory,read_locations,read_products,read_orders,read_merchant_managed_fulfillment_orders"
 )
 
 
@@ -109,9 +108,7 @@ class Shop:
         with self.lock:
             self.locations[location_id] = name
 
-    def add_item(
-        self, item_id: int, sku: str, tracked: bool = True, requires_components: bool = False
-    ) -> None:
+    def add_item(self, item_id: int, sku: str, tracked: bool = True, requires_components: bool = False) -> None:
         """Add an inventory item with one variant; `requires_components` makes it a bundle."""
         with self.lock:
             self.items[item_id] = Item(item_id, sku, tracked, requires_components)

@@ -46,9 +46,7 @@ class World:
         rows = _dated(sales, start)
         self.items = {sku: FIRST_ITEM + n for n, sku in enumerate(sorted(rows["sku"].unique()))}
         self._sales, self._late = deque(_events(rows, self.items)), deque[Sale]()
-        self.start = (
-            datetime.combine(self._sales[0].at.date(), datetime.min.time(), UTC) if start is None else start
-        )
+        self.start = datetime.combine(self._sales[0].at.date(), datetime.min.time(), UTC) if start is None else start
         self.end = self._sales[-1].at + self.lag
         self.now = self.start
         shop.clock = lambda: self.now

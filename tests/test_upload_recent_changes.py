@@ -1,0 +1,183 @@
+"""The job end to end: a real HTTP shop and a real SQLite OMS, the documented stories by name."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from invsync import errors
+from invsync.jobs import launch
+from invsync.sandbox import demo
+from invsync.sandbox.oms import Oms
+from invsync.sandbox.server import serve
+from invsync.sandbox.shop import Shop
+
+JOB = "upload-recent-changes"
+ONLINE, TOKEN = 7, "shpat_planted_0123456789abcdef"
+START = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+@dataclass
+class Rehearsal:
+    """A shop with one aggregate location, fed by one warehouse."""
+
+    shop: Shop
+    oms: Oms
+    config: Path
+
+    def product(self, item: int, sku: str, *, oms: float, available: int, **item_facts: Any) -> None:
+        self.oms.add_product(f"P{item}", sku)
+        self.oms.map_product(f"P{item}", item)
+        self.oms.set_stock(f"P{item}", "WH", oms, START)
+        self.shop.add_item(item, sku, **item_facts)
+        self.shop.set_level(item, ONLINE, available)
+
+    def run(self, when: datetime = START + timedelta(hours=1), **given: Any) -> dict[str, Any]:
+        return launch.run(
+            JOB, {"shop": "demo", "config": str(self.config), "at": when.isoformat(), **given}, engine="inprocess"
+        )
+
+    def available(self, *items: int) -> list[int | None]:
+        return [self.shop.available(item, ONLINE) for item in items]
+
+    def folder(self, facts: dict[str, Any]) -> Path:
+        return self.config.parent / "reports" / "demo" / JOB / facts["run_id"]
+
+
+@pytest.fixture
+def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
+    monkeypatch.setenv(demo.TOKEN_ENV, TOKEN)
+    shop, oms = Shop(token=TOKEN), Oms(f"sqlite:///{tmp_path}/oms.db").create()
+    shop.add_location(ONLINE, "Online")
+    oms.add_facility("WH", "Warehouse")
+    oms.map_location("_NA_", ONLINE)
+    with serve(shop) as endpoint:
+        yield Rehearsal(shop, oms, demo.configure(tmp_path, endpoint))
+
+
+def changes(folder: Path) -> list[dict[str, Any]]:
+    return [change for line in (folder / "adjustments.jsonl").open() for change in json.loads(line)["input"]["changes"]]
+
+
+@pytest.mark.parametrize("transport", ["direct", "bulk"])
+def test_the_documentations_products_a_to_e(rehearsal: Rehearsal, transport: str) -> None:
+    for item, (sku, oms, available) in enumerate(
+        [("A", 95, 100), ("B", 50, 50), ("C", 30, 25), ("D", 8, 8), ("E", 0, 0)], 1
+    ):
+        rehearsal.product(item, sku, oms=oms, available=available)
+
+    facts = rehearsal.run(transport=transport)
+
+    assert facts["exit_code"] == 0 and facts["transport"] == transport
+    assert rehearsal.available(1, 2, 3, 4, 5) == [95, 50, 30, 8, 0]
+    assert sorted(change["delta"] for change in changes(rehearsal.folder(facts))) == [-5, 5]
+    assert {entry["inventory_item_id"] for entry in rehearsal.shop.journal} == {1, 3}
+    assert facts["counts"]["applied"] == 2 and facts["counts"]["already_right"] == 3
+    assert facts["units"] == {"raised": 5, "lowered": 5}
+
+
+def test_units_of_an_order_not_downloaded_yet_stay_off_sale(rehearsal: Rehearsal) -> None:
+    rehearsal.product(1, "A", oms=5, available=5)
+    rehearsal.shop.place_order(1001, "#1001", START, [(1, 4)], ONLINE)
+
+    facts = rehearsal.run()
+
+    assert rehearsal.available(1) == [1] and rehearsal.shop.journal == []
+    assert facts["in_flight"] == {"orders": 1, "units": 4, "pairs": 1}
+
+
+def test_an_event_of_125959_that_becomes_visible_at_130001_is_sent_by_the_1315_run(rehearsal: Rehearsal) -> None:
+    rehearsal.product(1, "A", oms=5, available=5)
+    rehearsal.run(START + timedelta(hours=1))
+
+    rehearsal.oms.adjust("P1", "WH", -2, START + timedelta(minutes=59, seconds=59), "VAR_DAMAGED")
+    facts = rehearsal.run(START + timedelta(hours=1, minutes=15))
+
+    assert facts["counts"]["applied"] == 1 and rehearsal.available(1) == [3]
+
+
+def test_a_refused_row_is_named_with_shopifys_words_and_the_rest_lands(rehearsal: Rehearsal) -> None:
+    for item in range(1, 601):
+        rehearsal.product(item, f"S{item}", oms=10, available=7)
+    with rehearsal.config.open("a") as file:
+        file.write("[shops.demo.guards]\nmax_changed_share = 1.0\n")
+    rehearsal.shop.refuse |= {5, 250, 251}
+
+    facts = rehearsal.run()
+
+    assert facts["exit_code"] == 4 and facts["counts"]["refused"] == 3 and facts["counts"]["applied"] == 597
+    assert rehearsal.available(1, 5, 600) == [10, 7, 10]
+    assert "S250" in (rehearsal.folder(facts) / "report.html").read_text()
+
+
+def test_a_truncated_oms_feed_sends_nothing(rehearsal: Rehearsal) -> None:
+    for item in range(1, 41):
+        rehearsal.product(item, f"S{item}", oms=10, available=10)
+    rehearsal.run()
+    for item in range(1, 41):
+        rehearsal.oms.adjust(f"P{item}", "WH", -10, START + timedelta(hours=1, minutes=5), "VAR_LOST")
+
+    facts = rehearsal.run(START + timedelta(hours=1, minutes=15))
+
+    assert facts["exit_code"] == 3 and facts["status"] == "stopped" and rehearsal.shop.journal == []
+    assert "max_zeroed_share is 1 against the limit 0.05" in facts["messages"][-1]
+
+
+def test_a_dry_run_writes_the_plan_and_nothing_else(rehearsal: Rehearsal) -> None:
+    rehearsal.product(1, "A", oms=95, available=100)
+
+    facts = rehearsal.run(dry_run=True)
+
+    assert facts["status"] == "planned" and rehearsal.available(1) == [100]
+    assert [change["delta"] for change in changes(rehearsal.folder(facts))] == [-5]
+    assert not (rehearsal.folder(facts) / "outcomes.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    "given", [{"dry_rum": True}, {"dry_run": "false"}, {"transport": "pigeon"}, {"at": "yesterday"}]
+)
+def test_a_wrong_parameter_is_refused_before_anything_is_called(rehearsal: Rehearsal, given: dict[str, Any]) -> None:
+    with pytest.raises(errors.UsageError):
+        rehearsal.run(**given)
+
+    assert not (rehearsal.config.parent / "reports").exists()
+
+
+@pytest.mark.parametrize("fault", ["error_before", "error_after", "cut_before", "cut_after", "throttle"])
+def test_a_fault_on_the_way_is_healed_and_nothing_is_applied_twice(rehearsal: Rehearsal, fault: str) -> None:
+    rehearsal.product(1, "A", oms=95, available=100)
+    rehearsal.shop.faults.arm(fault, times=1, match="inventoryAdjustQuantities")
+
+    facts = rehearsal.run()
+
+    assert facts["exit_code"] == 0 and rehearsal.available(1) == [95]
+    assert len(rehearsal.shop.journal) == 1
+
+
+def test_a_wrong_token_fails_with_one_sentence_and_leaves_a_folder(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearsal.product(1, "A", oms=95, available=100)
+    monkeypatch.setenv(demo.TOKEN_ENV, "shpat_wrong_fedcba9876543210")
+
+    facts = rehearsal.run()
+
+    assert facts["exit_code"] == 5 and (rehearsal.folder(facts) / "report.html").exists()
+    found = [path for path in rehearsal.folder(facts).iterdir() if b"shpat_wrong" in path.read_bytes()]
+    assert found == []
+
+
+def test_a_planted_token_is_found_nowhere_below_the_run_folder(rehearsal: Rehearsal) -> None:
+    rehearsal.product(1, "A", oms=95, available=100)
+
+    folder = rehearsal.folder(rehearsal.run())
+
+    assert [path for path in folder.iterdir() if TOKEN.encode() in path.read_bytes()] == []
+    assert {path.name for path in folder.iterdir()} >= {
+        "report.ipynb", "report.html", "adjustments.jsonl", "mutation.graphql", "result.jsonl", "plan.parquet",
+        "outcomes.parquet", "run.json",
+    }  # fmt: skip
