@@ -1,0 +1,113 @@
+"""The reading order of the package, what its core may touch, and the files that install it."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "invsync"
+ORDER = [
+    "errors", "settings", "tables", "mapping", "inflight", "diff", "plan", "bulkfile", "verify", "charts",
+    "oms", "shopify", "state", "report", "jobs", "cli", "sandbox",
+]  # fmt: skip
+CORE = ["tables", "mapping", "inflight", "diff", "plan", "bulkfile", "verify", "charts"]
+OUTSIDE = {"httpx", "os", "time", "sqlalchemy"}
+FILES = {"pathlib"}
+MAY_READ_FILES = {"bulkfile", "verify"}
+LATE = {("cli", "sandbox")}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = (ROOT / "constraints.txt").read_text().splitlines()
+
+
+def part(dotted: str) -> str:
+    """The module of the reading order that a dotted name or a path inside the package belongs to."""
+    name = dotted.split(".")[0]
+    return "report" if name == "_report" else name
+
+
+def sources(name: str) -> list[Path]:
+    return [path for path in PACKAGE.rglob("*.py")
+            if part(".".join(path.relative_to(PACKAGE).with_suffix("").parts)) == name]  # fmt: skip
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[ast.stmt, str]]:
+    """Each import statement with every dotted name that it may load, `from a import b` as a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            yield from ((node, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def ours(path: Path) -> Iterator[tuple[str, bool]]:
+    """Each part of the package that a file imports, and whether it does so when it is loaded."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inside = {id(node) for function in ast.walk(tree) if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+              for node in ast.walk(function)}  # fmt: skip
+    for node, name in imported(tree):
+        if name.startswith("invsync.") and name != "invsync.__version__":
+            yield part(name.removeprefix("invsync.")), id(node) not in inside
+
+
+def test_the_reading_order_names_every_module() -> None:
+    found = {part(path.stem) for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+
+    assert found - {"__init__"} == set(ORDER)
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_a_module_imports_only_those_before_it(name: str) -> None:
+    wrong = {(path.name, other) for path in sources(name) for other, at_load in ours(path)
+             if ORDER.index(other) > ORDER.index(name) and (at_load or (name, other) not in LATE)}  # fmt: skip
+
+    assert sources(name)
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_core_touches_no_system_and_no_clock(name: str) -> None:
+    forbidden = OUTSIDE if name in MAY_READ_FILES else OUTSIDE | FILES
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sources(name)]
+
+    assert not {other.split(".")[0] for tree in trees for _, other in imported(tree)} & forbidden
+
+
+def test_the_command_line_is_light_to_start() -> None:
+    script = (
+        "import sys; from typer.testing import CliRunner; from invsync.cli import app; "
+        "done = CliRunner().invoke(app, ['--help']); assert done.exit_code == 0, done.output; "
+        "print(sorted({'polars', 'altair', 'papermill'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_conda_installs_what_pyproject_says() -> None:
+    text = (ROOT / "environment.yml").read_text()
+
+    assert re.search(r"^ +- -e \.\[lab,dev\]$", text, re.MULTILINE)
+    assert re.findall(r"^ +- python(.*)$", text, re.MULTILINE) == [PROJECT["requires-python"]]
+
+
+def test_constraints_are_plain_pins() -> None:
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+]+", line) for line in PINS)
+    assert not any("//" in line or "--" in line for line in PINS)
+
+
+def test_constraints_pin_every_direct_dependency_within_its_range() -> None:
+    pinned = {canonicalize_name(name): version for name, version in (line.split("==") for line in PINS)}
+    extras = PROJECT["optional-dependencies"].values()
+    direct = [Requirement(text) for group in (PROJECT["dependencies"], *extras) for text in group]
+
+    assert not [r.name for r in direct if canonicalize_name(r.name) not in pinned]
+    assert not [str(r) for r in direct if not r.specifier.contains(pinned[canonicalize_name(r.name)])]
