@@ -130,7 +130,8 @@ def _texts(said: Any) -> list[str]:
         return [said]
     if not isinstance(said, list):
         return []
-    return [str(one.get("message") or one.get("name") or one) if isinstance(one, dict) else str(one) for one in said]
+    spoke = [one for one in said if not isinstance(one, dict) or one.get("stopped", True)]
+    return [str(one.get("message") or one.get("name") or one) if isinstance(one, dict) else str(one) for one in spoke]
 
 
 def _every(good: int | None) -> str:

@@ -194,6 +194,7 @@ class Run:
         )
         if decided.adjustments.is_empty():
             bulkfile.write(decided.adjustments, self.folder, run_id=self.run_id)
+            (self.folder / bulkfile.file_name("result", 1)).touch()
         sent = delivery.deliver(
             way, decided.adjustments, lambda stale: self.variances(stale.select(list(tables.PAIRS)))
         )
@@ -218,7 +219,7 @@ class Run:
         faults = outcomes.filter(summary.is_fault()).height
         status = "planned" if self.given.dry_run else "partial" if faults else "done"
         self._count_in_flight()
-        self.summary["counts"] |= summary.counts(outcomes)
+        self.summary["counts"] |= summary.counts(outcomes) | {"needs_a_person": faults}
         self.summary["units"] = summary.units(outcomes)
         self._end(status)
         unsure = outcomes.filter((pl.col("outcome") == "unknown") | (pl.col("reason") == "moving")).height
