@@ -41,7 +41,7 @@ def _line(reply: dict[str, Any] | None, changes: int) -> list[tuple[str, str | N
     if payload is None:
         errors = (reply or {}).get("errors") or [{"message": "Shopify gave no answer to this line"}]
         code = (errors[0].get("extensions") or {}).get("code")
-        kind = "unknown" if reply is None or code == "UNKNOWN_OUTCOME" else "unplaced"
+        kind = "unknown" if reply is None or code in {"UNKNOWN_OUTCOME", "NOT_SENT"} else "unplaced"
         return [(kind, code, errors[0].get("message"))] * changes
     faults = payload["userErrors"]
     if not faults:

@@ -76,10 +76,7 @@ def mapped(**places: Any) -> pl.DataFrame:
 
 def listed(*values: tuple[str, Any]) -> pl.DataFrame:
     """shopify_shop_product from (product, inventory item)."""
-    made = [
-        (SHOP, product, f"v{n}", None if item is None else str(item))
-        for n, (product, item) in enumerate(values)
-    ]
+    made = [(SHOP, product, f"v{n}", None if item is None else str(item)) for n, (product, item) in enumerate(values)]
     return rows(tables.SHOPIFY_SHOP_PRODUCT, *made)
 
 
