@@ -11,7 +11,7 @@ test: $(READY)  ## set up, lint, type-check and run all tests
 	$(VENV)/bin/pytest --ignore tests/campaign
 
 campaign: $(READY)  ## long campaigns: crashes, a day of real sales
-	$(VENV)/bin/pytest tests/campaign
+	$(VENV)/bin/pytest -s tests/campaign
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
