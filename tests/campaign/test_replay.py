@@ -64,7 +64,7 @@ def beyond(shown: Units, truth: Units) -> int:
     return sum(max(0, units - truth[sku]) for sku, units in shown.items())
 
 
-@pytest.mark.parametrize("lag", [5])
+@pytest.mark.parametrize("lag", [5, 30])
 def test_a_day_of_real_sales_puts_no_sold_unit_back_on_sale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lag: int
 ) -> None:
