@@ -15,6 +15,7 @@ from invsync.sandbox import demo
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import serve
 from invsync.sandbox.shop import Shop
+from invsync.state import State
 
 JOB = "upload-recent-changes"
 ONLINE, TOKEN = 7, "shpat_planted_0123456789abcdef"
@@ -181,3 +182,15 @@ def test_a_planted_token_is_found_nowhere_below_the_run_folder(rehearsal: Rehear
         "report.ipynb", "report.html", "adjustments.jsonl", "mutation.graphql", "result.jsonl", "plan.parquet",
         "outcomes.parquet", "run.json",
     }  # fmt: skip
+
+
+def test_an_open_file_that_was_changed_is_not_sent_again_and_the_run_says_so(rehearsal: Rehearsal) -> None:
+    rehearsal.product(1, "A", oms=95, available=100)
+    file = rehearsal.config.parent / "adjustments.jsonl"
+    file.write_text("{}\n")
+    State(f"sqlite:///{rehearsal.config.parent}/invsync.db").commit("demo", "earlier", 1, file, "0" * 64, "direct")
+
+    facts = rehearsal.run()
+
+    assert "adjustments.jsonl of run earlier is gone or was changed" in facts["messages"][0]
+    assert rehearsal.available(1) == [95] and len(rehearsal.shop.journal) == 1

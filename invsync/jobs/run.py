@@ -99,10 +99,12 @@ class Run:
         if self.given.dry_run:
             return f"Run {file.run_id} left {file.path.name} open; a dry run does not send it."
         fresh = datetime.now(UTC) - file.committed_at < timedelta(hours=REPLAY_HOURS)
-        if fresh and file.path.exists() and bulkfile.kept(file.path).sha256 == file.sha256:
+        whole = file.path.exists() and bulkfile.kept(file.path).sha256 == file.sha256
+        if fresh and whole:
             return delivery.settle(file, self.state, self.shopify)
         self.state.settle(file.run_id, file.part, "expired")
-        return f"Run {file.run_id} left {file.path.name} open beyond its keys' time; its pairs are read afresh instead."
+        why = "is gone or was changed" if fresh else f"is older than {REPLAY_HOURS} hours"
+        return f"{file.path.name} of run {file.run_id} {why}: it is not sent again, its pairs are read afresh."
 
     def select(self) -> Selection:
         """The pairs whose OMS rows were touched since the watermark; every mapped pair on the first run."""
