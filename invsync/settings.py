@@ -58,9 +58,10 @@ class Guards(Part):
 
 
 class Buffer(Part):
-    """Units hidden from Shopify on every pair, subtracted only down to 0."""
+    """Units hidden from Shopify, subtracted only down to 0: one number, or a Parquet/CSV table by sku and location."""
 
     units: Annotated[int, Field(ge=0)] = 0
+    table: str | None = None
 
 
 class Schedule(Part):
@@ -80,12 +81,19 @@ class ShopSettings(Part):
     token_env: str | None = None
     client_id: str | None = None
     client_secret_env: str | None = None
+    webhook_secret_env: str | None = None
+    timezone: str = "UTC"
+    locale: str = "en"
     keep_by: Literal["resets", "deltas"] = "resets"
     aggregate_location: int | None = None
     activate_levels: bool = False
     orders_lookback_days: Annotated[int, Field(ge=1, le=60)] = 14
     overlap_minutes: Annotated[int, Field(ge=0)] = 15
     late_after_minutes: Annotated[int, Field(ge=1)] = 60
+    delta_reasons: tuple[str, ...] | None = None
+    delta_overlap_hours: Annotated[int, Field(ge=1)] = 24
+    plan_max_age: Annotated[int, Field(ge=1, description="minutes")] = 60
+    bulk_stall: Annotated[int, Field(ge=1, description="minutes")] = 10
     oms: OmsSettings
     guards: Guards = Guards()
     buffer: Buffer = Buffer()

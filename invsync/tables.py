@@ -1,6 +1,6 @@
 """The tables that flow between the modules, one schema each, checked at the door."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import polars as pl
@@ -63,6 +63,14 @@ PRODUCT: Schema = {"product_id": TEXT, "internal_name": TEXT}
 QUEUE: Schema = {"product_id": TEXT, "quantity": QUANTITY}
 KNOWN_ORDERS: Schema = {"external_id": ID}
 KNOWN_UNITS: Schema = {"external_id": ID, "product_id": TEXT, "facility_id": TEXT, "units": QUANTITY}
+# One inventory_item_detail row: event_id is inventory_item_id/inventory_item_detail_seq_id, atp its
+# available_to_promise_diff, reason coalesced from detail and variance, names_movement whether it names an order,
+# return or shipment, origin the remote that an external reset came from.
+EVENTS: Schema = {
+    "event_id": TEXT, "product_id": TEXT, "facility_id": TEXT, "created_at": STAMP, "atp": QUANTITY,
+    "reason": TEXT, "physical_inventory_id": TEXT, "names_movement": FLAG, "origin": TEXT,
+}  # fmt: skip
+DELTA_REASONS: Schema = {"reason": TEXT, "from_date": STAMP, "thru_date": STAMP}
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,8 @@ class Snapshot:
     `queue` is already restricted to sales orders of the store whose ship group facility is virtual and
     whose item is not cancelled, completed or rejected (empty when reserve_inventory = 'N').
     `known_orders` are the Shopify order ids that have a header; `known_units` the units of those orders
-    reserved or issued at each facility. `newest_known` is the newest header's order_date.
+    reserved or issued at each facility. `newest_known` is the newest header's order_date. `events` are the stock
+    events that the same transaction saw, where they were asked for.
     """
 
     product_facility: pl.DataFrame
@@ -87,6 +96,7 @@ class Snapshot:
     known_units: pl.DataFrame
     newest_known: datetime | None
     now: datetime
+    events: pl.DataFrame = field(default_factory=lambda: empty(EVENTS))
 
 
 def empty(schema: Schema) -> pl.DataFrame:
