@@ -37,9 +37,14 @@ COLUMNS = {
     "product": "product_id, internal_name",
     "product_store": "product_store_id, reserve_inventory",
     "inventory_item": "inventory_item_id, product_id, facility_id",
-    "inventory_item_detail": "inventory_item_id, order_id, return_id, available_to_promise_diff numeric,"
-    "quantity_on_hand_diff numeric",
+    "inventory_item_detail": "inventory_item_id, inventory_item_detail_seq_id, order_id, return_id, shipment_id,"
+    "available_to_promise_diff numeric, quantity_on_hand_diff numeric, reason_enum_id, physical_inventory_id,"
+    "reset_item_id, created_stamp",
+    "inventory_item_variance": "inventory_item_id, physical_inventory_id, variance_reason_id, reason_enum_id",
+    "external_inventory_reset": "reset_item_id, origin_system_message_remote_id",
     "order_item_ship_grp_inv_res": "order_id, inventory_item_id, quantity numeric",
+    "enumeration_group_member": "enumeration_id, enumeration_group_id, from_date, thru_date",
+    "shopify_shop_remote": "shop_id, system_message_remote_id, purpose_type_id",
 }
 LONG_AGO = "2020-01-01 00:00:00"
 ROWS: dict[str, list[tuple[Any, ...]]] = {
@@ -82,16 +87,35 @@ ROWS: dict[str, list[tuple[Any, ...]]] = {
     ],
     "product": [("A", "SKU-A"), ("B", "SKU-B")],
     "product_store": [("STORE", "Y")],
-    "inventory_item": [("I1", "A", "W1")],
+    "inventory_item": [("I1", "A", "W1"), ("I2", "B", "W1")],
     "inventory_item_detail": [
-        ("I1", "O1", None, -2, 0),
-        ("I1", "O1", None, 0, -1),
-        ("I1", "O2", None, -5, -5),
-        ("I1", "O2", "R1", 5, 5),
-        ("I1", "O4", None, -1, 0),
-        ("I1", "O4", None, 1, 0),
+        ("I1", "1", "O1", None, None, -2, 0, None, None, None, LONG_AGO),
+        ("I1", "2", "O1", None, None, 0, -1, None, None, None, LONG_AGO),
+        ("I1", "3", "O2", None, None, -5, -5, None, "PI9", None, LONG_AGO),
+        ("I1", "4", "O2", "R1", None, 5, 5, "RTN_ITM_RCPT", None, None, "2026-03-01 10:00:00"),
+        ("I1", "5", "O4", None, None, -1, 0, None, None, None, "2026-03-01T10:00:01.5"),
+        ("I1", "6", "O4", None, None, 1, 0, "INV_RES_RELEASE", None, None, "2026-03-01 10:00:02"),
+        ("I2", "1", None, None, None, -1, -1, None, "PI1", None, "2026-03-01 10:00:01"),
+        ("I2", "2", None, None, None, "abc", 0, "CYCLE_COUNT", "PI2", None, None),
+        ("I2", "3", None, None, "S1", 4, 4, "VAR_SHIP_RECV", None, None, "2026-03-01 10:00:03"),
+        ("I2", "4", None, None, None, 2, 2, "VAR_EXT_RESET", None, "RI1", "2026-03-01 10:00:04"),
+        ("I2", "5", None, None, None, -1, -1, None, "PI3", None, "2026-03-01 10:00:05"),
+        ("I9", "1", None, None, None, 1, 1, "VAR_FOUND", None, None, "2026-03-01 10:00:06"),
     ],
+    "inventory_item_variance": [
+        ("I2", "PI1", "VAR_LOST", "VAR_DAMAGED"),
+        ("I2", "PI2", "VAR_LOST", "VAR_LOST"),
+        ("I2", "PI3", "VAR_STOLEN", None),
+        ("I1", "PI1", "VAR_FOUND", "VAR_FOUND"),
+    ],
+    "external_inventory_reset": [("RI1", "OTHER_SHOP"), ("RI2", None)],
     "order_item_ship_grp_inv_res": [("O1", "I1", 2)],
+    "enumeration_group_member": [
+        ("VAR_DAMAGED", "SHPFY_INV_DLT_REASON", "2026-01-01 00:00:00", "2026-06-01 00:00:00"),
+        ("CYCLE_COUNT", "SHPFY_INV_DLT_REASON", LONG_AGO, None),
+        ("POS_SALE", "ANOTHER_GROUP", LONG_AGO, None),
+    ],
+    "shopify_shop_remote": [("SHOP", "SHOP_RW", "P"), ("SHOP", "SHOP_FEED", "P"), ("OFF", "OFF_RW", "P")],
 }
 
 FRAMES = [field.name for field in fields(tables.Snapshot) if hasattr(tables, field.name.upper())]
@@ -246,6 +270,90 @@ def test_now_is_the_database_clock(source: Source) -> None:
     assert abs(source.now() - datetime.now(UTC)) < timedelta(seconds=5)
 
 
+TEN = datetime(2026, 3, 1, 10, tzinfo=UTC)
+
+
+def events(found: pl.DataFrame, *columns: str) -> list[tuple[Any, ...]]:
+    return found.sort("event_id").select("event_id", *columns).rows()
+
+
+def test_events_have_their_schema_product_and_facility(source: Source) -> None:
+    found = source.events(TEN, TEN + timedelta(hours=1))
+    assert found.schema == pl.Schema(tables.EVENTS)
+    places = dict(found.select("event_id", pl.concat_str("product_id", "facility_id", separator="@")).rows())
+    assert places["I1/4"] == "A@W1" and places["I2/3"] == "B@W1" and places["I9/1"] is None
+
+
+def test_the_window_of_events_is_half_open_and_a_null_stamp_lies_in_it(source: Source) -> None:
+    first = source.events(TEN, TEN + timedelta(seconds=1, milliseconds=500))
+    then = source.events(TEN + timedelta(seconds=1, milliseconds=500), None)
+    assert [event for (event,) in events(first)] == ["I1/4", "I2/1", "I2/2"]
+    assert [event for (event,) in events(then)] == ["I1/5", "I1/6", "I2/2", "I2/3", "I2/4", "I2/5", "I9/1"]
+    assert first.filter(event_id="I2/2")["created_at"].to_list() == [None]
+
+
+def test_the_reason_is_the_events_own_before_its_variances(source: Source) -> None:
+    found = dict(events(source.events(TEN, None), "reason"))
+    assert [found[f"I2/{n}"] for n in (1, 2, 5)] == ["VAR_DAMAGED", "CYCLE_COUNT", "VAR_STOLEN"]
+    assert found["I1/5"] is None and found["I1/4"] == "RTN_ITM_RCPT"
+
+
+def test_an_event_says_whether_it_names_a_movement_and_where_a_reset_came_from(source: Source) -> None:
+    found = {event: facts for event, *facts in events(source.events(TEN, None), "names_movement", "origin")}
+    assert {event for event, (moves, _) in found.items() if moves} == {"I1/4", "I1/5", "I1/6", "I2/3"}
+    assert {event: origin for event, (_, origin) in found.items() if origin} == {"I2/4": "OTHER_SHOP"}
+
+
+def test_an_events_quantity_that_is_none_is_nan(source: Source) -> None:
+    units = dict(events(source.events(TEN, None), "atp"))
+    assert isnan(units["I2/2"]) and units["I2/3"] == 4.0
+
+
+def test_a_snapshot_reads_the_events_of_its_products(source: Source) -> None:
+    seen = source.snapshot(pl.Series(["A"]), events_from=TEN + timedelta(seconds=2))
+    assert seen.events.schema == pl.Schema(tables.EVENTS)
+    assert [event for (event,) in events(seen.events)] == ["I1/6"]
+    assert source.snapshot(pl.Series(["A"])).events.is_empty()
+    assert source.snapshot(events_from=TEN).events.height == source.events(TEN, None).height
+
+
+def test_delta_reasons_are_the_groups_members_with_their_dates(file: Path, source: Source) -> None:
+    found = source.delta_reasons()
+    assert found.schema == pl.Schema(tables.DELTA_REASONS)
+    assert {reason: thru for reason, _, thru in found.rows()} == {
+        "CYCLE_COUNT": None, "VAR_DAMAGED": datetime(2026, 6, 1, tzinfo=UTC)
+    }  # fmt: skip
+    execute(file, "delete from enumeration_group_member")
+    assert source.delta_reasons().is_empty()
+
+
+def test_remotes_are_those_of_the_shop(source: Source) -> None:
+    assert source.remotes() == {"SHOP_RW", "SHOP_FEED"}
+
+
+def test_what_older_connectors_lack_is_no_fault(file: Path) -> None:
+    for change in (
+        "alter table inventory_item_detail drop column reset_item_id",
+        "drop table inventory_item_variance",
+        "drop table enumeration_group_member",
+        "drop table shopify_shop_remote",
+    ):
+        execute(file, change)
+    older = open_source(OmsSettings(url=f"sqlite:///{file}", shop_id="SHOP"))
+    found = older.events(TEN, None)
+    assert found["origin"].null_count() == found.height > 0
+    assert dict(events(found, "reason"))["I2/1"] is None
+    assert older.delta_reasons().is_empty() and older.remotes() == frozenset()
+
+
+def test_events_are_refused_by_name_where_the_oms_has_none(file: Path) -> None:
+    execute(file, "drop table inventory_item_detail")
+    bare = open_source(OmsSettings(url=f"sqlite:///{file}", shop_id="SHOP"))
+    assert bare.snapshot(events_from=TEN).events.is_empty()
+    with pytest.raises(OmsFailed, match="inventory_item_detail"):
+        bare.events(TEN, None)
+
+
 @pytest.mark.parametrize("shop", ["NOBODY", "OFF", "BARE"])
 def test_a_shop_that_cannot_be_synced_is_a_usage_error(file: Path, shop: str) -> None:
     with pytest.raises(UsageError, match=shop):
@@ -291,8 +399,10 @@ def test_exported_files_give_the_same_frames(file: Path, source: Source, tmp_pat
     for name in ("product_facility", "facility_group_member", "shopify_shop_product", "queue", "known_units"):
         order = getattr(mine, name).columns
         assert getattr(mine, name).sort(order).equals(getattr(theirs, name).sort(order)), name
-    ten = datetime(2026, 3, 1, 10, tzinfo=UTC)
-    assert changed(files, ten, ten + timedelta(seconds=1)) == ["A", "B", "C"]
+    assert changed(files, TEN, TEN + timedelta(seconds=1)) == ["A", "B", "C"]
+    assert files.events(TEN, None).sort("event_id").equals(source.events(TEN, None).sort("event_id"))
+    assert files.delta_reasons().sort("reason").equals(source.delta_reasons().sort("reason"))
+    assert files.remotes() == source.remotes()
 
 
 def test_a_folder_without_a_required_table_is_refused_by_name(file: Path, tmp_path: Path) -> None:

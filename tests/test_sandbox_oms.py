@@ -73,6 +73,54 @@ def test_reserve_moves_units_from_the_queue_to_the_facility(oms: Oms, path: Path
     assert rows(path, "select quantity from order_item_ship_grp_inv_res") == [(3,)]
 
 
+def test_released_units_come_back_where_they_were_reserved(oms: Oms, path: Path) -> None:
+    oms.set_stock("P1", "WH", 10, NOON)
+    oms.import_order("O1", 70, [("P1", 3)], NOON)
+    oms.reserve("O1", "WH", NOON)
+    oms.release("O1", NOON + timedelta(minutes=1))
+    assert rows(path, "select available_to_promise_total, quantity_on_hand_total from inventory_item") == [(10, 10)]
+    assert rows(path, "select count(*) from order_item_ship_grp_inv_res") == [(0,)]
+    query = "select order_id, available_to_promise_diff from inventory_item_detail where reason_enum_id like 'INV_RES%'"
+    assert rows(path, query) == [("O1", 3)]
+    assert rows(path, "select status_id from order_item") == [("ITEM_CANCELLED",)]
+
+
+def test_each_movement_names_what_caused_it(oms: Oms, path: Path) -> None:
+    oms.set_stock("P1", "WH", 10, NOON)
+    oms.receive("P1", "WH", 5, NOON, "S1")
+    oms.take_back("P1", "WH", 1, NOON, "R1")
+    oms.damage("P1", "WH", 2, NOON, "PI1")
+    query = """select reason_enum_id, available_to_promise_diff, shipment_id, return_id, physical_inventory_id
+               from inventory_item_detail where reason_enum_id is not null order by inventory_item_detail_seq_id"""
+    assert rows(path, query) == [
+        ("VAR_SHIP_RECV", 5, "S1", None, None),
+        ("RTN_ITM_RCPT", 1, None, "R1", None),
+        ("VAR_DAMAGED", -2, None, None, "PI1"),
+    ]
+    assert rows(path, "select last_inventory_count from product_facility") == [(14,)]
+
+
+def test_a_reset_tells_its_origin_and_has_no_effective_date(oms: Oms, path: Path) -> None:
+    oms.set_stock("P1", "WH", 10, NOON)
+    oms.reset("P1", "WH", 7, NOON, origin="SANDBOX_REMOTE")
+    oms.reset("P1", "WH", 9, NOON)
+    query = """select d.available_to_promise_diff, effective_date, origin_system_message_remote_id
+               from inventory_item_detail d join external_inventory_reset using (reset_item_id)
+               order by inventory_item_detail_seq_id"""
+    assert rows(path, query) == [
+        (-3, None, "SANDBOX_REMOTE"),
+        (2, None, None),
+    ]
+    assert rows(path, "select last_inventory_count from product_facility") == [(9,)]
+
+
+def test_an_event_may_be_committed_long_after_its_stamp(oms: Oms, path: Path) -> None:
+    oms.set_stock("P1", "WH", 10, NOON)
+    oms.adjust("P1", "WH", -1, NOON - timedelta(hours=1), "VAR_MANUAL", physical_inventory_id="PI1")
+    query = "select inventory_item_detail_seq_id from inventory_item_detail order by created_stamp"
+    assert rows(path, query) == [("00002",), ("00001",)]
+
+
 def test_a_batch_that_fails_leaves_nothing(oms: Oms, path: Path) -> None:
     with pytest.raises(RuntimeError), oms.batch():
         oms.set_stock("P1", "WH", 10, NOON)

@@ -13,8 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from invsync import tables
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms import known
-from invsync.oms.statements import CHANNEL_GROUP, REQUIRED, Rows, Statements
-from invsync.oms.touched import touched_products
+from invsync.oms.statements import CHANNEL_GROUP, ORIGIN, REQUIRED, Rows, Statements
+from invsync.oms.touched import Window, touched_products
 from invsync.oms.values import frame, stamp
 from invsync.settings import OmsSettings
 
@@ -50,7 +50,7 @@ class Database:
         self.engine, self.oms = engine, oms
         with self._transaction() as connection:
             self.names = _table_names(connection)
-            self.sql = Statements(self.names)
+            self.sql = Statements(self.names, has_origin=_has_origin(connection, self.names))
             self.store = self._store(connection)
             self._check_group(connection)
 
@@ -127,8 +127,36 @@ class Database:
             )  # fmt: skip
         return pl.Series("product_id", sorted(found), dtype=pl.String)
 
-    def snapshot(self, products: pl.Series | None = None, *, since: datetime | None = None) -> tables.Snapshot:
-        """HotWax's rows for these products, or for all; orders dated before `since` are left out."""
+    def events(self, from_: datetime, thru: datetime | None) -> pl.DataFrame:
+        """EVENTS recorded in [from_, thru), or since from_, and those without a stamp."""
+        if missing := sorted({"inventory_item", "inventory_item_detail"} - set(self.names)):
+            raise OmsFailed(f"The OMS lacks the table(s) {', '.join(missing)}: its stock events cannot be read.")
+        with self._transaction() as connection:
+            return self._events(connection, None, from_, thru)
+
+    def delta_reasons(self) -> pl.DataFrame:
+        """DELTA_REASONS: the members of SHPFY_INV_DLT_REASON; none where the OMS has no such group."""
+        if "enumeration_group_member" not in self.names:
+            return tables.empty(tables.DELTA_REASONS)
+        with self._transaction() as connection:
+            return self._read(connection, self.sql.delta_reasons(), tables.DELTA_REASONS)
+
+    def remotes(self) -> frozenset[str]:
+        """The system_message_remote_id of this shop; none where the OMS does not keep them."""
+        if "shopify_shop_remote" not in self.names:
+            return frozenset()
+        table = self.sql["shopify_shop_remote"]
+        query = sa.select(table.c.system_message_remote_id).where(table.c.shop_id == self.oms.shop_id)
+        with self._transaction() as connection:
+            return frozenset(str(remote) for remote in connection.execute(query).scalars())
+
+    def snapshot(
+        self, products: pl.Series | None = None, *, since: datetime | None = None, events_from: datetime | None = None
+    ) -> tables.Snapshot:
+        """HotWax's rows for these products, or for all; orders dated before `since` are left out.
+
+        With `events_from` the same transaction reads their stock events recorded since then.
+        """
         wanted = None if products is None else products.drop_nulls().unique().to_list()
         with self._transaction() as connection:
             orders = self._read(connection, known.headers(self.sql), known.HEADERS)
@@ -139,7 +167,21 @@ class Database:
                 known_units=self._known_units(connection, orders, wanted, since),
                 newest_known=known.newest(orders),
                 now=self._now(connection),
+                events=(
+                    self._events(connection, wanted, events_from, None) if events_from else tables.empty(tables.EVENTS)
+                ),
             )
+
+    def _events(
+        self, connection: sa.Connection, wanted: list[str] | None, from_: datetime, thru: datetime | None
+    ) -> pl.DataFrame:
+        if "inventory_item_detail" not in self.names:
+            return tables.empty(tables.EVENTS)
+        window = Window(from_, thru, timezone=self.oms.timezone, dialect=connection.dialect.name)
+        query = self.sql.events().where(window.touched(self.sql["inventory_item_detail"].c.created_stamp))
+        schema = tables.EVENTS | {"names_movement": tables.QUANTITY}
+        rows = self._for(connection, query, self.sql["inventory_item"], wanted, schema)
+        return tables.conform(rows, tables.EVENTS, "events")
 
     def _stock(self, connection: sa.Connection, wanted: list[str] | None) -> dict[str, pl.DataFrame]:
         sql, shop = self.sql, self.oms.shop_id
@@ -236,3 +278,11 @@ def _table_names(connection: sa.Connection) -> dict[str, str]:
     if missing := sorted(REQUIRED - set(names)):
         raise OmsFailed(f"The OMS lacks the table(s) {', '.join(missing)}: check its schema.")
     return names
+
+
+def _has_origin(connection: sa.Connection, names: dict[str, str]) -> bool:
+    inspector = sa.inspect(connection)
+    return all(
+        name in names and column in {found["name"].lower() for found in inspector.get_columns(names[name])}
+        for name, column in ORIGIN.items()
+    )

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from invsync.errors import OmsFailed
-from invsync.oms.statements import COLUMNS, OPTIONAL
+from invsync.oms.statements import COLUMNS, OPTIONAL, ORIGIN
 
 SUFFIXES = (".parquet", ".csv")
 KEYS = {"product_facility": ["product_id", "facility_id"]}
@@ -43,6 +43,7 @@ def _read(file: Path, name: str, columns: list[str]) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise OmsFailed(f"The OMS file {file.name} could not be read ({error}): export it again.") from None
     rows = rows.rename({column: column.lower() for column in rows.columns})
+    columns = [column for column in columns if column in rows.columns or ORIGIN.get(name) != column]
     if missing := [column for column in columns if column not in rows.columns]:
         raise OmsFailed(f"The OMS file {file.name} lacks the column(s) {', '.join(missing)}: export them.")
     key = KEYS.get(name)

@@ -27,8 +27,19 @@ class Source(Protocol):
     ) -> pl.Series | None:
         """The product_id touched in [from_, thru); None means all."""
 
-    def snapshot(self, products: pl.Series | None = None, *, since: datetime | None = None) -> Snapshot:
-        """HotWax's rows in one transaction, for these products or for all."""
+    def events(self, from_: datetime, thru: datetime | None) -> pl.DataFrame:
+        """EVENTS recorded in [from_, thru), or since from_ where thru is None."""
+
+    def delta_reasons(self) -> pl.DataFrame:
+        """DELTA_REASONS: the reasons that the OMS lists for deltas, with their dates."""
+
+    def remotes(self) -> frozenset[str]:
+        """The remotes through which the OMS talks with this shop."""
+
+    def snapshot(
+        self, products: pl.Series | None = None, *, since: datetime | None = None, events_from: datetime | None = None
+    ) -> Snapshot:
+        """HotWax's rows in one transaction, for these products or for all; their events since `events_from` too."""
 
     def row_count(self) -> int:
         """The number of product_facility rows."""

@@ -22,17 +22,22 @@ COLUMNS: Mapping[str, str] = {
     "product": "product_id internal_name",
     "product_store": "product_store_id reserve_inventory",
     "inventory_item": "inventory_item_id product_id facility_id",
-    "inventory_item_detail": "inventory_item_id quantity_on_hand_diff available_to_promise_diff order_id return_id",
+    "inventory_item_detail": "inventory_item_id inventory_item_detail_seq_id quantity_on_hand_diff"
+    " available_to_promise_diff order_id return_id shipment_id physical_inventory_id reason_enum_id created_stamp"
+    " reset_item_id",
+    "inventory_item_variance": "inventory_item_id physical_inventory_id variance_reason_id reason_enum_id",
+    "external_inventory_reset": "reset_item_id origin_system_message_remote_id",
     "order_item_ship_grp_inv_res": "order_id inventory_item_id quantity",
+    "enumeration_group_member": "enumeration_id enumeration_group_id from_date thru_date",
+    "shopify_shop_remote": "shop_id system_message_remote_id",
 }
 OPTIONAL = {
-    "product",
-    "product_store",
-    "inventory_item",
-    "inventory_item_detail",
-    "order_item_ship_grp_inv_res",
-}
+    "product", "product_store", "inventory_item", "inventory_item_detail", "inventory_item_variance",
+    "external_inventory_reset", "order_item_ship_grp_inv_res", "enumeration_group_member", "shopify_shop_remote",
+}  # fmt: skip
 REQUIRED = set(COLUMNS) - OPTIONAL
+ORIGIN = {"inventory_item_detail": "reset_item_id", "external_inventory_reset": "origin_system_message_remote_id"}
+DELTA_GROUP = "SHPFY_INV_DLT_REASON"
 VIRTUAL = "VIRTUAL_FACILITY"
 CHANNEL_GROUP = "CHANNEL_FAC_GROUP"
 CLOSED_ITEMS = ["ITEM_CANCELLED", "ITEM_COMPLETED", "ITEM_REJECTED"]
@@ -45,10 +50,14 @@ def table(name: str, real_name: str | None = None) -> sa.TableClause:
 
 
 class Statements:
-    """The SELECTs for one database, given the real (case-sensitive) names of its tables."""
+    """The SELECTs for one database, given the real (case-sensitive) names of its tables.
 
-    def __init__(self, names: Mapping[str, str]) -> None:
+    `has_origin` says that a reset's stock event leads to the remote that it came from (newer connectors).
+    """
+
+    def __init__(self, names: Mapping[str, str], *, has_origin: bool) -> None:
         self.tables = {name: table(name, names.get(name)) for name in COLUMNS}
+        self.has_variance, self.has_origin = "inventory_item_variance" in names, has_origin
 
     def __getitem__(self, name: str) -> sa.TableClause:
         return self.tables[name]
@@ -128,3 +137,35 @@ class Statements:
             .where(header.c.external_id.is_not(None), detail.c.return_id.is_(None))
             .group_by(*key)
         )
+
+    def events(self) -> Rows:
+        """Stock events: the columns of EVENTS, names_movement as 0 or 1."""
+        detail, stock = self["inventory_item_detail"], self["inventory_item"]
+        reset, variance = self["external_inventory_reset"], self["inventory_item_variance"]
+        joined: Any = detail.outerjoin(stock, stock.c.inventory_item_id == detail.c.inventory_item_id)
+        reasons = [detail.c.reason_enum_id]
+        origin: sa.ColumnElement[Any] = sa.null()
+        if self.has_variance:
+            same_count = variance.c.physical_inventory_id == detail.c.physical_inventory_id
+            joined = joined.outerjoin(
+                variance, same_count & (variance.c.inventory_item_id == detail.c.inventory_item_id)
+            )
+            reasons += [variance.c.reason_enum_id, variance.c.variance_reason_id]
+        if self.has_origin:
+            joined = joined.outerjoin(reset, reset.c.reset_item_id == detail.c.reset_item_id)
+            origin = reset.c.origin_system_message_remote_id
+        item, sequence = (
+            sa.type_coerce(detail.c[name], sa.String) for name in ("inventory_item_id", "inventory_item_detail_seq_id")
+        )
+        moves = sa.or_(*(detail.c[name].is_not(None) for name in ("order_id", "return_id", "shipment_id")))
+        return sa.select(
+            item + "/" + sequence, stock.c.product_id, stock.c.facility_id, detail.c.created_stamp,
+            detail.c.available_to_promise_diff, sa.func.coalesce(*reasons, sa.null()), detail.c.physical_inventory_id,
+            sa.case((moves, 1), else_=0), origin,
+        ).select_from(joined)  # fmt: skip
+
+    def delta_reasons(self) -> Rows:
+        """The members of the group of reasons that are pushed, with their dates."""
+        member = self["enumeration_group_member"]
+        columns = self.plain("enumeration_group_member", ["enumeration_id", "from_date", "thru_date"])
+        return columns.where(member.c.enumeration_group_id == DELTA_GROUP)

@@ -12,18 +12,19 @@ Condition = sa.ColumnElement[bool]
 
 
 class Window:
-    """The half-open window [from_, thru) as a condition on a stamp column of one database."""
+    """The half-open window [from_, thru), or without end, as a condition on a stamp column of one database."""
 
-    def __init__(self, from_: datetime, thru: datetime, *, timezone: str, dialect: str) -> None:
+    def __init__(self, from_: datetime, thru: datetime | None, *, timezone: str, dialect: str) -> None:
         self.text = dialect == "sqlite"
         self.from_, self.thru = (
-            sa.literal(bound(at, timezone) if self.text else naive(at, timezone)) for at in (from_, thru)
+            None if at is None else sa.literal(bound(at, timezone) if self.text else naive(at, timezone))
+            for at in (from_, thru)
         )
 
     def holds(self, column: sa.ColumnElement[Any]) -> Condition:
         """True where the stamp lies in the window."""
         plain = sa.func.replace(column, "T", " ") if self.text else column
-        return (plain >= self.from_) & (plain < self.thru)
+        return plain >= self.from_ if self.thru is None else (plain >= self.from_) & (plain < self.thru)
 
     def touched(self, column: sa.ColumnElement[Any]) -> Condition:
         """True where the stamp lies in the window or is null."""

@@ -1,29 +1,22 @@
 """HotWax's tables by their real names, and small writers that keep them as HotWax does."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, Table, create_engine, func, insert, select, update
+from sqlalchemy import MetaData, delete, select
 
+from invsync.sandbox.oms_stock import Stock, T
 from invsync.sandbox.oms_tables import METADATA, SEEDS
 
-T = METADATA.tables
 EPOCH = datetime(2010, 1, 1, tzinfo=UTC)
 
 
-class Oms:
+class Oms(Stock):
     """A HotWax database at a SQLAlchemy URL; each writer commits, or all of a `batch()` at its end."""
 
     metadata: MetaData = METADATA
     shop_id, store, group = "SANDBOX", "STORE", "FAC_GRP"
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._engine = create_engine(url)
-        self._open: Connection | None = None
-        self._sequence: dict[str, int] = {}
 
     def create(self) -> "Oms":
         """Create the tables and seed rows: shop SANDBOX, store STORE, group FAC_GRP, facility _NA_."""
@@ -32,23 +25,6 @@ class Oms:
             for name, rows in SEEDS.items():
                 self._add(name, EPOCH, *rows)
         return self
-
-    def close(self) -> None:
-        """Let go of the database."""
-        self._engine.dispose()
-
-    @contextmanager
-    def batch(self) -> Iterator[Connection]:
-        """One transaction for everything written inside; a batch in a batch joins it."""
-        if self._open is not None:
-            yield self._open
-            return
-        with self._engine.begin() as connection:
-            self._open = connection
-            try:
-                yield connection
-            finally:
-                self._open = None
 
     def add_facility(self, facility_id: str, name: str, type: str = "WAREHOUSE", virtual: bool = False) -> None:
         """Add a facility; a real one joins the store and the online group."""
@@ -113,41 +89,6 @@ class Oms:
                 for r in reasons]  # fmt: skip
         self._add("enumeration_group_member", EPOCH, *rows)
 
-    def set_stock(
-        self, product_id: str, facility_id: str, count: float, at: datetime,
-        minimum_stock: float = 0, allow_brokering: str | None = None,
-    ) -> None:  # fmt: skip
-        """Bring a product's count at a facility to `count` units, by a receipt of the difference."""
-        key = {"product_id": product_id, "facility_id": facility_id}
-        with self.batch():
-            row = self._row(key)
-            if row is None:
-                item = f"{product_id}-{facility_id}"
-                self._add("inventory_item", at, key | {
-                    "inventory_item_id": item, "inventory_item_type_id": "NON_SERIAL_INV_ITEM",
-                    "quantity_on_hand_total": 0, "available_to_promise_total": 0, "datetime_received": at,
-                })  # fmt: skip
-                self._add("product_facility", at, key | {"inventory_item_id": item, "last_inventory_count": 0})
-            rules = {"minimum_stock": minimum_stock, "allow_brokering": allow_brokering}
-            self._set("product_facility", key, rules, at)
-            before = float(row["last_inventory_count"] or 0) if row else 0.0
-            self._move(product_id, facility_id, count - before, at)
-
-    def adjust(
-        self, product_id: str, facility_id: str, diff: float, at: datetime, reason: str,
-        physical_inventory_id: str | None = None,
-    ) -> None:  # fmt: skip
-        """Record a stock event of `diff` units; with a physical inventory id it is a manual variance."""
-        with self.batch():
-            item = self._move(product_id, facility_id, diff, at, reason_enum_id=reason,
-                              physical_inventory_id=physical_inventory_id)  # fmt: skip
-            if physical_inventory_id is not None:
-                self._add("inventory_item_variance", at, {
-                    "inventory_item_id": item, "physical_inventory_id": physical_inventory_id,
-                    "variance_reason_id": reason, "reason_enum_id": reason,
-                    "available_to_promise_var": diff, "quantity_on_hand_var": diff,
-                })  # fmt: skip
-
     def import_order(
         self, order_id: str, external_id: int | str, lines: Iterable[tuple[str, float]], at: datetime,
         facility_id: str = "_NA_",
@@ -183,66 +124,22 @@ class Oms:
                 })  # fmt: skip
             self._set("order_item_ship_group", {"order_id": order_id}, {"facility_id": facility_id}, at)
 
+    def release(self, order_id: str, at: datetime) -> None:
+        """Cancel an order that was brokered: its reserved units come back where they were."""
+        res = T["order_item_ship_grp_inv_res"]
+        with self.batch() as connection:
+            for row in connection.execute(select(res).where(res.c.order_id == order_id)).mappings().all():
+                place = {k: row[k] for k in ("order_id", "order_item_seq_id", "ship_group_seq_id")}
+                self._move(*self._place(row["inventory_item_id"]), float(row["quantity"]), at, on_hand=0.0,
+                           reason_enum_id="INV_RES_RELEASE", **place)  # fmt: skip
+            connection.execute(delete(res).where(res.c.order_id == order_id))
+            self.cancel_order(order_id, at)
+
     def cancel_order(self, order_id: str, at: datetime) -> None:
         """Cancel an order that was not brokered: its items leave the queue."""
         with self.batch():
             self._set("order_header", {"order_id": order_id}, {"status_id": "ORDER_CANCELLED"}, at)
             self._set("order_item", {"order_id": order_id}, {"status_id": "ITEM_CANCELLED"}, at)
-
-    def _row(self, key: dict[str, Any]) -> Any:
-        t = T["product_facility"]
-        with self.batch() as connection:
-            found = select(t).where(*(t.c[name] == value for name, value in key.items()))
-            return connection.execute(found).mappings().first()
-
-    def _move(
-        self, product_id: str, facility_id: str, diff: float, at: datetime,
-        on_hand: float | None = None, **detail: Any,
-    ) -> str:  # fmt: skip
-        """Append an inventory item detail and bring the totals and the sellable count after it."""
-        key = {"product_id": product_id, "facility_id": facility_id}
-        row = self._row(key)
-        if row is None:
-            raise ValueError(f"Product {product_id} has no stock at {facility_id}: call set_stock first.")
-        item, before = str(row["inventory_item_id"]), float(row["last_inventory_count"] or 0)
-        moved = diff if on_hand is None else on_hand
-        self._add("inventory_item_detail", at, {
-            "inventory_item_id": item, "inventory_item_detail_seq_id": self._next(item), "effective_date": at,
-            "available_to_promise_diff": diff, "quantity_on_hand_diff": moved,
-            "last_available_to_promise": before,
-        } | detail)  # fmt: skip
-        last, minimum = before + diff, float(row["minimum_stock"] or 0)
-        counts = {"last_inventory_count": last,
-                  "computed_last_inventory_count": last - minimum if last >= minimum else 0}  # fmt: skip
-        self._set("product_facility", key, counts, at)
-        t = T["inventory_item"].c
-        totals = {
-            "available_to_promise_total": last,
-            "quantity_on_hand_total": t.quantity_on_hand_total + moved,
-        }
-        self._set("inventory_item", {"inventory_item_id": item}, totals, at)
-        return item
-
-    def _next(self, item: str) -> str:
-        if item not in self._sequence:
-            t = T["inventory_item_detail"]
-            with self.batch() as connection:
-                found = select(func.count()).select_from(t).where(t.c.inventory_item_id == item)
-                self._sequence[item] = connection.execute(found).scalar_one()
-        self._sequence[item] += 1
-        return f"{self._sequence[item]:05}"
-
-    def _add(self, name: str, at: datetime, *rows: dict[str, Any]) -> None:
-        stamped: Sequence[dict[str, Any]] = [{"created_stamp": at, "last_updated_stamp": at} | row for row in rows]
-        with self.batch() as connection:
-            if stamped:
-                connection.execute(insert(T[name]), stamped)
-
-    def _set(self, name: str, key: dict[str, Any], values: dict[str, Any], at: datetime) -> None:
-        table: Table = T[name]
-        where = [table.c[column] == value for column, value in key.items()]
-        with self.batch() as connection:
-            connection.execute(update(table).where(*where).values(**values, last_updated_stamp=at))
 
 
 def _new_product(

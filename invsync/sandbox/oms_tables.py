@@ -50,9 +50,12 @@ COLUMNS: dict[str, str] = {
     " quantity_on_hand_diff:d available_to_promise_diff:d accounting_quantity_diff:d last_quantity_on_hand:d"
     " last_available_to_promise:d unit_cost:d order_id order_item_seq_id ship_group_seq_id shipment_id"
     " shipment_item_seq_id return_id return_item_seq_id work_effort_id item_issuance_id receipt_id"
-    " physical_inventory_id reason_enum_id description:x",
+    " physical_inventory_id reason_enum_id reset_item_id description:x",
     "inventory_item_variance": "inventory_item_id* physical_inventory_id* variance_reason_id"
     " available_to_promise_var:d quantity_on_hand_var:d comments:x change_by_user_login_id:l reason_enum_id",
+    "external_inventory_reset": "reset_item_id* product_id facility_id inventory_item_id external_atp:d"
+    " external_qoh:d available_to_promise_diff:d quantity_on_hand_diff:d reason description:x"
+    " origin_system_message_remote_id",
     "order_header": "order_id* order_type_id order_name:x external_id:l sales_channel_enum_id order_date:t"
     " entry_date:t status_id product_store_id",
     "order_item": "order_id* order_item_seq_id* external_id:l product_id quantity:d cancel_quantity:d"
@@ -67,6 +70,7 @@ COLUMNS: dict[str, str] = {
     " primary_location_id:l currency country_code is_enabled:f",
     "shopify_shop_location": "shop_id* facility_id* shopify_location_id:l",
     "shopify_shop_product": "shop_id* product_id shopify_product_id*:l shopify_inventory_item_id:l",
+    "shopify_shop_remote": "shop_id* system_message_remote_id* purpose_type_id*",
     "enumeration": "enum_id* enum_type_id enum_code:x description:x",
     "enumeration_group": "enumeration_group_id* enumeration_group_type_id enumeration_group_name:x"
     " primary_parent_group_id description:x",
@@ -114,6 +118,9 @@ SEEDS: dict[str, list[dict[str, Any]]] = {
     "shopify_shop": [
         {"shop_id": "SANDBOX", "shopify_shop_id": "1", "product_store_id": "STORE", "name": "Sandbox",
          "myshopify_domain": "sandbox.myshopify.com", "is_enabled": "Y"}
+    ],
+    "shopify_shop_remote": [
+        {"shop_id": "SANDBOX", "system_message_remote_id": "SANDBOX_REMOTE", "purpose_type_id": "SANDBOX"}
     ],
     "enumeration": [
         {"enum_id": name, "enum_type_id": "IID_REASON", "enum_code": name} for name in _REASONS.split()
