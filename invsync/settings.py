@@ -1,19 +1,48 @@
-"""Configuration as a frozen value: `invsync.toml`, checked strictly, secrets only by the name of a variable."""
+"""Configuration as a frozen value: `invsync.toml` under INVSYNC_ variables, secrets only by a variable's name."""
 
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from invsync.errors import UsageError
 
 SHOP_NAME = re.compile(r"^[a-z0-9][a-z0-9-]*$")
+LOCATION_ID = re.compile(r"[1-9][0-9]{0,18}")
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+SERVICE = "invsync"
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"time zone {name!r} is unknown; write one as Europe/Paris") from None
+    return name
+
+
+def _five_fields(text: str) -> str:
+    if len(text.split()) != 5:
+        raise ValueError(f"{text!r} is not a cron text of five fields; write one as */15 * * * *")
+    return text
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
+Zone = Annotated[str, AfterValidator(_known_zone)]
+Cron = Annotated[str, AfterValidator(_five_fields)]
+Locale = Annotated[str, Field(pattern=r"^[a-z]{2,3}([_-][A-Z][a-z]{3})?([_-]([A-Z]{2}|[0-9]{3}))?$")]
 
 
 class Part(BaseModel):
@@ -25,7 +54,7 @@ class Part(BaseModel):
 class StateSettings(Part):
     """Where runs, the outbox and watermarks are kept (any SQLAlchemy URL)."""
 
-    url: str = "sqlite:///invsync.db"
+    url: str = Field(default="sqlite:///invsync.db", repr=False)
 
 
 class ReportSettings(Part):
@@ -38,13 +67,13 @@ class OmsSettings(Part):
     """How HotWax is read, and which shop, store and facility group are meant."""
 
     kind: Literal["database", "files"] = "database"
-    url: str | None = None
+    url: str | None = Field(default=None, repr=False)
     url_env: str | None = None
     path: str | None = None
     shop_id: str
     product_store_id: str | None = None
     facility_group_id: str | None = None
-    timezone: str = "UTC"
+    timezone: Zone = "UTC"
 
 
 class Guards(Part):
@@ -67,9 +96,9 @@ class Buffer(Part):
 class Schedule(Part):
     """The jobs by cron, in UTC."""
 
-    upload_recent_changes: str = "*/15 * * * *"
-    hard_sync: str = "0 3 * * *"
-    push_deltas: str = "*/5 * * * *"
+    upload_recent_changes: Cron = "*/15 * * * *"
+    hard_sync: Cron = "0 3 * * *"
+    push_deltas: Cron = "*/5 * * * *"
 
 
 class ShopSettings(Part):
@@ -82,8 +111,8 @@ class ShopSettings(Part):
     client_id: str | None = None
     client_secret_env: str | None = None
     webhook_secret_env: str | None = None
-    timezone: str = "UTC"
-    locale: str = "en"
+    timezone: Zone = "UTC"
+    locale: Locale = "en"
     keep_by: Literal["resets", "deltas"] = "resets"
     aggregate_location: int | None = None
     activate_levels: bool = False
@@ -98,6 +127,13 @@ class ShopSettings(Part):
     guards: Guards = Guards()
     buffer: Buffer = Buffer()
     schedule: Schedule = Schedule()
+
+    @field_validator("aggregate_location", mode="before")
+    @classmethod
+    def _digits(cls, value: object) -> object:
+        if value is not None and not LOCATION_ID.fullmatch(str(value)):
+            raise ValueError(f"{value!r} is not a location's digits; write the number at the end of its address")
+        return value
 
     @field_validator("endpoint")
     @classmethod
@@ -118,12 +154,39 @@ class ShopSettings(Part):
         return (self.endpoint or f"https://{self.domain}").rstrip("/")
 
 
-class Settings(Part):
-    """The whole configuration."""
+class Environment(EnvSettingsSource):
+    """INVSYNC_ variables, where an underscore in a shop's name stands for its hyphen."""
+
+    def __call__(self) -> dict[str, Any]:
+        """The values found, as `invsync.toml` would nest them."""
+        found = super().__call__()
+        if shops := found.get("shops"):
+            found["shops"] = {name.replace("_", "-"): part for name, part in shops.items()}
+        return found
+
+
+class Settings(BaseSettings):
+    """The whole configuration; a variable as INVSYNC_SHOPS__ACME__API_VERSION stands above the file."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="INVSYNC_", env_nested_delimiter="__", env_ignore_empty=True
+    )
 
     state: StateSettings = StateSettings()
     reports: ReportSettings = ReportSettings()
     shops: dict[str, ShopSettings] = {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then what the file gave."""
+        return Environment(settings_cls), init_settings
 
     @field_validator("shops")
     @classmethod
@@ -142,22 +205,52 @@ class Settings(Part):
 
 
 def load(path: Path) -> Settings:
-    """The configuration in this TOML file."""
+    """The configuration in this TOML file, under the INVSYNC_ variables of the environment."""
     try:
-        return Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Settings(**tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise UsageError(f"Configuration {path} does not exist: name it with --config.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"Configuration {path} is not TOML: {error}.") from None
+    except OSError as error:
+        raise UsageError(f"Configuration {path} cannot be read ({error.strerror}): correct --config.") from None
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise UsageError(f"Configuration {path} is wrong: {faults}.") from None
+        raise UsageError(f"Configuration {path} or an INVSYNC_ variable is wrong: {faults}.") from None
+    except SettingsError as error:
+        raise UsageError(f"An INVSYNC_ variable is wrong ({error}): name one key, as INVSYNC_STATE__URL.") from None
+    except ValueError as error:
+        raise UsageError(f"Configuration {path} is not TOML in UTF-8: {error}.") from None
 
 
 def secret(variable: str | None, environ: Mapping[str, str]) -> str | None:
-    """The secret that this environment variable holds; an unset one is a usage error."""
+    """The secret of this name: the variable, else the file that <name>_FILE names, else the system keyring."""
     if variable is None:
         return None
-    if not environ.get(variable):
-        raise UsageError(f"Environment variable {variable} is not set: export the secret it should hold.")
-    return environ[variable]
+    value = environ.get(variable) or _from_file(variable, environ) or _from_keyring(variable)
+    if not value:
+        raise UsageError(
+            f"Secret {variable} is not set: export {variable}, name its file in {variable}_FILE, "
+            f"or keep it with `keyring set {SERVICE} {variable}`."
+        )
+    return value
+
+
+def _from_file(variable: str, environ: Mapping[str, str]) -> str | None:
+    if not (path := environ.get(f"{variable}_FILE")):
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"The secret file {path} that {variable}_FILE names cannot be read ({type(error).__name__}): correct it."
+        ) from None
+
+
+def _from_keyring(variable: str) -> str | None:
+    try:
+        import keyring
+    except ImportError:
+        return None
+    try:
+        return keyring.get_password(SERVICE, variable)
+    except keyring.errors.KeyringError:
+        return None
