@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from graphql import ExecutionResult, GraphQLError, GraphQLSchema, build_schema, execute, parse, validate
+from graphql import GraphQLError, GraphQLSchema, build_schema, execute_sync, parse, validate
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -21,7 +21,7 @@ from invsync.sandbox.bulk import MAX_BYTES, Bulk
 from invsync.sandbox.costs import MAX_SINGLE_COST, actual_cost, requested_cost
 from invsync.sandbox.reads import Reads
 from invsync.sandbox.search import Node
-from invsync.sandbox.shop import SCOPES, Shop
+from invsync.sandbox.shop import Shop
 
 VERSIONS = ("2026-01", "2026-04", "2026-07", "2026-10", "2027-01")
 HELP = "https://shopify.dev/api/usage/rate-limits"
@@ -66,9 +66,7 @@ class GraphQL:
             return {"errors": [document.formatted]}
         bulk = Bulk(self._shop, schema(), self.run, self._base_url)
         root = Root(Reads(self._shop, every=every), Adjust(self._shop, self._version), bulk)
-        result = execute(schema(), document, root_value=root, variable_values=variables)
-        assert isinstance(result, ExecutionResult)
-        return dict(result.formatted)
+        return dict(execute_sync(schema(), document, root_value=root, variable_values=variables).formatted)
 
     def answer(self, text: str, variables: dict[str, Any]) -> Node:
         """Execute one request, paid from the bucket."""
@@ -119,7 +117,7 @@ def create_app(shop: Shop) -> ASGIApp:
         right = (form.get("client_id"), form.get("client_secret")) == (shop.client_id, shop.client_secret)
         if form.get("grant_type") != "client_credentials" or not right:
             return JSONResponse({"error": "invalid_client"}, 401)
-        return JSONResponse({"access_token": shop.token, "scope": SCOPES, "expires_in": 86399})
+        return JSONResponse({"access_token": shop.token, "scope": shop.scopes, "expires_in": 86399})
 
     async def results(request: Request) -> Response:
         body = shop.results.get(request.path_params["id"])

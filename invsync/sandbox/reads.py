@@ -39,6 +39,11 @@ class Reads:
             "currencyCode": "GBP", "ianaTimezone": "Etc/UTC", "plan": plan,
         }  # fmt: skip
 
+    def currentAppInstallation(self, info: Info) -> Node:
+        """The app that asks, with the scopes that it was granted."""
+        scopes = [{"handle": scope, "description": scope} for scope in self._shop.scopes.split(",")]
+        return {"__typename": "AppInstallation", "id": gid("AppInstallation", 1), "accessScopes": scopes}
+
     def node(self, info: Info, id: str) -> Node | None:
         """One object by its id, whatever its kind."""
         kind = id.removeprefix("gid://shopify/").split("/")[0]

@@ -83,6 +83,7 @@ class Shop:
     token: str = "shpat_sandbox"
     client_id: str = "sandbox"
     client_secret: str = "sandbox-secret"
+    scopes: str = SCOPES
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     items: dict[int, Item] = field(default_factory=dict)
     locations: dict[int, str] = field(default_factory=dict)
