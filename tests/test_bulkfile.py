@@ -1,15 +1,50 @@
+"""The file that is uploaded: its bytes, its order, its keys, and what it says when it is read again."""
+
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from invsync import bulkfile
 
+GOLDEN = Path(__file__).parent / "golden" / "adjustments.jsonl"
+CHANGE = st.tuples(
+    st.integers(1, 2**63 - 1), st.integers(1, 10**12), st.integers(-(2**31), 2**31), st.integers(-(2**31), 2**31),
+    st.sampled_from(["correction", "cycle_count_available", "damaged"]),
+)  # fmt: skip
+
+
+def frame(*changes: tuple[Any, ...]) -> pl.DataFrame:
+    """Adjustments from (item, location, delta, available, reason), a reason column only where it is given."""
+    names = ["inventory_item_id", "location_id", "delta", "available", "shopify_reason"]
+    schema = dict.fromkeys(names[:4], pl.Int64()) | {"shopify_reason": pl.String()}
+    found = pl.DataFrame(changes, schema=schema, orient="row")
+    found = found.with_columns(target=(pl.col("available") + pl.col("delta")).cast(pl.Float64))
+    return found.drop(name for name in names if changes and found[name].is_null().all())
+
 
 def rows(n: int) -> pl.DataFrame:
-    return pl.DataFrame({
-        "inventory_item_id": range(1, n + 1), "location_id": [7] * n, "delta": [-5] * n, "available": [100] * n,
-    })  # fmt: skip
+    return frame(*((item, 7, -5, 100, None) for item in range(1, n + 1)))
+
+
+def parsed(*paths: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for path in paths for line in path.open()]
+
+
+def test_a_small_plan_gives_these_bytes(tmp_path: Path) -> None:
+    plan = frame(
+        (41008149659729, 67439100001, 5, 25, None), (41008149659727, 67439100001, -5, 100, None),
+        (41008149659731, 67439100002, -3, 3, None), (41008149659730, 67439100002, 2, -1, None),
+        (41008149659728, 67439100001, 1, 0, None),
+    )  # fmt: skip
+    (path,) = bulkfile.write(plan, tmp_path, run_id="20260302T120000Z-ab12", size=2)
+
+    assert path.read_bytes() == GOLDEN.read_bytes()
 
 
 def test_a_line_holds_the_variables_of_one_mutation_in_a_fixed_order() -> None:
@@ -36,21 +71,71 @@ def test_the_same_rows_of_the_same_run_give_the_same_bytes() -> None:
     assert list(bulkfile.lines(rows(1), run_id="r")) != list(bulkfile.lines(rows(1), run_id="s"))
 
 
+def test_the_key_follows_the_run_the_part_and_the_content() -> None:
+    def key(changes: pl.DataFrame, run_id: str, part: int) -> str:
+        return str(json.loads(next(bulkfile.lines(changes, run_id=run_id, part=part)))["idempotencyKey"])
+
+    other = rows(1).with_columns(delta=pl.lit(-6))
+    assert len({key(rows(1), "r", 1), key(rows(1), "s", 1), key(rows(1), "r", 2), key(other, "r", 1)}) == 4
+
+
 def test_an_unguarded_change_carries_an_explicit_null() -> None:
     (line,) = bulkfile.lines(rows(1), run_id="r", guarded=False)
 
     assert json.loads(line)["input"]["changes"][0]["changeFromQuantity"] is None
 
 
-def test_files_split_below_the_limit_and_lose_no_row(tmp_path: Path) -> None:
-    paths = bulkfile.write(rows(2000), tmp_path, run_id="r", limit=200_000)
+@pytest.mark.parametrize("size", [1, 2, 250])
+def test_a_line_holds_one_reason_and_lines_come_by_their_smallest_target(tmp_path: Path, size: int) -> None:
+    plan = frame(*((n, 7, 0, n * 7 % 10, ("damaged", "other", "correction")[n % 3]) for n in range(30)))
+    (path,) = bulkfile.write(plan, tmp_path, run_id="r", size=size)
 
-    assert [path.name for path in paths] == [
-        f"adjustments{'' if n == 1 else f'-{n}'}.jsonl" for n in range(1, len(paths) + 1)
+    targets = [[c["changeFromQuantity"] for c in line["input"]["changes"]] for line in parsed(path)]
+    assert all(line == sorted(line) for line in targets)
+    assert [line[0] for line in targets] == sorted(line[0] for line in targets)
+    sent = {(c["inventoryItemId"], line["input"]["reason"]) for line in parsed(path) for c in line["input"]["changes"]}
+    ids = plan["inventory_item_id"].cast(pl.String)
+    assert sent == set(zip("gid://shopify/InventoryItem/" + ids, plan["shopify_reason"], strict=True))
+
+
+@given(changes=st.lists(CHANGE, max_size=40), size=st.integers(1, 9), guarded=st.booleans())
+def test_what_is_written_is_read_again(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[Any, ...]], size: int, guarded: bool
+) -> None:
+    plan, folder = frame(*changes), tmp_path_factory.mktemp("run")
+    paths = bulkfile.write(plan, folder, run_id="r", size=size, guarded=guarded, limit=2000)
+
+    lines = parsed(*paths)
+    assert sum(len(line["input"]["changes"]) for line in lines) == plan.height
+    assert all(len(line["input"]["changes"]) <= size for line in lines)
+    seen = pl.concat(bulkfile.read(path) for path in paths)
+    was = pl.col("available") if guarded else pl.lit(None, dtype=pl.Int64)
+    wanted = plan.select(
+        "inventory_item_id", "location_id", "delta", changed_from=was, shopify_reason="shopify_reason"
+    )  # fmt: skip
+    assert seen.schema == pl.Schema(bulkfile.CHANGES)
+    assert_frame_equal(seen.drop("line"), wanted, check_row_order=False)
+
+
+def test_a_change_is_read_with_the_line_that_it_stands_on(tmp_path: Path) -> None:
+    (path,) = bulkfile.write(rows(5), tmp_path, run_id="r", size=2)
+
+    assert bulkfile.read(path)["line"].to_list() == [0, 0, 1, 1, 2]
+
+
+def test_files_split_below_the_limit_are_equal_and_lose_no_row(tmp_path: Path) -> None:
+    paths = bulkfile.write(rows(2100), tmp_path, run_id="r", limit=120_000)
+
+    assert [path.name for path in paths] == ["adjustments.jsonl", "adjustments-2.jsonl", "adjustments-3.jsonl"]
+    assert all(path.stat().st_size <= 120_000 for path in paths)
+    assert [bulkfile.kept(path).lines for path in paths] == [3, 3, 3]
+    assert pl.concat(map(bulkfile.read, paths))["inventory_item_id"].to_list() == list(range(1, 2101))
+
+
+def test_a_later_part_takes_the_next_name(tmp_path: Path) -> None:
+    assert [path.name for path in bulkfile.write(rows(1), tmp_path, run_id="r", first_part=3)] == [
+        "adjustments-3.jsonl"
     ]
-    assert len(paths) > 1 and all(path.stat().st_size <= 200_000 for path in paths)
-    changes = [c for path in paths for line in path.open() for c in json.loads(line)["input"]["changes"]]
-    assert len({c["inventoryItemId"] for c in changes}) == 2000
 
 
 def test_no_rows_make_one_empty_file(tmp_path: Path) -> None:
@@ -58,3 +143,4 @@ def test_no_rows_make_one_empty_file(tmp_path: Path) -> None:
 
     assert path.read_bytes() == b""
     assert bulkfile.kept(path).lines == 0
+    assert bulkfile.read(path).height == 0

@@ -13,8 +13,8 @@ from invsync import bulkfile, verify
 def judged(folder: Path, reply: dict[str, Any] | None, rows: int = 3) -> list[str]:
     path, result = folder / "adjustments.jsonl", folder / "result.jsonl"
     frame = pl.DataFrame(
-        {"inventory_item_id": range(1, rows + 1), "location_id": 7, "delta": 1, "available": 2},
-        schema_overrides={"location_id": pl.Int64},
+        {"inventory_item_id": range(1, rows + 1), "location_id": 7, "delta": 1, "available": 2, "target": 3},
+        schema_overrides={"location_id": pl.Int64, "target": pl.Float64},
     )
     path.write_bytes(b"".join(bulkfile.lines(frame, run_id="r")))
     result.write_text("" if reply is None else json.dumps(reply | {"__lineNumber": 0}) + "\n")
