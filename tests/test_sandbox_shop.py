@@ -1,7 +1,9 @@
 """The shop over real loopback HTTP: what Shopify's own server would answer."""
 
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -191,6 +193,19 @@ def test_key_with_other_parameters_is_a_mismatch_and_is_forgotten_after_a_day(cl
     assert client.adjust(change(1, 2, 11))["userErrors"] == []
 
 
+def test_a_forgotten_key_executes_again(client: Client, shop: Shop) -> None:
+    client.adjust(change(1, 1, None))
+    shop.faults.arm("key_forgotten")
+    assert client.adjust(change(1, 1, None)) and client.adjust(change(1, 1, None))["userErrors"] == []
+    assert len(shop.journal) == 2 and shop.available(1, 1) == 12
+
+
+def test_the_same_request_in_progress_is_told(client: Client, shop: Shop) -> None:
+    shop.faults.arm("concurrent")
+    assert client.adjust(change(1, 1, 10))["userErrors"][0]["code"] == "IDEMPOTENCY_CONCURRENT_REQUEST"
+    assert client.adjust(change(1, 1, 10))["userErrors"] == [] and len(shop.journal) == 1
+
+
 def test_runtime_rules_answer_at_top_level(client: Client) -> None:
     bare = ADJUST.replace(" @idempotent(key: $idempotencyKey)", "").replace(", $idempotencyKey: String!", "")
     incomplete = change(1, 1, 1)
@@ -259,13 +274,91 @@ def test_connections_cut_without_an_answer(client: Client, shop: Shop, kind: str
     assert client.adjust(change(1, 1, 10))["userErrors"] == [] and len(shop.journal) == 1
 
 
+def test_a_garbage_answer_is_not_json_and_was_executed(client: Client, shop: Shop) -> None:
+    shop.faults.arm("garbage", 1, "inventoryAdjustQuantities")
+    answer = client.post(ADJUST, {"input": adjustment(change(1, 1, 10)), "idempotencyKey": "k"})
+    assert answer.status_code == 200 and not answer.text.startswith("{") and len(shop.journal) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept"), [("cut_before", 0), ("error_before", 0), ("cut_after", 1), ("error_after", 1)]
+)
+def test_an_upload_can_fail_before_and_after_it_is_stored(client: Client, shop: Shop, kind: str, kept: int) -> None:
+    shop.faults.arm(kind, 1, "/_upload")
+    with pytest.raises((httpx.TransportError, AssertionError)):
+        client.upload([{"input": {}}])
+    assert sum(body is not None for body in shop.uploads.values()) == kept
+
+
+def test_a_result_file_can_fail_to_come(client: Client, shop: Shop) -> None:
+    done = client.poll(client.run_bulk([{"input": adjustment(change(1, 1, 10)), "idempotencyKey": "k"}]))
+    shop.faults.arm("error_before", 1, "/_results")
+    assert client.http.get(done["url"]).status_code == 502 and len(client.result(done["url"])) == 1
+
+
+def test_a_shop_that_goes_down_executes_nothing_that_waits_at_its_door(client: Client, shop: Shop) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with shop.lock:
+            given = {"input": adjustment(change(1, 1, 10)), "idempotencyKey": "k"}
+            waiting = pool.submit(client.post, ADJUST, given)
+            time.sleep(0.1)
+            shop.faults.arm("cut_before")
+        with pytest.raises(httpx.TransportError):
+            waiting.result()
+    assert shop.journal == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "query", "field"),
+    [
+        ("read_inventory", '{ node(id: "gid://shopify/InventoryItem/1") { ... on InventoryItem { sku } } }', "sku"),
+        ("read_orders", "{ orders(first: 1) { nodes { id } } }", "orders"),
+        ("read_merchant_managed_fulfillment_orders", "{ orders(first: 1) { nodes { fulfillmentOrders(first: 1) "
+         "{ nodes { id } } } } }", "fulfillmentOrders"),
+        ("write_inventory", ADJUST, "inventoryAdjustQuantities"),
+    ],
+)  # fmt: skip
+def test_a_scope_that_was_not_granted_denies_the_field(
+    client: Client, shop: Shop, scope: str, query: str, field: str
+) -> None:
+    shop.scopes = ",".join(granted for granted in shop.scopes.split(",") if granted != scope)
+    error = client.post(query, {"input": adjustment(change(1, 1, 10)), "idempotencyKey": "k"}).json()["errors"][0]
+    assert error["extensions"]["code"] == "ACCESS_DENIED" and shop.journal == []
+    assert f"Access denied for {field} field. Required access: `{scope}`" in error["message"]
+
+
+def test_a_quantity_tells_when_it_last_changed(client: Client, shop: Shop) -> None:
+    query = """{ node(id: "gid://shopify/InventoryItem/1") { ... on InventoryItem {
+      inventoryLevel(locationId: "gid://shopify/Location/1") {
+        quantities(names: ["available", "committed", "on_hand"]) { name updatedAt } } } } }"""
+
+    def told() -> dict[str, str | None]:
+        rows = client.data(query)["node"]["inventoryLevel"]["quantities"]
+        return {row["name"]: row["updatedAt"] for row in rows}
+
+    shop.clock = lambda: NOON + timedelta(hours=1)
+    shop.place_order(70, "#70", NOON + timedelta(hours=1), [(1, 2)], 1)
+    ordered = told()
+    shop.clock = lambda: NOON + timedelta(hours=2)
+    shop.fulfil_order(70)
+    fulfilled = told()
+    shop.clock = lambda: NOON + timedelta(hours=3)
+    client.adjust(change(1, 5, 8))
+
+    assert ordered == {"available": "2026-11-23T13:00:00Z", "committed": "2026-11-23T13:00:00Z",
+                       "on_hand": "2026-11-23T12:00:00Z"}  # fmt: skip
+    assert fulfilled == ordered | {"committed": "2026-11-23T14:00:00Z", "on_hand": "2026-11-23T14:00:00Z"}
+    assert told() == fulfilled | {"available": "2026-11-23T15:00:00Z", "on_hand": "2026-11-23T15:00:00Z"}
+
+
 def test_throttled_is_200_or_429_and_costs_are_told(client: Client, shop: Shop) -> None:
-    shop.faults.arm("throttle", 2)
+    shop.faults.arm("throttle")
     soft = client.post("{ shop { name } }")
-    shop.throttle_status = 429
+    shop.faults.arm("throttle_429")
     hard = client.post("{ shop { name } }")
-    assert (soft.status_code, hard.status_code) == (200, 429)
-    assert soft.json()["errors"][0]["extensions"]["code"] == "THROTTLED" and "data" not in soft.json()
+    assert (soft.status_code, hard.status_code, hard.headers["Retry-After"]) == (200, 429, "1.0")
+    for answer in soft.json(), hard.json():
+        assert answer["errors"][0]["extensions"]["code"] == "THROTTLED" and "data" not in answer
     cost = client.post("{ shop { name } }").json()["extensions"]["cost"]
     assert cost["throttleStatus"]["maximumAvailable"] == 20_000 and cost["actualQueryCost"] >= 1
 

@@ -3,6 +3,7 @@
 shop      the shop's state: items, locations, levels, orders, the journal of applied changes
 faults    what goes wrong on purpose, by count
 costs     the price of a request and the leaky bucket it is paid from
+access    the access scope that each field needs
 search    Shopify's search syntax and connections
 reads     resolvers of the query root
 adjust    inventoryAdjustQuantities and inventoryActivate with their runtime rules

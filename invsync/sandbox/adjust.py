@@ -67,6 +67,8 @@ class Adjust:
         if self._shop.faults.take("concurrent", json.dumps(input)):
             return _failed("IDEMPOTENCY_CONCURRENT_REQUEST")
         fingerprint = json.dumps(input)
+        if key and self._shop.faults.take("key_forgotten", fingerprint):
+            self._shop.attempts.pop(key, None)
         if key and (known := self._remembered(key, fingerprint)):
             return known
         errors = self._top_faults(input) + self._change_faults(changes)
@@ -85,9 +87,8 @@ class Adjust:
             field = ["inventoryItemId"] if item not in self._shop.items else ["locationId"]
             return {"inventoryLevel": None, "userErrors": [{"field": field, "message": "Not found."}]}
         level = self._shop.levels.setdefault((item, location), Level(0, False))
-        level.active, level.updated_at = True, self._shop.clock()
-        if arguments.get("available") is not None:
-            level.available = arguments["available"]
+        level.active, asked = True, arguments.get("available")
+        level.change(self._shop.clock(), available=0 if asked is None else asked - level.available)
         return {"inventoryLevel": self._reads.level(item, location, level), "userErrors": []}
 
     def _key(self, info: Info) -> str | None:
@@ -156,7 +157,7 @@ class Adjust:
             location = number_of(change["locationId"], "Location") or 0
             level = shop.levels.setdefault((item, location), Level(0, False))
             before = level.available
-            level.available, level.updated_at = before + change["delta"], now
+            level.change(now, available=change["delta"])
             shop.journal.append(
                 {"key": key, "reference": input.get("referenceDocumentUri"), "inventory_item_id": item,
                  "location_id": location, "delta": change["delta"], "before": before,

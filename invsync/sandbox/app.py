@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from xml.sax.saxutils import escape
 from graphql import GraphQLError, GraphQLSchema, build_schema, execute_sync, parse, validate
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from invsync.sandbox import access
 from invsync.sandbox.adjust import Adjust
 from invsync.sandbox.bulk import MAX_BYTES, Bulk
 from invsync.sandbox.costs import MAX_SINGLE_COST, actual_cost, requested_cost
@@ -64,12 +67,14 @@ class GraphQL:
         document = _parsed(text)
         if isinstance(document, GraphQLError):
             return {"errors": [document.formatted]}
+        if denied := _denied(text, self._shop.scopes):
+            return {"errors": [denied.formatted], "data": None}
         bulk = Bulk(self._shop, schema(), self.run, self._base_url)
         root = Root(Reads(self._shop, every=every), Adjust(self._shop, self._version), bulk)
         return dict(execute_sync(schema(), document, root_value=root, variable_values=variables).formatted)
 
-    def answer(self, text: str, variables: dict[str, Any]) -> Node:
-        """Execute one request, paid from the bucket."""
+    def answer(self, text: str, variables: dict[str, Any], *, throttle: bool = False) -> Node:
+        """Execute one request, paid from the bucket; an empty one, or `throttle`, refuses it."""
         document = _parsed(text)
         if isinstance(document, GraphQLError):
             return {"errors": [document.formatted]}
@@ -81,7 +86,7 @@ class GraphQL:
                      f"({MAX_SINGLE_COST}).",
                      "extensions": {"code": "MAX_COST_EXCEEDED", "cost": requested}}  # fmt: skip
             return {"errors": [error]}
-        if short or self._shop.faults.take("throttle", text):
+        if short or throttle:
             error = {"message": "Throttled", "extensions": {"code": "THROTTLED", "documentation": HELP}}
             status = bucket.status() | ({} if short else {"currentlyAvailable": float(requested - 1)})
             return {"errors": [error], "extensions": {"cost": cost | {"throttleStatus": status}}}
@@ -109,7 +114,8 @@ def create_app(shop: Shop) -> ASGIApp:
             text, variables = str(body["query"]), dict(body.get("variables") or {})
         except (ValueError, KeyError, TypeError):
             return JSONResponse({"errors": "Bad Request"}, 400, headers)
-        return await _guarded(shop, GraphQL(shop, version, _base(request)), request, text, variables, headers)
+        engine = GraphQL(shop, version, _base(request))
+        return await _guarded(shop, request, text, lambda: _answered(shop, engine, text, variables, headers))
 
     async def token(request: Request) -> Response:
         kind = request.headers.get("content-type", "")
@@ -121,10 +127,14 @@ def create_app(shop: Shop) -> ASGIApp:
 
     async def results(request: Request) -> Response:
         body = shop.results.get(request.path_params["id"])
-        return Response(body or b"", 200 if body is not None else 404, media_type="application/jsonl")
+        found = Response(body or b"", 200 if body is not None else 404, media_type="application/jsonl")
+        return await _guarded(shop, request, request.url.path, lambda: found)
 
     async def upload(request: Request) -> Response:
-        return await _uploaded(shop, request)
+        form = await request.form(max_part_size=MAX_BYTES)
+        file = form.get("file")
+        body = await file.read() if isinstance(file, UploadFile) else None
+        return await _guarded(shop, request, request.url.path, lambda: _stored(shop, _base(request), form, body))
 
     async def faults(request: Request) -> Response:
         try:
@@ -143,49 +153,44 @@ def create_app(shop: Shop) -> ASGIApp:
     return _keeping_transport(Starlette(routes=routes))
 
 
-async def _guarded(
-    shop: Shop,
-    engine: GraphQL,
-    request: Request,
-    text: str,
-    variables: dict[str, Any],
-    headers: dict[str, str],
-) -> Response:
-    """Execute under the shop's lock, between the faults that fire before and after."""
+async def _guarded(shop: Shop, request: Request, text: str, act: Callable[[], Response]) -> Response:
+    """Act under the shop's lock, between the faults that fire before and after on this text."""
 
-    def locked() -> Node:
+    def locked() -> Response | None:
         with shop.lock:
-            shop.requests.append({"query": text, "variables": variables})
-            return engine.answer(text, variables)
+            if shop.faults.take("cut_before", text):
+                return None
+            if shop.faults.take("error_before", text):
+                return Response("Bad Gateway", 502)
+            done = act()
+            if shop.faults.take("cut_after", text):
+                return None
+            return Response("Bad Gateway", 502) if shop.faults.take("error_after", text) else done
 
-    if shop.faults.take("cut_before", text):
-        return await _cut(request)
-    if shop.faults.take("error_before", text):
-        return Response("Bad Gateway", 502, headers)
-    answer = await run_in_threadpool(locked)
-    if shop.faults.take("cut_after", text):
-        return await _cut(request)
-    if shop.faults.take("error_after", text):
-        return Response("Bad Gateway", 502, headers)
-    throttled = any(e.get("extensions", {}).get("code") == "THROTTLED" for e in answer.get("errors", ()))
-    if throttled and shop.throttle_status != 200:
-        return JSONResponse(answer, shop.throttle_status, headers | {"Retry-After": "1.0"})
+    return await run_in_threadpool(locked) or await _cut(request)
+
+
+def _answered(shop: Shop, engine: GraphQL, text: str, variables: dict[str, Any], headers: dict[str, str]) -> Response:
+    shop.requests.append({"query": text, "variables": variables})
+    if shop.faults.take("throttle_429", text):
+        refused = engine.answer(text, variables, throttle=True)
+        return JSONResponse(refused, 429, headers | {"Retry-After": "1.0"})
+    answer = engine.answer(text, variables, throttle=shop.faults.take("throttle", text))
+    if shop.faults.take("garbage", text):
+        return Response("<html>Oops</html>", 200, headers, "text/html")
     return JSONResponse(answer, 200, headers)
 
 
-async def _uploaded(shop: Shop, request: Request) -> Response:
-    form = await request.form(max_part_size=MAX_BYTES)
-    names = [name for name, _ in form.multi_items()]
-    key, file = form.get("key"), form.get("file")
-    if not names or names[-1] != "file" or file is None or isinstance(file, str):
+def _stored(shop: Shop, base: str, form: FormData, body: bytes | None) -> Response:
+    names, key = [name for name, _ in form.multi_items()], form.get("key")
+    if not names or names[-1] != "file" or body is None:
         return _xml("InvalidArgument", "POST requires exactly one file upload, as the last field.", 400)
     if not isinstance(key, str) or key not in shop.uploads or not {"policy", "Content-Type"} <= set(names):
         return _xml("AccessDenied", "The fields do not match the policy.", 403)
-    body = await file.read()
     if not 1 <= len(body) <= MAX_BYTES:
         return _xml("EntityTooLarge", "The upload is outside content-length-range.", 400)
     shop.uploads[key] = body
-    text = f"<PostResponse><Location>{_base(request)}/_upload</Location><Key>{escape(key)}</Key></PostResponse>"
+    text = f"<PostResponse><Location>{base}/_upload</Location><Key>{escape(key)}</Key></PostResponse>"
     return Response(f'<?xml version="1.0" encoding="UTF-8"?>{text}', 201, media_type="application/xml")
 
 
@@ -207,6 +212,14 @@ def _parsed(text: str) -> Any:
         return error
     errors = validate(schema(), document)
     return errors[0] if errors else document
+
+
+@cache
+def _denied(text: str, scopes: str) -> GraphQLError | None:
+    """The error for the first field of a valid document that these scopes do not cover."""
+    granted = scopes.split(",")
+    missing = (pair for pair in access.needs(schema(), parse(text)) if pair[1] not in granted)
+    return next((access.denial(*pair) for pair in missing), None)
 
 
 async def _cut(request: Request) -> Response:

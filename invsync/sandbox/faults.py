@@ -1,4 +1,7 @@
-"""What goes wrong on purpose: each fault fires a counted number of times on requests that it matches."""
+"""What goes wrong on purpose: each fault fires a counted number of times on requests that it matches.
+
+A GraphQL request is matched by its document, an upload by `/_upload`, a result file by `/_results/…`.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,8 +11,11 @@ KINDS = (
     "error_after",  # executed, then HTTP 502
     "cut_before",  # connection closed without an answer, nothing executed
     "cut_after",  # executed, then the connection is closed without an answer
-    "throttle",  # THROTTLED, nothing executed
+    "throttle",  # HTTP 200 with THROTTLED, nothing executed
+    "throttle_429",  # the same as HTTP 429 with Retry-After
+    "garbage",  # HTTP 200 with a body that is not JSON, executed
     "concurrent",  # IDEMPOTENCY_CONCURRENT_REQUEST, nothing executed
+    "key_forgotten",  # the idempotency key of an adjustment is forgotten, as after 24 hours
     "bulk_stuck",  # a bulk operation that executes half and then stands still in RUNNING
     "bulk_partial",  # a bulk operation that FAILS half-way; its last executed line is not answered
     "garbage_line",  # one result line of a bulk operation is cut in the middle

@@ -131,7 +131,7 @@ class Reads:
                 raise GraphQLError(f"Quantity name {unknown[0]} is unknown.")
             return [
                 {"id": gid("InventoryQuantity", f"{item_id}-{location_id}-{name}"), "name": name,
-                 "quantity": amounts.get(name, 0), "updatedAt": when}
+                 "quantity": amounts.get(name, 0), "updatedAt": stamp(level.changed_at.get(name))}
                 for name in names
             ]  # fmt: skip
 
@@ -144,12 +144,13 @@ class Reads:
             "quantities": quantities,
         }  # fmt: skip
 
+    def _now(self, info: Info) -> str | None:
+        return stamp(self._shop.clock())
+
     def _page(self, rows: list[Any], node: Any, key: Any, arguments: dict[str, Any]) -> Node:
         return connection(rows, node, key, every=self._every, arguments=arguments)
 
     def _item(self, item: Item) -> Node:
-        now = stamp(self._shop.clock())
-
         def level(info: Info, locationId: str, includeInactive: bool = False) -> Node | None:
             location = number_of(locationId, "Location")
             found = self._shop.levels.get((item.item_id, location or 0))
@@ -167,8 +168,8 @@ class Reads:
 
         return {
             "__typename": "InventoryItem", "id": gid("InventoryItem", item.item_id), "sku": item.sku,
-            "tracked": item.tracked, "legacyResourceId": str(item.item_id), "createdAt": now,
-            "updatedAt": now,
+            "tracked": item.tracked, "legacyResourceId": str(item.item_id),
+            "createdAt": self._now, "updatedAt": self._now,
             "duplicateSkuCount": 0, "requiresShipping": True,
             "trackedEditable": {"locked": False, "reason": None},
             "inventoryLevel": level, "inventoryLevels": levels,
@@ -177,7 +178,7 @@ class Reads:
         }  # fmt: skip
 
     def _variant(self, item: Item) -> Node:
-        now, number = stamp(self._shop.clock()), str(item.item_id)
+        number = str(item.item_id)
 
         def stock(info: Info) -> int:
             levels = (self._shop.levels.get((item.item_id, location)) for location in self._shop.locations)
@@ -187,11 +188,10 @@ class Reads:
             "__typename": "ProductVariant", "id": gid("ProductVariant", number), "legacyResourceId": number,
             "sku": item.sku, "title": item.sku, "requiresComponents": item.requires_components,
             "inventoryPolicy": "DENY", "inventoryQuantity": stock, "sellableOnlineQuantity": stock,
-            "createdAt": now, "updatedAt": now, "inventoryItem": lambda info: self._item(item),
+            "createdAt": self._now, "updatedAt": self._now, "inventoryItem": lambda info: self._item(item),
         }  # fmt: skip
 
     def _location(self, location_id: int) -> Node:
-        now = stamp(self._shop.clock())
         return {
             "__typename": "Location", "id": gid("Location", location_id),
             "name": self._shop.locations[location_id],
@@ -199,7 +199,7 @@ class Reads:
             "deactivatable": True,
             "fulfillsOnlineOrders": True, "hasActiveInventory": True, "hasUnfulfilledOrders": False,
             "isFulfillmentService": False, "isPrimary": False, "shipsInventory": True,
-            "createdAt": now, "updatedAt": now,
+            "createdAt": self._now, "updatedAt": self._now,
         }  # fmt: skip
 
     def _order(self, order: Order) -> Node:

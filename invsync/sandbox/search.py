@@ -89,16 +89,18 @@ def connection(
             len(ordered),
         )
     page = ordered[start:] if every else ordered[start : start + (first or 0)]
-    cursors = [_encode(key(row)) for row in page]
-    nodes = [node(row) for row in page]
+
+    def edges(info: Info) -> list[Node]:
+        return [{"cursor": _encode(key(row)), "node": node(row)} for row in page]
+
     return {
-        "nodes": nodes,
-        "edges": [{"cursor": c, "node": n} for c, n in zip(cursors, nodes, strict=True)],
+        "nodes": lambda info: [node(row) for row in page],
+        "edges": edges,
         "pageInfo": {
             "hasNextPage": start + len(page) < len(ordered),
             "hasPreviousPage": start > 0,
-            "startCursor": cursors[0] if cursors else None,
-            "endCursor": cursors[-1] if cursors else None,
+            "startCursor": lambda info: _encode(key(page[0])) if page else None,
+            "endCursor": lambda info: _encode(key(page[-1])) if page else None,
         },
     }
 

@@ -33,12 +33,24 @@ class Item:
 
 @dataclass
 class Level:
-    """Stock of one item at one location, in units; an inactive level keeps its quantities."""
+    """Stock of one item at one location, in units; an inactive level keeps its quantities.
+
+    `changed_at` holds when each quantity last changed, by its name.
+    """
 
     available: int
     active: bool
     committed: int = 0
     updated_at: datetime | None = None
+    changed_at: dict[str, datetime] = field(default_factory=dict)
+
+    def change(self, at: datetime, *, available: int = 0, committed: int = 0) -> None:
+        """Add units to the quantities; on hand is their sum."""
+        self.available += available
+        self.committed += committed
+        self.updated_at = at
+        units = {"available": available, "committed": committed, "on_hand": available + committed}
+        self.changed_at |= {name: at for name, moved in units.items() if moved}
 
 
 @dataclass
@@ -95,7 +107,6 @@ class Shop:
     remember_failures: bool = True
     faults: Faults = field(default_factory=Faults)
     bucket: Bucket = field(default_factory=Bucket)
-    throttle_status: int = 200
     bulk_lines_per_poll: int = 1000
     uploads: dict[str, bytes | None] = field(default_factory=dict)
     results: dict[str, bytes] = field(default_factory=dict)
@@ -117,8 +128,9 @@ class Shop:
     def set_level(self, item: int, location: int, available: int, active: bool = True) -> None:
         """Set the available units of an item at a location, past every rule and the journal."""
         with self.lock:
-            committed = self.levels[item, location].committed if (item, location) in self.levels else 0
-            self.levels[item, location] = Level(available, active, committed, self.clock())
+            level = self.levels.setdefault((item, location), Level(0, active))
+            level.active = active
+            level.change(self.clock(), available=available - level.available)
 
     def available(self, item: int, location: int) -> int | None:
         """Available units of an item at a location; None where it has no level."""
@@ -156,7 +168,7 @@ class Shop:
             for line in order.lines:
                 level = self.levels.get((line.item_id, order.location_id))
                 if level:
-                    level.committed -= line.remaining
+                    level.change(order.updated_at, committed=-line.remaining)
                 line.remaining = 0
 
     def move_order(self, order_id: int, location: int) -> None:
@@ -177,6 +189,4 @@ class Shop:
     def _commit(self, item: int, location: int, units: int, at: datetime) -> None:
         level = self.levels.get((item, location))
         if level and item in self.items and self.items[item].tracked:
-            level.available -= units
-            level.committed += units
-            level.updated_at = at
+            level.change(at, available=-units, committed=units)

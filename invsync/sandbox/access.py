@@ -1,0 +1,48 @@
+"""Which access scope a document needs, by the types of its fields."""
+
+from collections.abc import Iterator
+
+from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, TypeInfo, TypeInfoVisitor, Visitor, visit
+from graphql.type import get_named_type
+
+NEEDED = {
+    "InventoryItem": "read_inventory", "InventoryLevel": "read_inventory", "Location": "read_locations",
+    "ProductVariant": "read_products", "Order": "read_orders",
+    "FulfillmentOrder": "read_merchant_managed_fulfillment_orders",
+}  # fmt: skip
+HELP = "https://shopify.dev/api/usage/access-scopes"
+
+
+class _Fields(Visitor):
+    """Collects each field with the scope that it needs."""
+
+    def __init__(self, types: TypeInfo) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str]] = []
+        self._types = types
+
+    def enter_field(self, node: FieldNode, *_: object) -> None:
+        parent, kind = self._types.get_parent_type(), self._types.get_type()
+        name = node.name.value
+        if parent and parent.name == "Mutation" and name.startswith("inventory"):
+            self.found.append((name, "write_inventory"))
+        for type in (parent, get_named_type(kind) if kind else None):
+            if type and type.name.removesuffix("Connection") in NEEDED:
+                self.found.append((name, NEEDED[type.name.removesuffix("Connection")]))
+
+
+def needs(schema: GraphQLSchema, document: DocumentNode) -> Iterator[tuple[str, str]]:
+    """Each field of a valid document that needs a scope, with the scope."""
+    types = TypeInfo(schema)
+    fields = _Fields(types)
+    visit(document, TypeInfoVisitor(types, fields))
+    yield from fields.found
+
+
+def denial(field: str, scope: str) -> GraphQLError:
+    """The error for a field whose scope the app was not granted."""
+    required = f"`{scope}` access scope."
+    return GraphQLError(
+        f"Access denied for {field} field. Required access: {required}", path=[field],
+        extensions={"code": "ACCESS_DENIED", "documentation": HELP, "requiredAccess": required},
+    )  # fmt: skip
