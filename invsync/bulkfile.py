@@ -19,9 +19,10 @@ from invsync import tables
 CHANGES_A_LINE = 250
 LARGEST_FILE = 100_000_000
 NAMESPACE = uuid.UUID("6f0b7b0e-1f5b-5c0e-9d64-5b1f6f0f9a52")
+ITEM, LOCATION = "gid://shopify/InventoryItem/", "gid://shopify/Location/"
 BEFORE = {
-    "inventory_item_id": '{"inventoryItemId":"gid://shopify/InventoryItem/',
-    "location_id": '","locationId":"gid://shopify/Location/',
+    "inventory_item_id": f'{{"inventoryItemId":"{ITEM}',
+    "location_id": f'","locationId":"{LOCATION}',
     "delta": '","delta":',
     "available": ',"changeFromQuantity":',
 }
@@ -136,8 +137,8 @@ def read(path: Path) -> pl.DataFrame:
         .select("line", line)
         .explode("changes")
         .select(
-            inventory_item_id=_number("inventoryItemId"),
-            location_id=_number("locationId"),
+            inventory_item_id=_number("inventoryItemId", ITEM),
+            location_id=_number("locationId", LOCATION),
             line=pl.col("line").cast(pl.Int64),
             delta=pl.col("changes").struct.field("delta"),
             changed_from=pl.col("changes").struct.field("changeFromQuantity"),
@@ -147,8 +148,8 @@ def read(path: Path) -> pl.DataFrame:
     )
 
 
-def _number(field: str) -> pl.Expr:
-    return pl.col("changes").struct.field(field).str.extract(r"(\d+)$").cast(pl.Int64)
+def _number(field: str, prefix: str) -> pl.Expr:
+    return pl.col("changes").struct.field(field).str.strip_prefix(prefix).cast(pl.Int64)
 
 
 def file_name(stem: str, part: int) -> str:

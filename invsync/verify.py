@@ -6,58 +6,69 @@ from typing import Any
 
 import polars as pl
 
-from invsync import tables
+from invsync import bulkfile, tables
 from invsync.diff import KEY
 
 ANSWERS: tables.Schema = {
     "inventory_item_id": pl.Int64(), "location_id": pl.Int64(), "line": pl.Int64(),
     "answer": pl.String(), "code": pl.String(), "message": pl.String(),
 }  # fmt: skip
+VERDICTS: tables.Schema = {"place": pl.Int64()} | {
+    name: ANSWERS[name] for name in ("line", "answer", "code", "message")
+}
 STALE = {"CHANGE_FROM_QUANTITY_STALE"}
+SILENCE = "Shopify gave no answer to this line"
+Verdict = tuple[int | None, str, str | None, str | None]
 
 
 def answers(path: Path, result: Path) -> pl.DataFrame:
-    """One row a change that stood in the file: landed, stale, refused, innocent (its batch failed) or unknown.
+    """ANSWERS, one row a change that stood in the file: landed, stale, refused, innocent, unplaced or unknown.
 
     `innocent` means that another row of the same atomic batch was named; `unplaced` that the batch was refused
     without naming a row, so that it must be halved.
     """
-    replies = {reply["__lineNumber"]: reply for reply in map(json.loads, result.open())} if result.exists() else {}
-    rows: list[tuple[Any, ...]] = []
-    with path.open() as file:
-        for number, line in enumerate(file):
-            changes = json.loads(line)["input"]["changes"]
-            for change, answer in zip(changes, _line(replies.get(number), len(changes)), strict=True):
-                rows.append((_id(change["inventoryItemId"]), _id(change["locationId"]), number, *answer))
-    return pl.DataFrame(rows, schema=ANSWERS, orient="row")
+    changes = bulkfile.read(path).with_columns(place=pl.int_range(pl.len()).over("line"))
+    verdicts = _verdicts(result, changes) if result.exists() else tables.empty(VERDICTS)
+    of_lines, of_changes = (
+        verdicts.filter(test) for test in (pl.col("place").is_null(), pl.col("place").is_not_null())
+    )
+    judged = changes.join(of_lines.drop("place"), on="line", how="left", maintain_order="left")
+    told = pl.when(pl.col("answer").is_not_null()).then("message")
+    judged = judged.with_columns(pl.col("answer").fill_null("unknown"), message=told.otherwise(pl.lit(SILENCE)))
+    return judged.update(of_changes, on=["line", "place"]).select(list(ANSWERS))
 
 
-def _id(gid: str) -> int:
-    return int(gid.rsplit("/", 1)[1])
+def _verdicts(result: Path, changes: pl.DataFrame) -> pl.DataFrame:
+    """VERDICTS: what each answered line came to, and, with their place on it, the changes that were named."""
+    number = pl.col("text").str.extract(r'"__lineNumber":\s*(\d+)').cast(pl.Int64)
+    clean = pl.col("text").str.contains(r'"userErrors":\s*\[\]')
+    replies = pl.scan_lines(result, name="text").with_columns(line=number, clean=clean).drop_nulls("line")
+    landed = replies.filter("clean").select("line", answer=pl.lit("landed")).collect(engine="streaming")
+    faulty = replies.filter(~pl.col("clean")).select("line", "text").collect(engine="streaming")
+    sizes = dict(changes.group_by("line").len().iter_rows())
+    rows = [(place, line, *verdict) for line, text in faulty.iter_rows()
+            for place, *verdict in _line(json.loads(text), sizes.get(line, 0))]  # fmt: skip
+    told = pl.DataFrame(rows, schema=VERDICTS, orient="row")
+    return pl.concat([landed, told], how="diagonal").unique(["line", "place"], keep="last").select(list(VERDICTS))
 
 
-def _line(reply: dict[str, Any] | None, changes: int) -> list[tuple[str, str | None, str | None]]:
-    payload = ((reply or {}).get("data") or {}).get("inventoryAdjustQuantities")
+def _line(reply: dict[str, Any], size: int) -> list[Verdict]:
+    payload = (reply.get("data") or {}).get("inventoryAdjustQuantities")
     if payload is None:
-        errors = (reply or {}).get("errors") or [{"message": "Shopify gave no answer to this line"}]
-        code = (errors[0].get("extensions") or {}).get("code")
-        kind = "unknown" if reply is None or code in {"UNKNOWN_OUTCOME", "NOT_SENT"} else "unplaced"
-        return [(kind, code, errors[0].get("message"))] * changes
+        error = (reply.get("errors") or [{"message": SILENCE}])[0]
+        code = (error.get("extensions") or {}).get("code")
+        return [
+            (None, "unknown" if code in {"UNKNOWN_OUTCOME", "NOT_SENT"} else "unplaced", code, error.get("message"))
+        ]
     faults = payload["userErrors"]
     if not faults:
-        return [("landed", None, None)] * changes
-    return _batch(faults, changes)
-
-
-def _batch(faults: list[dict[str, Any]], changes: int) -> list[tuple[str, str | None, str | None]]:
-    named = {place: fault for fault in faults if (place := _place(fault)) is not None and place < changes}
+        return [(None, "landed", None, None)]
+    named = [(place, fault) for fault in faults if (place := _place(fault)) is not None and place < size]
     if not named:
-        return [("unplaced", faults[0].get("code"), faults[0].get("message"))] * changes
-    return [
-        ("stale" if named[n].get("code") in STALE else "refused", named[n].get("code"), named[n].get("message"))
-        if n in named
-        else ("innocent", None, None)
-        for n in range(changes)
+        return [(None, "unplaced", faults[0].get("code"), faults[0].get("message"))]
+    return [(None, "innocent", None, None)] + [
+        (place, "stale" if fault.get("code") in STALE else "refused", fault.get("code"), fault.get("message"))
+        for place, fault in named
     ]
 
 
