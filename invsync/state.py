@@ -1,39 +1,78 @@
-"""What must survive a crash: runs, the outbox of files, and one lease a shop (SQLite, or any SQLAlchemy URL)."""
+"""What must survive a crash, in one database: runs, the outbox with its claims, remembered orders, one lease a shop."""
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import sqlalchemy as sa
 
+from invsync import tables
 from invsync.errors import LeaseHeld, UsageError
 
 META = sa.MetaData()
 TEXT = sa.String(255)
 RUNS = sa.Table(
     "run", META, sa.Column("run_id", TEXT, primary_key=True), sa.Column("shop", TEXT), sa.Column("job", TEXT),
-    sa.Column("status", TEXT), sa.Column("exit_code", sa.Integer), sa.Column("thru", TEXT),
-    sa.Column("rows_read", sa.Integer), sa.Column("targets", sa.Integer), sa.Column("advances", sa.Boolean),
+    sa.Column("status", TEXT), sa.Column("exit_code", sa.Integer), sa.Column("folder", sa.Text),
+    sa.Column("thru", TEXT), sa.Column("finished_at", TEXT), sa.Column("rows_read", sa.Integer),
+    sa.Column("mapped", sa.Integer), sa.Column("targets", sa.Integer), sa.Column("advances", sa.Boolean),
+    sa.Column("sent", sa.Boolean),
 )  # fmt: skip
 OUTBOX = sa.Table(
     "outbox", META, sa.Column("run_id", TEXT, primary_key=True), sa.Column("part", sa.Integer, primary_key=True),
     sa.Column("shop", TEXT), sa.Column("path", sa.Text), sa.Column("sha256", TEXT), sa.Column("transport", TEXT),
-    sa.Column("committed_at", TEXT), sa.Column("settled", TEXT),
+    sa.Column("guarded", sa.Boolean), sa.Column("committed_at", TEXT), sa.Column("settled", TEXT),
 )  # fmt: skip
+CLAIM = sa.Table(
+    "claim", META, sa.Column("shop", TEXT, primary_key=True), sa.Column("event_id", TEXT, primary_key=True),
+    sa.Column("location_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("inventory_item_id", sa.BigInteger), sa.Column("status", TEXT), sa.Column("run_id", TEXT),
+    sa.Column("created_at", TEXT), sa.Index("claim_by_run", "run_id", "inventory_item_id", "location_id"),
+)  # fmt: skip
+REMEMBERED = sa.Table(
+    "remembered_order", META, sa.Column("shop", TEXT, primary_key=True),
+    sa.Column("order_id", sa.BigInteger, primary_key=True, autoincrement=False),
+)  # fmt: skip
+ORDERS_READ = sa.Table(
+    "orders_read", META, sa.Column("shop", TEXT, primary_key=True), sa.Column("thru", TEXT), sa.Column("since", TEXT)
+)
 LEASE = sa.Table(
     "lease", META, sa.Column("shop", TEXT, primary_key=True), sa.Column("run_id", TEXT), sa.Column("host", TEXT),
     sa.Column("pid", sa.Integer), sa.Column("heartbeat", TEXT),
 )  # fmt: skip
-LEASE_SECONDS = 60
+LEASE_SECONDS, BEAT_SECONDS = 60, 15
+OPEN = ("quarantined", "released")
+# status: baseline, sent, nothing, held, refused, unknown, reset; quarantined and released events are free again
+CLAIMS: tables.Schema = {
+    "event_id": tables.TEXT, "location_id": tables.ID, "inventory_item_id": tables.ID, "status": tables.TEXT,
+    "run_id": tables.TEXT, "created_at": tables.STAMP,
+}  # fmt: skip
 
 
 def iso(moment: datetime) -> str:
     """ISO 8601 in UTC with Z."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _sortable(moment: datetime) -> str:
+    """ISO 8601 in UTC of one length, so that text sorts as time does."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a run on its way into the outbox."""
+
+    part: int
+    path: Path
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -45,6 +84,7 @@ class Pending:
     path: Path
     sha256: str
     transport: str
+    guarded: bool
     committed_at: datetime
 
 
@@ -65,14 +105,40 @@ class State:
         """Give the connections back."""
         self._engine.dispose()
 
+    # -- runs
+
     def last_done(self, shop: str, job: str) -> sa.RowMapping | None:
         """The newest run of this job that ended as `done`."""
         return self._newest(RUNS.c.shop == shop, RUNS.c.job == job, RUNS.c.status == "done")
 
+    def last_finished(self, shop: str, job: str | None = None) -> sa.RowMapping | None:
+        """The newest run, of this job or of any, that moved its watermark."""
+        return self._newest(RUNS.c.shop == shop, RUNS.c.advances, *([RUNS.c.job == job] if job else []))
+
     def watermark(self, shop: str, job: str) -> datetime | None:
         """The end of the last window that was finished."""
-        row = self._newest(RUNS.c.shop == shop, RUNS.c.job == job, RUNS.c.advances)
+        row = self.last_finished(shop, job)
         return datetime.fromisoformat(row["thru"]) if row else None
+
+    def mapped(self, shop: str) -> int | None:
+        """The shop's mapped pairs, as the last run counted them that read them all."""
+        row = self._newest(RUNS.c.shop == shop, RUNS.c.mapped.is_not(None))
+        return int(row["mapped"]) if row else None
+
+    def sent_after(self, shop: str, moment: datetime) -> str | None:
+        """A run of this shop that sent something and ended after this moment."""
+        row = self._newest(RUNS.c.shop == shop, RUNS.c.sent, RUNS.c.finished_at > _sortable(moment))
+        return row["run_id"] if row else None
+
+    def run(self, run_id: str) -> sa.RowMapping | None:
+        """How this run ended."""
+        return self._newest(RUNS.c.run_id == run_id)
+
+    def runs(self, shop: str) -> list[sa.RowMapping]:
+        """Every run of this shop, oldest first."""
+        with self._engine.connect() as connection:
+            query = sa.select(RUNS).where(RUNS.c.shop == shop).order_by(RUNS.c.run_id)
+            return list(connection.execute(query).mappings())
 
     def _newest(self, *conditions: sa.ColumnElement[bool]) -> sa.RowMapping | None:
         with self._engine.connect() as connection:
@@ -80,24 +146,37 @@ class State:
             return connection.execute(query).mappings().first()
 
     def record(self, run_id: str, shop: str, job: str, **facts: object) -> None:
-        """Remember how a run ended (`status, exit_code, thru, rows_read, targets, advances`)."""
+        """Remember how a run ended: the columns of the run table."""
+        told = {name: _sortable(fact) if isinstance(fact, datetime) else fact for name, fact in facts.items()}
         with self._engine.begin() as connection:
             connection.execute(sa.delete(RUNS).where(RUNS.c.run_id == run_id))
-            connection.execute(sa.insert(RUNS).values(run_id=run_id, shop=shop, job=job, **facts))
+            connection.execute(sa.insert(RUNS).values(run_id=run_id, shop=shop, job=job, **told))
 
-    def commit(self, shop: str, run_id: str, part: int, path: Path, sha256: str, transport: str) -> None:
-        """Put a file into the outbox, before its first byte leaves."""
+    # -- the outbox and its claims
+
+    def commit(self, shop: str, run_id: str, files: Sequence[File], *, transport: str, guarded: bool = True,
+               claims: pl.DataFrame | None = None, answered: Sequence[int] = ()) -> None:  # fmt: skip
+        """Put files and the stock events that they cover into the outbox, before the first byte leaves.
+
+        The parts named in `answered` are settled in the same transaction: these files carry on for them.
+        """
+        stamp = iso(datetime.now(UTC))
+        rows = [
+            {"shop": shop, "run_id": run_id, "part": file.part, "path": str(file.path.resolve()),
+             "sha256": file.sha256, "transport": transport, "guarded": guarded, "committed_at": stamp}
+            for file in files
+        ]  # fmt: skip
         with self._engine.begin() as connection:
-            connection.execute(sa.insert(OUTBOX).values(
-                shop=shop, run_id=run_id, part=part, path=str(path.resolve()), sha256=sha256, transport=transport,
-                committed_at=iso(datetime.now(UTC)),
-            ))  # fmt: skip
+            if rows:
+                connection.execute(sa.insert(OUTBOX), rows)
+            _claim(connection, shop, claims)
+            for part in answered:
+                _settle(connection, run_id, part, "answered")
 
     def settle(self, run_id: str, part: int, how: str) -> None:
         """Close a file of the outbox: `answered`, or `expired` when it is too old to be sent again."""
         with self._engine.begin() as connection:
-            mine = (OUTBOX.c.run_id == run_id) & (OUTBOX.c.part == part)
-            connection.execute(sa.update(OUTBOX).where(mine).values(settled=how))
+            _settle(connection, run_id, part, how)
 
     def pending(self, shop: str) -> list[Pending]:
         """The files of this shop that are not settled, oldest first."""
@@ -105,28 +184,106 @@ class State:
         with self._engine.connect() as connection:
             rows = connection.execute(query.order_by(OUTBOX.c.run_id, OUTBOX.c.part)).mappings().all()
         return [
-            Pending(r["run_id"], r["part"], Path(r["path"]), r["sha256"], r["transport"],
+            Pending(r["run_id"], r["part"], Path(r["path"]), r["sha256"], r["transport"], r["guarded"],
                     datetime.fromisoformat(r["committed_at"]))
             for r in rows
         ]  # fmt: skip
 
+    def parts(self, run_id: str) -> list[tuple[int, Path]]:
+        """Every file of this run that was ever committed, by its part."""
+        query = sa.select(OUTBOX.c.part, OUTBOX.c.path).where(OUTBOX.c.run_id == run_id).order_by(OUTBOX.c.part)
+        with self._engine.connect() as connection:
+            return [(part, Path(path)) for part, path in connection.execute(query)]
+
+    def claim(self, shop: str, claims: pl.DataFrame) -> None:
+        """Remember these CLAIMS; one of an event at a location that has a claim already replaces it."""
+        with self._engine.begin() as connection:
+            _claim(connection, shop, claims)
+
+    def claims(self, shop: str, *, since: datetime | None = None, run_id: str | None = None) -> pl.DataFrame:
+        """CLAIMS of the events stamped since this moment (or without a stamp), or of one run."""
+        query = sa.select(*(CLAIM.c[name] for name in CLAIMS)).where(CLAIM.c.shop == shop)
+        if since is not None:
+            query = query.where(CLAIM.c.created_at.is_(None) | (CLAIM.c.created_at >= _sortable(since)))
+        if run_id is not None:
+            query = query.where(CLAIM.c.run_id == run_id)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).fetchall()
+        text = CLAIMS | {"created_at": tables.TEXT}
+        found = pl.DataFrame([tuple(row) for row in rows], schema=text, orient="row")
+        return found.with_columns(pl.col("created_at").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
+
+    def oldest_open(self, shop: str) -> datetime | None:
+        """The stamp of the oldest event that was given back, or that waits for its sum to be whole."""
+        query = sa.select(sa.func.min(CLAIM.c.created_at)).where(CLAIM.c.shop == shop, CLAIM.c.status.in_(OPEN))
+        with self._engine.connect() as connection:
+            found = connection.execute(query).scalar()
+        return datetime.fromisoformat(found) if found else None
+
+    def release(self, shop: str, run_id: str, pairs: pl.DataFrame, status: str = "released") -> None:
+        """Give back what this run claimed for these pairs, or mark it with another status."""
+        mine = (CLAIM.c.shop == shop) & (CLAIM.c.run_id == run_id)
+        mine &= CLAIM.c.inventory_item_id == sa.bindparam("item")
+        mine &= CLAIM.c.location_id == sa.bindparam("place")
+        keys = pairs.select(item="inventory_item_id", place="location_id").to_dicts()
+        if keys:
+            with self._engine.begin() as connection:
+                connection.execute(sa.update(CLAIM).where(mine).values(status=status), keys)
+
+    # -- orders that may still be in flight
+
+    def orders_read(self, shop: str) -> tuple[datetime, datetime] | None:
+        """Until when this shop's orders are known, and how far back the first read went."""
+        query = sa.select(ORDERS_READ.c.thru, ORDERS_READ.c.since).where(ORDERS_READ.c.shop == shop)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        return (datetime.fromisoformat(row[0]), datetime.fromisoformat(row[1])) if row else None
+
+    def remembered(self, shop: str) -> list[int]:
+        """The orders that may be in flight whatever happens to them next."""
+        query = sa.select(REMEMBERED.c.order_id).where(REMEMBERED.c.shop == shop)
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
+    def remember(self, shop: str, orders: Sequence[int], *, thru: datetime, since: datetime) -> None:
+        """Replace what is remembered of this shop's orders."""
+        with self._engine.begin() as connection:
+            for table in (REMEMBERED, ORDERS_READ):
+                connection.execute(sa.delete(table).where(table.c.shop == shop))
+            connection.execute(sa.insert(ORDERS_READ).values(shop=shop, thru=iso(thru), since=iso(since)))
+            if orders:
+                connection.execute(sa.insert(REMEMBERED), [{"shop": shop, "order_id": order} for order in orders])
+
+    # -- the lease
+
     @contextmanager
-    def lease(self, shop: str, run_id: str) -> Iterator[None]:
-        """Hold the shop for one run; a holder that is gone is taken over, a living one refuses us."""
-        self._take(shop, run_id)
+    def lease(self, shop: str, run_id: str) -> Iterator[str | None]:
+        """Hold the shop for one run, the heart beating; tells the run whose holder is gone, if there was one."""
+        gone = self._take(shop, run_id)
+        ended = threading.Event()
+        heart = threading.Thread(target=self._beat, args=(shop, run_id, ended), daemon=True)
+        heart.start()
         try:
-            yield
+            yield gone
         finally:
+            ended.set()
+            heart.join()
             with self._engine.begin() as connection:
                 connection.execute(sa.delete(LEASE).where(LEASE.c.shop == shop, LEASE.c.run_id == run_id))
 
-    def beat(self, shop: str, run_id: str) -> None:
-        """Say that the holder is alive."""
-        with self._engine.begin() as connection:
-            mine = (LEASE.c.shop == shop) & (LEASE.c.run_id == run_id)
-            connection.execute(sa.update(LEASE).where(mine).values(heartbeat=iso(datetime.now(UTC))))
+    def holder(self, shop: str) -> str | None:
+        """The run that holds this shop, while its process lives."""
+        with self._engine.connect() as connection:
+            held = connection.execute(sa.select(LEASE).where(LEASE.c.shop == shop)).mappings().first()
+        return None if held is None or _gone(held, datetime.now(UTC)) else str(held["run_id"])
 
-    def _take(self, shop: str, run_id: str) -> None:
+    def _beat(self, shop: str, run_id: str, ended: threading.Event) -> None:
+        mine = (LEASE.c.shop == shop) & (LEASE.c.run_id == run_id)
+        while not ended.wait(BEAT_SECONDS):
+            with suppress(sa.exc.SQLAlchemyError), self._engine.begin() as connection:
+                connection.execute(sa.update(LEASE).where(mine).values(heartbeat=iso(datetime.now(UTC))))
+
+    def _take(self, shop: str, run_id: str) -> str | None:
         now = datetime.now(UTC)
         mine = {"shop": shop, "run_id": run_id, "host": socket.gethostname(), "pid": os.getpid(), "heartbeat": iso(now)}
         try:
@@ -141,6 +298,32 @@ class State:
                 connection.execute(sa.insert(LEASE).values(**mine))
         except sa.exc.IntegrityError:
             raise LeaseHeld(f"Another run has just taken shop {shop}: wait for it.") from None
+        return held["run_id"] if held is not None else None
+
+
+def _settle(connection: sa.Connection, run_id: str, part: int, how: str) -> None:
+    mine = (OUTBOX.c.run_id == run_id) & (OUTBOX.c.part == part)
+    connection.execute(sa.update(OUTBOX).where(mine).values(settled=how))
+
+
+def _claim(connection: sa.Connection, shop: str, claims: pl.DataFrame | None) -> None:
+    if claims is None or claims.is_empty():
+        return
+    rows: list[dict[str, Any]] = (
+        claims.select(
+            *(name for name in CLAIMS if name != "created_at"),
+            created_at=pl.col("created_at").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"),
+            shop=pl.lit(shop),
+        )
+        .unique(["event_id", "location_id"], keep="last")
+        .to_dicts()
+    )
+    mine = (CLAIM.c.shop == shop) & (CLAIM.c.event_id == sa.bindparam("event"))
+    mine &= CLAIM.c.location_id == sa.bindparam("place")
+    connection.execute(
+        sa.delete(CLAIM).where(mine), [{"event": r["event_id"], "place": r["location_id"]} for r in rows]
+    )
+    connection.execute(sa.insert(CLAIM), rows)
 
 
 def _gone(held: sa.RowMapping, now: datetime) -> bool:

@@ -15,10 +15,10 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "invsync"
 ORDER = [
-    "errors", "settings", "tables", "mapping", "inflight", "diff", "plan", "bulkfile", "verify", "charts",
+    "errors", "settings", "tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts",
     "oms", "shopify", "state", "report", "jobs", "cli", "sandbox",
 ]  # fmt: skip
-CORE = ["tables", "mapping", "inflight", "diff", "plan", "bulkfile", "verify", "charts"]
+CORE = ["tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts"]
 OUTSIDE = {"httpx", "os", "time", "sqlalchemy"}
 FILES = {"pathlib"}
 MAY_READ_FILES = {"bulkfile", "verify"}

@@ -15,7 +15,7 @@ from invsync.sandbox import demo
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import serve
 from invsync.sandbox.shop import Shop
-from invsync.state import State
+from invsync.state import File, State
 
 JOB = "upload-recent-changes"
 ONLINE, TOKEN = 7, "shpat_planted_0123456789abcdef"
@@ -188,7 +188,9 @@ def test_an_open_file_that_was_changed_is_not_sent_again_and_the_run_says_so(reh
     rehearsal.product(1, "A", oms=95, available=100)
     file = rehearsal.config.parent / "adjustments.jsonl"
     file.write_text("{}\n")
-    State(f"sqlite:///{rehearsal.config.parent}/invsync.db").commit("demo", "earlier", 1, file, "0" * 64, "direct")
+    State(f"sqlite:///{rehearsal.config.parent}/invsync.db").commit(
+        "demo", "earlier", [File(1, file, "0" * 64)], transport="direct"
+    )
 
     facts = rehearsal.run()
 

@@ -8,78 +8,109 @@ import polars as pl
 
 from invsync import bulkfile, plan, tables, verify
 from invsync.diff import KEY
-from invsync.shopify import Shopify
-from invsync.state import Pending, State
+from invsync.shopify import Shopify, Transport
+from invsync.state import File, Pending, State
 
 PASSES = 3
-Reread = Callable[[pl.DataFrame], pl.DataFrame]
+Frame = pl.DataFrame
 
 
 @dataclass
 class Delivery:
-    """One run's way to Shopify: its folder, its outbox, and what has been sent so far."""
+    """One run's way to Shopify: its folder, its outbox, and what has been sent so far.
+
+    `claims` gives the stock events that a change of these pairs covers; `reasons` Shopify's reason by pair.
+    """
 
     shop: str
     run_id: str
     folder: Path
     state: State
     shopify: Shopify
-    transport: str
+    transport: Transport
+    guarded: bool = True
+    claims: Callable[[Frame], Frame] | None = None
+    reasons: Frame | None = None
+    stall_minutes: int = 10
     part: int = 0
     used: str | None = None
     operation_ids: list[str] = field(default_factory=list)
+    answered: list[int] = field(default_factory=list)
 
-    def send(self, adjustments: pl.DataFrame, size: int) -> pl.DataFrame:
-        """Commit files of these rows and deliver them; the ANSWERS of every change."""
-        paths = bulkfile.write(adjustments, self.folder, run_id=self.run_id, first_part=self.part + 1, size=size)
-        for number, path in enumerate(paths, self.part + 1):
-            self.state.commit(self.shop, self.run_id, number, path, bulkfile.kept(path).sha256, self.transport)
-        self.part += len(paths)
-        return pl.concat([self._deliver(path, self.part - len(paths) + n) for n, path in enumerate(paths, 1)])
+    def write(self, rows: Frame, size: int = bulkfile.CHANGES_A_LINE) -> list[File]:
+        """Write files of these rows into the folder."""
+        told = rows if self.reasons is None else rows.join(self.reasons, on=KEY, how="left", maintain_order="left")
+        paths = bulkfile.write(
+            told, self.folder, run_id=self.run_id, first_part=self.part + 1, size=size, guarded=self.guarded
+        )
+        files = [File(self.part + n, path, bulkfile.kept(path).sha256) for n, path in enumerate(paths, 1)]
+        self.part += len(files)
+        return files
 
-    def _deliver(self, path: Path, part: int) -> pl.DataFrame:
+    def send(self, rows: Frame, size: int = bulkfile.CHANGES_A_LINE) -> Frame:
+        """Commit files of these rows and deliver them; the rows with their ANSWERS and `part`."""
+        return self.send_files(self.write(rows, size), rows, self.claims(rows) if self.claims else None)
+
+    def send_files(self, files: list[File], rows: Frame, claims: Frame | None) -> Frame:
+        """Commit these files with what they cover, settle those that they carry on for, and deliver them."""
+        self.state.commit(self.shop, self.run_id, files, transport=self.transport, guarded=self.guarded,
+                          claims=claims, answered=self.answered)  # fmt: skip
+        self.answered = []
+        return pl.concat([self.deliver(file.path, file.part, rows, self.transport) for file in files])
+
+    def deliver(self, path: Path, part: int, rows: Frame, transport: Transport) -> Frame:
+        """Deliver one committed file; its rows with their ANSWERS."""
         result = self.folder / bulkfile.file_name("result", part)
-        delivered = self.shopify.submit(path, result, transport=self.transport)  # type: ignore[arg-type]
+        delivered = self.shopify.submit(path, result, transport=transport, stall_seconds=60.0 * self.stall_minutes)
         self.used = delivered.transport
         self.operation_ids += delivered.operation_ids
-        self.state.beat(self.shop, self.run_id)
-        answers = verify.answers(path, result)
-        if not (answers["answer"] == "unknown").any():
-            self.state.settle(self.run_id, part, "answered")
-        return answers
+        judged = rows.join(verify.answers(path, result), on=KEY).with_columns(part=pl.lit(part))
+        if not (judged["answer"] == "unknown").any():
+            self.answered.append(part)
+        return judged
+
+    def close(self) -> None:
+        """Settle every file whose rows all have an answer and need no other file."""
+        self.state.commit(self.shop, self.run_id, [], transport=self.transport, answered=self.answered)
+        self.answered = []
 
 
-def deliver(delivery: Delivery, adjustments: pl.DataFrame, reread: Reread) -> pl.DataFrame:
-    """OUTCOMES of the adjustments: each lands, is refused by name, needs nothing any more, or is deferred."""
-    ended: list[pl.DataFrame] = []
-    size, stale_passes, pending = bulkfile.CHANGES_A_LINE, 0, adjustments
-    landed: list[pl.DataFrame] = []
-    while pending.height:
-        judged = pending.join(delivery.send(pending, size), on=KEY)
+def drive(way: Delivery, judged: Frame, reread: Callable[[Frame], Frame] | None = None) -> Frame:
+    """OUTCOMES of what was sent: each pair lands, is refused by name, needs nothing any more, or is deferred."""
+    ended: list[Frame] = []
+    landed: list[Frame] = []
+    passes = 0
+    while True:
         landed.append(_of(judged, "landed"))
-        ended += [_ended(judged, "refused"), _ended(judged, "unknown")]
-        unplaced = judged.filter(pl.col("answer") == "unplaced")
-        if size == 1:
-            ended.append(_named(unplaced, "refused"))
-            unplaced = unplaced.clear()
+        ended += [_named(judged, "refused"), _named(judged, "unknown")]
+        alone, crowded = _unplaced(judged)
+        ended.append(_outcome(alone, "refused"))
         stale = _of(judged, "stale")
-        stale_passes += bool(stale.height)
-        again = _planned_again(stale, reread, ended, last=stale_passes >= PASSES)
-        pending = pl.concat([_of(judged, "innocent"), unplaced.select(list(tables.VARIANCES)), again]).sort(
-            "target", *KEY
-        )
-        size = max(1, size // 2) if unplaced.height else size
-    sent = pl.concat(landed) if landed else tables.empty(tables.VARIANCES)
+        passes += bool(stale.height)
+        again = _planned_again(stale, reread if passes < PASSES else None, ended)
+        rest = pl.concat([_of(judged, "innocent"), crowded.select(list(tables.VARIANCES)), again])
+        if rest.is_empty():
+            break
+        size = max(1, int(crowded["beside"].max() or 0) // 2) if crowded.height else bulkfile.CHANGES_A_LINE  # type: ignore[arg-type]
+        judged = way.send(rest.sort("target", *KEY), size)
+    way.close()
+    sent = pl.concat(landed)
     if sent.height:
-        ended.append(verify.read_back(sent, delivery.shopify.levels(sent)))
-    return pl.concat(ended) if ended else tables.empty(tables.OUTCOMES)
+        ended.append(verify.read_back(sent, way.shopify.levels(sent)))
+    return pl.concat(ended)
 
 
-def _planned_again(stale: pl.DataFrame, reread: Reread, ended: list[pl.DataFrame], *, last: bool) -> pl.DataFrame:
-    """The adjustments of fresh reads of the stale pairs; after the last pass they are deferred as moving."""
-    if not stale.height:
+def _unplaced(judged: Frame) -> tuple[Frame, Frame]:
+    """Rows of batches that were refused without a name: those that stood alone, and those with `beside` others."""
+    counted = judged.with_columns(beside=pl.len().over("part", "line")).filter(pl.col("answer") == "unplaced")
+    return counted.filter(pl.col("beside") == 1), counted.filter(pl.col("beside") > 1)
+
+
+def _planned_again(stale: Frame, reread: Callable[[Frame], Frame] | None, ended: list[Frame]) -> Frame:
+    """The adjustments of fresh reads of the stale pairs; without a way to read them they are held as moving."""
+    if stale.is_empty():
         return stale
-    if last:
+    if reread is None:
         ended.append(verify.outcome(stale, "held", reason=pl.lit("moving")))
         return stale.clear()
     fresh = plan.decide(reread(stale))
@@ -88,28 +119,42 @@ def _planned_again(stale: pl.DataFrame, reread: Reread, ended: list[pl.DataFrame
     return fresh.adjustments
 
 
-def _of(judged: pl.DataFrame, answer: str) -> pl.DataFrame:
+def _of(judged: Frame, answer: str) -> Frame:
     return judged.filter(pl.col("answer") == answer).select(list(tables.VARIANCES))
 
 
-def _ended(judged: pl.DataFrame, answer: str) -> pl.DataFrame:
-    return _named(judged.filter(pl.col("answer") == answer), answer)
+def _named(judged: Frame, answer: str) -> Frame:
+    return _outcome(judged.filter(pl.col("answer") == answer), answer)
 
 
-def _named(rows: pl.DataFrame, outcome: str) -> pl.DataFrame:
-    return verify.outcome(rows, outcome, reason=pl.col("code"), message=pl.col("message"))
+def _outcome(rows: Frame, name: str) -> Frame:
+    return verify.outcome(rows, name, reason=pl.col("code"), message=pl.col("message"))
 
 
-def settle(file: Pending, state: State, shopify: Shopify) -> str:
-    """Send a file that an earlier run left open again: the same bytes under the same keys."""
-    result = file.path.with_name(bulkfile.file_name("result", file.part))
-    shopify.submit(file.path, result, transport=file.transport)  # type: ignore[arg-type]
-    answers = verify.answers(file.path, result)
-    unknown = (answers["answer"] == "unknown").any()
-    if not unknown:
-        state.settle(file.run_id, file.part, "answered")
-    landed = answers.filter(pl.col("answer") == "landed").height
-    return (
-        f"Run {file.run_id} was cut short: its {file.path.name} was sent again under the same keys, "
-        f"{landed} of {answers.height} changes stand{', some without an answer yet' if unknown else ''}."
+def rows_of(path: Path) -> Frame:
+    """VARIANCES of the changes in a file of adjustments, completed from the plan beside it."""
+    changes = bulkfile.read(path).select(*KEY, sent="delta", was="changed_from")
+    plan_file = path.with_name("plan.parquet")
+    planned = pl.read_parquet(plan_file) if plan_file.exists() else tables.empty(tables.VARIANCES)
+    rows = changes.join(planned, on=KEY, how="left").with_columns(
+        delta="sent", available=pl.coalesce("was", "available"), held=pl.lit(None, dtype=pl.String)
     )
+    return tables.conform(rows, tables.VARIANCES, "plan")
+
+
+def replay(way: Delivery, file: Pending) -> Frame:
+    """OUTCOMES of a file that an earlier run left open, sent again: the same bytes under the same keys.
+
+    Unguarded rows of batches that Shopify refused are carried on, unless a later file of that run did so already;
+    guarded ones are left to the next plan, and give back the events that they would have covered.
+    """
+    judged = way.deliver(file.path, file.part, rows_of(file.path), file.transport)  # type: ignore[arg-type]
+    if file.guarded:
+        done = judged.filter(pl.col("answer").is_in(["landed", "unknown"]))
+        way.state.release(way.shop, file.run_id, judged.join(done, on=KEY, how="anti"))
+        left = judged.filter(~pl.col("answer").is_in(["landed", "unknown", "refused"]))
+        judged = judged.join(left, on=KEY, how="anti")
+        return pl.concat([drive(way, judged), verify.outcome(left, "held", reason=pl.lit("moving"))])
+    later = [bulkfile.read(path).select(KEY) for part, path in way.state.parts(file.run_id) if part > file.part]
+    carried = pl.concat([tables.empty(tables.VARIANCES).select(KEY), *later])
+    return drive(way, judged.join(carried, on=KEY, how="anti"))

@@ -3,6 +3,11 @@
 import traceback
 from typing import Any
 
+from IPython.core.displayhook import CapturingDisplayHook
+from IPython.core.history import HistoryManager
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from nbformat.v4 import new_output
 from papermill.engines import Engine, papermill_engines
 
 NAME = "invsync-inprocess"
@@ -14,9 +19,6 @@ class InProcessEngine(Engine):  # type: ignore[misc]
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> None:
         """Execute the notebook's cells one after another; stop at the first that fails."""
-        from IPython.core.history import HistoryManager
-        from IPython.core.interactiveshell import InteractiveShell
-
         HistoryManager.enabled = False  # type: ignore[assignment]
         InteractiveShell.clear_instance()
         shell = InteractiveShell.instance()
@@ -32,10 +34,6 @@ class InProcessEngine(Engine):  # type: ignore[misc]
 
 
 def _run(shell: Any, cell: Any) -> BaseException | None:
-    from IPython.core.displayhook import CapturingDisplayHook
-    from IPython.utils.capture import capture_output
-    from nbformat.v4 import new_output
-
     shown: list[dict[str, Any]] = []
     shell.display_trap.hook = CapturingDisplayHook(shell=shell, outputs=shown)
     with capture_output() as captured:

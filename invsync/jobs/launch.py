@@ -4,26 +4,26 @@ import importlib.util
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from invsync import errors, report, settings
-from invsync.jobs import summary
-from invsync.jobs.run import RUN_ENV, Parameters, new_run_id, parameters
-from invsync.state import State, iso
+import papermill
+from traitlets.config import Config
 
-DEFAULTS: dict[str, Any] = {"config": "invsync.toml", "dry_run": False, "transport": "auto", "at": ""}
+from invsync import errors, report, settings
+from invsync.jobs import inprocess, review, summary
+from invsync.jobs.opening import APPLIES_ENV, RUN_ENV, UNDOES_ENV, check_keeper, new_run_id
+from invsync.jobs.parameters import OWN, Parameters, parameters
+from invsync.state import State, iso
 
 
 def jobs() -> dict[str, Path]:
     """The notebooks that are jobs, by the name that the command takes."""
-    folder = notebooks()
-    return {
-        path.stem.replace("_", "-"): path for path in folder.glob("*.ipynb") if path.stem in {"upload_recent_changes"}
-    }
+    found = {job: notebooks() / f"{job.replace('-', '_')}.ipynb" for job in OWN}
+    return {job: path for job, path in found.items() if path.exists()}
 
 
 def notebooks() -> Path:
@@ -38,47 +38,59 @@ def check(job: str, given: dict[str, Any]) -> Parameters:
     """The parameters of a job, typed; an unknown job or name is refused before anything is called."""
     if job not in jobs():
         raise errors.UsageError(f"Job {job!r} is unknown: choose one of {', '.join(sorted(jobs()))}.")
-    unknown = sorted(set(given) - {"shop", *DEFAULTS})
-    if unknown:
-        known = ", ".join(["shop", *DEFAULTS])
-        raise errors.UsageError(f"Parameter {unknown[0]!r} is unknown to {job}: choose from {known}.")
-    return parameters(job, **(DEFAULTS | given))
+    return parameters(job, given)
 
 
-def run(job: str, given: dict[str, Any], *, engine: str = "kernel") -> dict[str, Any]:
+def apply(run_id: str, config: str, *, engine: str = "kernel") -> dict[str, Any]:
+    """Send the plan of a dry run exactly as it was reviewed; its run.json as a dictionary."""
+    shop, job, _ = review.earlier(State(settings.load(Path(config)).state.url), run_id, planned=True)
+    return run(job, {"shop": shop, "config": config}, engine=engine, environment={APPLIES_ENV: run_id})
+
+
+def undo(run_id: str, config: str, *, engine: str = "kernel") -> dict[str, Any]:
+    """Plan the inverse of a run as a dry run, to be reviewed and applied; its run.json as a dictionary."""
+    shop, job, _ = review.earlier(State(settings.load(Path(config)).state.url), run_id, planned=False)
+    given = {"shop": shop, "config": config, "dry_run": True}
+    return run(job, given, engine=engine, environment={UNDOES_ENV: run_id})
+
+
+def run(job: str, given: dict[str, Any], *, engine: str = "kernel",
+        environment: Mapping[str, str] | None = None) -> dict[str, Any]:  # fmt: skip
     """Run a job; its run.json as a dictionary. Usage errors and a held lease leave no folder."""
     checked = check(job, given)
     configured = settings.load(Path(checked.config))
-    chosen = configured.shop(checked.shop)
-    secrets = [settings.secret(name, os.environ) or "" for name in (chosen.token_env, chosen.client_secret_env) if name]
+    shop = configured.shop(checked.shop)
+    if not environment:
+        check_keeper(checked, shop)
+    secrets = [settings.secret(name, os.environ) or "" for name in (shop.token_env, shop.client_secret_env) if name]
     run_id, state = new_run_id(), State(configured.state.url)
     folder = Path(configured.reports.path) / checked.shop / job / run_id
-    with state.lease(checked.shop, run_id):
+    with state.lease(checked.shop, run_id) as gone:
+        if gone:
+            _bury(Path(configured.reports.path) / checked.shop, gone, run_id, shop, secrets)
         started = iso(datetime.now(UTC))
         folder.mkdir(parents=True)
-        failure = _execute(jobs()[job], folder, run_id, DEFAULTS | given, engine)
+        failure = _execute(jobs()[job], folder, given, engine, {RUN_ENV: run_id, **(environment or {})})
         if isinstance(failure, errors.UsageError | errors.LeaseHeld):
             shutil.rmtree(folder)
             raise failure
-        return _close(
-            folder, summary.read(folder) or summary.blank(run_id, checked.shop, job, started), failure, secrets
-        )
+        facts = summary.read(folder) or summary.blank(run_id, checked.shop, job, started)
+        closed = _close(folder, facts, failure, shop, secrets)
+        _remember(state, folder, closed)
+        return closed
 
 
-def _execute(notebook: Path, folder: Path, run_id: str, given: dict[str, Any], engine: str) -> Exception | None:
-    import papermill
-    from traitlets.config import Config
-
-    options: dict[str, Any] = {"engine_name": "invsync-inprocess"} if engine == "inprocess" else {
+def _execute(
+    notebook: Path, folder: Path, given: dict[str, Any], engine: str, environment: dict[str, str]
+) -> Exception | None:
+    options: dict[str, Any] = {"engine_name": inprocess.NAME} if engine == "inprocess" else {
         "kernel_name": "python3", "config": Config({"KernelManager": {"transport_encryption": "auto"}})}  # fmt: skip
-    if engine == "inprocess":
-        from invsync.jobs import inprocess
-
-        inprocess.register()
-    with _environment(run_id):
+    inprocess.register()
+    told = {"dry_run": False} | given
+    with _environment(environment):
         try:
             papermill.execute_notebook(
-                notebook, folder / "report.ipynb", parameters=given, progress_bar=False, **options
+                notebook, folder / "report.ipynb", parameters=told, progress_bar=False, **options
             )
         except papermill.PapermillExecutionError as error:
             return _named(error.ename, error.evalue)
@@ -95,15 +107,32 @@ def _named(name: str, words: str) -> Exception:
 
 
 @contextmanager
-def _environment(run_id: str) -> Iterator[None]:
-    os.environ[RUN_ENV] = run_id
+def _environment(told: dict[str, str]) -> Iterator[None]:
+    os.environ.update(told)
     try:
         yield
     finally:
-        del os.environ[RUN_ENV]
+        for name in told:
+            del os.environ[name]
 
 
-def _close(folder: Path, facts: dict[str, Any], failure: Exception | None, secrets: list[str]) -> dict[str, Any]:
+def _bury(reports: Path, gone: str, by: str, shop: settings.ShopSettings, secrets: list[str]) -> None:
+    """Close the folder of a run that was killed, so that it too has its truth and its page."""
+    for folder in reports.glob(f"*/{gone}"):
+        if summary.read(folder) is None:
+            facts = summary.blank(gone, reports.name, folder.parent.name, started_at(gone))
+            why = errors.SystemFailed(f"The run was killed before its end; run {by} takes over what it left open.")
+            _close(folder, facts, why, shop, secrets)
+
+
+def started_at(run_id: str) -> str:
+    """When a run began, as its id tells."""
+    return iso(datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC))
+
+
+def _close(
+    folder: Path, facts: dict[str, Any], failure: Exception | None, shop: settings.ShopSettings, secrets: list[str]
+) -> dict[str, Any]:
     if failure is not None:
         status = "stopped" if isinstance(failure, errors.GuardStopped) else "failed"
         facts |= {"status": status, "exit_code": summary.EXIT[status], "finished_at": iso(datetime.now(UTC))}
@@ -119,6 +148,15 @@ def _close(folder: Path, facts: dict[str, Any], failure: Exception | None, secre
     facts["files"] = summary.files(folder)
     summary.write(folder, facts)
     return facts
+
+
+def _remember(state: State, folder: Path, facts: dict[str, Any]) -> None:
+    """A run that ended before it could record itself is recorded as what it was."""
+    if state.run(facts["run_id"]) is None:
+        now = datetime.now(UTC)
+        state.record(facts["run_id"], facts["shop"], facts["job"], status=facts["status"], exit_code=facts["exit_code"],
+                     folder=str(folder.resolve()), thru=now, finished_at=now, advances=False,
+                     sent=bool(state.parts(facts["run_id"])))  # fmt: skip
 
 
 def _scrub(path: Path, secrets: list[str]) -> None:

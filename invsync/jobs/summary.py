@@ -9,9 +9,10 @@ from typing import Any
 import polars as pl
 
 from invsync import bulkfile
+from invsync.diff import KEY
 from invsync.plan import BENIGN
 
-NAMES = ["report.ipynb", "report.html", "mutation.graphql", "plan.parquet", "outcomes.parquet"]
+NAMES = ["report.ipynb", "report.html", "mutation.graphql", "plan.parquet", "outcomes.parquet", "claims.parquet"]
 CLASSES = ["applied", "already_right", "superseded", "refused", "held", "unknown"]
 EXIT = {"done": 0, "planned": 0, "stopped": 3, "partial": 4, "failed": 5}
 
@@ -57,9 +58,15 @@ def is_fault() -> pl.Expr:
 
 
 def counts(outcomes: pl.DataFrame) -> dict[str, int]:
-    """Pairs by outcome."""
-    found = dict(outcomes.group_by("outcome").len().iter_rows())
+    """Pairs by outcome; what a dry run planned counts as held."""
+    found = dict(outcomes.group_by(pl.col("outcome").replace("planned", "held")).len().iter_rows())
     return {name: found.get(name, 0) for name in CLASSES}
+
+
+def in_flight(rows: pl.DataFrame) -> dict[str, int]:
+    """Orders, units and pairs of these IN_FLIGHT rows."""
+    return {"orders": rows["order_id"].n_unique(), "units": int(rows["units"].sum()),
+            "pairs": rows.select(KEY).n_unique() if rows.height else 0}  # fmt: skip
 
 
 def units(outcomes: pl.DataFrame) -> dict[str, int]:

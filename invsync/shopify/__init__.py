@@ -1,7 +1,7 @@
 """One shop's Admin API: nouns return tables, verbs change the shop."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -10,12 +10,12 @@ import httpx
 import polars as pl
 
 from invsync.settings import ShopSettings
-from invsync.shopify import bulk, orders, reads, writes
+from invsync.shopify import bulk, changed, orders, reads, writes
 from invsync.shopify.client import SCOPES, Client
 from invsync.shopify.retry import Sleep
 from invsync.shopify.writes import MUTATION, Delivery, Transport
 
-__all__ = ["MUTATION", "SCOPES", "Delivery", "Shopify"]
+__all__ = ["Transport", "MUTATION", "SCOPES", "Delivery", "Shopify"]
 
 
 class Shopify:
@@ -57,13 +57,18 @@ class Shopify:
         """LEVELS, one row for every pair of item and location asked."""
         return reads.levels(self._client, pairs)
 
+    def changed_at(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """When the available of these pairs last changed: inventory_item_id, location_id, changed_at."""
+        return changed.changed_at(self._client, pairs)
+
     def locations(self) -> pl.DataFrame:
         """Every location: location_id, name, is_active."""
         return reads.locations(self._client)
 
-    def orders(self, since: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """ORDERS and ASSIGNED of the orders created at or after this instant."""
-        return orders.orders(self._client, since)
+    def orders(self, since: datetime, *, updated: datetime | None = None,
+               ids: Sequence[int] = ()) -> tuple[pl.DataFrame, pl.DataFrame]:  # fmt: skip
+        """ORDERS and ASSIGNED of the orders created at or after this instant, or of what changed among them."""
+        return orders.orders(self._client, since, updated=updated, ids=ids)
 
     def submit(self, path: Path, result: Path, *, transport: Transport = "auto",
                stall_seconds: float = bulk.STALL_SECONDS) -> Delivery:  # fmt: skip

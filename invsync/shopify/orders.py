@@ -1,7 +1,8 @@
 """Orders taken since an instant, and where their open fulfilment orders are assigned."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -16,16 +17,34 @@ ENDED = frozenset({"CLOSED", "CANCELLED"})
 Node = dict[str, Any]
 
 
-def orders(client: Client, since: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """ORDERS and ASSIGNED of every order created at or after this instant (naive is UTC)."""
-    since = since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)
-    query = f"created_at:>='{since:%Y-%m-%dT%H:%M:%SZ}'"
+def orders(
+    client: Client, since: datetime, *, updated: datetime | None = None, ids: Sequence[int] = ()
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """ORDERS and ASSIGNED of the orders created at or after `since` (naive is UTC), whatever their status.
+
+    With `updated`, only of those that changed at or after that instant, and of the orders `ids` as they are now.
+    """
+    query = _at_or_after("created_at", since)
+    found = _orders(client, query) if updated is None else chain(
+        _orders(client, f"{query} {_at_or_after('updated_at', updated)}"), _named(client, ids))  # fmt: skip
     sold: list[Node] = []
     assigned: list[Node] = []
-    for order in _orders(client, query):
+    for order in {node["id"]: node for node in found}.values():
         sold += _sold(client, order)
         assigned += _assigned(client, order)
     return _orders_frame(sold), _assigned_frame(assigned)
+
+
+def _at_or_after(field: str, moment: datetime) -> str:
+    utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return f"{field}:>='{utc:%Y-%m-%dT%H:%M:%SZ}'"
+
+
+def _named(client: Client, ids: Sequence[int]) -> Iterator[Node]:
+    """The orders of these ids that still exist."""
+    for start in range(0, len(ids), ORDERS_A_PAGE):
+        gids = [f"gid://shopify/Order/{order}" for order in ids[start : start + ORDERS_A_PAGE]]
+        yield from (node for node in client.data("orders_by_id", {"ids": gids})["nodes"] if node)
 
 
 def _orders(client: Client, query: str) -> Iterator[Node]:

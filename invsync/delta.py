@@ -1,0 +1,135 @@
+"""The OMS's own stock events as net changes of available, each event counted once.
+
+A pair's net change is its target now less its target as if its claimed events had not happened, so safety stock,
+thresholds and switched-off facilities are respected; nothing that Shopify caused itself is ever pushed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from invsync import tables
+from invsync.diff import KEY
+
+DEFAULT_REASONS = ("CYCLE_COUNT", "VAR_MANUAL", "POS_SALE")
+FREE = ["quarantined", "released"]
+NEVER = ["SHOPIFY_POS_SALE", "VAR_SHOPIFY_RESET"]
+EVERY_LOCATION = 0
+CLAIMABLE: tables.Schema = tables.EVENTS | {"inventory_item_id": tables.ID, "location_id": tables.ID}
+NET: tables.Schema = tables.TARGETS | {"net": tables.QUANTITY, "shopify_reason": tables.TEXT}
+# Shopify's reason by HotWax's, as HotWax's own event types name them; an event of a physical inventory is a count.
+COUNTED = "cycle_count_available"
+SHOPIFY_REASONS = {
+    "CYCLE_COUNT": COUNTED, "VAR_SHIP_RECV": "received", "VAR_SCH_SHIP_RECV": "received", "RTN_ITM_RCPT": "restock",
+}  # fmt: skip
+Targets = Callable[[tables.Snapshot], pl.DataFrame]
+
+
+def is_manual() -> pl.Expr:
+    """The event belongs to a physical inventory: a manual variance or a cycle count."""
+    return pl.col("physical_inventory_id").is_not_null()
+
+
+def pushable(
+    events: pl.DataFrame, reasons: pl.DataFrame, *, override: Sequence[str] | None, remotes: frozenset[str]
+) -> pl.DataFrame:
+    """The EVENTS that Shopify should hear of: an allowed reason, nothing of an order's, nothing from Shopify itself.
+
+    `reasons` are the DELTA_REASONS of the OMS, effective at the event's stamp; the default list stands in when the
+    OMS has none, `override` replaces both. `remotes` are this shop's own, whose resets are its echoes.
+    """
+    echo = pl.col("origin").is_in(sorted(remotes)).fill_null(False)
+    ours = ~(is_manual() & pl.col("names_movement").fill_null(False)) & ~echo
+    free = events.filter(pl.col("reason").is_not_null() & ~pl.col("reason").is_in(NEVER), ours)
+    if override is not None or reasons.is_empty():
+        return free.filter(pl.col("reason").is_in(list(DEFAULT_REASONS if override is None else override)))
+    begun = (
+        pl.col("from_date").is_null() | pl.col("created_at").is_null() | (pl.col("from_date") <= pl.col("created_at"))
+    )
+    running = pl.col("thru_date").is_null() | (pl.col("thru_date") > pl.col("created_at")).fill_null(True)
+    allowed = free.join(reasons, on="reason").filter(begun, running)
+    return free.join(allowed.select("event_id"), on="event_id", how="semi")
+
+
+def concerned(events: pl.DataFrame, pairs: pl.DataFrame, named: pl.DataFrame) -> pl.DataFrame:
+    """CLAIMABLE: each event at each pair that it may move; one that moves none stands at location 0.
+
+    `named` is what `mapping.locations` returns: facility_id, location_id, form.
+    """
+    own = named.filter(pl.col("form") == "physical").select("facility_id", "location_id")
+    keys = [*KEY, "product_id"]
+    physical = events.join(own, on="facility_id").join(
+        pairs.filter(pl.col("mode") == "physical").select(keys), on=["product_id", "location_id"]
+    )
+    online = events.join(pairs.filter(pl.col("mode") == "aggregate").select(keys), on="product_id")
+    found = pl.concat([frame.select(list(CLAIMABLE)) for frame in (physical, online)])
+    nowhere = events.join(found, on="event_id", how="anti").with_columns(
+        inventory_item_id=pl.lit(None, dtype=pl.Int64), location_id=pl.lit(EVERY_LOCATION, dtype=pl.Int64)
+    )
+    return pl.concat([found, nowhere.select(found.columns)])
+
+
+def unclaimed(claimable: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
+    """The CLAIMABLE rows without a claim at their location or at every one; a FREE claim is none."""
+    taken = claims.filter(~pl.col("status").is_in(FREE)).select("event_id", "location_id")
+    everywhere = taken.filter(pl.col("location_id") == EVERY_LOCATION)
+    left = claimable.join(everywhere, on="event_id", how="anti")
+    return left.join(taken, on=["event_id", "location_id"], how="anti")
+
+
+def net_changes(
+    free: pl.DataFrame, every: pl.DataFrame, pairs: pl.DataFrame, snapshot: tables.Snapshot, targets: Targets
+) -> pl.DataFrame:
+    """NET: one row a pair with unclaimed events, its target now and the units by which they moved it.
+
+    `free` are the unclaimed rows of `every`, both CLAIMABLE; `targets` maps a snapshot to the TARGETS of the pairs.
+    """
+    now = targets(snapshot).join(free, on=KEY, how="semi")
+    parts = [
+        targets(_undone(snapshot, events)).filter(here).select(*KEY, was="oms") for here, events in _worlds(free, every)
+    ]
+    before = pl.concat(parts) if parts else now.select(*KEY, was="oms")
+    net = (pl.col("oms") - pl.col("was").fill_null(0.0)).round(6)
+    found = now.join(before, on=KEY, how="left").join(_reasons(free), on=KEY, how="left").with_columns(net=net)
+    return tables.conform(found, NET, "net")
+
+
+def _worlds(free: pl.DataFrame, every: pl.DataFrame) -> list[tuple[pl.Expr, pl.DataFrame]]:
+    """Which locations undo which events: all alike, but one where an event is claimed already undoes fewer."""
+    at = free.filter(pl.col("location_id") != EVERY_LOCATION)
+    if at.is_empty():
+        return []
+    whole = at.unique("event_id")
+    lacking = every.join(whole, on="event_id", how="semi").join(at, on=["event_id", "location_id"], how="anti")
+    partly = lacking["location_id"].unique().sort().to_list()
+    alone = [(pl.col("location_id") == place, at.filter(pl.col("location_id") == place)) for place in partly]
+    return [(~pl.col("location_id").is_in(partly), whole), *alone]
+
+
+def _undone(snapshot: tables.Snapshot, events: pl.DataFrame) -> tables.Snapshot:
+    """The snapshot as if these events had not happened: counts put back, sellable by HotWax's rule."""
+    sums = events.group_by("product_id", "facility_id").agg(moved=pl.col("atp").sum())
+    last = pl.col("last_inventory_count") - pl.col("moved")
+    minimum = pl.col("minimum_stock").fill_null(0.0)
+    computed = pl.when(last >= minimum).then(last - minimum).otherwise(0.0)
+    touched = pl.col("moved").is_not_null()
+    stock = snapshot.product_facility.join(sums, on=["product_id", "facility_id"], how="left").with_columns(
+        last_inventory_count=pl.when(touched).then(last).otherwise("last_inventory_count"),
+        computed_last_inventory_count=pl.when(touched).then(computed).otherwise("computed_last_inventory_count"),
+    )
+    return replace(snapshot, product_facility=stock.drop("moved"))
+
+
+def shopify_reason() -> pl.Expr:
+    """Shopify's adjustment reason for an event."""
+    named = pl.col("reason").replace_strict(SHOPIFY_REASONS, default="correction", return_dtype=pl.String)
+    return pl.when(is_manual()).then(pl.lit(COUNTED)).otherwise(named)
+
+
+def _reasons(claimable: pl.DataFrame) -> pl.DataFrame:
+    """The reason of each pair's largest event; of equals the one that comes first by id."""
+    ordered = claimable.with_columns(shopify_reason=shopify_reason(), size=pl.col("atp").abs()).sort(
+        "size", "event_id", descending=[True, False], nulls_last=True
+    )
+    return ordered.unique(KEY, keep="first", maintain_order=True).select(*KEY, "shopify_reason")

@@ -1,0 +1,125 @@
+"""The job that adds what the OMS itself counted: each stock event once, whatever crashes in between."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+import polars as pl
+
+from invsync import delta, mapping, tables
+from invsync.diff import KEY
+from invsync.jobs.resets import WHOLE_FROM, claims_of
+from invsync.jobs.run import Run, Selection
+from invsync.state import iso
+
+
+@dataclass
+class Deltas(Run):
+    """A run that sends the net of the OMS's stock events, unguarded and exactly once."""
+
+    guarded: ClassVar[bool] = False
+    free: pl.DataFrame = field(default_factory=lambda: tables.empty(delta.CLAIMABLE))
+    every: pl.DataFrame = field(default_factory=lambda: tables.empty(delta.CLAIMABLE))
+    net: pl.DataFrame = field(default_factory=lambda: tables.empty(delta.NET))
+    baseline: pl.DataFrame | None = None
+    snapshot: tables.Snapshot | None = None
+
+    def events(self) -> pl.DataFrame:
+        """CLAIMABLE: the stock events of the window that Shopify should hear of and that no run has claimed yet.
+
+        The first run of a shop claims what it sees as its baseline and sends nothing, unless `since` is given.
+        """
+        mark = self._mark()
+        start = self._window(mark)
+        seen = self.oms.events(start, self.thru)
+        found = delta.pushable(
+            seen, self.oms.delta_reasons(), override=self.shop.delta_reasons, remotes=self.oms.remotes()
+        )
+        if mark is None and self.given.since is None:
+            self.baseline, found = seen, found.clear()
+            self.say(f"The first delta run of this shop: {seen.height} stock events since {iso(start)} are the baseline, "
+                     "nothing was sent; later ones are pushed from now on.")  # fmt: skip
+        self._concerned(found, start)
+        return self.free
+
+    def _mark(self) -> datetime | None:
+        """The watermark; none where the shop was kept by resets since, which counted everything."""
+        mark = self.state.watermark(self.given.shop, self.given.job)
+        reset = self.state.watermark(self.given.shop, "upload-recent-changes")
+        return None if mark is None or (reset is not None and reset > mark) else mark
+
+    def _window(self, mark: datetime | None) -> datetime:
+        start = self.given.since or (mark or self.thru) - timedelta(hours=self.shop.delta_overlap_hours)
+        open_ = self.state.oldest_open(self.given.shop) if mark else None
+        start = min(start, open_) if open_ else start
+        self.summary["window"] = {"from": iso(start), "thru": iso(self.thru)}
+        return start
+
+    def _concerned(self, found: pl.DataFrame, start: datetime) -> None:
+        """These events as the stock's own transaction saw them, at the pairs that they move, less what is claimed."""
+        pairs = tables.empty(tables.PAIRS)
+        if found.height:
+            products = found["product_id"].drop_nulls().unique()
+            by_name = products if products.len() <= WHOLE_FROM else None
+            self.snapshot = snapshot = self.oms.snapshot(by_name, since=self.at, events_from=start)
+            mapped, _ = mapping.pairs(snapshot, **self.facts)
+            named = mapping.locations(snapshot, aggregate_location=self.shop.aggregate_location)
+            seen = snapshot.events.join(found, on="event_id", how="semi")
+            self.every = delta.concerned(seen, mapped, named)
+            self.free = delta.unclaimed(self.every, self.state.claims(self.given.shop, since=start))
+            pairs = mapped.join(self.free, on=KEY, how="semi")
+            self._tell()
+        held = tables.empty(tables.MAPPING_HELD)
+        self.selection = Selection(pairs, held, self.mapped(), self.oms.row_count(), whole=False)
+
+    def _tell(self) -> None:
+        events = self.free["event_id"].n_unique()
+        nowhere = self.free.filter(pl.col("location_id") == delta.EVERY_LOCATION).height
+        if events:
+            self.say(f"{events} stock events are counted in this run.")
+        if nowhere:
+            self.say(
+                f"{nowhere} of them belong to a product or facility that is not mapped: left to the next hard sync."
+            )
+
+    def changes(self) -> pl.DataFrame:
+        """VARIANCES of the pairs whose events net to something: target is what Shopify will show."""
+        chosen = self.chosen()
+        self.summary["counts"]["read"] = chosen.pairs.height
+        if chosen.pairs.is_empty() or self.snapshot is None:
+            return tables.empty(tables.VARIANCES)
+
+        def targets(snapshot: tables.Snapshot) -> pl.DataFrame:
+            return mapping.targets(chosen.pairs, snapshot, **self.facts)
+
+        self.net = delta.net_changes(self.free, self.every, chosen.pairs, self.snapshot, targets)
+        levels = self.shopify.levels(chosen.pairs).drop("sku")
+        found = self.net.join(levels, on=KEY, how="left").with_columns(
+            target=pl.col("available").fill_null(0) + pl.col("net"), delta=pl.col("net").round(0),
+            in_flight=pl.lit(0), buffer=pl.lit(0), held=pl.lit(None),
+        )  # fmt: skip
+        return tables.conform(found, tables.VARIANCES, "variances")
+
+    def claims(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """CLAIMS of the events that these changes count."""
+        return claims_of(self.free.join(pairs, on=KEY, how="semi"), "sent", self.run_id)
+
+    def reasons(self) -> pl.DataFrame:
+        """Shopify's reason by pair: that of the pair's largest event."""
+        return self.net.select(*KEY, "shopify_reason")
+
+    def settled(self, outcomes: pl.DataFrame) -> None:
+        """Claim what was not sent as well: events that cancel out, that are held, or that nobody maps."""
+        status = (
+            pl.when(pl.col("reason") == "fractional").then(pl.lit("quarantined"))
+            .when(pl.col("outcome") == "already_right").then(pl.lit("nothing"))
+            .otherwise(pl.col("outcome"))
+        )  # fmt: skip
+        ended = outcomes.filter(pl.col("outcome").is_in(["already_right", "held", "refused"]))
+        judged = self.free.join(ended.select(*KEY, ended_as=status), on=KEY)
+        nowhere = self.free.filter(pl.col("location_id") == delta.EVERY_LOCATION).with_columns(ended_as=pl.lit("held"))
+        told = pl.concat([judged, nowhere])
+        self.state.claim(self.given.shop, claims_of(told, pl.col("ended_as"), self.run_id))
+        if self.baseline is not None:
+            seen = self.baseline.with_columns(inventory_item_id=None, location_id=delta.EVERY_LOCATION)
+            self.state.claim(self.given.shop, claims_of(seen, "baseline", self.run_id))

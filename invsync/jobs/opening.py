@@ -1,0 +1,72 @@
+"""Open a run for a notebook: check what it was given, then open the shop, the OMS, the state and the folder."""
+
+import os
+import secrets
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from invsync import charts, oms, settings
+from invsync.errors import UsageError
+from invsync.jobs import review, summary
+from invsync.jobs.deltas import Deltas
+from invsync.jobs.parameters import Parameters, parameters
+from invsync.jobs.resets import Resets
+from invsync.jobs.run import Run
+from invsync.shopify import Shopify
+from invsync.state import State, iso
+
+RUN_ENV, APPLIES_ENV, UNDOES_ENV = "INVSYNC_RUN", "INVSYNC_APPLIES", "INVSYNC_UNDOES"
+KINDS: dict[str, type[Run]] = {
+    "upload-recent-changes": Resets, "hard-sync": Resets, "realtime-sync": Resets, "push-deltas": Deltas,
+}  # fmt: skip
+KEPT_BY = {"upload-recent-changes": "resets", "push-deltas": "deltas"}
+
+
+def new_run_id() -> str:
+    """An id that sorts by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def check_keeper(given: Parameters, shop: settings.ShopSettings) -> None:
+    """Refuse a job that would undo the other way of keeping this shop."""
+    if KEPT_BY.get(given.job, shop.keep_by) != shop.keep_by:
+        other = "hard-sync and push-deltas" if shop.keep_by == "deltas" else "hard-sync and upload-recent-changes"
+        raise UsageError(f"Shop {given.shop} is kept by {shop.keep_by}, which {given.job} would undo: run {other}, "
+                         f"or set keep_by = \"{KEPT_BY[given.job]}\".")  # fmt: skip
+
+
+def open_run(job: str, **told: Any) -> Any:
+    """The run of this job, opened with the notebook's parameters: Resets, Deltas, or one that follows another run."""
+    given = parameters(job, told)
+    configured = settings.load(Path(given.config))
+    shop = configured.shop(given.shop)
+    applies, undoes = os.environ.get(APPLIES_ENV), os.environ.get(UNDOES_ENV)
+    if not undoes:
+        check_keeper(given, shop)
+    source, state = oms.open_source(shop.oms, shop), State(configured.state.url)
+    clock = given.at or datetime.now(UTC)
+    run_id = os.environ.get(RUN_ENV) or new_run_id()
+    folder = Path(configured.reports.path) / given.shop / job / run_id
+    held = ExitStack()
+    if RUN_ENV not in os.environ:
+        held.enter_context(state.lease(given.shop, run_id))
+    folder.mkdir(parents=True, exist_ok=True)
+    charts.enable()
+    facts: dict[str, Any] = dict(
+        run_id=run_id, given=given, shop=shop, folder=folder, state=state, oms=source, shopify=_shopify(shop, given),
+        at=clock, thru=min(clock, source.now()), summary=summary.blank(run_id, given.shop, job, iso(datetime.now(UTC))),
+        held=held,
+    )  # fmt: skip
+    if other := applies or undoes:
+        facts["summary"] |= {"applies" if applies else "undoes": other}
+        kind = review.Applied if applies else review.Undone
+        return kind(**facts, source=review.earlier(state, other, planned=bool(applies))[2])
+    return KINDS[job](**facts)
+
+
+def _shopify(shop: settings.ShopSettings, given: Parameters) -> Shopify:
+    names = [name for name in (shop.token_env, shop.client_secret_env) if name]
+    found = {name: settings.secret(name, os.environ) or "" for name in names}
+    return Shopify.open(shop, secrets=found, read_only=given.dry_run)

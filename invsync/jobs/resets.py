@@ -1,0 +1,144 @@
+"""Jobs that bring Shopify to the OMS's number: recent changes, the hard sync, and what webhooks name."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from invsync import delta, diff, inflight, mapping, tables
+from invsync.diff import KEY
+from invsync.jobs.orders import Orders
+from invsync.jobs.run import Run, Selection, facilities_of
+from invsync.state import CLAIMS, iso
+
+WHOLE_FROM = 20_000  # products beyond which one read of everything is cheaper than asking by name
+
+
+@dataclass
+class Resets(Run):
+    """A run that sends target - available, guarded by what was read."""
+
+    orders: Orders | None = None
+    snapshot: tables.Snapshot | None = None
+    covered: pl.DataFrame = field(default_factory=lambda: tables.empty(delta.CLAIMABLE))
+
+    def select(self) -> Selection:
+        """The pairs whose OMS rows were touched since the watermark; every mapped pair in a hard sync or a first run."""
+        start = self._window()
+        products = None if start is None else self.oms.changed_products(
+            start, self.thru, group=self.shop.oms.facility_group_id, store=self.oms.store)  # fmt: skip
+        snapshot = self.oms.snapshot(products)
+        pairs, held = mapping.pairs(snapshot, **self.facts)
+        mapped = pairs.height if products is None else self.mapped()
+        chosen, held = self._published(snapshot, pairs), _by_pair(held)
+        whole = products is None and chosen.height == mapped
+        self.selection = Selection(chosen, held, mapped, self.oms.row_count(), whole)
+        self.summary["counts"]["read"] = pairs.height + held.height
+        return self.selection
+
+    def _window(self) -> datetime | None:
+        """The effective lower bound of the window; None for every pair."""
+        if self.given.job == "hard-sync":
+            return None
+        mark = self.state.watermark(self.given.shop, self.given.job)
+        start = mark - timedelta(minutes=self.shop.overlap_minutes) if mark else None
+        self.summary["window"] = {"from": iso(start) if start else None, "thru": iso(self.thru)}
+        return start
+
+    def _published(self, snapshot: tables.Snapshot, pairs: pl.DataFrame) -> pl.DataFrame:
+        """Without the physical locations of facilities that the groups given leave out."""
+        at = mapping.locations(snapshot, aggregate_location=self.shop.aggregate_location)
+        at = at.filter(pl.col("form") == "physical")
+        inside = pl.col("facility_id").is_in(facilities_of(snapshot, self.given.include_groups, self.at).implode())
+        outside = pl.col("facility_id").is_in(facilities_of(snapshot, self.given.exclude_groups, self.at).implode())
+        left_out = outside | (~inside if self.given.include_groups else pl.lit(False))
+        return pairs.join(at.filter(left_out), on="location_id", how="anti")
+
+    def variances(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """VARIANCES of these pairs, read in the safe order: Shopify's levels, Shopify's orders, then the OMS."""
+        levels = self.shopify.levels(pairs)
+        orders, assigned = self._orders().read()
+        self.snapshot = snapshot = self._stock(pairs)
+        counted = mapping.counted_facilities(snapshot, **self.facts)
+        targets = mapping.targets(pairs, snapshot, **self.facts)
+        flight = inflight.in_flight(orders, assigned, pairs, snapshot, counted=counted)
+        self.in_flight = pl.concat([self.in_flight.join(pairs, on=KEY, how="anti"), flight])
+        self._cover(snapshot, pairs)
+        self._freshness(orders, snapshot)
+        return diff.variances(targets, levels, flight, buffer=self.shop.buffer.units)
+
+    def reread(self, stale: pl.DataFrame) -> pl.DataFrame:
+        """VARIANCES of pairs that moved between our read and our write, from fresh reads."""
+        return self.variances(stale.select(list(tables.PAIRS)))
+
+    def _orders(self) -> Orders:
+        if self.orders is None:
+            since = self.at - timedelta(days=self.shop.orders_lookback_days)
+            self.orders = Orders(
+                self.given.shop, self.shopify, self.state, since, self.thru,
+                timedelta(minutes=self.shop.overlap_minutes), whole=self.given.job == "hard-sync",
+            )  # fmt: skip
+        return self.orders
+
+    def _stock(self, pairs: pl.DataFrame) -> tables.Snapshot:
+        products = pairs["product_id"].unique()
+        since = self._orders().since - timedelta(days=1)
+        return self.oms.snapshot(
+            products if products.len() <= WHOLE_FROM else None, since=since, events_from=self._events_from()
+        )
+
+    def _events_from(self) -> datetime | None:
+        """From which stamp on the delta job may still look at stock events; None where it never ran."""
+        mark = self.state.watermark(self.given.shop, "push-deltas") if self.shop.keep_by == "deltas" else None
+        if mark is None:
+            return None
+        start = mark - timedelta(hours=self.shop.delta_overlap_hours)
+        open_ = self.state.oldest_open(self.given.shop)
+        return min(start, open_) if open_ else start
+
+    def _cover(self, snapshot: tables.Snapshot, pairs: pl.DataFrame) -> None:
+        """Note the unclaimed stock events that this read of these pairs saw."""
+        start = self._events_from()
+        if start is None:
+            return
+        named = mapping.locations(snapshot, aggregate_location=self.shop.aggregate_location)
+        seen = delta.concerned(snapshot.events, pairs, named).filter(pl.col("location_id") != delta.EVERY_LOCATION)
+        free = delta.unclaimed(seen, self.state.claims(self.given.shop, since=start))
+        self.covered = pl.concat([self.covered.join(pairs, on=KEY, how="anti"), free])
+
+    def claims(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """CLAIMS of every stock event that the last read of these pairs saw: a reset of them counts it."""
+        return claims_of(self.covered.join(pairs, on=KEY, how="semi"), "reset", self.run_id)
+
+    def settled(self, outcomes: pl.DataFrame) -> None:
+        """Keep the claims of the pairs that are right now, give back those of the others; remember the orders."""
+        if self._events_from() is not None:
+            right = outcomes.filter(pl.col("outcome").is_in(["already_right", "superseded"]))
+            wrong = outcomes.filter(pl.col("outcome").is_in(["refused", "held"]))
+            self.state.claim(self.given.shop, self.claims(right))
+            self.state.release(self.given.shop, self.run_id, wrong.join(self.covered, on=KEY, how="semi"))
+        if self.snapshot is not None:
+            named = mapping.locations(self.snapshot, aggregate_location=self.shop.aggregate_location)
+            self._orders().remember(self.snapshot, named.filter(pl.col("form") == "physical")["location_id"])
+
+    def _freshness(self, orders: pl.DataFrame, snapshot: tables.Snapshot) -> None:
+        unknown = inflight.unknown_orders(orders, snapshot)["created_at"].min()
+        limit = self.at - timedelta(minutes=self.shop.late_after_minutes)
+        if isinstance(unknown, datetime) and unknown < limit:
+            self.say(f"The order import is late: an order of {iso(unknown)} is not in the OMS yet; "
+                     "its units were subtracted, so nothing sold goes back on sale.")  # fmt: skip
+
+
+def claims_of(claimable: pl.DataFrame, status: str | pl.Expr, run_id: str) -> pl.DataFrame:
+    """CLAIMS of these CLAIMABLE rows by one run."""
+    told = pl.lit(status) if isinstance(status, str) else status
+    return tables.conform(claimable.with_columns(status=told, run_id=pl.lit(run_id)), CLAIMS, "claims")
+
+
+def _by_pair(held: pl.DataFrame) -> pl.DataFrame:
+    """One row a held pair; a row that names no location stands for itself."""
+    at = pl.col("location_id")
+    paired = held.filter(at.is_not_null()).unique(
+        ["product_id", "location_id", "reason"], keep="first", maintain_order=True
+    )
+    return pl.concat([held.filter(at.is_null()), paired])

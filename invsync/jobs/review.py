@@ -1,0 +1,142 @@
+"""Runs that start from another run: a reviewed plan sent as it stands, and the inverse of a run as a plan."""
+
+import shutil
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from invsync import bulkfile, plan, tables, verify
+from invsync.diff import KEY
+from invsync.errors import GuardStopped, UsageError
+from invsync.jobs import delivery, summary
+from invsync.jobs.run import Run, Selection
+from invsync.state import CLAIMS, File, State
+
+
+def earlier(state: State, run_id: str, *, planned: bool) -> tuple[str, str, Path]:
+    """Shop, job and folder of an earlier run; a usage error when it is unknown or of the wrong kind."""
+    row = state.run(run_id)
+    if row is None:
+        raise UsageError(f"Run {run_id} is unknown to this state database: correct the run id or --config.")
+    if planned != (row["status"] == "planned"):
+        wanted = "a dry run, whose plan can be applied" if planned else "a run that sent something"
+        raise UsageError(f"Run {run_id} ended as {row['status']}, which is not {wanted}: name another run.")
+    folder = Path(row["folder"])
+    if not (folder / "plan.parquet").exists():
+        raise UsageError(f"The files of run {run_id} are gone from {folder}: make a new dry run.")
+    return row["shop"], row["job"], folder
+
+
+@dataclass
+class Following(Run):
+    """A run that takes its pairs from another run's folder; the notebook's questions are answered from there."""
+
+    source: Path = field(default_factory=Path)
+
+    def select(self) -> Selection:
+        """The pairs of the other run."""
+        rows = self.rows()
+        self.selection = Selection(rows.select(list(tables.PAIRS)), tables.empty(tables.MAPPING_HELD), self.mapped(),
+                                   self.oms.row_count(), whole=False)  # fmt: skip
+        self.summary["counts"]["read"] = rows.height
+        return self.selection
+
+    def events(self) -> pl.DataFrame:
+        """CLAIMS: the stock events that the other run counted."""
+        self.select()
+        return self.state.claims(self.given.shop, run_id=self.source.name)
+
+    def variances(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """VARIANCES of the other run's pairs."""
+        return self.rows()
+
+    def changes(self) -> pl.DataFrame:
+        """VARIANCES of the other run's pairs."""
+        return self.rows()
+
+    def rows(self) -> pl.DataFrame:
+        """VARIANCES as this run sees them."""
+        raise NotImplementedError
+
+
+@dataclass
+class Applied(Following):
+    """Send a dry run's files byte by byte, if they are fresh; what moved meanwhile is held, never planned again."""
+
+    def rows(self) -> pl.DataFrame:
+        """The plan as it was reviewed."""
+        self._check()
+        return pl.read_parquet(self.source / "plan.parquet")
+
+    def _files(self) -> list[Path]:
+        return sorted(self.source.glob("adjustments*.jsonl"), key=lambda path: (len(path.name), path.name))
+
+    def _check(self) -> None:
+        """Stop when the plan is too old, overtaken, or not the one that was reviewed."""
+        told = summary.read(self.source) or {}
+        planned_at = datetime.fromisoformat(told["finished_at"])
+        hashes = {file["name"]: file["sha256"] for file in told["files"]}
+        changed = [path.name for path in self._files() if bulkfile.kept(path).sha256 != hashes.get(path.name)]
+        later = self.state.sent_after(self.given.shop, planned_at)
+        if changed:
+            self._refuse(f"{changed[0]} is not the file that was reviewed")
+        if datetime.now(UTC) - planned_at > timedelta(minutes=self.shop.plan_max_age):
+            self._refuse(f"it is older than {self.shop.plan_max_age} minutes")
+        if later:
+            self._refuse(f"run {later} has sent changes since")
+
+    def _refuse(self, why: str) -> None:
+        raise GuardStopped(f"Nothing was sent: the plan of run {self.source.name} is stale, {why}; make a new dry run.")
+
+    def decide(self, variances: pl.DataFrame) -> plan.Plan:
+        """The plan as it was decided; its guards were checked then."""
+        decided = plan.decide(variances)
+        for name in ("plan.parquet", "mutation.graphql"):
+            shutil.copyfile(self.source / name, self.folder / name)
+        self._count(decided, variances)
+        return decided
+
+    def _deliver(self, way: delivery.Delivery, decided: plan.Plan) -> pl.DataFrame:
+        files, rows = self._copied(), decided.adjustments
+        if rows.is_empty():
+            (self.folder / bulkfile.file_name("result", 1)).touch()
+            return tables.empty(tables.OUTCOMES)
+        way.part, way.guarded = len(files), bulkfile.read(files[0].path)["changed_from"].is_not_null().all()
+        claims = pl.read_parquet(self.source / "claims.parquet").with_columns(run_id=pl.lit(self.run_id))
+        return delivery.drive(replace(way, claims=None, reasons=None), way.send_files(files, rows, claims))
+
+    def _copied(self) -> list[File]:
+        copies = [Path(shutil.copyfile(path, self.folder / path.name)) for path in self._files()]
+        return [File(part, path, bulkfile.kept(path).sha256) for part, path in enumerate(copies, 1)]
+
+    def settled(self, outcomes: pl.DataFrame) -> None:
+        """Give back the events of what did not land."""
+        wrong = outcomes.filter(pl.col("outcome").is_in(["refused", "held"]))
+        mine = self.state.claims(self.given.shop, run_id=self.run_id).select(KEY).unique()
+        self.state.release(self.given.shop, self.run_id, wrong.join(mine, on=KEY, how="semi"))
+
+
+@dataclass
+class Undone(Following):
+    """Plan the inverse of what a run changed, against what Shopify shows now; the stock events stay counted."""
+
+    def rows(self) -> pl.DataFrame:
+        """What landed, turned around: target is the available of now less what the run added."""
+        outcomes = pl.read_parquet(self.source / "outcomes.parquet")
+        landed = outcomes.filter(
+            pl.col("outcome").is_in(["applied", "superseded"]),
+            pl.col("reason").is_null() | (pl.col("reason") == "moved_after_the_write"), pl.col("delta") != 0,
+        )  # fmt: skip
+        shown = ["available", "is_active", "tracked", "requires_components"]
+        levels = self.shopify.levels(landed).select(*KEY, *shown)
+        now = landed.drop(shown).join(levels, on=KEY, how="left").with_columns(
+            delta=-pl.col("delta"), target=(pl.col("available") - pl.col("delta")).cast(pl.Float64),
+            held=pl.lit(None, dtype=pl.String),
+        )  # fmt: skip
+        return tables.conform(now, tables.VARIANCES, "variances")
+
+    def claims(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """No stock event: an undone delta is not pushed again."""
+        return tables.empty(CLAIMS)

@@ -1,0 +1,36 @@
+"""When the available of a level last changed: what tells whether an old file was counted."""
+
+from typing import Any
+
+import polars as pl
+
+from invsync import tables
+from invsync.shopify.client import Client
+from invsync.shopify.reads import ITEM, LOCATION, chunks, levels_text, number
+
+CHANGED: tables.Schema = {
+    "inventory_item_id": tables.ID, "location_id": tables.ID, "changed_at": tables.STAMP,
+}  # fmt: skip
+
+
+def changed_at(client: Client, pairs: pl.DataFrame) -> pl.DataFrame:
+    """CHANGED of these pairs, to the second; a pair that Shopify does not know is left out."""
+    asked = pairs.select("inventory_item_id", "location_id").unique()
+    rows: list[dict[str, Any]] = []
+    for ids, places in chunks(asked):
+        named = {f"location{i}": f"{LOCATION}{place}" for i, place in enumerate(places)}
+        variables = {"ids": [f"{ITEM}{item}" for item in ids]} | named
+        nodes = client.data("levels", variables, text=levels_text(len(places)))["nodes"]
+        rows += [
+            {"inventory_item_id": number(node["id"]), "location_id": place, "changed_at": stamp}
+            for node in nodes if node
+            for i, place in enumerate(places)
+            for stamp in _stamps(node[f"level{i}"])
+        ]  # fmt: skip
+    found = pl.DataFrame(rows, schema=CHANGED | {"changed_at": tables.TEXT})
+    found = found.with_columns(pl.col("changed_at").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
+    return found.join(asked, on=["inventory_item_id", "location_id"], how="semi")
+
+
+def _stamps(level: dict[str, Any] | None) -> list[str]:
+    return [quantity["updatedAt"] for quantity in (level or {}).get("quantities", []) if quantity["updatedAt"]]
