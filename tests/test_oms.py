@@ -15,7 +15,7 @@ import pytest
 from invsync import mapping, tables
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms import Source, open_source
-from invsync.oms.database import connect
+from invsync.oms.reader import connect
 from invsync.oms.values import bound, column, number, stamp
 from invsync.settings import OmsSettings
 

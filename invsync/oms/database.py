@@ -1,75 +1,31 @@
 """HotWax over SQL: one reader for SQLite, MySQL and PostgreSQL, each snapshot in one transaction."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
 from invsync import tables
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms import known
+from invsync.oms.reader import MANY, Reader
 from invsync.oms.statements import CHANNEL_GROUP, ORIGIN, REQUIRED, Rows, Statements
 from invsync.oms.touched import Window, touched_products
-from invsync.oms.values import frame, stamp
+from invsync.oms.values import stamp
 from invsync.settings import OmsSettings
-
-CHUNK = 500
-FETCH = 100_000
-
-
-def connect(url: str) -> sa.Engine:
-    """An engine for this URL; a SQLite file that does not exist is refused, never created."""
-    try:
-        address = sa.make_url(url)
-        file = address.database
-        if address.get_backend_name() == "sqlite" and file and file != ":memory:" and "file:" not in file:
-            _must_exist(Path(file))
-        return sa.create_engine(address, **_consistent(address))
-    except (SQLAlchemyError, ImportError) as error:
-        raise UsageError(f"The OMS address is unusable ({type(error).__name__}): correct url or url_env.") from None
-
-
-def _must_exist(file: Path) -> None:
-    if not file.exists():
-        raise OmsFailed(f"The OMS database file {file} does not exist: correct url under the shop's oms.")
-
-
-def _consistent(address: sa.URL) -> dict[str, Any]:
-    return {} if address.get_backend_name() == "sqlite" else {"isolation_level": "REPEATABLE READ"}
 
 
 class Database:
     """A HotWax database, read for one Shopify shop."""
 
     def __init__(self, engine: sa.Engine, oms: OmsSettings) -> None:
-        self.engine, self.oms = engine, oms
-        with self._transaction() as connection:
+        self.reader, self.oms = Reader(engine, oms.timezone), oms
+        with self.reader.transaction() as connection:
             self.names = _table_names(connection)
             self.sql = Statements(self.names, has_origin=_has_origin(connection, self.names))
             self.store = self._store(connection)
             self._check_group(connection)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        """One consistent read; any database error becomes one sentence without the address."""
-        try:
-            with self.engine.connect() as connection:
-                if connection.dialect.name == "sqlite":
-                    connection.exec_driver_sql("BEGIN")
-                yield connection
-                connection.rollback()
-        except SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
-            where = f"{self.engine.dialect.name} database {Path(self.engine.url.database or 'memory').name}"
-            password = str(self.engine.url.password or "")
-            told = " ".join(str(cause).split())
-            told = told.replace(password, "***") if password else told
-            raise OmsFailed(f"The OMS ({where}) could not be read: {told}; check it and run again.") from None
 
     def _store(self, connection: sa.Connection) -> str:
         shops = self.sql["shopify_shop"]
@@ -94,23 +50,16 @@ class Database:
 
     def close(self) -> None:
         """Give the connections back."""
-        self.engine.dispose()
+        self.reader.engine.dispose()
 
     def now(self) -> datetime:
         """The database's clock, UTC."""
-        with self._transaction() as connection:
-            return self._now(connection)
-
-    def _now(self, connection: sa.Connection) -> datetime:
-        clock = "UTC_TIMESTAMP(6)" if connection.dialect.name in ("mysql", "mariadb") else "CURRENT_TIMESTAMP"
-        found = stamp(connection.exec_driver_sql(f"SELECT {clock}").scalar(), UTC)
-        if found is None:
-            raise OmsFailed("The OMS database did not tell its time: check its CURRENT_TIMESTAMP.")
-        return found
+        with self.reader.transaction() as connection:
+            return self.reader.now(connection)
 
     def row_count(self) -> int:
         """The number of product_facility rows."""
-        with self._transaction() as connection:
+        with self.reader.transaction() as connection:
             query = sa.select(sa.func.count()).select_from(self.sql["product_facility"])
             return int(connection.execute(query).scalar_one())
 
@@ -120,7 +69,7 @@ class Database:
         """The distinct product_id touched in [from_, thru) or without a stamp; all (None) without a from_."""
         if from_ is None:
             return None
-        with self._transaction() as connection:
+        with self.reader.transaction() as connection:
             found = touched_products(
                 connection, self.sql, from_, thru,
                 group=group, store=store or self.store, timezone=self.oms.timezone,
@@ -131,15 +80,15 @@ class Database:
         """EVENTS recorded in [from_, thru), or since from_, and those without a stamp."""
         if missing := sorted({"inventory_item", "inventory_item_detail"} - set(self.names)):
             raise OmsFailed(f"The OMS lacks the table(s) {', '.join(missing)}: its stock events cannot be read.")
-        with self._transaction() as connection:
+        with self.reader.transaction() as connection:
             return self._events(connection, None, from_, thru)
 
     def delta_reasons(self) -> pl.DataFrame:
         """DELTA_REASONS: the members of SHPFY_INV_DLT_REASON; none where the OMS has no such group."""
         if "enumeration_group_member" not in self.names:
             return tables.empty(tables.DELTA_REASONS)
-        with self._transaction() as connection:
-            return self._read(connection, self.sql.delta_reasons(), tables.DELTA_REASONS)
+        with self.reader.transaction() as connection:
+            return self.reader.rows(connection, self.sql.delta_reasons(), tables.DELTA_REASONS)
 
     def remotes(self) -> frozenset[str]:
         """The system_message_remote_id of this shop; none where the OMS does not keep them."""
@@ -147,7 +96,7 @@ class Database:
             return frozenset()
         table = self.sql["shopify_shop_remote"]
         query = sa.select(table.c.system_message_remote_id).where(table.c.shop_id == self.oms.shop_id)
-        with self._transaction() as connection:
+        with self.reader.transaction() as connection:
             return frozenset(str(remote) for remote in connection.execute(query).scalars())
 
     def snapshot(
@@ -158,27 +107,40 @@ class Database:
         With `events_from` the same transaction reads their stock events recorded since then.
         """
         wanted = None if products is None else products.drop_nulls().unique().to_list()
-        with self._transaction() as connection:
-            orders = self._read(connection, known.headers(self.sql), known.HEADERS)
+        with self.reader.transaction() as connection:
+            recent = self._recent(connection, since)
+            orders = known.orders(self.reader.rows(connection, known.headers(self.sql).where(recent), known.HEADERS))
             return tables.Snapshot(
                 **self._stock(connection, wanted),
                 queue=self._for(connection, self._queue(connection), self.sql["order_item"], wanted, tables.QUEUE),
-                known_orders=known.orders(orders, since),
-                known_units=self._known_units(connection, orders, wanted, since),
-                newest_known=known.newest(orders),
-                now=self._now(connection),
+                known_orders=orders,
+                known_units=self._known_units(connection, orders, wanted, recent),
+                newest_known=self._newest_known(connection),
+                now=self.reader.now(connection),
                 events=(
                     self._events(connection, wanted, events_from, None) if events_from else tables.empty(tables.EVENTS)
                 ),
             )
+
+    def _window(self, connection: sa.Connection, from_: datetime, thru: datetime | None) -> Window:
+        return Window(from_, thru, timezone=self.oms.timezone, dialect=connection.dialect.name)
+
+    def _recent(self, connection: sa.Connection, since: datetime | None) -> sa.ColumnElement[bool]:
+        """True for orders dated since then, and for those without a date."""
+        date = self.sql["order_header"].c.order_date
+        return sa.true() if since is None else self._window(connection, since, None).touched(date)
+
+    def _newest_known(self, connection: sa.Connection) -> datetime | None:
+        newest = connection.execute(known.newest(self.sql)).scalar()
+        return stamp(newest, ZoneInfo(self.oms.timezone))
 
     def _events(
         self, connection: sa.Connection, wanted: list[str] | None, from_: datetime, thru: datetime | None
     ) -> pl.DataFrame:
         if "inventory_item_detail" not in self.names:
             return tables.empty(tables.EVENTS)
-        window = Window(from_, thru, timezone=self.oms.timezone, dialect=connection.dialect.name)
-        query = self.sql.events().where(window.touched(self.sql["inventory_item_detail"].c.created_stamp))
+        recorded = self._window(connection, from_, thru).touched(self.sql["inventory_item_detail"].c.created_stamp)
+        query = self.sql.events().where(recorded)
         schema = tables.EVENTS | {"names_movement": tables.QUANTITY}
         rows = self._for(connection, query, self.sql["inventory_item"], wanted, schema)
         return tables.conform(rows, tables.EVENTS, "events")
@@ -191,10 +153,10 @@ class Database:
         names = sql.plain("product", list(tables.PRODUCT))
         return {
             "product_facility": self._for(connection, stock, sql["product_facility"], wanted, schema),
-            "facility": self._read(connection, sql.facilities(), tables.FACILITY),
-            "facility_group_member": self._read(connection, sql.group_members(), tables.FACILITY_GROUP_MEMBER),
+            "facility": self.reader.rows(connection, sql.facilities(), tables.FACILITY),
+            "facility_group_member": self.reader.rows(connection, sql.group_members(), tables.FACILITY_GROUP_MEMBER),
             "product_store_facility": self._plain(connection, "product_store_facility", tables.PRODUCT_STORE_FACILITY),
-            "shopify_shop_location": self._read(
+            "shopify_shop_location": self.reader.rows(
                 connection,
                 sql.plain("shopify_shop_location", list(tables.SHOPIFY_SHOP_LOCATION)).where(at_shop),
                 tables.SHOPIFY_SHOP_LOCATION,
@@ -211,7 +173,7 @@ class Database:
         if wanted is None:
             return rows
         items = rows["shopify_inventory_item_id"].drop_nulls().unique().to_list()
-        others = self._in(connection, query, table.c.shopify_inventory_item_id, items, schema)
+        others = self.reader.rows_of(connection, query, table.c.shopify_inventory_item_id, items, schema)
         return pl.concat([rows, others]).unique()
 
     def _queue(self, connection: sa.Connection) -> Rows:
@@ -223,28 +185,23 @@ class Database:
         return query.where(sa.false()) if connection.execute(reserves).scalar() == "N" else query
 
     def _known_units(
-        self,
-        connection: sa.Connection,
-        orders: pl.DataFrame,
-        wanted: list[str] | None,
-        since: datetime | None,
-    ) -> pl.DataFrame:
-        res, moved = known.RESERVED, known.MOVED
-        has_items = "inventory_item" in self.names
+        self, connection: sa.Connection, orders: pl.DataFrame, wanted: list[str] | None,
+        recent: sa.ColumnElement[bool],
+    ) -> pl.DataFrame:  # fmt: skip
         of = self.sql["inventory_item"]
         parts = [
-            self._for(connection, query, of, wanted, schema)
-            if has_items and name in self.names
+            self._for(connection, query.where(recent), of, wanted, schema)
+            if {"inventory_item", name} <= set(self.names)
             else tables.empty(schema)
             for name, query, schema in (
-                ("order_item_ship_grp_inv_res", self.sql.reserved(), res),
-                ("inventory_item_detail", self.sql.moved(), moved),
+                ("order_item_ship_grp_inv_res", self.sql.reserved(), known.RESERVED),
+                ("inventory_item_detail", self.sql.moved(), known.MOVED),
             )
-        ]  # fmt: skip
-        return known.units(parts[0], parts[1], known.orders(orders, since))
+        ]
+        return known.units(parts[0], parts[1], orders)
 
     def _plain(self, connection: sa.Connection, name: str, schema: tables.Schema) -> pl.DataFrame:
-        return self._read(connection, self.sql.plain(name, list(schema)), schema)
+        return self.reader.rows(connection, self.sql.plain(name, list(schema)), schema)
 
     def _for(
         self, connection: sa.Connection, query: Rows, table: sa.TableClause, wanted: list[str] | None,
@@ -254,21 +211,10 @@ class Database:
         if table.name not in self.names.values():
             return tables.empty(schema)
         if wanted is None:
-            return self._read(connection, query, schema)
-        return self._in(connection, query, table.c.product_id, wanted, schema)
-
-    def _in(
-        self, connection: sa.Connection, query: Rows, of: sa.ColumnClause[Any], values: list[str],
-        schema: tables.Schema,
-    ) -> pl.DataFrame:  # fmt: skip
-        chunks = (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
-        frames = [self._read(connection, query.where(of.in_(chunk)), schema) for chunk in chunks]
-        return pl.concat([tables.empty(schema), *frames])
-
-    def _read(self, connection: sa.Connection, query: Rows, schema: tables.Schema) -> pl.DataFrame:
-        parts: Iterable[Any] = connection.execution_options(yield_per=FETCH).execute(query).partitions()
-        frames = [frame(part, schema, self.oms.timezone) for part in parts]
-        return pl.concat([tables.empty(schema), *frames])
+            return self.reader.rows(connection, query, schema)
+        if len(wanted) > MANY:
+            return self.reader.rows(connection, query, schema).filter(pl.col("product_id").is_in(wanted))
+        return self.reader.rows_of(connection, query, table.c.product_id, wanted, schema)
 
 
 def _table_names(connection: sa.Connection) -> dict[str, str]:

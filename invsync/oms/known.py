@@ -1,48 +1,37 @@
 """Which Shopify orders the OMS knows, and the units of them it has reserved or issued."""
 
-import re
-from datetime import datetime
-
 import polars as pl
+import sqlalchemy as sa
 
 from invsync import tables
 from invsync.oms.statements import Rows, Statements
 
-HEADERS: tables.Schema = {"external_id": tables.TEXT, "order_date": tables.STAMP}
+HEADERS: tables.Schema = {"external_id": tables.TEXT}
 KEY: tables.Schema = {"external_id": tables.TEXT, "product_id": tables.TEXT, "facility_id": tables.TEXT}
 RESERVED: tables.Schema = KEY | {"reserved": tables.QUANTITY}
 MOVED: tables.Schema = KEY | {"atp": tables.QUANTITY, "qoh": tables.QUANTITY}
-GID = re.escape("gid://shopify/Order/")
+SHOPIFY_ORDER = r"^ *(gid://shopify/Order/)?([0-9]{1,19})([?].*)? *$"
 
 
 def headers(sql: Statements) -> Rows:
-    """external_id and order_date of every order that has an external id."""
-    query = sql.plain("order_header", list(HEADERS))
-    return query.where(sql["order_header"].c.external_id.is_not(None))
+    """external_id of every order that has one."""
+    return sql.plain("order_header", list(HEADERS)).where(sql["order_header"].c.external_id.is_not(None))
+
+
+def newest(sql: Statements) -> Rows:
+    """The newest order_date among the Shopify orders."""
+    order = sql["order_header"].c
+    return sa.select(sa.func.max(order.order_date)).where(order.external_id.regexp_match(SHOPIFY_ORDER))
 
 
 def shopify_order() -> pl.Expr:
     """The Shopify order id in external_id, bare or as a gid; null for another system's id."""
-    return (
-        pl.col("external_id")
-        .str.strip_chars()
-        .str.extract(rf"^(?:{GID})?([0-9]{{1,19}})(?:\?.*)?$")
-        .cast(pl.Int64, strict=False)
-    )
+    return pl.col("external_id").str.extract(SHOPIFY_ORDER, 2).cast(pl.Int64, strict=False)
 
 
-def orders(headers: pl.DataFrame, since: datetime | None) -> pl.DataFrame:
-    """KNOWN_ORDERS; an order without a date is never left out."""
-    recent = headers if since is None else headers.filter(
-        pl.col("order_date").is_null() | (pl.col("order_date") >= since)
-    )  # fmt: skip
-    return recent.select(external_id=shopify_order()).drop_nulls().unique()
-
-
-def newest(headers: pl.DataFrame) -> datetime | None:
-    """The newest order_date among the Shopify orders."""
-    found = headers.filter(shopify_order().is_not_null())["order_date"].max()
-    return found if isinstance(found, datetime) else None
+def orders(headers: pl.DataFrame) -> pl.DataFrame:
+    """KNOWN_ORDERS among the headers; another system's orders are left out."""
+    return headers.select(external_id=shopify_order()).drop_nulls().unique()
 
 
 def units(reserved: pl.DataFrame, moved: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:

@@ -8,8 +8,9 @@ from typing import Protocol
 import polars as pl
 
 from invsync.errors import UsageError
-from invsync.oms.database import Database, connect
+from invsync.oms.database import Database
 from invsync.oms.files import load
+from invsync.oms.reader import connect
 from invsync.settings import OmsSettings, ShopSettings, secret
 from invsync.tables import Snapshot
 
@@ -57,4 +58,4 @@ def open_source(oms: OmsSettings, shop: ShopSettings | None = None) -> Source:
     url = oms.url or secret(oms.url_env, os.environ)
     if not url:
         raise UsageError("The OMS database has no address: set url or url_env under the shop's oms.")
-    return Database(connect(url), oms)
+    return Database(connect(url, oms.timezone), oms)

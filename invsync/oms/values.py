@@ -33,19 +33,21 @@ def column(name: str, values: Sequence[Any], dtype: pl.DataType, timezone: str) 
         plain = kinds <= {int, float}
         found = pl.Series(name, values if plain else [number(v) for v in values], dtype, strict=False)
         return found.set(found.is_infinite().fill_null(False), nan)
-    if kinds == {str}:
-        found = _stamps(pl.Series(name, values, pl.String), timezone)
+    zone = ZoneInfo(timezone)
+    if kinds in ({str}, {datetime}):
+        found = _in_utc(pl.Series(name, values), timezone)
         if found.null_count() == values.count(None):
             return found
-    zone = ZoneInfo(timezone)
     return pl.Series(name, [stamp(v, zone) for v in values], dtype)
 
 
-def _stamps(texts: pl.Series, timezone: str) -> pl.Series:
-    """The usual text stamps in UTC, null where one is written otherwise or ambiguous in the time zone."""
-    naive = texts.str.to_datetime(STAMP_FORMAT, time_unit="us", strict=False)
-    local = naive.dt.replace_time_zone(timezone, ambiguous="null", non_existent="null")
-    return local.dt.convert_time_zone("UTC")
+def _in_utc(stamps: pl.Series, timezone: str) -> pl.Series:
+    """Stamps of one kind in UTC, null where one is written unusually or is ambiguous in the time zone."""
+    if stamps.dtype == pl.String:
+        stamps = stamps.str.to_datetime(STAMP_FORMAT, time_unit="us", strict=False)
+    if stamps.dtype.time_zone is None:  # type: ignore[attr-defined]
+        stamps = stamps.dt.replace_time_zone(timezone, ambiguous="null", non_existent="null")
+    return stamps.dt.convert_time_zone("UTC")
 
 
 def text(value: Any) -> str:

@@ -5,14 +5,19 @@ from typing import Any
 
 from sqlalchemy import Column as C
 from sqlalchemy import DateTime, Dialect, Index, MetaData, Numeric, String, Table
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
 class Stamp(TypeDecorator[datetime]):
-    """A moment kept as naive UTC; in SQLite as text `YYYY-MM-DD HH:MM:SS.ffffff`."""
+    """A moment kept as naive UTC; in SQLite as text `YYYY-MM-DD HH:MM:SS.ffffff`, in MySQL as DATETIME(3)."""
 
     impl = DateTime
     cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """HotWax's own type in MySQL."""
+        return dialect.type_descriptor(mysql.DATETIME(fsp=3) if dialect.name in ("mysql", "mariadb") else DateTime())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Naive UTC on the way in."""
@@ -76,6 +81,16 @@ COLUMNS: dict[str, str] = {
     " primary_parent_group_id description:x",
     "enumeration_group_member": "enumeration_id* enumeration_group_id* from_date*:t thru_date:t sequence_num:n",
 }
+# HotWax's own indexes beside the primary keys: its foreign keys (fk-name in its entity model) and declared indexes.
+INDEXES = (
+    "product_facility.facility_id facility_group_member.facility_group_id product_store_facility.facility_id"
+    " good_identification.product_id good_identification.id_value facility.external_id facility.facility_type_id"
+    " inventory_item.product_id inventory_item.facility_id inventory_item_detail.physical_inventory_id"
+    " inventory_item_detail.reason_enum_id inventory_item_variance.physical_inventory_id order_header.external_id"
+    " order_header.product_store_id order_header.order_type_id order_header.status_id order_item.product_id"
+    " order_item.status_id order_item.external_id order_item_ship_group.facility_id"
+    " order_item_ship_grp_inv_res.inventory_item_id order_item_ship_grp_inv_res.order_id+order_item_seq_id"
+)
 TYPES: dict[str, Any] = {"": ID, "d": DEC, "n": WHOLE, "t": Stamp(), "x": TEXT, "l": LONG, "f": FLAG}
 METADATA = MetaData()
 
@@ -89,8 +104,10 @@ def _table(name: str, columns: str) -> Table:
 
 for _name, _columns in COLUMNS.items():
     _table(_name, _columns)
-Index("good_id_value", METADATA.tables["good_identification"].c.id_value)
-Index("facility_external", METADATA.tables["facility"].c.external_id)
+for _place in INDEXES.split():
+    _name, _columns = _place.split(".")
+    _found = [METADATA.tables[_name].c[column] for column in _columns.split("+")]
+    Index(f"{_name}_{_columns.replace('+', '_')}"[:60], *_found)
 
 _START = datetime(2010, 1, 1, tzinfo=UTC)
 _PARKING = "_NA_ UNF_HOLD_PARKING UNFILLABLE_PARKING REJECTED_ITM_PARKING PRE_ORDER_PARKING BACKORDER_PARKING"
