@@ -99,17 +99,31 @@ def test_the_age_of_an_order_is_measured_at_the_run(minutes: int, age: int) -> N
     assert row["rank"] == age and row["value"] == 2
 
 
-@pytest.mark.parametrize("chart", EVERY + NONE)
-def test_every_chart_has_a_text_alternative_and_draws_offline(chart: Any) -> None:
+@pytest.mark.parametrize("chart", EVERY)
+@pytest.mark.parametrize("mime", ["image/svg+xml", charts.NARROW_MIME])
+def test_every_chart_has_a_text_alternative_and_draws_offline_for_a_desk_and_a_phone(chart: Any, mime: str) -> None:
     made = bundle(chart)
-    assert set(made) == {charts.SPEC_MIME, "image/svg+xml", "text/plain"}
+    assert set(made) == {charts.SPEC_MIME, "image/svg+xml", charts.NARROW_MIME, "text/plain"}
     assert made["text/plain"] == chart.to_dict()["description"] and made["text/plain"].endswith(".")
-    assert "currentColor" in made["image/svg+xml"] and "http" not in made["image/svg+xml"].replace("http://www.w3", "")
+    assert "currentColor" in made[mime] and "http" not in made[mime].replace("http://www.w3", "")
+    assert made[mime].count('aria-roledescription="bar"') == len(values(chart))
 
 
 @pytest.mark.parametrize("chart", NONE)
-def test_an_empty_frame_is_a_sentence(chart: Any) -> None:
-    assert chart.to_dict()["mark"]["type"] == "text"
+def test_an_empty_frame_is_a_sentence_that_wraps(chart: Any) -> None:
+    made = bundle(chart)
+    assert set(made) == {"text/html", "text/plain"}
+    assert made["text/html"] == f'<p class="iv-none">{made["text/plain"]}</p>'
+
+
+def test_numbers_are_written_as_the_shops_locale_does() -> None:
+    charts.enable(locale="de")
+    try:
+        chart = charts.what_happened(outcomes(*[{"sku": f"S{n}"} for n in range(1234)]))
+        assert "Sent and confirmed 1.234." in chart.to_dict()["description"]
+        assert ">1.200<" in charts.render(chart.to_dict(), locale="de")["image/svg+xml"]
+    finally:
+        charts.enable()
 
 
 def test_a_large_run_is_capped_and_says_so() -> None:

@@ -5,7 +5,6 @@ import hashlib
 import html
 import re
 import time
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ import pytest
 from nbformat import v4
 from test_charts import NOW, orders, outcomes
 
-from invsync import charts, report, tables
+from invsync import charts, plan, report, tables
+from invsync.report import needs
 
 SUMMARY: dict[str, Any] = {
     "run_id": "20261123T131500Z-ab12", "shop": "acme", "job": "hard_sync",
@@ -27,7 +27,9 @@ SUMMARY: dict[str, Any] = {
     "units": {"raised": 540, "lowered": 1310}, "in_flight": {"orders": 14, "units": 23, "pairs": 19},
     "transport": "bulk", "api_version": "2026-10", "operation_ids": ["gid://shopify/BulkOperation/1"],
     "files": [{"name": "adjustments.jsonl", "sha256": "ab" * 32, "bytes": 44210, "lines": 2}],
-    "guards": {}, "messages": ["2 products <b>share</b> one Shopify item."],
+    "guards": [{"name": "max_zeroed_share", "value": 0.01, "limit": 0.05, "stopped": False}],
+    "locations": {"70001": "Amsterdam", "70002": "Utrecht", "70003": "Web warehouse"},
+    "messages": ["2 products <b>share</b> one Shopify item."],
 }  # fmt: skip
 HELD = {"outcome": "held", "delta": None, "after": None}
 
@@ -83,7 +85,7 @@ def notebook(path: Path, frame: pl.DataFrame, *extra: Any) -> Path:
             shown(charts.variances_by_product(frame), charts.variances_by_location(frame, names)),
             shown(report.largest_variances(frame, names)),
             v4.new_markdown_cell("## Orders in flight"),
-            shown(charts.in_flight(flights, NOW + timedelta(0), names)),
+            shown(charts.in_flight(flights, NOW, names)),
             v4.new_markdown_cell("## What happened"),
             shown(charts.what_happened(frame), report.held_rows(frame, names), report.refused_rows(frame, names)),
             shown(report.files_table(SUMMARY)),
@@ -94,20 +96,30 @@ def notebook(path: Path, frame: pl.DataFrame, *extra: Any) -> Path:
     return path
 
 
+def folder(path: Path, frame: pl.DataFrame, *extra: Any) -> Path:
+    """A run's folder as the jobs leave it; its notebook."""
+    path.mkdir(parents=True, exist_ok=True)
+    frame.write_parquet(path / "outcomes.parquet")
+    return notebook(path / "report.ipynb", frame, *extra)
+
+
+def body(page: str) -> str:
+    return page[page.index("<header>") :]
+
+
 @pytest.fixture
 def page(tmp_path: Path) -> str:
-    return report.render(notebook(tmp_path / "report.ipynb", example()), SUMMARY)
+    return report.render(folder(tmp_path / "run", example()), SUMMARY)
 
 
-def test_the_verdict_stands_first_then_charts_and_tables_in_order_then_the_files(page: str) -> None:
-    marks = ["need a person.", "What was wrong", "What was wrong, by product",
-             "What was wrong, by location",
+def test_the_verdict_stands_first_then_what_needs_a_person_then_the_notebook_then_the_files(page: str) -> None:
+    marks = ["6 pairs need a person.", "Pairs right", "What needs you", "Refused by Shopify: The specified",
+             "What was wrong", "What was wrong, by product", "What was wrong, by location",
              "Largest variances", "Orders in flight", "What happened to each pair", "Held back",
-             "Refused by Shopify, or",
-             "Files of this run"]  # fmt: skip
-    places = [page.index(mark, page.index("<body>")) for mark in marks]
+             "Refused by Shopify, or", "Find a pair", "Files of this run", "How the numbers were made"]  # fmt: skip
+    places = [body(page).index(mark) for mark in marks]
     assert places == sorted(places)
-    assert page.count("iv-verdict") == 1 and page.count('<h2 id="files">') == 1
+    assert page.count("iv-verdict") - page.count(".iv-verdict") == 1 and page.count('<h2 id="files">') == 1
     assert page.count('<figure class="iv-chart">') == page.count("<figcaption>") == 4
 
 
@@ -118,12 +130,16 @@ def test_the_page_is_one_file_without_code_or_outside_address(page: str) -> None
         "http://www.w3.org/2000/svg",
         "http://www.w3.org/1999/xlink",
     }
-    assert 'href="adjustments.jsonl"' in page and 'href="outcomes.parquet"' in page
+
+
+def test_the_page_links_every_file_of_the_run_and_nothing_else(page: str) -> None:
+    links = set(re.findall(r'href="([^"#]+)"', body(page)))
+    assert links == {"adjustments.jsonl", "outcomes.parquet", "run.json"}
 
 
 def test_only_the_pages_own_script_may_run(page: str) -> None:
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
-    assert len(scripts) == 1 and page.count("<script") == 1
+    assert len(scripts) == 1 and page.count("<script") == 2 and page.count('<script type="application/json"') == 1
     digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
     assert f"default-src 'none'; script-src 'sha256-{digest}'" in page
 
@@ -141,7 +157,7 @@ def test_ids_are_unique_over_the_page(page: str) -> None:
 
 
 def test_rendering_is_quick_and_repeatable(tmp_path: Path) -> None:
-    book = notebook(tmp_path / "report.ipynb", example())
+    book = folder(tmp_path, example())
     first = report.render(book, SUMMARY)
     start = time.perf_counter()
     assert report.render(book, SUMMARY) == first
@@ -151,7 +167,7 @@ def test_rendering_is_quick_and_repeatable(tmp_path: Path) -> None:
 def test_a_hundred_thousand_pairs_fit_a_mailable_page(tmp_path: Path) -> None:
     frame = example(25_000)
     assert frame.height > 100_000
-    assert len(report.render(notebook(tmp_path / "report.ipynb", frame), SUMMARY).encode()) < 1_500_000
+    assert len(report.render(folder(tmp_path, frame), SUMMARY).encode()) < 1_500_000
 
 
 def test_a_failed_run_says_so_first_and_folds_the_traceback(tmp_path: Path) -> None:
@@ -164,7 +180,9 @@ def test_a_failed_run_says_so_first_and_folds_the_traceback(tmp_path: Path) -> N
     }
     book = notebook(tmp_path / "r.ipynb", example(), broken, v4.new_markdown_cell("## Never reached"))
     made = report.render(book, summary)
-    assert made.index("The run failed") < made.index("HotWax could not be reached") < made.index("iv-trace")
+    shown = body(made)
+    assert shown.index("The run failed") < shown.index("HotWax could not be reached") < shown.index("iv-trace")
+    assert shown.index("Why it failed") < shown.index("What needs you")
     assert '<details class="iv-trace">' in made and "OmsFailed: &lt;gone&gt;" in made and "\x1b" not in made
     assert "Never reached" not in made
 
@@ -211,19 +229,40 @@ def test_a_page_stands_on_any_summary_and_never_calls_it_a_success(summary: dict
 def test_each_status_has_its_sentence_icon_and_colour(status: str, code: int, sentence: str) -> None:
     made = report.verdict(SUMMARY | {"status": status, "exit_code": code})
     assert sentence in html.unescape(str(made)) and sentence in repr(made)
-    assert f"iv-banner {status}" in str(made) and '<span aria-hidden="true">' in str(made)
+    assert f'class="iv-verdict {status}"' in str(made) and '<svg class="iv-icon"' in str(made)
 
 
-def test_a_guards_message_is_shown() -> None:
-    summary = SUMMARY | {
-        "guards": {"max_zeroed_share": {"value": 0.4, "limit": 0.05, "message": "40 % would be zeroed."}}
-    }
-    assert "40 % would be zeroed." in str(report.verdict(summary))
+def test_a_stopped_runs_page_explains_the_stop_first(tmp_path: Path) -> None:
+    guard = {"name": "max_zeroed_share", "value": 0.4, "limit": 0.05, "stopped": True}
+    why = "Nothing was sent: max_zeroed_share is 0.4 against the limit 0.05; check the OMS."
+    summary = SUMMARY | {"status": "stopped", "guards": [*SUMMARY["guards"], guard], "messages": [why]}
+    shown = body(html.unescape(report.render(folder(tmp_path, example()), summary)))
+    marks = ["A guard stopped the run", "Why it stopped<", why, "Share of pairs that would go to zero",
+             "40\N{NO-BREAK SPACE}%", "at most 5\N{NO-BREAK SPACE}%", "stopped the run</td>", "What to do",
+             "What needs you"]  # fmt: skip
+    places = [shown.index(mark) for mark in marks]
+    assert places == sorted(places)
+
+
+def test_numbers_and_times_are_the_shops_own(tmp_path: Path) -> None:
+    made = report.render(folder(tmp_path, example()), SUMMARY, timezone="Europe/Amsterdam", locale="nl")
+    assert "1.175" in made and "23 nov 2026, 14:15 CET" in made
 
 
 def test_only_faults_need_a_person() -> None:
     assert report.needs_a_person(example()) == 4  # inactive with a target, fractional, refused, unknown
     assert report.needs_a_person(tables.empty(tables.OUTCOMES)) == 0
+
+
+def test_each_class_of_fault_has_its_count_remedy_and_examples(page: str) -> None:
+    found = needs.needs(outcomes(*[{"outcome": "refused", "reason": "INVALID_INVENTORY_ITEM", "message": "Gone.",
+                                    "sku": f"S{n}"} for n in range(5)], HELD | {"reason": "bundle"}))  # fmt: skip
+    assert [(one.what, one.pairs, len(one.examples)) for one in found] == [("Refused by Shopify: Gone.", 5, 3)]
+    assert "remove its link in HotWax" in found[0].remedy and found[0].examples[0] == "S0 at 10"
+
+
+def test_every_reason_to_hold_has_words_and_a_remedy() -> None:
+    assert {rule.__name__ for rule in plan.RULES} <= set(needs.REMEDIES) & set(charts.REASONS)
 
 
 def test_held_rows_say_why_and_what_to_do_faults_first() -> None:
@@ -266,9 +305,9 @@ def test_foreign_html_is_made_harmless(tmp_path: Path) -> None:
         v4.new_output("stream", name="stdout", text="<log>"),
     ])  # fmt: skip
     made = report.render(notebook(tmp_path / "r.ipynb", example(), cell), SUMMARY)
-    body = made[made.index("<body>") :]
-    assert "e.example" not in body and "javascript:" not in body and "onclick" not in body and "onload" not in body
-    assert 'href="plan.parquet"' in body and "<p>kept</p>" in body and "&lt;log&gt;" in body
+    shown = body(made)
+    assert "e.example" not in shown and "javascript:" not in shown and "onclick" not in shown and "onload" not in shown
+    assert 'href="plan.parquet"' in shown and "<p>kept</p>" in shown and "&lt;log&gt;" in shown
 
 
 @pytest.mark.parametrize("form", ["{}", "x={};", '"{}"'])

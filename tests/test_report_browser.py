@@ -1,72 +1,126 @@
-"""The report as a reader sees it: headless Chromium, offline, wide, narrow, dark and printed."""
+"""The run page as a reader sees it: offline, wide and narrow, light and dark, by keyboard, and printed."""
 
-import re
-import shutil
-import subprocess
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
+import pypdfium2
 import pytest
-from test_report import SUMMARY, example, notebook
+from browsing import DESK, EVERYWHERE, PHONE, chromium, needs_chromium, opened
+from playwright.sync_api import Browser, expect
+from test_report import SUMMARY, body, example, folder
 
 from invsync import report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-OFFLINE = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--no-first-run", "--hide-scrollbars",
-    "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--virtual-time-budget=3000",
-]  # fmt: skip
-
-
-def browse(page: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Chromium's answer for the page, opened as a file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.html").write_text(page, encoding="utf-8")
-    command = [str(CHROMIUM), *OFFLINE, f"--user-data-dir={folder / 'profile'}", *options]
-    address = (folder / "report.html").as_uri()
-    return subprocess.run([*command, address], capture_output=True, text=True, timeout=120, check=True)
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return report.render(notebook(tmp_path_factory.mktemp("book") / "report.ipynb", example()), SUMMARY)
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
 
 
-def test_the_browser_draws_every_chart_and_asks_nobody(page: str, tmp_path: Path) -> None:
-    seen = browse(page, tmp_path, "--dump-dom")
-    assert seen.stdout.count("<svg") == seen.stdout.count('class="iv-view"') == 4
-    assert 'class="iv-tip"' in seen.stdout, "the page's own script ran under its policy"
-    assert not re.findall(r"\b(?:src|href)=[\"']?(?:[a-z]+:)?//", seen.stdout)
-    assert "Refused to" not in seen.stderr and "violates the following" not in seen.stderr
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("run")
+    path = run / "report.html"
+    path.write_text(report.render(folder(run, example()), SUMMARY), encoding="utf-8")
+    return path
 
 
-def test_a_foreign_script_is_stopped_by_the_policy(page: str, tmp_path: Path) -> None:
-    added = page.replace("</body>", "<script>document.title='owned'</script></body>")
-    seen = browse(added, tmp_path, "--dump-dom")
-    assert "<title>owned" not in seen.stdout
+@pytest.mark.parametrize(("width", "scheme"), EVERYWHERE)
+def test_the_page_asks_nobody_draws_every_chart_and_passes_axe(
+    browser: Browser, page: Path, width: int, scheme: str
+) -> None:
+    with opened(browser, page, width=width, scheme=scheme) as visit:
+        expect(visit.page.locator("#find")).to_be_visible()
+        assert visit.asked == [page.resolve().as_uri()] and visit.complaints == []
+        assert len(visit.marks()) == 4 and min(visit.marks()) > 0
+        assert visit.sideways() <= 0
+        assert visit.faults() == []
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_never_scrolls_sideways(page: str, tmp_path: Path, width: int) -> None:
-    frame = f'<iframe id="f" srcdoc="" style="width:{width}px;height:3000px;border:0"></iframe>'
-    inner = re.sub(r"<meta http-equiv[^>]+>", "", page)
-    script = (
-        "const f=document.getElementById('f');f.srcdoc=document.getElementById('p').textContent;"
-        "f.onload=()=>{document.title='w'+f.contentDocument.documentElement.scrollWidth}"
-    )
-    held = inner.replace("</script", "<\\/script")
-    outer = f'<html><title>-</title><body>{frame}<script type="text/plain" id="p">{held}</script>'
-    seen = browse(outer + f"<script>{script}</script></body></html>", tmp_path, "--dump-dom", "--window-size=1400,900")
-    assert f"<title>w{width}</title>" in seen.stdout
+def test_a_sentence_wraps_on_a_phone(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(report.render(folder(tmp_path, example().clear()), SUMMARY), encoding="utf-8")
+    with opened(browser, path, width=PHONE) as visit:
+        inner = visit.page.locator(".iv-none").evaluate_all("all => all.map(one => one.scrollWidth - one.clientWidth)")
+        assert len(inner) >= 5 and max(inner) <= 0
 
 
-def test_a_reader_gets_a_picture_wide_and_dark_and_a_printed_page(page: str, tmp_path: Path) -> None:
-    for name, options in {
-        "wide": ["--window-size=1280,3600"],
-        "dark": ["--window-size=1280,3600", "--blink-settings=preferredColorScheme=0"],
-    }.items():
-        browse(page, tmp_path / name, f"--screenshot={tmp_path / name}.png", *options)
-        assert (tmp_path / f"{name}.png").stat().st_size > 20_000
-    browse(page, tmp_path / "paper", f"--print-to-pdf={tmp_path / 'page.pdf'}", "--no-pdf-header-footer")
-    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+def test_a_foreign_script_is_stopped_by_the_policy(browser: Browser, page: Path, tmp_path: Path) -> None:
+    evil = tmp_path / "evil.html"
+    evil.write_text(page.read_text().replace("</body>", "<script>document.title='owned'</script></body>"))
+    with opened(browser, evil) as visit:
+        assert visit.page.title() != "owned" and "Content Security Policy" in visit.complaints[0]
+
+
+def test_a_pair_is_found_by_typing_sorting_and_choosing(browser: Browser, page: Path) -> None:
+    with opened(browser, page) as visit:
+        rows = visit.page.locator(".iv-find tbody tr")
+        visit.page.get_by_label("Item, location or outcome").fill("mug-blue")
+        expect(rows).to_have_count(1)
+        expect(rows.first).to_contain_text("Stock the item at that location in Shopify")
+        visit.page.get_by_label("Item, location or outcome").fill("")
+        visit.page.get_by_role("combobox", name="Outcome").select_option("Sent and confirmed")
+        visit.page.get_by_role("button", name="Change").click()
+        expect(rows.first).to_contain_text("-11")
+        visit.page.get_by_role("button", name="Change").click()
+        expect(rows.first).to_contain_text("+11")
+        visit.page.get_by_label("Item, location or outcome").fill("no such thing")
+        expect(rows).to_have_count(0)
+        expect(visit.page.locator(".iv-find [role=status]")).to_contain_text("not touched in HotWax")
+
+
+def test_a_bar_leads_to_its_pairs_and_says_its_number(browser: Browser, page: Path) -> None:
+    with opened(browser, page) as visit:
+        bar = visit.page.locator(".iv-wide [aria-label^='Utrecht; raised']").first
+        bar.hover()
+        expect(visit.page.locator(".iv-tip")).to_contain_text("raised by")
+        bar.click()
+        expect(visit.page.get_by_label("Item, location or outcome")).to_have_value("Utrecht")
+        expect(visit.page.locator(".iv-find tbody tr").first).to_contain_text("Utrecht")
+
+
+def test_what_needs_a_person_leads_to_its_pairs_by_keyboard(browser: Browser, page: Path) -> None:
+    with opened(browser, page) as visit:
+        visit.page.keyboard.press("Tab")
+        expect(visit.page.locator(".iv-skip")).to_be_focused()
+        visit.page.keyboard.press("Enter")
+        visit.page.keyboard.press("Tab")
+        visit.page.keyboard.press("Enter")
+        expect(visit.page.locator(".iv-find tbody tr")).to_have_count(1)
+
+
+def test_a_link_from_elsewhere_opens_the_page_at_a_pair(browser: Browser, page: Path) -> None:
+    with opened(browser, page, at="#find=GIFT-CARD") as visit:
+        expect(visit.page.locator(".iv-find tbody tr")).to_have_count(1)
+        expect(visit.page.get_by_label("Item, location or outcome")).to_have_value("GIFT-CARD")
+
+
+def test_it_prints_on_a4_and_no_chart_is_cut(browser: Browser, page: Path) -> None:
+    with opened(browser, page, width=DESK) as visit:
+        visit.page.emulate_media(media="print")
+        made = pypdfium2.PdfDocument(io.BytesIO(visit.page.pdf(format="A4", print_background=True)))
+        sheets = [sheet.get_textpage().get_text_range() for sheet in made]
+    assert len(sheets) <= 7
+    whole = [
+        ("What was wrong, by product", "Units changed in Shopify", "products are drawn."),
+        ("What was wrong, by location", "Units changed in Shopify", "raised and lowered by location"),
+        ("Protected units of orders", "Order placed, before the run", "older"),
+        ("What happened to each pair", "Already right", "more kinds."),
+    ]
+    for chart in whole:
+        assert any(all(word in sheet for word in chart) for sheet in sheets), chart
+    assert "target = HotWax sellable" in "".join(sheets), "what is folded on the screen is printed"
+
+
+def test_without_scripts_the_page_still_tells_everything_but_the_lookup(browser: Browser, page: Path) -> None:
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    silent = context.new_page()
+    silent.goto(page.resolve().as_uri())
+    expect(silent.locator(".iv-chart svg").first).to_be_visible()
+    expect(silent.locator(".iv-find")).to_be_hidden()
+    context.close()
+    assert "Held back" in body(page.read_text())

@@ -70,6 +70,8 @@ def allowed(name: str, value: str | None) -> bool:
     """Whether the attribute may stay: a known name, and a link that leads nowhere else."""
     if name == "href":
         return bool(RELATIVE.match(value or "")) and ".." not in (value or "")
+    if name == "tabindex":
+        return value == "0"
     return name in ATTRIBUTES or name.startswith("aria-")
 
 
@@ -81,11 +83,11 @@ def clean(fragment: str) -> str:
     return "".join(cleaner.out) + "".join(f"</{tag}>" for tag in reversed(cleaner.open))
 
 
-def clean_svg(svg: str, number: int) -> str:
+def clean_svg(svg: str, prefix: str) -> str:
     """A drawing that cannot act, its ids told apart from the other drawings of the page."""
     svg = re.sub(r"<\?xml[^>]*\?>|<!DOCTYPE[^>]*>", "", svg)
     svg = re.sub(r"(?is)<(script|foreignObject|iframe|a|image|use)\b.*?(</\1\s*>|/>|$)", "", svg)
     svg = re.sub(r"(?i)\s(on\w+|xlink:href|href)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s>]+)", "", svg)
-    svg = re.sub(r'(\bid="|url\(#)', rf"\g<1>c{number}-", svg)
+    svg = re.sub(r'(\bid="|url\(#)', rf"\g<1>{prefix}", svg)
     svg = re.sub(r"(?<=<svg)([^>]*?)\s(?:width|height)=\"([\d.]+)\"", r"\1", svg, count=2)
     return svg

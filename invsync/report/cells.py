@@ -5,13 +5,17 @@ import re
 from typing import Any
 
 import mistune
+from markupsafe import Markup
 
-from invsync._report.clean import clean, clean_svg
+from invsync.charts import NARROW_MIME
+from invsync.report.clean import clean, clean_svg
+from invsync.report.markup import macro
 
 REMOVED = {"remove-cell", "parameters", "injected-parameters", "papermill-error-cell-tag"}
 SPEC = re.compile(r"^application/vnd\.vegalite")
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-TOLD_ABOVE = ('<section class="iv-verdict', '<section class="iv-files')  # the page says these from run.json
+TOLD_ABOVE = re.compile(r'\s*<section class="iv-(verdict|files)\b')  # the page says these from run.json
+SHORT = 400  # characters that a cell may say without being folded
 LOG_LIMIT = 20_000
 _markdown = mistune.create_markdown(escape=True, plugins=["table", "strikethrough"])
 
@@ -59,44 +63,49 @@ def shown(output: Any, number: int) -> str:
     """One output of a cell as HTML; the richest form that the page can hold."""
     kind = output["output_type"]
     if kind == "stream":
-        return folded("Log", _text(output["text"]))
+        return said(_text(output["text"]), quiet=output.get("name") == "stderr")
     if kind == "error":
         trace = "\n".join(output.get("traceback", [])) or f"{output.get('ename')}: {output.get('evalue')}"
         return folded("Technical details: the traceback", trace, "iv-trace")
     data = output.get("data", {})
     if "image/svg+xml" in data:
-        return figure(_text(data["image/svg+xml"]), _described(data), number)
+        return figure(_text(data["image/svg+xml"]), _text(data.get(NARROW_MIME, "")), _described(data), number)
     if "image/png" in data:
         code = re.sub(r"[^A-Za-z0-9+/=]", "", _text(data["image/png"]))
-        image = f'<img alt="{_described(data)}" src="data:image/png;base64,{code}">'
+        image = f'<img alt="{html.escape(_described(data))}" src="data:image/png;base64,{code}">'
         return f'<figure class="iv-chart">{image}</figure>'
     if "text/html" in data:
         made = _text(data["text/html"])
-        return "" if made.startswith(TOLD_ABOVE) else f'<div class="iv-cell">{clean(made)}</div>'
+        return "" if TOLD_ABOVE.match(made) else f'<div class="iv-cell">{clean(made)}</div>'
     if "text/markdown" in data:
         return prose(_text(data["text/markdown"]))
     text = _text(data.get("text/plain", ""))
     return f"<pre>{html.escape(text[:LOG_LIMIT])}</pre>" if text else ""
 
 
-def figure(svg: str, words: str, number: int) -> str:
-    """A chart with its text alternative, in a box that scrolls sideways on a narrow screen."""
-    view = f'<div class="iv-view" role="img" aria-label="{words}">{clean_svg(svg, number)}</div>'
-    box = f'<div class="iv-scroll" tabindex="0" role="group" aria-label="Chart {number + 1}">{view}</div>'
-    return f'<figure class="iv-chart">{box}<figcaption>{words}</figcaption></figure>'
+def figure(wide: str, slim: str, words: str, number: int) -> str:
+    """A chart with its text alternative, drawn for a desk and for a phone; the page shows the one that fits."""
+    drawn = [Markup(clean_svg(svg, f"{kind}{number}-")) if svg else "" for kind, svg in (("w", wide), ("s", slim))]
+    return str(macro("chart", *drawn, words))
+
+
+def said(text: str, *, quiet: bool) -> str:
+    """What a cell printed: a sentence stands in the text, a longer log is folded."""
+    if quiet or len(text) > SHORT or "\n" in text.strip():
+        return folded("Log", text)
+    return f'<p class="iv-said">{html.escape(ANSI.sub("", text).strip())}</p>'
 
 
 def folded(title: str, text: str, kind: str = "iv-log") -> str:
     """Long text behind a line that opens it."""
     text = ANSI.sub("", text)
-    cut = text if len(text) <= LOG_LIMIT else "…\n" + text[-LOG_LIMIT:]
-    return f'<details class="{kind}"><summary>{title}</summary><pre>{html.escape(cut)}</pre></details>'
+    return str(macro("folded", title, text if len(text) <= LOG_LIMIT else "…\n" + text[-LOG_LIMIT:], kind))
 
 
 def _described(data: Any) -> str:
     specs = [data[mime] for mime in data if SPEC.match(mime)]
     found = specs[0].get("description") if specs and isinstance(specs[0], dict) else None
-    return html.escape(str(found or _text(data.get("text/plain", "")) or "A chart."))
+    return str(found or _text(data.get("text/plain", "")) or "A chart.")
 
 
 def _text(source: Any) -> str:

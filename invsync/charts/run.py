@@ -1,0 +1,188 @@
+"""The charts of one run: what was wrong, what happened to it, and what was in flight."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from invsync.charts.look import AGE_COLOURS, BAR, LOWERED, OUTCOMES, RAISED, STEP, WIDTH, reader
+from invsync.charts.words import clean, plain
+
+Chart = alt.Chart | alt.LayerChart
+MAX_BARS = 20  # rows a chart: two bars each at most
+AGES = [("under 15 minutes", 15), ("15 to 60 minutes", 60), ("1 to 4 hours", 240), ("4 to 24 hours", 1440)]
+OLDEST = "over a day"
+
+
+def variances_by_product(outcomes: pl.DataFrame) -> Chart:
+    """Units raised and lowered by product, the 20 largest first (OUTCOMES or VARIANCES)."""
+    names = pl.coalesce("sku", "product_id", pl.col("inventory_item_id").cast(pl.String), pl.lit("no SKU"))
+    return _variances(outcomes.with_columns(label=names), "product", "products")
+
+
+def variances_by_location(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> Chart:
+    """Units raised and lowered by location, the 20 largest first, named from `locations`."""
+    return _variances(named(outcomes, locations), "location", "locations")
+
+
+def what_happened(outcomes: pl.DataFrame) -> Chart:
+    """Pairs by outcome and reason: sent, held and why (OUTCOMES, or VARIANCES of a rehearsal)."""
+    if outcomes.is_empty():
+        return sentence("No pair was looked at in this run.")
+    counted = (
+        classed(outcomes)
+        .group_by("outcome", "reason")
+        .agg(pairs=pl.len())
+        .sort("pairs", "outcome", "reason", descending=[True, False, False])
+    )
+    shown = [_happening(row) for row in counted.head(2 * MAX_BARS).to_dicts()]
+    parts = "; ".join(f"{row['label']} {reader().number(row['value'])}" for row in shown[:6])
+    more = f"; and {counted.height - 6} more kinds" if counted.height > 6 else ""
+    total = reader().many(int(counted["pairs"].sum()), "pair")
+    words = f"What happened to {total} of item and location: {parts}{more}."
+    return _labelled(_bars(shown, "Pairs", sort=[row["label"] for row in shown]), "What happened to each pair", words)
+
+
+def in_flight(in_flight: pl.DataFrame, at: datetime | None = None, locations: pl.DataFrame | None = None) -> Chart:
+    """Units of orders the OMS has not seen, by location and by the order's age at `at` (IN_FLIGHT)."""
+    if in_flight.is_empty():
+        return sentence("No order was in flight: the OMS knew every open Shopify order.")
+    aged = _aged(named(in_flight, locations), at)
+    totals = aged.group_by("label").agg(total=pl.sum("units")).sort("total", "label", descending=[True, False])
+    top = totals.head(MAX_BARS)
+    rows = aged.join(top, on="label").group_by("label", "age", "rank").agg(value=pl.sum("units")).sort("rank", "label")
+    shown = [row | {"words": _age_words(row), "colour": row["age"]} for row in rows.to_dicts()]
+    scale = alt.Scale(domain=[name for name, _ in AGES] + [OLDEST], range=AGE_COLOURS)
+    bars = _bars(shown, "Units in flight", sort=top["label"].to_list()).encode(
+        color=alt.Color("colour:N", scale=scale, title="Order placed, before the run"), order="rank:O"
+    )
+    return bars.properties(title="Protected units of orders in flight", description=_flight_words(aged, totals))
+
+
+def sentence(words: str) -> alt.Chart:
+    """A chart that says why there is nothing to draw; the renderer writes it as text that wraps."""
+    mark = alt.Chart(alt.InlineData(values=[{"words": words}])).mark_text(align="left")
+    made: alt.Chart = mark.encode(text="words:N").properties(description=words, usermeta={"sentence": True})
+    return made
+
+
+def classed(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with `outcome` and `reason`; a rehearsal's VARIANCES get held, to_send or already_right."""
+    if "outcome" in frame.columns:
+        reason = pl.coalesce("reason", "held") if "held" in frame.columns else pl.col("reason")
+        return frame.with_columns(outcome=pl.col("outcome").fill_null("unknown"), reason=reason)
+    sent = pl.when(pl.col("delta").fill_null(0) != 0).then(pl.lit("to_send")).otherwise(pl.lit("already_right"))
+    outcome = pl.when(pl.col("held").is_not_null()).then(pl.lit("held")).otherwise(sent)
+    return frame.with_columns(outcome=outcome, reason=pl.col("held"))
+
+
+def named(frame: pl.DataFrame, locations: pl.DataFrame | None) -> pl.DataFrame:
+    """The frame with `label`: the location's name where known, else its id."""
+    number = pl.col("location_id").cast(pl.String).fill_null("no location")
+    if locations is None or locations.is_empty():
+        return frame.with_columns(label=number)
+    known = locations.select("location_id", "name").unique("location_id", keep="first")
+    twice = known.filter(pl.col("name").is_duplicated())["name"].implode()
+    known = known.with_columns(
+        label=pl.when(pl.col("name").is_in(twice))
+        .then(pl.col("name") + " (" + pl.col("location_id").cast(pl.String) + ")")
+        .otherwise("name")
+    ).drop("name")
+    joined = frame.drop("label", strict=False).join(known, on="location_id", how="left", maintain_order="left")
+    return joined.with_columns(label=pl.col("label").fill_null(number))
+
+
+def _variances(labelled: pl.DataFrame, one: str, many: str) -> Chart:
+    changed = labelled.filter(pl.col("delta").fill_null(0) != 0)
+    if changed.is_empty():
+        return sentence(f"No {one} differed: Shopify already showed the right numbers.")
+    up, down = pl.col("delta").clip(lower_bound=0).sum(), pl.col("delta").clip(upper_bound=0).sum()
+    totals = (
+        changed.group_by("label")
+        .agg(raised=up, lowered=down, total=pl.col("delta").abs().sum())
+        .sort("total", "label", descending=[True, False])
+    )
+    top = totals.head(MAX_BARS).to_dicts()
+    shown = [_bar(row, side) for row in top for side in ("raised", "lowered") if row[side]]
+    scale = alt.Scale(domain=["Raised", "Lowered"], range=[RAISED, LOWERED])
+    bars = _bars(shown, "Units changed in Shopify", sort=[clean(row["label"]) for row in top]).encode(
+        color=alt.Color("colour:N", scale=scale, title=None)
+    )
+    return bars.properties(title=f"What was wrong, by {one}", description=_variance_words(totals, one, many))
+
+
+def _variance_words(totals: pl.DataFrame, one: str, many: str) -> str:
+    number, most = reader().number, totals.row(0, named=True)
+    return (
+        f"Units raised and lowered by {one}: {number(int(totals['raised'].sum()))} raised and "
+        f"{number(-int(totals['lowered'].sum()))} lowered over {reader().many(totals.height, one)}; the most "
+        f"at {clean(most['label'])}: {number(most['raised'])} raised, {number(-most['lowered'])} lowered"
+        f"{_rest(totals, many)}."
+    )
+
+
+def _flight_words(aged: pl.DataFrame, totals: pl.DataFrame) -> str:
+    number, many = reader().number, reader().many
+    late = int(aged.filter(pl.col("age") == OLDEST)["units"].sum())
+    return (
+        f"{many(int(aged['units'].sum()), 'unit')} in {many(aged['order_id'].n_unique(), 'order')} the OMS had not "
+        f"seen, protected from being sold twice; most at {clean(totals['label'][0])} ({number(totals['total'][0])}); "
+        f"{number(late)} older than a day{_rest(totals, 'locations')}."
+    )
+
+
+def _bar(row: dict[str, Any], side: str) -> dict[str, Any]:
+    label, value = clean(row["label"]), row[side]
+    words = f"{label}; {side} by {reader().many(abs(value), 'unit')}"
+    return {"label": label, "value": value, "colour": side.capitalize(), "words": words}
+
+
+def _happening(row: dict[str, Any]) -> dict[str, Any]:
+    name, colour = OUTCOMES.get(row["outcome"], (row["outcome"], "#7C858F"))
+    label = name if not row["reason"] else f"{name}: {clean(plain(row['reason']))}"
+    text = reader().number(row["pairs"])
+    words = f"{label}; {reader().many(row['pairs'], 'pair')}"
+    return {"label": label, "value": row["pairs"], "colour": colour, "words": words, "text": text}
+
+
+def _bars(rows: list[dict[str, Any]], title: str, *, sort: list[str]) -> alt.Chart:
+    values = [row | {"label": clean(row["label"])} for row in rows]
+    made: alt.Chart = (
+        alt.Chart(alt.InlineData(values=values), width=WIDTH, height=alt.Step(STEP))
+        .mark_bar(height=BAR)
+        .encode(
+            x=alt.X("value:Q", title=title, axis=alt.Axis(format=",~r", tickMinStep=1, tickCount=6)),
+            y=alt.Y("label:N", title=None, sort=[clean(name) for name in sort]),
+            tooltip=alt.Tooltip("words:N", title="Bar"),
+            description="words:N",
+        )
+    )
+    return made
+
+
+def _labelled(bars: alt.Chart, title: str, words: str) -> Chart:
+    coloured = bars.encode(color=alt.Color("colour:N", scale=None))
+    numbers = bars.mark_text(align="left", dx=4, aria=False).encode(text="text:N", tooltip=alt.value(None))
+    made: alt.LayerChart = alt.LayerChart(layer=[coloured, numbers])
+    return made.properties(title=title, description=words)
+
+
+def _aged(frame: pl.DataFrame, at: datetime | None) -> pl.DataFrame:
+    end = pl.lit(at.astimezone(UTC), pl.Datetime("us", "UTC")) if at else pl.col("created_at").max()
+    minutes = (end - pl.col("created_at")).dt.total_minutes()
+    age, rank = pl.lit(OLDEST), pl.lit(len(AGES))
+    for place, (name, limit) in reversed(list(enumerate(AGES))):
+        age = pl.when(minutes < limit).then(pl.lit(name)).otherwise(age)
+        rank = pl.when(minutes < limit).then(pl.lit(place)).otherwise(rank)
+    return frame.with_columns(age=age, rank=rank)
+
+
+def _age_words(row: dict[str, Any]) -> str:
+    units = reader().many(row["value"], "unit")
+    return f"{clean(row['label'])}; {units}; order placed {row['age']} before the run"
+
+
+def _rest(totals: pl.DataFrame, many: str) -> str:
+    cut = totals.height > MAX_BARS
+    return f"; {MAX_BARS} of {reader().number(totals.height)} {many} are drawn" if cut else ""

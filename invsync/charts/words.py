@@ -1,0 +1,110 @@
+"""How charts and pages put reasons, numbers and times into words, for the locale and zone of the shop."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from babel import dates as written
+from babel import numbers as counted
+
+NONE = "\N{EN DASH}"
+REASONS = {
+    "unmapped_product": "product not linked to Shopify",
+    "unmapped_location": "facility not linked to a location",
+    "untracked": "not tracked in Shopify",
+    "unknown_item": "item or location unknown to Shopify",
+    "bundle": "bundle, counted by its parts",
+    "no_oms_row": "no stock record in the OMS",
+    "inactive_level": "not stocked at that location",
+    "fractional": "not a whole number of units",
+    "too_large": "more units than Shopify takes",
+    "ambiguous_mapping": "linked twice",
+    "malformed": "unreadable value in the OMS",
+    "moving": "sold too fast to settle",
+    "moved_before_the_write": "an order moved it before the write",
+    "moved_after_the_write": "an order moved it after the write",
+}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """For whom numbers and times are written: a CLDR locale and an IANA time zone."""
+
+    locale: str = "en"
+    timezone: str = "UTC"
+
+    def number(self, value: float | None, *, signed: bool = False) -> str:
+        """A number with the locale's separators, or a dash; `signed` puts a plus before a gain."""
+        if value is None:
+            return NONE
+        if value != value or value in (float("inf"), float("-inf")):
+            return str(value)
+        plus = "+" if signed and value > 0 else ""
+        return plus + str(counted.format_decimal(value, locale=_locale(self.locale)))
+
+    def many(self, value: int, noun: str) -> str:
+        """A count with its noun, as `1 pair` or `2,000 pairs`."""
+        return f"{self.number(value)} {noun}" if value == 1 else f"{self.number(value)} {noun}s"
+
+    def share(self, value: float | None) -> str:
+        """A share of 1 as a percentage with at most two decimals, or a dash; only all of it is 100 %."""
+        if value is None:
+            return NONE
+        near = min(value, 0.9999) if value < 1 else value
+        return str(counted.format_percent(near, "#,##0.##\N{NO-BREAK SPACE}%", locale=_locale(self.locale)))
+
+    def money(self, amount: float | None, currency: str) -> str:
+        """An amount in whole units of its currency, or a dash."""
+        if amount is None:
+            return NONE
+        pattern = _locale(self.locale).currency_formats["standard"].pattern.replace(".00", "")
+        made = counted.format_currency(round(amount), currency, pattern, _locale(self.locale), currency_digits=False)
+        return str(made)
+
+    def day(self, at: datetime | date | None) -> str:
+        """A day, or the day of a moment in the reader's zone, or a dash."""
+        if at is None:
+            return NONE
+        local = self.local(at) if isinstance(at, datetime) else at
+        return str(written.format_date(local, "medium", _locale(self.locale)))
+
+    def clock(self, at: datetime) -> str:
+        """The time of the day of a moment, in the reader's zone."""
+        return str(written.format_time(self.local(at), "short", locale=_locale(self.locale)))
+
+    def moment(self, at: datetime | None) -> str:
+        """Day, time and zone of a moment, or a dash."""
+        return NONE if at is None else f"{self.day(at)}, {self.clock(at)} {self.local(at):%Z}"
+
+    def separators(self) -> dict[str, Any]:
+        """How Vega writes the numbers of an axis for this reader."""
+        point, group = (f(_locale(self.locale)) for f in (counted.get_decimal_symbol, counted.get_group_symbol))
+        return {"decimal": point, "thousands": group, "grouping": [3], "currency": ["", ""]}
+
+    def local(self, at: datetime) -> datetime:
+        """The moment in the reader's zone; without an offset it is taken as UTC."""
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(ZoneInfo(self.timezone))
+
+
+@cache
+def _locale(name: str) -> Locale:
+    try:
+        return Locale.parse(name.replace("-", "_"))
+    except (UnknownLocaleError, ValueError):
+        return Locale("en")
+
+
+def plain(reason: str | None) -> str:
+    """A reason in plain words; one not known here keeps its name."""
+    name = reason or ""
+    return REASONS.get(name, name.replace("_", " ").lower() if name.isupper() else name.replace("_", " "))
+
+
+def clean(label: str) -> str:
+    """A label of at most 80 characters that cannot turn or break the text around it."""
+    shown = re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "\N{REPLACEMENT CHARACTER}", label)[:80]
+    return shown or "(no name)"

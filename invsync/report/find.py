@@ -1,0 +1,44 @@
+"""The pairs of a run as data for the page's own table, where a reader looks one up or clicks a bar to see its rows."""
+
+import base64
+import gzip
+import json
+
+import polars as pl
+
+from invsync import charts
+from invsync.report import needs
+
+MOST = 12_000  # rows that a page carries; a larger run's pairs that were right already are counted, not listed
+COLUMNS = ["item", "label", "available", "oms", "in_flight", "buffer", "target", "delta", "after", "what"]
+
+
+def ranked(outcomes: pl.DataFrame) -> pl.DataFrame:
+    """The rows that a reader may ask for, at most 12,000: faults, held and changed ones, then those in flight."""
+    frame = charts.classed(outcomes)
+    changed, flying = pl.col("delta").fill_null(0).abs(), pl.col("in_flight").fill_null(0)
+    rank = pl.when(needs.is_fault()).then(0).when(changed > 0).then(1).when(flying > 0).then(2).otherwise(3)
+    held = pl.when(pl.col("outcome") == "held").then(1).otherwise(rank)
+    order = [pl.min_horizontal(rank, held), -changed, pl.col("inventory_item_id"), pl.col("location_id")]
+    return frame.sort(order).head(MOST)
+
+
+def packed(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> str:
+    """The ranked rows as base64 of gzipped JSON: `rows` by column, and `kinds` as [outcome in words, remedy]."""
+    shown = charts.named(ranked(outcomes), locations).with_columns(item=needs.item())
+    if "after" not in shown.columns:
+        shown = shown.with_columns(after=pl.lit(None, dtype=pl.Int64))
+    empty = (pl.col("reason") == "inactive_level") & (pl.col("target").fill_null(0) <= 0)
+    kind = pl.struct("outcome", "reason", empty=empty)
+    kinds = shown.select(kind.alias("kind")).unique("kind", maintain_order=True).with_row_index("what")
+    coded = shown.with_columns(kind=kind).join(kinds, on="kind", how="left", maintain_order="left")
+    told = [_told(row) for row in kinds["kind"].to_list()]
+    rows = {name: coded[name].to_list() for name in COLUMNS}
+    text = json.dumps({"kinds": told, "rows": rows}, separators=(",", ":"), ensure_ascii=False)
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
+def _told(kind: dict[str, str | bool | None]) -> list[str]:
+    outcome, reason = str(kind["outcome"]), None if kind["reason"] is None else str(kind["reason"])
+    wrong = outcome in {"held", "refused", "unknown"}
+    return [needs.outcome_words(outcome, reason), needs.remedy(outcome, reason, not kind["empty"]) if wrong else ""]

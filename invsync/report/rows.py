@@ -1,0 +1,73 @@
+"""The tables of one run: the largest variances, what was held and why, what Shopify refused."""
+
+from typing import Any
+
+import polars as pl
+
+from invsync import charts
+from invsync.report import needs
+from invsync.report.markup import Column, Html, macro, table
+
+MAX_ROWS = 200
+ITEM, PLACE = Column("Item"), Column("Location")
+
+
+def largest_variances(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = 25) -> Html:
+    """The pairs with the largest change in units, at most 200 rows (OUTCOMES or VARIANCES)."""
+    changed = _labelled(outcomes, locations).filter(pl.col("delta").fill_null(0) != 0)
+    rows = changed.sort(pl.col("delta").abs(), "inventory_item_id", "location_id", descending=[True, False, False])
+    heads = ["Shopify had", "HotWax", "In flight", "Buffer", "Should be", "Change"]
+    columns = [ITEM, PLACE, *(Column(head, "n") for head in heads), Column("Outcome")]
+    number = charts.reader().number
+
+    def line(row: dict[str, Any]) -> list[str]:
+        numbers = [number(row[name]) for name in ("available", "oms", "in_flight", "buffer", "target")]
+        outcome = charts.OUTCOMES.get(row["outcome"], (row["outcome"], ""))[0]
+        return [row["item"], row["label"], *numbers, number(row["delta"], signed=True), outcome]
+
+    return _table("Largest variances, in units", columns, rows, line, "No pair differed.", limit)
+
+
+def held_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS) -> Html:
+    """The pairs that were held back, with the reason in plain words and what to do; faults first."""
+    held = _labelled(outcomes, locations).filter(pl.col("outcome") == "held")
+    rows = held.with_columns(aside=needs.is_benign()).sort("aside", "reason", "item", "label")
+    columns = [ITEM, PLACE, Column("Why it was held", "wide"), Column("What to do", "wide"), Column("Needs a person")]
+
+    def line(row: dict[str, Any]) -> list[str]:
+        why = charts.plain(row["reason"]) or "no reason given"
+        todo = needs.remedy("held", row["reason"], row["target"])
+        return [row["item"], row["label"], why[:1].upper() + why[1:], todo, "no" if row["aside"] else "yes"]
+
+    return _table("Held back: nothing was sent for these", columns, rows, line, "Nothing was held back.", limit)
+
+
+def refused_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS) -> Html:
+    """The pairs that Shopify refused, in Shopify's own words, and those whose outcome is not known."""
+    frame = _labelled(outcomes, locations).filter(pl.col("outcome").is_in(["refused", "unknown"]))
+    columns = [ITEM, PLACE, Column("Change", "n"), Column("Shopify's words", "wide"), Column("What to do", "wide")]
+    number = charts.reader().number
+
+    def line(row: dict[str, Any]) -> list[str]:
+        said = row.get("message") or row["reason"] or "no answer was found"
+        todo = needs.remedy(row["outcome"], row["reason"])
+        return [row["item"], row["label"], number(row["delta"], signed=True), said, todo]
+
+    rows = frame.sort("outcome", "reason", "item", "label")
+    return _table("Refused by Shopify, or not known", columns, rows, line, "Shopify refused nothing.", limit)
+
+
+def _labelled(outcomes: pl.DataFrame, locations: pl.DataFrame | None) -> pl.DataFrame:
+    return charts.named(charts.classed(outcomes), locations).with_columns(item=needs.item())
+
+
+def _table(title: str, columns: list[Column], rows: pl.DataFrame, line: Any, none: str, limit: int) -> Html:
+    if rows.is_empty():
+        return Html(macro("nothing", none), none)
+    shown = rows.head(max(1, min(limit, MAX_ROWS)))
+    number = charts.reader().number
+    of = f"{number(shown.height)} of " if shown.height < rows.height else ""
+    told = f"{of}{charts.reader().many(rows.height, 'row')}"
+    file = "outcomes.parquet" if "after" in rows.columns else "plan.parquet"
+    note = macro("rest", told, file)
+    return Html(table(title, columns, [line(row) for row in shown.to_dicts()], note=note).markup, f"{title}: {told}.")

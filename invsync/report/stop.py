@@ -1,0 +1,28 @@
+"""What to do after a run that was stopped or failed."""
+
+from pathlib import Path
+from typing import Any
+
+from invsync.report import verdict
+
+
+def steps(summary: dict[str, Any], folder: Path | None) -> list[str]:
+    """What to do next, in order; nothing for a run that finished."""
+    match verdict.status(summary):
+        case "stopped":
+            return [
+                "Nothing was sent, and Shopify is as it was.",
+                "Compare the numbers below with what you expect: a shrunken feed, a wrong mapping or a wrong zero in "
+                "HotWax shows here first.",
+                "If HotWax is wrong, mend it and run again. If the change is meant, raise that limit in the shop's "
+                "[guards], or review a dry run and apply it.",
+            ]
+        case "failed":
+            sent = folder is not None and any(folder.glob("result*.jsonl"))
+            told = ("Some changes may have reached Shopify before it failed: the next run settles them first, under "
+                    "the same keys, so nothing is applied twice." if sent else "Nothing was sent.")  # fmt: skip
+            return [
+                told,
+                "Do what the sentence above says; then run the job again, or wait for the next scheduled run.",
+            ]
+    return []
