@@ -2,62 +2,24 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rehearsal import ONLINE, RECENT, START, TOKEN, Rehearsal, open_rehearsal
 
 from invsync import errors
-from invsync.jobs import launch
 from invsync.sandbox import demo
-from invsync.sandbox.oms import Oms
-from invsync.sandbox.server import serve
-from invsync.sandbox.shop import Shop
 from invsync.state import File, State
 
-JOB = "upload-recent-changes"
-ONLINE, TOKEN = 7, "shpat_planted_0123456789abcdef"
-START = datetime(2026, 3, 2, 12, tzinfo=UTC)
-
-
-@dataclass
-class Rehearsal:
-    """A shop with one aggregate location, fed by one warehouse."""
-
-    shop: Shop
-    oms: Oms
-    config: Path
-
-    def product(self, item: int, sku: str, *, oms: float, available: int, **item_facts: Any) -> None:
-        self.oms.add_product(f"P{item}", sku)
-        self.oms.map_product(f"P{item}", item)
-        self.oms.set_stock(f"P{item}", "WH", oms, START)
-        self.shop.add_item(item, sku, **item_facts)
-        self.shop.set_level(item, ONLINE, available)
-
-    def run(self, when: datetime = START + timedelta(hours=1), **given: Any) -> dict[str, Any]:
-        return launch.run(
-            JOB, {"shop": "demo", "config": str(self.config), "at": when.isoformat(), **given}, engine="inprocess"
-        )
-
-    def available(self, *items: int) -> list[int | None]:
-        return [self.shop.available(item, ONLINE) for item in items]
-
-    def folder(self, facts: dict[str, Any]) -> Path:
-        return self.config.parent / "reports" / "demo" / JOB / facts["run_id"]
+JOB = RECENT
 
 
 @pytest.fixture
 def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
-    monkeypatch.setenv(demo.TOKEN_ENV, TOKEN)
-    shop, oms = Shop(token=TOKEN), Oms(f"sqlite:///{tmp_path}/oms.db").create()
-    shop.add_location(ONLINE, "Online")
-    oms.add_facility("WH", "Warehouse")
-    oms.map_location("_NA_", ONLINE)
-    with serve(shop) as endpoint:
-        yield Rehearsal(shop, oms, demo.configure(tmp_path, endpoint))
+    with open_rehearsal(tmp_path, monkeypatch) as built:
+        yield built
 
 
 def changes(folder: Path) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from invsync import bulkfile, plan, tables, verify
+from invsync import bulkfile, plan, tables
 from invsync.diff import KEY
 from invsync.errors import GuardStopped, UsageError
 from invsync.jobs import delivery, summary

@@ -15,7 +15,7 @@ from invsync.shopify.client import SCOPES, Client
 from invsync.shopify.retry import Sleep
 from invsync.shopify.writes import MUTATION, Delivery, Transport
 
-__all__ = ["Transport", "MUTATION", "SCOPES", "Delivery", "Shopify"]
+__all__ = ["MUTATION", "SCOPES", "Delivery", "Shopify", "Transport"]
 
 
 class Shopify:
