@@ -2,66 +2,183 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from invsync.errors import InvsyncError, UsageError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Keep Shopify's available right from HotWax stock; never put a sold unit back on sale.")  # fmt: skip
 sandbox = typer.Typer(no_args_is_help=True, help="A loopback shop and OMS, for rehearsals.")
 app.add_typer(sandbox, name="sandbox")
-Config = Annotated[Path, typer.Option(help="The configuration file.")]
+
+CONFIG = Path("invsync.toml")
+DEFAULTS = {"config": str(CONFIG), "dry_run": False, "transport": "auto", "at": ""}
+FAULTS = 4
+APART = "\0"
+JOB_HELP = "A notebook's name with hyphens, as upload-recent-changes, hard-sync or push-deltas."
+PARAMETER_HELP = "A parameter of the notebook by name, as -p transport direct; may be repeated."
+TRANSPORT_HELP = "How changes travel: in one bulk operation, or by direct calls; auto takes the faster."
+ENGINE_HELP = "Run the notebook in a kernel of its own, or faster in this process."
+AT_HELP = "ISO 8601 time that replaces the clock, as 2026-11-23T13:15:00Z."
+VERBOSE_HELP = "Tell each step on standard error; on a terminal that is so anyway."
+Shop = Annotated[str, typer.Option(help="The shop's name in the configuration, as acme in [shops.acme].")]
+Config = Annotated[Path, typer.Option(help="The configuration file; INVSYNC_ variables stand above it.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="The run, by the name of its folder.")]
+Engine = Annotated[Literal["kernel", "inprocess"], typer.Option(help=ENGINE_HELP)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as one line of JSON, last on standard output.")]
 
 
-def _leave(error: InvsyncError) -> None:
+class PairsCommand(TyperCommand):
+    """A command whose -p takes two words, as papermill's does."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse with each KEY VALUE handed over as one word."""
+        return super().parse_args(ctx, list(_paired(args)))
+
+
+def _paired(words: list[str]) -> Iterator[str]:
+    rest = iter(words)
+    for word in rest:
+        yield word
+        if word == "-p" and (pair := list(islice(rest, 2))):
+            yield APART.join(pair)
+
+
+def _leave(error: InvsyncError) -> NoReturn:
     typer.echo(str(error), err=True)
     raise typer.Exit(error.exit_code)
 
 
-def _typed(name: str, text: str) -> object:
-    return {"true": True, "false": False}.get(text.lower(), text) if name == "dry_run" else text
+def _given(options: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
+    """The parameters as they were typed, by option or by -p; one that is given two values is refused."""
+    given = {name: value for name, value in options.items() if value != DEFAULTS.get(name)}
+    for pair in pairs:
+        name, apart, text = pair.partition(APART)
+        if not apart:
+            raise UsageError(f"Parameter {name} has no value: write -p {name} VALUE.")
+        value = {"true": True, "false": False}.get(text.lower(), text)
+        if given.setdefault(name, value) != value:
+            raise UsageError(f"Parameter {name} is given as {given[name]!r} and as {value!r}: give it once.")
+    return given
+
+
+@app.command(cls=PairsCommand)
+def run(
+    job: Annotated[str, typer.Argument(metavar="JOB", help=JOB_HELP)],
+    shop: Shop,
+    config: Config = CONFIG,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, plan and draw; send nothing.")] = False,
+    parameter: Annotated[list[str] | None, typer.Option("-p", metavar="KEY VALUE", help=PARAMETER_HELP)] = None,
+    transport: Annotated[Literal["auto", "bulk", "direct"], typer.Option(help=TRANSPORT_HELP)] = "auto",
+    engine: Engine = "kernel",
+    at: Annotated[str, typer.Option(metavar="TIME", help=AT_HELP)] = "",
+    as_json: AsJson = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help=VERBOSE_HELP)] = False,
+) -> None:
+    """Run a job once and leave one folder with its report and files.
+
+    Exit codes: 0 every pair is right; 2 wrong usage or configuration; 3 a guard stopped it; 4 some pairs need a
+    look; 5 a system failed; 75 another run holds the shop.
+    """
+    from invsync import progress, settings
+    from invsync.jobs import launch
+
+    to = sys.stderr
+    options = {"shop": shop, "config": str(config), "dry_run": dry_run, "transport": transport, "at": at}
+    try:
+        given = _given(options, parameter or [])
+        checked = launch.check(job, given)
+        reports = Path(settings.load(Path(checked.config)).reports.path)
+        steps = progress.told(reports / checked.shop / job, lambda heading: typer.echo(f"… {heading}", file=to))
+        with steps if verbose or to.isatty() else nullcontext():
+            facts = launch.run(job, given, engine=engine)
+    except InvsyncError as error:
+        _leave(error)
+    _tell(facts, reports, as_json)
 
 
 @app.command()
-def run(
-    job: Annotated[str, typer.Argument(help="The job, as upload-recent-changes.")],
-    shop: Annotated[str, typer.Option(help="The shop's name in the configuration.")],
-    config: Config = Path("invsync.toml"),
-    dry_run: Annotated[bool, typer.Option(help="Read, plan and draw; send nothing.")] = False,
-    parameter: Annotated[list[str] | None, typer.Option("-p", help="NAME=VALUE of a notebook's parameter.")] = None,
-    transport: Annotated[str, typer.Option(help="auto, bulk or direct.")] = "auto",
-    engine: Annotated[str, typer.Option(help="kernel or inprocess.")] = "kernel",
-    at: Annotated[str, typer.Option(help="ISO 8601 time that replaces the clock.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print run.json on the last line.")] = False,
-) -> None:
-    """Run a job and leave its report, its file and run.json in one folder."""
+def apply(run_id: RunId, config: Config = CONFIG, engine: Engine = "kernel", as_json: AsJson = False) -> None:
+    """Send a dry run's plan as it was reviewed, if it is still fresh.
+
+    Exit codes: those of run; 3 when the plan is stale, and nothing was sent.
+    """
     from invsync.jobs import launch
 
-    given: dict[str, Any] = {"shop": shop, "config": str(config), "dry_run": dry_run, "transport": transport, "at": at}
+    _again(launch.apply, run_id, config, engine, as_json)
+
+
+@app.command()
+def undo(run_id: RunId, config: Config = CONFIG, engine: Engine = "kernel", as_json: AsJson = False) -> None:
+    """Plan the inverse of what a run sent, to be reviewed and applied.
+
+    Nothing is sent. Exit codes: those of run.
+    """
+    from invsync.jobs import launch
+
+    _again(launch.undo, run_id, config, engine, as_json)
+
+
+def _again(start: Callable[..., dict[str, Any]], run_id: str, config: Path, engine: str, as_json: bool) -> NoReturn:
+    from invsync import settings
+
     try:
-        if engine not in {"kernel", "inprocess"}:
-            raise UsageError(f"Engine {engine!r} is unknown: choose kernel or inprocess.")
-        for pair in parameter or []:
-            name, _, value = pair.partition("=")
-            given[name] = _typed(name, value)
-        facts = launch.run(job, given, engine=engine)
+        reports = Path(settings.load(config).reports.path)
+        facts = start(run_id, str(config), engine=engine)
     except InvsyncError as error:
         _leave(error)
-    _tell(facts, as_json)
+    _tell(facts, reports, as_json)
 
 
-def _tell(facts: dict[str, Any], as_json: bool) -> None:
+def _tell(facts: dict[str, Any], reports: Path, as_json: bool) -> NoReturn:
     for message in facts["messages"]:
         typer.echo(message, err=True)
     counts = facts["counts"]
     typer.echo(f"{facts['job']} {facts['run_id']}: {facts['status']}; " + ", ".join(
         f"{name.replace('_', ' ')} {counts[name]}" for name in counts if counts[name]))  # fmt: skip
+    typer.echo(f"Report: {reports / facts['shop'] / facts['job'] / facts['run_id'] / 'report.html'}")
+    if facts["status"] == "planned":
+        typer.echo(f"Nothing was sent; to send this plan as it is: invsync apply {facts['run_id']}")
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False))
     raise typer.Exit(facts["exit_code"])
+
+
+@app.command()
+def doctor(shop: Shop, config: Config = CONFIG, as_json: AsJson = False) -> None:
+    """Tell what is wrong with a shop's set-up, and how to mend it.
+
+    Looks at the configuration, Shopify, HotWax, the mapping and every mapped item; changes nothing.
+    Exit codes: 0 no fault; 2 wrong usage or configuration; 4 a fault was found.
+    """
+    from invsync.doctor import examine
+
+    try:
+        checks = examine(config, shop)
+    except InvsyncError as error:
+        _leave(error)
+    if as_json:
+        typer.echo(json.dumps({"shop": shop, "checks": [vars(check) for check in checks]}, ensure_ascii=False))
+    else:
+        _show(checks)
+    raise typer.Exit(FAULTS if any(check.status == "fault" for check in checks) else 0)
+
+
+def _show(checks: list[Any]) -> None:
+    signs = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "red")}
+    group = None
+    for check in checks:
+        if check.group != group:
+            typer.echo(check.group)
+        group, (sign, colour) = check.group, signs[check.status]
+        typer.echo(f"  {typer.style(sign, fg=colour)} {check.name:<14} {check.message}")
 
 
 @app.command()
@@ -69,7 +186,10 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where the demo's state and reports go.")] = Path("demo"),
     hours: Annotated[int, typer.Option(help="Hours of real sales to replay.", min=1, max=48)] = 6,
 ) -> None:
-    """Start the sandbox, replay real sales, run the job as they come, and say where the report is."""
+    """Replay real sales in the sandbox, and run the job beside them.
+
+    Prints where the last run's report is.
+    """
     from invsync.sandbox import demo as show
 
     try:

@@ -1,26 +1,45 @@
-"""The commands as they are typed: exit codes, and words on standard error."""
+"""The commands as they are typed: exit codes, words on standard error, answers on standard output."""
 
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from invsync.cli import app
+from invsync.sandbox import demo
+from invsync.sandbox.oms import Oms
+from invsync.sandbox.server import serve
+from invsync.sandbox.shop import Shop
+
+JOB, ONLINE = "upload-recent-changes", 7
+START = datetime(2026, 3, 2, 12, tzinfo=UTC)
+RUN = ["run", JOB, "--shop", "demo"]
 
 
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        (["run", "upload-recent-changes", "--shop", "demo", "-p", "dry_rum=true"], "Parameter 'dry_rum' is unknown"),
-        (
-            ["run", "upload-recent-changes", "--shop", "demo", "-p", "dry_run=maybe"],
-            "Parameter dry_run must be bool",
-        ),
-        (["run", "upload-recent-changes", "--shop", "../evil"], "must match"),
+        ([*RUN, "-p", "dry_rum", "true"], "Parameter 'dry_rum' is unknown"),
+        ([*RUN, "-p", "dry_run=true", "true"], "Parameter 'dry_run=true' is unknown"),
+        ([*RUN, "-p", "dry_run", "maybe"], "Parameter dry_run must be bool"),
+        ([*RUN, "-p", "transport", "true"], "Parameter transport must be str, not True"),
+        ([*RUN, "-p", "transport", "pigeon"], "Transport 'pigeon' is none of auto, bulk, direct"),
+        ([*RUN, "-p", "dry_run"], "Parameter dry_run has no value: write -p dry_run VALUE."),
+        ([*RUN, "-p"], "Option '-p' requires an argument"),
+        ([*RUN, "--dry-run", "-p", "dry_run", "false"], "Parameter dry_run is given as True and as False"),
+        ([*RUN, "-p", "shop", "other"], "Parameter shop is given as 'demo' and as 'other': give it once."),
+        (["run", JOB, "--shop", "../evil"], "must match"),
+        (["run", JOB], "Missing option '--shop'"),
         (["run", "pull-everything", "--shop", "demo"], "Job 'pull-everything' is unknown"),
-        (["run", "upload-recent-changes", "--shop", "demo", "--engine", "steam"], "Engine 'steam' is unknown"),
-        (["run", "upload-recent-changes", "--shop", "demo", "--at", "2026-01-01T00:00:00"], "with an offset or Z"),
-        (["run", "upload-recent-changes", "--shop", "demo"], "does not exist: name it with --config"),
+        ([*RUN, "--engine", "steam"], "'steam' is not one of 'kernel', 'inprocess'"),
+        ([*RUN, "--at", "2026-01-01T00:00:00"], "with an offset or Z"),
+        (RUN, "does not exist: name it with --config"),
+        (["apply", "20260101T000000Z-ab12"], "does not exist: name it with --config"),
+        (["undo", "20260101T000000Z-ab12"], "does not exist: name it with --config"),
+        (["doctor", "--shop", "demo"], "does not exist: name it with --config"),
     ],
 )
 def test_wrong_usage_exits_2_with_one_sentence_and_touches_nothing(
@@ -33,3 +52,86 @@ def test_wrong_usage_exits_2_with_one_sentence_and_touches_nothing(
     assert result.exit_code == 2
     assert words in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_help_tells_every_command_and_option() -> None:
+    every = CliRunner().invoke(app, ["--help"]).stdout
+    run = CliRunner().invoke(app, ["run", "--help"]).stdout
+
+    assert all(f"\n  {name} " in every for name in ("run", "apply", "undo", "doctor", "demo", "sandbox"))
+    assert "..." not in every.partition("Commands:")[2]
+    assert all(option in run for option in ("-p KEY VALUE", "--transport <auto|bulk|direct>", "--at TIME", "--json"))
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture
+def config(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The configuration of a shop where one product shows 100 and the OMS counts 95."""
+    monkeypatch.setenv(demo.TOKEN_ENV, shop.token)
+    oms = Oms(f"sqlite:///{tmp_path}/oms.db").create()
+    shop.add_location(ONLINE, "Online")
+    shop.add_item(1, "RED")
+    shop.set_level(1, ONLINE, 100)
+    with oms.batch():
+        oms.add_facility("WH", "Warehouse")
+        oms.map_location("_NA_", ONLINE)
+        oms.add_product("P1", "RED")
+        oms.map_product("P1", 1)
+        oms.set_stock("P1", "WH", 95, START)
+    with serve(shop) as endpoint:
+        yield demo.configure(tmp_path, endpoint)
+    oms.close()
+
+
+def typed(config: Path, *words: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [*words, "--config", str(config), "--engine", "inprocess"])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def ran(config: Path, *words: str) -> tuple[int, str, str]:
+    return typed(config, *RUN, "--at", "2026-03-02T13:00:00Z", *words)
+
+
+def planned(config: Path, *words: str) -> str:
+    """The run that these words plan."""
+    _, out, _ = typed(config, *words)
+    return out.splitlines()[-1].partition("to send this plan as it is: invsync apply ")[2]
+
+
+def test_a_run_tells_its_counts_its_report_and_at_last_its_json(config: Path) -> None:
+    code, out, _ = ran(config, "-p", "dry_run", "true", "-p", "transport", "direct", "--json")
+
+    facts = json.loads(out.splitlines()[-1])
+    page = config.parent / "reports" / "demo" / JOB / facts["run_id"] / "report.html"
+    assert code == 0 and facts["status"] == "planned" and facts["counts"]["planned"] == 1
+    assert f"Report: {page}" in out and page.exists()
+
+
+def test_steps_are_told_when_asked_for_and_never_to_a_log(config: Path) -> None:
+    _, _, quiet = ran(config, "--dry-run")
+    _, _, told = ran(config, "--dry-run", "--verbose")
+
+    assert quiet == ""
+    assert "… What changed\n" in told or "… The difference\n" in told
+
+
+def test_a_reviewed_plan_is_applied_and_undone(shop: Shop, config: Path) -> None:
+    code, _, _ = typed(config, "apply", planned(config, *RUN, "--dry-run"))
+    assert code == 0 and shop.available(1, ONLINE) == 95
+
+    applied = max(path.name for path in (config.parent / "reports" / "demo" / JOB).iterdir())
+    inverse = planned(config, "undo", applied)
+    assert shop.available(1, ONLINE) == 95
+
+    code, out, _ = typed(config, "apply", inverse, "--json")
+    assert code == 0 and shop.available(1, ONLINE) == 100 and json.loads(out.splitlines()[-1])["applies"] == inverse
+
+
+def test_a_run_that_is_not_known_cannot_be_applied(config: Path) -> None:
+    code, _, told = typed(config, "apply", "20260101T000000Z-ab12")
+
+    assert code == 2 and "20260101T000000Z-ab12" in told

@@ -1,0 +1,54 @@
+"""What is wrong with a shop's set-up, found before a run finds it: each fault in one sentence with its fix."""
+
+import os
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from invsync import mapping, oms, settings
+from invsync.doctor import mapped, systems
+from invsync.doctor.findings import GROUPS, Check, Findings
+from invsync.shopify import Shopify
+from invsync.shopify.client import Client
+
+__all__ = ["Check", "examine"]
+
+
+def examine(config: Path, name: str) -> list[Check]:
+    """Every check of this shop, group by group; a wrong configuration or an unset secret is a usage error."""
+    configured = settings.load(config)
+    shop = configured.shop(name)
+    variables = [v for v in (shop.token_env, shop.client_secret_env, shop.oms.url_env) if v]
+    secrets = {variable: settings.secret(variable, os.environ) or "" for variable in variables}
+    findings = Findings(name, shop, datetime.now(UTC))
+    findings.ok("configuration", "file", f"{config} describes {shop.domain}, kept by {shop.keep_by}.")
+    findings.ok("configuration", "secrets", f"{', '.join(variables)} found.")
+    systems.state(findings, configured.state.url)
+    with closing(Client.open(shop, secrets=secrets, read_only=True)) as client:
+        _examine(findings, client)
+    for group in GROUPS:
+        if group not in {check.group for check in findings.checks}:
+            findings.warn(group, "not examined", "Not examined: mend the faults above and look again.")
+    return sorted(findings.checks, key=lambda check: GROUPS.index(check.group))
+
+
+def _examine(findings: Findings, client: Client) -> None:
+    answers = systems.shopify(findings, client)
+    source = findings.tried("HotWax", "database", lambda: oms.open_source(findings.shop.oms, findings.shop))
+    if source is None:
+        return
+    with closing(source):
+        snapshot = systems.hotwax(findings, source)
+    if snapshot is None:
+        return
+    facts: dict[str, Any] = {
+        "aggregate_location": findings.shop.aggregate_location, "store": source.store,
+        "group": findings.shop.oms.facility_group_id, "at": findings.now,
+    }  # fmt: skip
+    pairs = mapped.pairs(findings, snapshot, facts)
+    if answers:
+        systems.order_import(findings, client, snapshot.newest_known)
+        mapped.locations(findings, Shopify(client), snapshot)
+        if pairs is not None:
+            mapped.items(findings, Shopify(client), mapping.targets(pairs, snapshot, **facts))

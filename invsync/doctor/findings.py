@@ -1,0 +1,65 @@
+"""What the doctor found, check by check."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, TypeVar
+
+from invsync.errors import InvsyncError
+from invsync.settings import ShopSettings
+
+GROUPS = ("configuration", "Shopify", "HotWax", "mapping", "items")
+EXAMPLES = 5
+Status = Literal["ok", "warning", "fault"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: its group and name, how it is, and a sentence that says so."""
+
+    group: str
+    name: str
+    status: Status
+    message: str
+
+
+@dataclass
+class Findings:
+    """The checks of one shop, in the order in which they were made."""
+
+    name: str
+    shop: ShopSettings
+    now: datetime
+    checks: list[Check] = field(default_factory=list)
+
+    def ok(self, group: str, name: str, message: str) -> None:
+        """Note what is right."""
+        self.checks.append(Check(group, name, "ok", message))
+
+    def warn(self, group: str, name: str, message: str) -> None:
+        """Note what a person should know, though every run can do its work."""
+        self.checks.append(Check(group, name, "warning", message))
+
+    def fault(self, group: str, name: str, message: str) -> None:
+        """Note what keeps a run, or a pair, from being right."""
+        self.checks.append(Check(group, name, "fault", message))
+
+    def tried(self, group: str, name: str, read: Callable[[], T]) -> T | None:
+        """What a read gives; None and a fault where it fails."""
+        try:
+            return read()
+        except InvsyncError as error:
+            self.fault(group, name, str(error))
+            return None
+
+
+def counted(what: str, names: list[str], fix: str) -> str:
+    """A sentence of what is wrong, with how many, the first of them by name, and the fix."""
+    return f"{what} ({len(names)}): {some(names)}; {fix}."
+
+
+def some(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - EXAMPLES
+    return ", ".join(names[:EXAMPLES]) + (f" and {more} more" if more > 0 else "")
