@@ -1,6 +1,8 @@
-"""The OMS reader on real SQLite files and exported folders, made here with plain DDL."""
+"""The OMS reader on a real database and on exported folders, made here with plain DDL.
 
-import sqlite3
+The campaign runs these tests again on MariaDB and PostgreSQL, with another `url`.
+"""
+
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -11,6 +13,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from invsync import mapping, tables
 from invsync.errors import OmsFailed, UsageError
@@ -20,8 +23,8 @@ from invsync.oms.values import bound, column, number, stamp
 from invsync.settings import OmsSettings
 
 COLUMNS = {
-    "product_facility": "product_id, facility_id, minimum_stock numeric, last_inventory_count numeric,"
-    "computed_last_inventory_count numeric, allow_brokering, last_updated_stamp text",
+    "product_facility": "product_id, facility_id, minimum_stock, last_inventory_count,"
+    "computed_last_inventory_count, allow_brokering, last_updated_stamp",
     "facility": "facility_id, facility_type_id, facility_name",
     "facility_type": "facility_type_id, parent_type_id",
     "facility_group": "facility_group_id, facility_group_type_id",
@@ -31,21 +34,22 @@ COLUMNS = {
     "shopify_shop_location": "shop_id, facility_id, shopify_location_id",
     "shopify_shop_product": "shop_id, product_id, shopify_product_id, shopify_inventory_item_id",
     "order_header": "order_id, order_type_id, external_id, order_date, product_store_id",
-    "order_item": "order_id, order_item_seq_id, product_id, quantity numeric, status_id, ship_group_seq_id,"
-    "last_updated_stamp",
+    "order_item": "order_id, order_item_seq_id, product_id, quantity, status_id, ship_group_seq_id,last_updated_stamp",
     "order_item_ship_group": "order_id, ship_group_seq_id, facility_id",
     "product": "product_id, internal_name",
     "product_store": "product_store_id, reserve_inventory",
     "inventory_item": "inventory_item_id, product_id, facility_id",
     "inventory_item_detail": "inventory_item_id, inventory_item_detail_seq_id, order_id, return_id, shipment_id,"
-    "available_to_promise_diff numeric, quantity_on_hand_diff numeric, reason_enum_id, physical_inventory_id,"
+    "available_to_promise_diff, quantity_on_hand_diff, reason_enum_id, physical_inventory_id,"
     "reset_item_id, created_stamp",
     "inventory_item_variance": "inventory_item_id, physical_inventory_id, variance_reason_id, reason_enum_id",
     "external_inventory_reset": "reset_item_id, origin_system_message_remote_id",
-    "order_item_ship_grp_inv_res": "order_id, inventory_item_id, quantity numeric",
+    "order_item_ship_grp_inv_res": "order_id, inventory_item_id, quantity",
     "enumeration_group_member": "enumeration_id, enumeration_group_id, from_date, thru_date",
     "shopify_shop_remote": "shop_id, system_message_remote_id, purpose_type_id",
 }
+NUMBERS = ("quantity", "minimum_stock", "last_inventory_count", "computed_last_inventory_count")
+STAMPS = {"sqlite": "text", "mysql": "datetime(3)", "postgresql": "timestamp(3)"}
 LONG_AGO = "2020-01-01 00:00:00"
 ROWS: dict[str, list[tuple[Any, ...]]] = {
     "product_facility": [
@@ -122,45 +126,67 @@ FRAMES = [field.name for field in fields(tables.Snapshot) if hasattr(tables, fie
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """A small HotWax database."""
-    with sqlite3.connect(tmp_path / "oms.db") as db:
-        for name, found in ROWS.items():
-            db.execute(f"create table {name} ({COLUMNS[name]})")
-            db.executemany(f"insert into {name} values ({','.join('?' * len(found[0]))})", found)
-    db.close()
-    return tmp_path / "oms.db"
+def url(tmp_path: Path) -> str:
+    """An empty database."""
+    (tmp_path / "oms.db").touch()
+    return f"sqlite:///{tmp_path / 'oms.db'}"
 
 
 @pytest.fixture
-def source(file: Path) -> Iterator[Source]:
+def hotwax(url: str) -> str:
+    """A small HotWax database; where a number cannot be text, the unreadable ones are null."""
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        for name, found in ROWS.items():
+            columns = COLUMNS[name].replace(" ", "").split(",")
+            typed = ", ".join(f"{column} {kind(column, engine.dialect.name)}" for column in columns)
+            connection.exec_driver_sql(f"create table {name} ({typed})")
+            table = sa.table(name, *map(sa.column, columns))
+            plain = [[None if v == "abc" and "sqlite" not in url else v for v in row] for row in found]
+            connection.execute(sa.insert(table), [dict(zip(columns, row, strict=True)) for row in plain])
+    engine.dispose()
+    return url
+
+
+def kind(column: str, dialect: str) -> str:
+    if column.endswith(("_date", "_stamp")):
+        return STAMPS[dialect]
+    return "numeric(26, 6)" if column in NUMBERS or column.endswith("_diff") else "varchar(63)"
+
+
+def opened(url: str, shop_id: str = "SHOP", **options: str) -> Source:
+    return open_source(OmsSettings(url=url, shop_id=shop_id, **options))
+
+
+@pytest.fixture
+def source(hotwax: str) -> Iterator[Source]:
     """The reader on it."""
-    opened = open_source(OmsSettings(url=f"sqlite:///{file}", shop_id="SHOP"))
-    yield opened
-    opened.close()
+    reader = opened(hotwax)
+    yield reader
+    reader.close()
 
 
-def execute(file: Path, sql: str) -> None:
-    with sqlite3.connect(file) as db:
-        db.execute(sql)
-    db.close()
+def execute(url: str, sql: str) -> None:
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(sql)
+    engine.dispose()
 
 
-def export(file: Path, folder: Path, kind: str) -> Path:
+def export(url: str, folder: Path, kind: str) -> Path:
     folder.mkdir()
-    with sqlite3.connect(file) as db:
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
         for name in ROWS:
-            cursor = db.execute(f"select * from {name}")
-            names = [column[0] for column in cursor.description]
-            columns = list(zip(*cursor.fetchall(), strict=True))
-            frame = pl.DataFrame(
-                [pl.Series(n, [None if v is None else str(v) for v in c]) for n, c in zip(names, columns, strict=True)]
-            )
+            found = connection.exec_driver_sql(f"select * from {name}")
+            columns = zip(*found.all(), strict=True)
+            frame = pl.DataFrame([pl.Series(n, [None if v is None else str(v) for v in c])
+                                  for n, c in zip(found.keys(), columns, strict=True)])  # fmt: skip
             if kind == "csv":
                 frame.write_csv(folder / f"{name}.csv")
             else:
                 frame.write_parquet(folder / f"{name}.parquet")
-    db.close()
+    engine.dispose()
     return folder
 
 
@@ -184,8 +210,8 @@ def test_queue_counts_open_sales_items_of_the_store_at_virtual_facilities(source
     assert source.snapshot().queue.rows() == [("A", 5.0)]
 
 
-def test_queue_is_empty_when_the_store_does_not_reserve(file: Path, source: Source) -> None:
-    execute(file, "update product_store set reserve_inventory = 'N'")
+def test_queue_is_empty_when_the_store_does_not_reserve(hotwax: str, source: Source) -> None:
+    execute(hotwax, "update product_store set reserve_inventory = 'N'")
     assert source.snapshot().queue.is_empty()
 
 
@@ -215,9 +241,9 @@ def test_a_partial_snapshot_still_sees_a_shared_inventory_item(source: Source) -
     assert set(mapping.pairs(seen, **options)[1]["reason"]) == {"ambiguous_mapping"}
 
 
-def test_a_partial_snapshot_reads_in_chunks(file: Path, source: Source) -> None:
+def test_a_partial_snapshot_reads_in_chunks(hotwax: str, source: Source) -> None:
     many = ",".join(f"('P{n}','W1',0,1,1,'Y','{LONG_AGO}')" for n in range(1201))
-    execute(file, f"insert into product_facility values {many}")
+    execute(hotwax, f"insert into product_facility values {many}")
     assert source.snapshot(pl.Series([f"P{n}" for n in range(1201)])).product_facility.height == 1201
     assert source.snapshot(pl.Series([], dtype=pl.String)).product_facility.is_empty()
 
@@ -245,21 +271,21 @@ def test_the_window_is_half_open_and_a_null_stamp_is_touched(source: Source) -> 
         "update facility_group_member set last_updated_stamp = null where facility_id = 'W1'",
     ],
 )
-def test_a_membership_touched_selects_its_facilitys_products(file: Path, source: Source, sql: str) -> None:
-    execute(file, sql)
+def test_a_membership_touched_selects_its_facilitys_products(hotwax: str, source: Source, sql: str) -> None:
+    execute(hotwax, sql)
     day = datetime(2026, 3, 2, tzinfo=UTC)
     assert changed(source, day, day + timedelta(seconds=1)) == ["A", "B", "C"]
 
 
-def test_an_order_item_touched_selects_its_product(file: Path, source: Source) -> None:
-    execute(file, "update order_item set last_updated_stamp = '2026-03-02 00:00:00' where order_id = 'O1'")
+def test_an_order_item_touched_selects_its_product(hotwax: str, source: Source) -> None:
+    execute(hotwax, "update order_item set last_updated_stamp = '2026-03-02 00:00:00' where order_id = 'O1'")
     day = datetime(2026, 3, 2, tzinfo=UTC)
     assert changed(source, day, day + timedelta(seconds=1)) == ["A", "C"]
     assert source.changed_products(None, day) is None
 
 
-def test_stamps_are_read_in_the_configured_time_zone(file: Path) -> None:
-    local = open_source(OmsSettings(url=f"sqlite:///{file}", shop_id="SHOP", timezone="America/New_York"))
+def test_stamps_are_read_in_the_configured_time_zone(hotwax: str) -> None:
+    local = opened(hotwax, timezone="America/New_York")
     stamps = local.snapshot().product_facility["last_updated_stamp"]
     assert stamps[0] == datetime(2026, 3, 1, 15, tzinfo=UTC) and stamps[2] is None
     three = datetime(2026, 3, 1, 15, tzinfo=UTC)
@@ -317,13 +343,13 @@ def test_a_snapshot_reads_the_events_of_its_products(source: Source) -> None:
     assert source.snapshot(events_from=TEN).events.height == source.events(TEN, None).height
 
 
-def test_delta_reasons_are_the_groups_members_with_their_dates(file: Path, source: Source) -> None:
+def test_delta_reasons_are_the_groups_members_with_their_dates(hotwax: str, source: Source) -> None:
     found = source.delta_reasons()
     assert found.schema == pl.Schema(tables.DELTA_REASONS)
     assert {reason: thru for reason, _, thru in found.rows()} == {
         "CYCLE_COUNT": None, "VAR_DAMAGED": datetime(2026, 6, 1, tzinfo=UTC)
     }  # fmt: skip
-    execute(file, "delete from enumeration_group_member")
+    execute(hotwax, "delete from enumeration_group_member")
     assert source.delta_reasons().is_empty()
 
 
@@ -331,43 +357,43 @@ def test_remotes_are_those_of_the_shop(source: Source) -> None:
     assert source.remotes() == {"SHOP_RW", "SHOP_FEED"}
 
 
-def test_what_older_connectors_lack_is_no_fault(file: Path) -> None:
+def test_what_older_connectors_lack_is_no_fault(hotwax: str) -> None:
     for change in (
         "alter table inventory_item_detail drop column reset_item_id",
         "drop table inventory_item_variance",
         "drop table enumeration_group_member",
         "drop table shopify_shop_remote",
     ):
-        execute(file, change)
-    older = open_source(OmsSettings(url=f"sqlite:///{file}", shop_id="SHOP"))
+        execute(hotwax, change)
+    older = opened(hotwax)
     found = older.events(TEN, None)
     assert found["origin"].null_count() == found.height > 0
     assert dict(events(found, "reason"))["I2/1"] is None
     assert older.delta_reasons().is_empty() and older.remotes() == frozenset()
 
 
-def test_events_are_refused_by_name_where_the_oms_has_none(file: Path) -> None:
-    execute(file, "drop table inventory_item_detail")
-    bare = open_source(OmsSettings(url=f"sqlite:///{file}", shop_id="SHOP"))
+def test_events_are_refused_by_name_where_the_oms_has_none(hotwax: str) -> None:
+    execute(hotwax, "drop table inventory_item_detail")
+    bare = opened(hotwax)
     assert bare.snapshot(events_from=TEN).events.is_empty()
     with pytest.raises(OmsFailed, match="inventory_item_detail"):
         bare.events(TEN, None)
 
 
 @pytest.mark.parametrize("shop", ["NOBODY", "OFF", "BARE"])
-def test_a_shop_that_cannot_be_synced_is_a_usage_error(file: Path, shop: str) -> None:
+def test_a_shop_that_cannot_be_synced_is_a_usage_error(hotwax: str, shop: str) -> None:
     with pytest.raises(UsageError, match=shop):
-        open_source(OmsSettings(url=f"sqlite:///{file}", shop_id=shop))
+        opened(hotwax, shop)
 
 
 @pytest.mark.parametrize(("group", "told"), [("NONE", "not in facility_group"), ("PICK", "type PICK_GROUP")])
-def test_a_group_that_is_no_channel_is_a_usage_error(file: Path, group: str, told: str) -> None:
-    execute(file, "insert into facility_group values ('PICK', 'PICK_GROUP')")
+def test_a_group_that_is_no_channel_is_a_usage_error(hotwax: str, group: str, told: str) -> None:
+    execute(hotwax, "insert into facility_group values ('PICK', 'PICK_GROUP')")
     with pytest.raises(UsageError, match=told):
-        open_source(OmsSettings(url=f"sqlite:///{file}", shop_id="SHOP", facility_group_id=group))
+        opened(hotwax, facility_group_id=group)
 
 
-def test_optional_tables_may_be_missing_and_required_ones_are_named(file: Path) -> None:
+def test_optional_tables_may_be_missing_and_required_ones_are_named(hotwax: str) -> None:
     for name in (
         "product",
         "product_store",
@@ -375,14 +401,14 @@ def test_optional_tables_may_be_missing_and_required_ones_are_named(file: Path) 
         "inventory_item_detail",
         "order_item_ship_grp_inv_res",
     ):
-        execute(file, f"drop table {name}")
-    opened = open_source(OmsSettings(url=f"sqlite:///{file}", shop_id="SHOP"))
-    assert opened.snapshot().known_units.is_empty() and opened.snapshot(pl.Series(["A"])).product.is_empty()
-    execute(file, "drop table product_facility")
+        execute(hotwax, f"drop table {name}")
+    bare = opened(hotwax)
+    assert bare.snapshot().known_units.is_empty() and bare.snapshot(pl.Series(["A"])).product.is_empty()
+    execute(hotwax, "drop table product_facility")
     with pytest.raises(OmsFailed, match="product_facility"):
-        open_source(OmsSettings(url=f"sqlite:///{file}", shop_id="SHOP"))
+        opened(hotwax)
     with pytest.raises(OmsFailed, match="product_facility"):
-        opened.row_count()
+        bare.row_count()
 
 
 def test_a_missing_database_is_told_and_not_made(tmp_path: Path) -> None:
@@ -392,8 +418,8 @@ def test_a_missing_database_is_told_and_not_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_exported_files_give_the_same_frames(file: Path, source: Source, tmp_path: Path, kind: str) -> None:
-    folder = export(file, tmp_path / kind, kind)
+def test_exported_files_give_the_same_frames(hotwax: str, source: Source, tmp_path: Path, kind: str) -> None:
+    folder = export(hotwax, tmp_path / kind, kind)
     files = open_source(OmsSettings(kind="files", path=str(folder), shop_id="SHOP"))
     mine, theirs = files.snapshot(), source.snapshot()
     for name in ("product_facility", "facility_group_member", "shopify_shop_product", "queue", "known_units"):
@@ -405,8 +431,8 @@ def test_exported_files_give_the_same_frames(file: Path, source: Source, tmp_pat
     assert files.remotes() == source.remotes()
 
 
-def test_a_folder_without_a_required_table_is_refused_by_name(file: Path, tmp_path: Path) -> None:
-    folder = export(file, tmp_path / "csv", "csv")
+def test_a_folder_without_a_required_table_is_refused_by_name(hotwax: str, tmp_path: Path) -> None:
+    folder = export(hotwax, tmp_path / "csv", "csv")
     (folder / "order_item.csv").unlink()
     with pytest.raises(OmsFailed, match="order_item"):
         open_source(OmsSettings(kind="files", path=str(folder), shop_id="SHOP"))

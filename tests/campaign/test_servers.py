@@ -1,0 +1,137 @@
+"""HotWax on MariaDB and PostgreSQL: the same reader, the same answers, one consistent snapshot, at volume."""
+
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import servers
+import sqlalchemy as sa
+import volume
+from test_oms import *  # noqa: F403  the reader's own tests, again on each server
+from test_oms import TEN, execute, opened
+
+from invsync.oms import Source
+from invsync.sandbox.oms_tables import METADATA
+
+del test_a_number_that_is_none_does_not_stop_the_read  # noqa: F821  a server's numbers are numbers
+del test_an_events_quantity_that_is_none_is_nan  # noqa: F821
+del test_a_missing_database_is_told_and_not_made  # noqa: F821
+del test_a_failed_login_never_shows_the_password  # noqa: F821
+del test_a_column_of_numbers_of_all_kinds, test_values  # noqa: F821
+
+EVENTS, PRODUCTS, ORDERS = int(os.environ.get("INVSYNC_EVENTS", 5_000_000)), 200_000, 500_000
+WHOLE = {"mysql": ("ALL", "index"), "postgresql": "Seq Scan on "}
+
+
+@pytest.fixture(scope="module", params=["mariadb", "postgresql"])
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    with getattr(servers, request.param)() as url:
+        yield url
+
+
+@pytest.fixture
+def url(server: str) -> str:
+    """The server, with no table in it."""
+    engine = sa.create_engine(server)
+    found = sa.MetaData()
+    found.reflect(engine)
+    found.drop_all(engine)
+    engine.dispose()
+    return server
+
+
+def test_a_snapshot_is_of_one_moment_while_others_write(hotwax: str, source: Source) -> None:
+    """An order is imported, reserved and counted between the snapshot's first read and its second."""
+    engine: Any = source.reader.engine  # type: ignore[attr-defined]
+    waiting = [
+        "insert into order_header values ('O9', 'SALES_ORDER', '7009', '2026-03-02 09:00:00', 'STORE')",
+        "insert into inventory_item_detail (inventory_item_id, inventory_item_detail_seq_id, order_id,"
+        " available_to_promise_diff, created_stamp) values ('I1', '9', 'O9', -8, '2026-03-02 09:00:00')",
+        "update product_facility set computed_last_inventory_count = 0 where product_id = 'A'",
+    ]
+
+    @sa.event.listens_for(engine, "after_cursor_execute")
+    def write(*_: Any) -> None:
+        while waiting:
+            execute(hotwax, waiting.pop())
+
+    before = source.snapshot(since=TEN - timedelta(days=1), events_from=TEN)
+    after = source.snapshot(since=TEN - timedelta(days=1), events_from=TEN)
+    assert 7009 not in before.known_orders["external_id"] and 7009 in after.known_orders["external_id"]
+    assert "I1/9" not in before.events["event_id"] and "I1/9" in after.events["event_id"]
+    counts = [dict(s.product_facility.select("product_id", "computed_last_inventory_count").rows())["A"]
+              for s in (before, after)]  # fmt: skip
+    assert counts == [8.0, 0.0] and not waiting
+
+
+@pytest.fixture
+def crowded(url: str) -> str:
+    started = time.monotonic()
+    volume.fill(url, products=PRODUCTS, events=EVENTS, orders=ORDERS)
+    print(f"\nfilled in {time.monotonic() - started:.0f} s: {EVENTS} events, {PRODUCTS * volume.FACILITIES} stock rows")
+    return url
+
+
+def test_a_window_of_a_crowded_hotwax_is_read_quickly_and_in_little_memory(crowded: str) -> None:
+    source, quarter = opened(crowded, "SANDBOX"), volume.END - timedelta(minutes=15)
+    since = volume.END - timedelta(days=15)
+    plans = Plans(source)
+    products = timed("changed products", lambda: source.changed_products(quarter, volume.END))
+    stock = timed("their snapshot", lambda: source.snapshot(products, since=since))
+    events = timed("stock events", lambda: source.events(quarter, volume.END))
+    moved = events["product_id"].unique()
+    claimed = timed("their snapshot and a day of their events",
+                    lambda: source.snapshot(moved, since=since, events_from=volume.END - timedelta(days=1)))  # fmt: skip
+    scanned = plans.scanned()
+    assert stock.product_facility.height == len(products) * volume.FACILITIES
+    assert events.height == EVENTS // (volume.DAYS * 96) and set(events["event_id"]) <= set(claimed.events["event_id"])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 600 * 1024
+    assert all("inventory_item_detail" not in found for name, found in scanned if "product_id IN" in name)
+
+
+def timed(name: str, read: Callable[[], Any]) -> Any:
+    started = time.monotonic()
+    found = read()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"{name}: {time.monotonic() - started:.2f} s, peak {peak} MB")
+    return found
+
+
+class Plans:
+    """The plan of each statement that a source executes."""
+
+    def __init__(self, source: Source) -> None:
+        self.engine: Any = source.reader.engine  # type: ignore[attr-defined]
+        self.asked: dict[str, Any] = {}
+        sa.event.listen(self.engine, "after_cursor_execute", self._note)
+
+    def _note(self, connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT") and "FROM" in statement:
+            self.asked[" ".join(statement.split())] = parameters
+
+    def scanned(self) -> list[tuple[str, list[str]]]:
+        """Each statement with the tables that its plan reads whole; printed as they are."""
+        asked, found = dict(self.asked), []
+        with self.engine.connect() as connection:
+            for statement, parameters in asked.items():
+                lines = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).all()
+                whole = (
+                    [str(line[2]) for line in lines if line[3] in WHOLE["mysql"]]
+                    if connection.dialect.name == "mysql"
+                    else [str(line[0]).split("Seq Scan on ")[1].split()[0] for line in lines if "Seq Scan" in line[0]]
+                )
+                tables = statement.split(" FROM ", 1)[1].split(" WHERE ")[0]
+                print(f"reads whole {', '.join(whole) or 'nothing'}: FROM {tables[:110]}")
+                found.append((statement, whole))
+        return found
+
+
+def test_the_tables_of_the_sandbox_are_made_on_every_server(url: str) -> None:
+    engine = sa.create_engine(url)
+    METADATA.create_all(engine)
+    assert set(METADATA.tables) <= set(sa.inspect(engine).get_table_names())
+    engine.dispose()
