@@ -149,7 +149,7 @@ def test_an_address_with_a_password_is_in_no_repr(write: Write, monkeypatch: pyt
 class Ring(KeyringBackend):
     """A system keyring that holds one secret, or is locked."""
 
-    priority = 1.0
+    priority = -1.0
     locked = False
 
     def get_password(self, service: str, username: str) -> str | None:
