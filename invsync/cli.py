@@ -152,6 +152,28 @@ def _tell(facts: dict[str, Any], reports: Path, as_json: bool) -> NoReturn:
 
 
 @app.command()
+def explain(
+    shop: Shop,
+    sku: Annotated[str, typer.Option(help="The product's SKU, or its id in the OMS.")],
+    location: Annotated[int | None, typer.Option(help="The Shopify location; the aggregate one when left out.")] = None,
+    config: Config = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Take one number apart: what the OMS counts, which orders are in flight, what was sent and when.
+
+    Reads afresh and changes nothing. Exit codes: 0; 2 wrong usage or configuration; 5 a system failed.
+    """
+    from invsync.jobs import explain as taken_apart
+
+    try:
+        facts = taken_apart.explain(shop, sku, str(config), location=location)
+    except InvsyncError as error:
+        _leave(error)
+    told = [json.dumps(facts, ensure_ascii=False, default=str)] if as_json else taken_apart.lines(facts)
+    typer.echo("\n".join(told))
+
+
+@app.command()
 def doctor(shop: Shop, config: Config = CONFIG, as_json: AsJson = False) -> None:
     """Tell what is wrong with a shop's set-up, and how to mend it.
 

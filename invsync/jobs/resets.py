@@ -23,10 +23,8 @@ class Resets(Run):
     covered: pl.DataFrame = field(default_factory=lambda: tables.empty(delta.CLAIMABLE))
 
     def select(self) -> Selection:
-        """The pairs whose OMS rows were touched since the watermark; every mapped pair in a hard sync or a first run."""
-        start = self._window()
-        products = None if start is None else self.oms.changed_products(
-            start, self.thru, group=self.shop.oms.facility_group_id, store=self.oms.store)  # fmt: skip
+        """The pairs to look at, and the rows that map to none: every mapped pair without a window."""
+        products = self._products(self._window())
         snapshot = self.oms.snapshot(products)
         pairs, held = mapping.pairs(snapshot, **self.facts)
         mapped = pairs.height if products is None else self.mapped()
@@ -35,6 +33,16 @@ class Resets(Run):
         self.selection = Selection(chosen, held, mapped, self.oms.row_count(), whole)
         self.summary["counts"]["read"] = pairs.height + held.height
         return self.selection
+
+    def _products(self, start: datetime | None) -> pl.Series | None:
+        """The products whose OMS rows were touched since `start` or that a resumed file named; None for all."""
+        if start is None:
+            return None
+        touched = self.oms.changed_products(
+            start, self.thru, group=self.shop.oms.facility_group_id, store=self.oms.store
+        )
+        resumed = pl.Series("product_id", self.reopened, dtype=pl.String)
+        return None if touched is None else touched.append(resumed).unique()
 
     def _window(self) -> datetime | None:
         """The effective lower bound of the window; None for every pair."""

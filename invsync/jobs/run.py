@@ -47,6 +47,7 @@ class Run:
     summary: dict[str, Any]
     in_flight: pl.DataFrame = field(default_factory=lambda: tables.empty(tables.IN_FLIGHT))
     selection: Selection | None = None
+    reopened: list[str] = field(default_factory=list)
     held: ExitStack = field(default_factory=ExitStack)
     guarded: ClassVar[bool] = True
 
@@ -87,6 +88,7 @@ class Run:
         way.part = max(part for part, _ in self.state.parts(file.run_id))
         outcomes = delivery.replay(way, file)
         self._keep(file.path.with_name("outcomes.parquet"), outcomes)
+        self.reopened += outcomes["product_id"].drop_nulls().unique().to_list()
         counts = summary.counts(outcomes)
         told = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in counts if counts[name])
         self.say(f"Run {file.run_id} was cut short: its {file.path.name} was sent again under the same keys ({told}).")

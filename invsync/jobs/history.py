@@ -1,0 +1,49 @@
+"""What earlier runs did to a pair: the outcomes of every run folder that the state knows, queried in place."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from invsync import bulkfile
+from invsync.diff import KEY
+from invsync.state import State
+
+FACTS = ["run_id", "job", "status", "finished_at"]
+
+
+def outcomes(state: State, shop: str) -> pl.LazyFrame:
+    """OUTCOMES of every run of this shop whose files are there, with run_id, job, status and finished_at."""
+    runs = pl.DataFrame(
+        [[str(Path(run["folder"]) / "outcomes.parquet"), *(run[name] for name in FACTS)] for run in state.runs(shop)],
+        schema=dict.fromkeys(["file", *FACTS], pl.String()), orient="row",
+    )  # fmt: skip
+    there = [file for file in runs["file"] if Path(file).exists()]
+    if not there:
+        return runs.lazy().clear()
+    found = pl.scan_parquet(there, include_file_paths="file", missing_columns="insert", extra_columns="ignore")
+    return found.join(runs.lazy(), on="file", how="left")
+
+
+def of_pair(state: State, shop: str, item: int, place: int, *, last: int = 10) -> list[dict[str, Any]]:
+    """What the last runs that looked at this pair decided and did, newest first, with the line that was sent."""
+    every = outcomes(state, shop)
+    if "outcome" not in every.collect_schema():
+        return []
+    mine = every.filter(pl.col("inventory_item_id") == item, pl.col("location_id") == place)
+    rows = mine.sort("finished_at", descending=True).head(last).collect().to_dicts()
+    return [_told(row) | _line(Path(row["file"]).parent, item, place) for row in rows]
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    names = [*FACTS, "outcome", "reason", "message", "available", "delta", "target", "oms", "in_flight", "after"]
+    return {name: row.get(name) for name in names}
+
+
+def _line(folder: Path, item: int, place: int) -> dict[str, Any]:
+    """The last line of the run's files on which the pair stood: file, line (0-based)."""
+    found: dict[str, Any] = {"file": None, "line": None}
+    for path in sorted(folder.glob("adjustments*.jsonl"), key=lambda path: (len(path.name), path.name)):
+        mine = bulkfile.read(path).filter((pl.col(KEY[0]) == item) & (pl.col(KEY[1]) == place))
+        found = {"file": path.name, "line": mine["line"][0]} if mine.height else found
+    return found
