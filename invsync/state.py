@@ -101,6 +101,11 @@ class State:
                 f"The state database cannot be opened ({type(error).__name__}): correct [state] url."
             ) from None
 
+    @property
+    def engine(self) -> sa.Engine:
+        """The database, for tables that others keep beside these."""
+        return self._engine
+
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()

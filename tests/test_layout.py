@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "invsync"
 ORDER = [
     "errors", "settings", "tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts",
-    "oms", "shopify", "state", "report", "jobs", "doctor", "progress", "cli", "sandbox",
+    "oms", "shopify", "state", "inbox", "report", "jobs", "doctor", "progress", "webhooks", "services", "cli", "sandbox",
 ]  # fmt: skip
 CORE = ["tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts"]
 OUTSIDE = {"httpx", "os", "time", "sqlalchemy"}

@@ -1,0 +1,114 @@
+"""What webhooks named and no run has covered yet: the inbox beside the outbox, in the same database."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from invsync import tables
+from invsync.errors import UsageError
+from invsync.state import TEXT, iso
+
+META = sa.MetaData()
+WEBHOOK = sa.Table(
+    "webhook", META,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("shop", TEXT), sa.Column("delivery", TEXT), sa.Column("content", TEXT), sa.Column("topic", TEXT),
+    sa.Column("inventory_item_id", sa.BigInteger), sa.Column("location_id", sa.BigInteger),
+    sa.Column("order_id", sa.BigInteger), sa.Column("product_id", TEXT), sa.Column("available", sa.BigInteger),
+    sa.Column("updated_at", TEXT), sa.Column("heard_at", TEXT), sa.Column("covered_by", TEXT),
+    sa.UniqueConstraint("shop", "delivery"), sa.UniqueConstraint("shop", "content"),
+    sa.Index("webhook_waiting", "shop", "number", sqlite_where=sa.text("covered_by IS NULL"),
+             postgresql_where=sa.text("covered_by IS NULL")),
+)  # fmt: skip
+INSERT: dict[str, Callable[[sa.Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+MEMORY = timedelta(days=7)
+LEVEL, CREATED, CANCELLED, FINISHED = (
+    "inventory_levels/update", "orders/create", "orders/cancelled", "bulk_operations/finish",
+)  # fmt: skip
+STOCK = "stock/event"
+HEARD: tables.Schema = {
+    "number": tables.ID, "topic": tables.TEXT, "inventory_item_id": tables.ID, "location_id": tables.ID,
+    "order_id": tables.ID, "product_id": tables.TEXT, "available": tables.UNITS,
+    "updated_at": tables.STAMP, "heard_at": tables.STAMP,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One delivery: what it names, and by which ids it is known again.
+
+    `content` is the hash of a signed body that names its own moment; None where the same body may come twice.
+    """
+
+    shop: str
+    delivery: str
+    topic: str
+    content: str | None = None
+    inventory_item_id: int | None = None
+    location_id: int | None = None
+    order_id: int | None = None
+    product_id: str | None = None
+    available: int | None = None
+    updated_at: datetime | None = None
+
+
+class Inbox:
+    """The deliveries of all shops; one leaves only when the run that covered it has finished."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        """Make the table in this database of the state."""
+        if engine.dialect.name not in INSERT:
+            raise UsageError("Webhooks need a state database of SQLite or PostgreSQL: correct [state] url.")
+        self._engine = engine
+        META.create_all(engine)
+        if engine.dialect.name == "sqlite":
+            with engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+    def add(self, heard: Sequence[Heard]) -> set[str]:
+        """Keep what is new of these deliveries, durably in one transaction; the delivery ids that were new."""
+        now = iso(datetime.now(UTC))
+        rows = [
+            asdict(one) | {"heard_at": now, "updated_at": iso(one.updated_at) if one.updated_at else None}
+            for one in heard
+        ]
+        insert = INSERT[self._engine.dialect.name](WEBHOOK).on_conflict_do_nothing().returning(WEBHOOK.c.delivery)
+        with self._engine.begin() as connection:
+            return set(connection.execute(insert, rows).scalars())
+
+    def waiting(self, shop: str) -> pl.DataFrame:
+        """HEARD of this shop that no run has covered yet, oldest first."""
+        mine = (WEBHOOK.c.shop == shop) & WEBHOOK.c.covered_by.is_(None)
+        query = sa.select(*(WEBHOOK.c[name] for name in HEARD)).where(mine).order_by(WEBHOOK.c.number)
+        with self._engine.connect() as connection:
+            rows = [tuple(row) for row in connection.execute(query)]
+        stamps: tables.Schema = {"updated_at": tables.TEXT, "heard_at": tables.TEXT}
+        found = pl.DataFrame(rows, schema=HEARD | stamps, orient="row")
+        return found.with_columns(pl.col(*stamps).str.to_datetime("%+", time_unit="us", time_zone="UTC"))
+
+    def count(self, shop: str) -> int:
+        """How many deliveries of this shop wait."""
+        mine = (WEBHOOK.c.shop == shop) & WEBHOOK.c.covered_by.is_(None)
+        with self._engine.connect() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).where(mine)).scalar_one())
+
+    def orders(self, shop: str, since: datetime) -> list[int]:
+        """The orders that this shop spoke of since then, covered or not."""
+        mine = (WEBHOOK.c.shop == shop) & WEBHOOK.c.order_id.is_not(None) & (WEBHOOK.c.heard_at >= iso(since))
+        with self._engine.connect() as connection:
+            return list(connection.execute(sa.select(WEBHOOK.c.order_id).where(mine).distinct()).scalars())
+
+    def cover(self, shop: str, numbers: Iterable[int], by: str) -> None:
+        """Mark these deliveries as covered by a run; what was covered long ago is forgotten."""
+        old = WEBHOOK.c.covered_by.is_not(None) & (WEBHOOK.c.heard_at < iso(datetime.now(UTC) - MEMORY))
+        keys = [{"one": number} for number in numbers]
+        with self._engine.begin() as connection:
+            if keys:
+                mine = sa.update(WEBHOOK).where(WEBHOOK.c.number == sa.bindparam("one"))
+                connection.execute(mine.values(covered_by=by), keys)
+            connection.execute(sa.delete(WEBHOOK).where(WEBHOOK.c.shop == shop, old))

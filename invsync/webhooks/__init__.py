@@ -1,0 +1,35 @@
+"""Webhooks: a receiver that writes down what Shopify and the OMS name, for the next run to read again."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import uvicorn
+
+from invsync import settings
+from invsync.errors import UsageError
+from invsync.inbox import Inbox
+from invsync.state import State
+from invsync.webhooks.receiver import create_app
+
+__all__ = ["create_app", "secrets", "serve"]
+MOST_CONNECTIONS = 1000
+
+
+def serve(config: Path, name: str, *, host: str, port: int) -> None:
+    """Hear for one shop until SIGTERM; deliveries under way are answered first."""
+    configured = settings.load(config)
+    shop = configured.shop(name)
+    app = create_app(name, shop, secrets(name, shop, os.environ), Inbox(State(configured.state.url).engine))
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False, ws="none",
+                limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=10)  # fmt: skip
+
+
+def secrets(name: str, shop: settings.ShopSettings, environ: Mapping[str, str]) -> list[str]:
+    """The secret that signs, and during a rotation the one of <variable>_PREVIOUS too."""
+    variable = shop.webhook_secret_env or shop.client_secret_env
+    if variable is None:
+        raise UsageError(f"Shop {name} names no secret for webhooks: set webhook_secret_env in [shops.{name}].")
+    before = f"{variable}_PREVIOUS"
+    names = [variable, *([before] if {before, f"{before}_FILE"} & set(environ) else [])]
+    return [found for one in names if (found := settings.secret(one, environ))]

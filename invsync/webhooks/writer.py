@@ -1,0 +1,73 @@
+"""Durable before it is answered, and still fast: whoever waits goes into one transaction together."""
+
+import asyncio
+import queue
+import threading
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from invsync.errors import SystemFailed
+from invsync.inbox import Heard, Inbox
+
+MOST_AT_ONCE = 1000
+Waiting = tuple[Heard, "asyncio.Future[bool]"]
+
+
+class Writer:
+    """One thread that commits deliveries to the inbox in groups."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox, self._queue = inbox, queue.Queue[Waiting | None](10 * MOST_AT_ONCE)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit what waits, and end."""
+        self._queue.put(None)
+        self._thread.join()
+
+    async def add(self, heard: Heard) -> bool:
+        """Whether this delivery is new, told once it is on disk; too many that wait, or a lost database, raise."""
+        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        try:
+            self._queue.put_nowait((heard, told))
+        except queue.Full:
+            raise SystemFailed("Too many deliveries wait for the state database: look at its disk.") from None
+        return await told
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            group: list[Waiting] = [first]
+            ended = False
+            while not ended and len(group) < MOST_AT_ONCE and not self._queue.empty():
+                more = self._queue.get()
+                ended = more is None
+                group += [more] if more else []
+            self._commit(group)
+            if ended:
+                return
+
+    def _commit(self, group: list[Waiting]) -> None:
+        try:
+            new = self._inbox.add([heard for heard, _ in group])
+        except SQLAlchemyError as error:
+            fault = SystemFailed(f"The state database failed ({type(error).__name__}): look at [state] url.")
+            for _, told in group:
+                told.get_loop().call_soon_threadsafe(_fail, told, fault)
+            return
+        for heard, told in group:
+            told.get_loop().call_soon_threadsafe(_tell, told, heard.delivery in new)
+            new.discard(heard.delivery)
+
+
+def _tell(told: "asyncio.Future[bool]", is_new: bool) -> None:
+    if not told.done():
+        told.set_result(is_new)
+
+
+def _fail(told: "asyncio.Future[bool]", fault: SystemFailed) -> None:
+    if not told.done():
+        told.set_exception(fault)
