@@ -181,6 +181,12 @@ def test_refusals_name_the_change(client: Client, shop: Shop, given: dict[str, A
     assert (error["code"], error["field"]) == (code, ["input", "changes", "1", path])
 
 
+def test_a_batch_can_be_refused_without_a_name(client: Client, shop: Shop) -> None:
+    shop.spoil.add(3)
+    (error,) = client.adjust(change(1, 1, 10), change(3, 1, 30))["userErrors"]
+    assert (error["code"], error["field"]) == ("ADJUST_QUANTITIES_FAILED", ["input"]) and shop.journal == []
+
+
 def test_unknown_reason_is_refused(client: Client) -> None:
     assert client.adjust(change(1, 1, 10), reason="because")["userErrors"][0]["code"] == "INVALID_REASON"
 
@@ -416,9 +422,10 @@ def test_file_must_be_the_last_field(client: Client) -> None:
 
 
 def test_bulk_query_gives_flat_lines_with_parents(client: Client) -> None:
-    query = """{ inventoryItems { edges { node { id sku tracked inventoryLevels(includeInactive: true) {
-      edges { node { id isActive location { id } quantities(names: ["available"]) { name quantity }
-        } } } } } } }"""
+    query = """{ inventoryItems(first: 1) { edges { node { id sku tracked ...levels } } } }
+      fragment levels on InventoryItem { inventoryLevels(includeInactive: true) {
+        edges { node { id isActive location { id } quantities(names: ["available"]) { name quantity }
+        } } } }"""
     started = client.data(
         """mutation($q: String!) { bulkOperationRunQuery(query: $q) { bulkOperation { id }
           userErrors { code } } }""",
@@ -427,6 +434,7 @@ def test_bulk_query_gives_flat_lines_with_parents(client: Client) -> None:
     rows = client.result(client.poll(started["bulkOperation"]["id"])["url"])
     levels = [row for row in rows if "__parentId" in row]
     assert len(rows) == 11 and len(levels) == 6
+    assert sorted(level["quantities"][0]["quantity"] for level in levels) == [3, 10, 20, 30, 40, 50]
     assert {row["__parentId"] for row in levels} == {row["id"] for row in rows if "sku" in row}
 
 

@@ -7,6 +7,7 @@ access    the access scope that each field needs
 search    Shopify's search syntax and connections
 reads     resolvers of the query root
 adjust    inventoryAdjustQuantities and inventoryActivate with their runtime rules
+export    the rows of a bulk query
 bulk      staged uploads and bulk operations
 app       the Starlette application
 server    the application served on 127.0.0.1

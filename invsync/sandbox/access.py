@@ -1,7 +1,5 @@
 """Which access scope a document needs, by the types of its fields."""
 
-from collections.abc import Iterator
-
 from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, TypeInfo, TypeInfoVisitor, Visitor, visit
 from graphql.type import get_named_type
 
@@ -31,16 +29,16 @@ class _Fields(Visitor):
                 self.found.append((name, NEEDED[type.name.removesuffix("Connection")]))
 
 
-def needs(schema: GraphQLSchema, document: DocumentNode) -> Iterator[tuple[str, str]]:
-    """Each field of a valid document that needs a scope, with the scope."""
+def denied(schema: GraphQLSchema, document: DocumentNode, scopes: str) -> GraphQLError | None:
+    """The error for the first field of a valid document that these scopes, with commas between, do not cover."""
     types = TypeInfo(schema)
     fields = _Fields(types)
     visit(document, TypeInfoVisitor(types, fields))
-    yield from fields.found
+    granted = scopes.split(",")
+    return next((_denial(*pair) for pair in fields.found if pair[1] not in granted), None)
 
 
-def denial(field: str, scope: str) -> GraphQLError:
-    """The error for a field whose scope the app was not granted."""
+def _denial(field: str, scope: str) -> GraphQLError:
     required = f"`{scope}` access scope."
     return GraphQLError(
         f"Access denied for {field} field. Required access: {required}", path=[field],

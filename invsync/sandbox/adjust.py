@@ -26,6 +26,7 @@ LABELS = {
     "shrinkage": "Theft or loss",
 }  # fmt: skip
 MESSAGES = {
+    "ADJUST_QUANTITIES_FAILED": "The quantities couldn't be adjusted. Try again.",
     "CHANGE_FROM_QUANTITY_STALE": "The quantity has changed since it was read: changeFromQuantity is stale.",
     "INVALID_INVENTORY_ITEM": "The specified inventory item could not be found.",
     "INVALID_LOCATION": "The specified location could not be found.",
@@ -128,7 +129,9 @@ class Adjust:
 
     def _change_faults(self, changes: list[Mapping[str, Any]]) -> list[Node]:
         found = ((str(index), self._change_fault(change)) for index, change in enumerate(changes))
-        return [_fault(fault[0], "changes", index, fault[1]) for index, fault in found if fault]
+        faults = [_fault(fault[0], "changes", index, fault[1]) for index, fault in found if fault]
+        spoilt = self._shop.spoil & {number_of(change["inventoryItemId"], "InventoryItem") for change in changes}
+        return faults or ([_fault("ADJUST_QUANTITIES_FAILED")] if spoilt else [])
 
     def _change_fault(self, change: Mapping[str, Any]) -> tuple[str, str] | None:
         shop = self._shop

@@ -62,15 +62,15 @@ class GraphQL:
     def __init__(self, shop: Shop, version: str, base_url: str) -> None:
         self._shop, self._version, self._base_url = shop, version, base_url
 
-    def run(self, text: str, variables: dict[str, Any] | None, every: bool = False) -> Node:
-        """Validate and execute one document on the real types; `every` ignores page sizes."""
+    def run(self, text: str, variables: dict[str, Any] | None) -> Node:
+        """Validate and execute one document on the real types."""
         document = _parsed(text)
         if isinstance(document, GraphQLError):
             return {"errors": [document.formatted]}
         if denied := _denied(text, self._shop.scopes):
             return {"errors": [denied.formatted], "data": None}
         bulk = Bulk(self._shop, schema(), self.run, self._base_url)
-        root = Root(Reads(self._shop, every=every), Adjust(self._shop, self._version), bulk)
+        root = Root(Reads(self._shop), Adjust(self._shop, self._version), bulk)
         return dict(execute_sync(schema(), document, root_value=root, variable_values=variables).formatted)
 
     def answer(self, text: str, variables: dict[str, Any], *, throttle: bool = False) -> Node:
@@ -216,10 +216,7 @@ def _parsed(text: str) -> Any:
 
 @cache
 def _denied(text: str, scopes: str) -> GraphQLError | None:
-    """The error for the first field of a valid document that these scopes do not cover."""
-    granted = scopes.split(",")
-    missing = (pair for pair in access.needs(schema(), parse(text)) if pair[1] not in granted)
-    return next((access.denial(*pair) for pair in missing), None)
+    return access.denied(schema(), parse(text), scopes)
 
 
 async def _cut(request: Request) -> Response:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from graphql import FieldNode, GraphQLSchema, OperationDefinitionNode, parse, validate
+from graphql import FieldNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, parse, validate
 from graphql.error import GraphQLSyntaxError
 
+from invsync.sandbox import access
+from invsync.sandbox.export import Export
+from invsync.sandbox.reads import Reads
 from invsync.sandbox.search import Info, Node, gid, number_of, stamp
 from invsync.sandbox.shop import Shop
 
 MAX_BYTES = 100_000_000
 SLOTS = 5
 BUSY = ("CREATED", "RUNNING", "CANCELING")
-Execute = Callable[[str, dict[str, Any] | None, bool], Node]
+Execute = Callable[[str, dict[str, Any] | None], Node]
 
 
 @dataclass
@@ -106,7 +109,7 @@ class Operation:
 
 
 class Bulk:
-    """The bulk mutations over one shop; `execute(text, variables, every)` runs one document."""
+    """The bulk mutations over one shop; `execute(text, variables)` runs one document."""
 
     def __init__(self, shop: Shop, schema: GraphQLSchema, execute: Execute, base_url: str) -> None:
         self._shop, self._schema, self._execute, self._base_url = shop, schema, execute, base_url
@@ -130,15 +133,16 @@ class Bulk:
 
     def bulkOperationRunQuery(self, info: Info, query: str, **arguments: Any) -> Node:
         """Run one query over every object; nested connections become lines of their own."""
-        code = "INVALID" if self._refusal(query, "query") else None
-        if code or self._full("QUERY"):
-            return _refused(code or "LIMIT_REACHED")
-        answer = self._execute(query, None, True)
-        if answer.get("errors"):
+        invalid = self._refusal(query, "query") or access.denied(self._schema, parse(query), self._shop.scopes)
+        if invalid or self._full("QUERY"):
+            return _refused("INVALID" if invalid else "LIMIT_REACHED")
+        try:
+            rows = Export(parse(query), Reads(self._shop, every=True)).rows()
+            lines = [json.dumps(row).replace("/", r"\/") for row in rows]
+        except GraphQLError:
             return _refused("INVALID")
-        lines = [json.dumps(row).replace("/", r"\/") for row in _flat(answer["data"], None)]
         self._shop.random.shuffle(lines)
-        return self._started("QUERY", query, [lambda line=line: line for line in lines])  # type: ignore[misc]
+        return self._started("QUERY", query, [line.__str__ for line in lines])
 
     def bulkOperationCancel(self, info: Info, id: str) -> Node:
         """Ask a bulk operation to stop."""
@@ -166,7 +170,7 @@ class Bulk:
     def _line(self, mutation: str, number: int, line: str) -> Callable[[], str]:
         def run() -> str:
             try:
-                answer = self._execute(mutation, json.loads(line), False)
+                answer = self._execute(mutation, json.loads(line))
             except ValueError:
                 answer = {"errors": [{"message": f"The JSON of line {number} could not be parsed."}]}
             return json.dumps(answer | {"__lineNumber": number}).replace("/", r"\/")
@@ -179,7 +183,7 @@ class Bulk:
         except GraphQLSyntaxError:
             return "INVALID_MUTATION"
         operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
-        if validate(self._schema, document) and kind == "mutation":
+        if validate(self._schema, document):
             return "INVALID_MUTATION"
         if len(operations) != 1 or operations[0].operation.value != kind:
             return "INVALID_MUTATION"
@@ -205,16 +209,3 @@ class Bulk:
 def _refused(code: str) -> Node:
     message = "Bulk operations limit reached. Please try again later." if code == "LIMIT_REACHED" else code
     return {"bulkOperation": None, "userErrors": [{"code": code, "field": None, "message": message}]}
-
-
-def _flat(value: Any, parent: str | None) -> Iterator[Node]:
-    """One row for each node of each connection; what is not a connection stays inside its row."""
-    for inner in (value or {}).values():
-        if not isinstance(inner, dict):
-            continue
-        nodes = inner.get("nodes") or [edge["node"] for edge in inner.get("edges", ())]
-        for node in nodes:
-            lists = {k: v for k, v in node.items() if isinstance(v, dict) and ("edges" in v or "nodes" in v)}
-            row = {k: v for k, v in node.items() if k not in lists}
-            yield row | ({"__parentId": parent} if parent else {})
-            yield from _flat(lists, node.get("id"))

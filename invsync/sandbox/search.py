@@ -94,6 +94,7 @@ def connection(
         return [{"cursor": _encode(key(row)), "node": node(row)} for row in page]
 
     return {
+        "each": lambda: (node(row) for row in page),
         "nodes": lambda info: [node(row) for row in page],
         "edges": edges,
         "pageInfo": {

@@ -89,7 +89,10 @@ class Attempt:
 
 @dataclass
 class Shop:
-    """A shop with its items, locations, levels and orders; every method takes the lock."""
+    """A shop with its items, locations, levels and orders; every method takes the lock.
+
+    An item in `refuse` is refused by name; one in `spoil` makes its whole batch fail without a name.
+    """
 
     name: str = "Sandbox"
     token: str = "shpat_sandbox"
@@ -103,11 +106,12 @@ class Shop:
     orders: dict[int, Order] = field(default_factory=dict)
     journal: list[dict[str, Any]] = field(default_factory=list)
     refuse: set[int] = field(default_factory=set)
+    spoil: set[int] = field(default_factory=set)
     attempts: dict[str, Attempt] = field(default_factory=dict)
     remember_failures: bool = True
     faults: Faults = field(default_factory=Faults)
     bucket: Bucket = field(default_factory=Bucket)
-    bulk_lines_per_poll: int = 1000
+    bulk_lines_per_poll: int = 100_000
     uploads: dict[str, bytes | None] = field(default_factory=dict)
     results: dict[str, bytes] = field(default_factory=dict)
     operations: dict[int, Operation] = field(default_factory=dict)
