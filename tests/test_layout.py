@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "invsync"
 ORDER = [
     "errors", "settings", "tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts",
-    "oms", "shopify", "state", "inbox", "report", "jobs", "doctor", "progress", "webhooks", "services", "cli", "sandbox",
+    "simulate", "oms", "shopify", "state", "inbox", "report", "jobs", "doctor", "progress", "webhooks", "services", "cli", "sandbox",
 ]  # fmt: skip
-CORE = ["tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts"]
+CORE = ["tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts", "simulate"]
 OUTSIDE = {"httpx", "os", "time", "sqlalchemy"}
 FILES = {"pathlib"}
 MAY_READ_FILES = {"bulkfile", "verify"}

@@ -1,0 +1,135 @@
+"""A scenario's events, pair by pair, in the order of time: the history, drawn with a seed."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import polars as pl
+
+from invsync.simulate import engine
+from invsync.simulate.history import DAY_MINUTES, LINES, MOVES, History
+from invsync.simulate.scenario import Scenario
+
+HARD_SYNC_AT, REVIEW_AT, EDITS_FROM, EDITS_FOR = 180, 360, 480, 600  # minutes of the day
+PEAK_SPREAD = 30  # minutes by which a peak's added orders stand off the real ones, either way
+LARGEST_EDIT = 10
+BATCHED = {"reset", "reset_in_flight", "deltas", "deltas_and_hard_sync"}
+KINDS = 16
+COPIES, SHIFTS, STORES, LAGS, HEARD, EDITS = range(6)
+EVENTS = {"pair": pl.Int32, "at": pl.Float64, "kind": pl.Int32, "units": pl.Int32, "line": pl.Int32}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The events, the shop's order lines (LINES) that they name by number, and the days that they span."""
+
+    events: engine.Events
+    lines: pl.DataFrame
+    days: int
+
+
+def drawn(history: History, scenario: Scenario, policies: Set[str]) -> Drawn:
+    """The scenario's events, for these policies at once.
+
+    Each knob has a stream of luck of its own, so that turning one does not move another's.
+    """
+    lines, stores = _orders(history, scenario)
+    sales = lines.select("pair", "at", "units", line=pl.int_range(pl.len()))
+    imports = sales.with_columns(at=pl.col("at") + _lags(lines, scenario), units=0)
+    parts = [
+        _events(engine.OPEN, pl.DataFrame({"pair": range(history.stock.height), "at": 0})), _events(engine.SALE, sales), _events(engine.IMPORT, imports),
+        _events(engine.MOVE, pl.concat([history.moves, stores])), _events(engine.EDIT, _edits(history, scenario)),
+    ]  # fmt: skip
+    latest = float(pl.concat(parts)["at"].to_numpy().max(initial=history.days * DAY_MINUTES))
+    days = ceil((latest + scenario.cadence) / DAY_MINUTES)
+    parts += _deliveries(history, pl.concat(parts[2:4]))
+    parts += _writes(scenario, policies, parts)
+    return Drawn(_ranked(pl.concat(parts), lines.height), lines, days)
+
+
+def _ranked(events: pl.DataFrame, lines: int) -> engine.Events:
+    ordered = events.sort("pair", "at", "kind", maintain_order=True)
+    first = pl.col("pair") != pl.col("pair").shift(1, fill_value=-1)
+    place = pl.int_range(pl.len(), dtype=pl.Int32)
+    ranked = ordered.with_columns(rank=place - pl.when(first).then(place).forward_fill())
+    ranked = ranked.sort(pl.col("rank") * KINDS + pl.col("kind"), maintain_order=True)
+    return engine.Events(**{name: ranked[name].to_numpy() for name in (*EVENTS, "rank")}, lines=lines)
+
+
+def _events(kind: int, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of pair and time, and units and line where they have them, as EVENTS of one kind."""
+    lacking = {name: value for name, value in {"units": 0, "line": engine.OWN}.items() if name not in rows.columns}
+    whole = rows.with_columns(kind=pl.lit(kind), **{name: pl.lit(value) for name, value in lacking.items()})
+    return whole.select(pl.col(name).cast(dtype) for name, dtype in EVENTS.items())
+
+
+def _luck(scenario: Scenario, knob: int) -> np.random.Generator:
+    return np.random.default_rng((scenario.seed, knob))
+
+
+def _orders(history: History, scenario: Scenario) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """LINES of the shop, and MOVES: what stores took. A peak copies orders within half an hour of the real ones."""
+    known, copies = int(history.lines["order"].max() or 0) + 1, ceil(scenario.peak)  # type: ignore[arg-type]
+    order = history.lines["order"].to_numpy()
+    last = _luck(scenario, COPIES).random(known) < scenario.peak - (copies - 1)
+    shifts = _luck(scenario, SHIFTS).uniform(-PEAK_SPREAD, PEAK_SPREAD, (copies, known))
+    stores = _luck(scenario, STORES).random((copies, known)) < scenario.pos_share
+    parts = [history.lines.head(0).with_columns(store=pl.lit(False))]
+    for copy in range(copies):
+        moment = (pl.col("at") + pl.Series(shifts[copy][order])).floor().clip(lower_bound=0) if copy else pl.col("at")
+        rows = history.lines.with_columns(
+            at=moment, order=pl.col("order") + copy * known, store=pl.Series(stores[copy][order])
+        )
+        parts.append(rows.filter(pl.Series(last[order])) if copy == copies - 1 else rows)
+    both = pl.concat(parts)
+    taken = both.filter("store").select("at", "pair", -pl.col("units"))
+    return both.filter(~pl.col("store")).select(list(LINES)), taken.select(list(MOVES))
+
+
+def _lags(lines: pl.DataFrame, scenario: Scenario) -> pl.Series:
+    """Minutes until the OMS knows the order of each line."""
+    order, lags = lines["order"].to_numpy(), np.sort(scenario.lag)
+    luck = _luck(scenario, LAGS).random(int(order.max(initial=0)) + 1)[order]
+    return pl.Series(lags[(luck * len(lags)).astype(np.int64)], dtype=pl.Float64)
+
+
+def _edits(history: History, scenario: Scenario) -> pl.DataFrame:
+    luck = _luck(scenario, EDITS)
+    number = int(luck.poisson(scenario.edits * history.days))
+    at = luck.integers(0, history.days, number) * DAY_MINUTES + EDITS_FROM + luck.integers(0, EDITS_FOR, number)
+    units = luck.integers(1, LARGEST_EDIT + 1, number) * luck.choice([-1, 1], number)
+    return pl.DataFrame({"pair": luck.integers(0, history.stock.height, number), "at": at, "units": units})
+
+
+def _deliveries(history: History, moved: pl.DataFrame) -> list[pl.DataFrame]:
+    """The reviews that may order something, those after a pair's number moved, and the deliveries after them."""
+    if history.rule is None:
+        return []
+    every, lead = history.rule.review_days * DAY_MINUTES, history.rule.lead_days * DAY_MINUTES
+    reviews = _next(moved, every, REVIEW_AT).filter(pl.col("at") >= every)
+    reviews = reviews.filter(pl.col("at") + lead < history.days * DAY_MINUTES)
+    arrivals = reviews.with_columns(at=pl.col("at") + lead, line=pl.lit(engine.DELIVERY))
+    return [_events(engine.REVIEW, reviews), _events(engine.ARRIVE, arrivals)]
+
+
+def _writes(scenario: Scenario, policies: Set[str], parts: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    """The jobs that look at a pair, those after something happened to it, or the webhooks that come."""
+    happened = pl.concat(parts)
+    made = []
+    if policies & BATCHED:
+        touched = happened.filter(pl.col("kind").is_in([engine.IMPORT, engine.MOVE, engine.ARRIVE]))
+        made.append(_events(engine.JOB, _next(touched, scenario.cadence)))
+    if "deltas_and_hard_sync" in policies:
+        made.append(_events(engine.HARD, _next(happened, DAY_MINUTES, HARD_SYNC_AT)))
+    if "realtime" in policies:
+        told = happened.filter(pl.col("kind").is_in([engine.SALE, engine.MOVE, engine.ARRIVE]))
+        heard = told.filter(pl.Series(_luck(scenario, HEARD).random(told.height) >= scenario.loss))
+        made.append(_events(engine.HOOK, heard.with_columns(pl.col("at") + scenario.delivery, units=0)))
+    return made
+
+
+def _next(rows: pl.DataFrame, every: float, offset: float = 0) -> pl.DataFrame:
+    """Each pair with each first moment of a schedule at or after one of its rows."""
+    at = ((pl.col("at") - offset) / every).ceil() * every + offset
+    return rows.select("pair", at=at).unique(maintain_order=True)

@@ -1,0 +1,130 @@
+"""What happened in a shop, as a replay takes it: order lines, the OMS's own movements, and levels of stock."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from invsync import tables
+from invsync.errors import UsageError
+
+DAY_MINUTES = 1440
+STAMP = pl.Datetime("us")
+ORDER_LINES: tables.Schema = {"at": STAMP, "order": tables.TEXT, "sku": tables.TEXT, "units": tables.UNITS}
+MOVEMENTS: tables.Schema = {"at": STAMP, "sku": tables.TEXT, "units": tables.UNITS}
+LINES: tables.Schema = {"at": tables.QUANTITY, "order": tables.ID, "pair": tables.ID, "units": tables.UNITS}
+MOVES: tables.Schema = {"at": tables.QUANTITY, "pair": tables.ID, "units": tables.UNITS}
+STOCK: tables.Schema = {"sku": tables.TEXT, "opening": tables.UNITS, "reorder": tables.UNITS, "up_to": tables.UNITS}
+NEVER = -(2**31)
+SPARE = 20
+
+
+@dataclass(frozen=True)
+class Restock:
+    """The rule that makes the stock, which sales do not tell: an (s, S) policy.
+
+    Every `review_days` the retailer looks at the OMS's number. Below the reorder point (`reorder_days` of the pair's
+    mean demand, and at least a typical order line) it orders up to the level (`cover_days`, the same floor), and the
+    goods come `lead_days` later. A pair starts anywhere between the two, drawn with the seed. Demand is the mean over
+    the whole history, so the rule knows what no retailer knows.
+    """
+
+    cover_days: float = 14
+    reorder_days: float = 7
+    review_days: int = 7
+    lead_days: float = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.lead_days < self.review_days or not 0 <= self.reorder_days <= self.cover_days:
+            raise UsageError(
+                f"{self} cannot be kept: goods must come before the next review, and cover_days not be below reorder_days."
+            )
+
+
+@dataclass(frozen=True)
+class History:
+    """LINES and MOVES in minutes since `start`, a midnight; a pair's number is its row in STOCK."""
+
+    lines: pl.DataFrame
+    moves: pl.DataFrame
+    stock: pl.DataFrame
+    start: datetime
+    days: int
+    rule: Restock | None
+
+    def between(self, first: int, last: int) -> "History":
+        """The days [first, last) alone, with the stock levels of the whole."""
+        lines, moves = (_shifted(frame, first, last) for frame in (self.lines, self.moves))
+        start = self.start + timedelta(days=first)
+        return replace(self, lines=lines, moves=moves, start=start, days=last - first)
+
+    def pair(self, sku: str) -> int:
+        """The number of a SKU's pair; an unknown one is a usage error."""
+        found = self.stock["sku"].index_of(sku)
+        if found is None:
+            raise UsageError(f"SKU {sku!r} is not in this history: choose one that was sold.")
+        return found
+
+    def only(self, sku: str) -> "History":
+        """This SKU's lines and movements alone."""
+        here = pl.col("pair") == self.pair(sku)
+        lines, moves = (frame.filter(here).with_columns(pair=pl.lit(0, pl.Int64)) for frame in (self.lines, self.moves))
+        return replace(self, lines=lines, moves=moves, stock=self.stock.filter(pl.col("sku") == sku))
+
+
+def retail(sales: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """ORDER_LINES and MOVEMENTS of UCI Online Retail rows: rows without a price are the retailer's own variances.
+
+    Cancelled invoices and rows without a product code are left out, as in the sandbox.
+    """
+    rows = sales.filter(pl.col("sku").str.contains(r"^\d{5}"), pl.col("invoice").str.contains(r"^\d+$"))
+    rows = rows.select(at="invoiced_at", order="invoice", sku="sku", units="quantity", free=pl.col("unit_price") == 0)
+    orders, moves = rows.filter(~pl.col("free"), pl.col("units") > 0), rows.filter("free")
+    return tables.conform(orders, ORDER_LINES, "orders"), tables.conform(moves, MOVEMENTS, "movements")
+
+
+def history(orders: pl.DataFrame, movements: pl.DataFrame, rule: Restock | None = Restock()) -> History:
+    """ORDER_LINES and MOVEMENTS as a History; without a rule each pair has all that will be taken, plus 20."""
+    orders = tables.conform(orders, ORDER_LINES, "orders").sort("at", maintain_order=True)
+    movements = tables.conform(movements, MOVEMENTS, "movements").sort("at", maintain_order=True)
+    first = pl.concat([orders["at"], movements["at"]]).min()
+    if orders.is_empty() or not isinstance(first, datetime):
+        raise UsageError("There are no order lines to replay: name a longer period.")
+    start = datetime.combine(first.date(), datetime.min.time())
+    last = pl.concat([orders["at"], movements["at"]]).max()
+    assert isinstance(last, datetime)
+    days = (last - start).days + 1
+    skus = pl.concat([orders["sku"], movements["sku"]]).unique().sort().to_frame("sku").with_row_index("pair")
+    skus = skus.with_columns(pl.col("pair").cast(pl.Int64))
+    minutes = (pl.col("at") - start).dt.total_microseconds() / 60_000_000
+    numbered = orders.with_columns(at=minutes, order=pl.col("order").rank("dense").cast(pl.Int64) - 1)
+    lines = tables.conform(numbered.join(skus, on="sku", maintain_order="left"), LINES, "lines")
+    moves = movements.with_columns(at=minutes).join(skus, on="sku", maintain_order="left")
+    moves = tables.conform(moves, MOVES, "moves")
+    return History(lines, moves, _stock(skus, lines, moves, days, rule), start, days, rule)
+
+
+def _stock(
+    skus: pl.DataFrame, lines: pl.DataFrame, moves: pl.DataFrame, days: int, rule: Restock | None
+) -> pl.DataFrame:
+    demand = lines.group_by("pair").agg(units=pl.col("units").sum(), line=pl.col("units").median())
+    lost = moves.group_by("pair").agg(lost=-pl.col("units").clip(upper_bound=0).sum())
+    rows = skus.join(demand, on="pair", how="left").join(lost, on="pair", how="left").fill_null(0).sort("pair")
+    if rule is None:
+        every = pl.col("units") + pl.col("lost") + SPARE
+        return tables.conform(rows.with_columns(opening=every, up_to=every, reorder=pl.lit(NEVER)), STOCK, "stock")
+    daily = pl.col("units") / days
+    level, reorder = (
+        pl.max_horizontal(daily * span, "line").ceil().cast(pl.Int64) for span in (rule.cover_days, rule.reorder_days)
+    )
+    luck = pl.Series(np.random.default_rng(rule.seed).random(rows.height))
+    found = rows.with_columns(up_to=level, reorder=reorder)
+    opening = pl.col("reorder") + (luck * (pl.col("up_to") - pl.col("reorder") + 1)).floor().cast(pl.Int64)
+    return tables.conform(found.with_columns(opening=opening), STOCK, "stock")
+
+
+def _shifted(frame: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
+    at = pl.col("at") - first * DAY_MINUTES
+    return frame.with_columns(at=at).filter((at >= 0) & (at < (last - first) * DAY_MINUTES))
