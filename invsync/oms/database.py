@@ -76,6 +76,15 @@ class Database:
             )  # fmt: skip
         return pl.Series("product_id", sorted(found), dtype=pl.String)
 
+    def products_of(self, items: pl.Series) -> pl.Series:
+        """The distinct product_id of the products that these inventory items are mapped to."""
+        table, schema = self.sql["shopify_shop_product"], tables.SHOPIFY_SHOP_PRODUCT
+        query = self.sql.plain("shopify_shop_product", list(schema)).where(table.c.shop_id == self.oms.shop_id)
+        texts = items.drop_nulls().unique().cast(pl.String).to_list()
+        with self.reader.transaction() as connection:
+            rows = self.reader.rows_of(connection, query, table.c.shopify_inventory_item_id, texts, schema)
+        return rows["product_id"].drop_nulls().unique().sort()
+
     def events(self, from_: datetime, thru: datetime | None) -> pl.DataFrame:
         """EVENTS recorded in [from_, thru), or since from_, and those without a stamp."""
         if missing := sorted({"inventory_item", "inventory_item_detail"} - set(self.names)):

@@ -28,6 +28,9 @@ class Source(Protocol):
     ) -> pl.Series | None:
         """The product_id touched in [from_, thru); None means all."""
 
+    def products_of(self, items: pl.Series) -> pl.Series:
+        """The product_id of the products that these inventory items are mapped to."""
+
     def events(self, from_: datetime, thru: datetime | None) -> pl.DataFrame:
         """EVENTS recorded in [from_, thru), or since from_ where thru is None."""
 

@@ -70,6 +70,10 @@ class Shopify:
         """ORDERS and ASSIGNED of the orders created at or after this instant, or of what changed among them."""
         return orders.orders(self._client, since, updated=updated, ids=ids)
 
+    def orders_named(self, ids: Sequence[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """ORDERS and ASSIGNED of the orders of these ids that exist."""
+        return orders.orders_named(self._client, ids)
+
     def submit(self, path: Path, result: Path, *, transport: Transport = "auto",
                stall_seconds: float = bulk.STALL_SECONDS) -> Delivery:  # fmt: skip
         """Deliver a file of adjustments and write one result line for each of its lines."""

@@ -1,6 +1,6 @@
 """Orders taken since an instant, and where their open fulfilment orders are assigned."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
@@ -22,11 +22,19 @@ def orders(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """ORDERS and ASSIGNED of the orders created at or after `since` (naive is UTC), whatever their status.
 
-    With `updated`, only of those that changed at or after that instant, and of the orders `ids` as they are now.
+    With `updated`, only of those that changed at or after that instant; in any case of the orders `ids` as they are now.
     """
     query = _at_or_after("created_at", since)
-    found = _orders(client, query) if updated is None else chain(
-        _orders(client, f"{query} {_at_or_after('updated_at', updated)}"), _named(client, ids))  # fmt: skip
+    query += f" {_at_or_after('updated_at', updated)}" if updated else ""
+    return _frames(client, chain(_orders(client, query), _named(client, ids)))
+
+
+def orders_named(client: Client, ids: Sequence[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """ORDERS and ASSIGNED of these orders, read by their ids: what a search does not find yet is found."""
+    return _frames(client, _named(client, ids))
+
+
+def _frames(client: Client, found: Iterable[Node]) -> tuple[pl.DataFrame, pl.DataFrame]:
     sold: list[Node] = []
     assigned: list[Node] = []
     for order in {node["id"]: node for node in found}.values():
