@@ -64,16 +64,36 @@ class ReportSettings(Part):
 
 
 class OmsSettings(Part):
-    """How HotWax is read, and which shop, store and facility group are meant."""
+    """How HotWax is read, and which shop, store and facility group are meant.
 
-    kind: Literal["database", "files"] = "database"
+    database: url or url_env. files: path. rest: url (Moqui) and ofbiz_url, with token_env or username and password_env.
+    """
+
+    kind: Literal["database", "rest", "files"] = "database"
     url: str | None = Field(default=None, repr=False)
     url_env: str | None = None
     path: str | None = None
+    ofbiz_url: str | None = None
+    token_env: str | None = None
+    username: str | None = None
+    password_env: str | None = None
+    page_size: Annotated[int, Field(ge=1)] = 500
+    at_once: Annotated[int, Field(ge=1, le=16)] = 4
     shop_id: str
     product_store_id: str | None = None
     facility_group_id: str | None = None
     timezone: Zone = "UTC"
+
+    @model_validator(mode="after")
+    def _rest_is_whole(self) -> "OmsSettings":
+        if self.kind != "rest":
+            return self
+        if not self.url or not (self.token_env or (self.username and self.password_env)):
+            raise ValueError("kind rest needs url, and token_env or username and password_env")
+        for address in filter(None, (self.url, self.ofbiz_url)):
+            if urlsplit(address).scheme != "https" and urlsplit(address).hostname not in LOOPBACK:
+                raise ValueError("plain http is refused off loopback; use https")
+        return self
 
 
 class Guards(Part):
@@ -91,6 +111,13 @@ class Buffer(Part):
 
     units: Annotated[int, Field(ge=0)] = 0
     table: str | None = None
+
+
+class AlertSettings(Part):
+    """Where what a person must see is told: a JSON line to a URL, or to a command's standard input."""
+
+    url_env: str | None = None
+    command: tuple[str, ...] = ()
 
 
 class Schedule(Part):
@@ -111,6 +138,7 @@ class ShopSettings(Part):
     client_id: str | None = None
     client_secret_env: str | None = None
     webhook_secret_env: str | None = None
+    webhook_url: str | None = None
     timezone: Zone = "UTC"
     locale: Locale = "en"
     keep_by: Literal["resets", "deltas"] = "resets"
@@ -135,7 +163,7 @@ class ShopSettings(Part):
             raise ValueError(f"{value!r} is not a location's digits; write the number at the end of its address")
         return value
 
-    @field_validator("endpoint")
+    @field_validator("endpoint", "webhook_url")
     @classmethod
     def _loopback_or_https(cls, value: str | None) -> str | None:
         if value and urlsplit(value).scheme != "https" and urlsplit(value).hostname not in LOOPBACK:
@@ -174,6 +202,7 @@ class Settings(BaseSettings):
 
     state: StateSettings = StateSettings()
     reports: ReportSettings = ReportSettings()
+    alerts: AlertSettings = AlertSettings()
     shops: dict[str, ShopSettings] = {}
 
     @classmethod

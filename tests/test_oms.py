@@ -44,7 +44,7 @@ COLUMNS = {
     "reset_item_id, created_stamp",
     "inventory_item_variance": "inventory_item_id, physical_inventory_id, variance_reason_id, reason_enum_id",
     "external_inventory_reset": "reset_item_id, origin_system_message_remote_id",
-    "order_item_ship_grp_inv_res": "order_id, inventory_item_id, quantity",
+    "order_item_ship_grp_inv_res": "order_id, ship_group_seq_id, order_item_seq_id, inventory_item_id, quantity",
     "enumeration_group_member": "enumeration_id, enumeration_group_id, from_date, thru_date",
     "shopify_shop_remote": "shop_id, system_message_remote_id, purpose_type_id",
 }
@@ -113,7 +113,7 @@ ROWS: dict[str, list[tuple[Any, ...]]] = {
         ("I1", "PI1", "VAR_FOUND", "VAR_FOUND"),
     ],
     "external_inventory_reset": [("RI1", "OTHER_SHOP"), ("RI2", None)],
-    "order_item_ship_grp_inv_res": [("O1", "I1", 2)],
+    "order_item_ship_grp_inv_res": [("O1", "1", "1", "I1", 2)],
     "enumeration_group_member": [
         ("VAR_DAMAGED", "SHPFY_INV_DLT_REASON", "2026-01-01 00:00:00", "2026-06-01 00:00:00"),
         ("CYCLE_COUNT", "SHPFY_INV_DLT_REASON", LONG_AGO, None),

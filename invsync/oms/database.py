@@ -11,7 +11,7 @@ from invsync.errors import OmsFailed, UsageError
 from invsync.oms import known
 from invsync.oms.reader import MANY, Reader
 from invsync.oms.statements import CHANNEL_GROUP, ORIGIN, REQUIRED, Rows, Statements
-from invsync.oms.touched import Window, touched_products
+from invsync.oms.touched import Window, moved_facilities, touched_products
 from invsync.oms.values import stamp
 from invsync.settings import OmsSettings
 
@@ -75,6 +75,13 @@ class Database:
                 group=group, store=store or self.store, timezone=self.oms.timezone,
             )  # fmt: skip
         return pl.Series("product_id", sorted(found), dtype=pl.String)
+
+    def moved_facilities(self, from_: datetime, thru: datetime, *, group: str | None, store: str) -> list[str]:
+        """The facilities whose membership of the group or the store changed in [from_, thru)."""
+        with self.reader.transaction() as connection:
+            window = self._window(connection, from_, thru)
+            moved = moved_facilities(self.sql, window, group=group, store=store)
+            return [str(facility) for facility in connection.execute(moved).scalars()]
 
     def products_of(self, items: pl.Series) -> pl.Series:
         """The distinct product_id of the products that these inventory items are mapped to."""

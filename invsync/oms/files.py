@@ -1,33 +1,27 @@
 """HotWax tables exported as Parquet or CSV files, one a table, read by the same SQL reader."""
 
-import itertools
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy.pool import StaticPool
 
 from invsync.errors import OmsFailed
+from invsync.oms import memory
 from invsync.oms.statements import COLUMNS, OPTIONAL, ORIGIN
 
 SUFFIXES = (".parquet", ".csv")
 KEYS = {"product_facility": ["product_id", "facility_id"]}
-BATCH = 50_000
 
 
 def load(folder: Path) -> sa.Engine:
     """The folder's files as an in-memory SQLite database; a missing optional table stays missing."""
     if not folder.is_dir():
         raise OmsFailed(f"The OMS folder {folder} does not exist: correct path under the shop's oms.")
-    engine = sa.create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-    with engine.begin() as connection:
-        for name, columns in COLUMNS.items():
-            if (file := _file(folder, name)) is not None:
-                _fill(connection, name, _read(file, name, columns.split()))
-            elif name not in OPTIONAL:
-                raise OmsFailed(f"The OMS folder {folder} lacks {name}.parquet or {name}.csv: export that table.")
-    return engine
+    found = {name: file for name in COLUMNS if (file := _file(folder, name)) is not None}
+    if missing := sorted(set(COLUMNS) - OPTIONAL - set(found)):
+        raise OmsFailed(f"The OMS folder {folder} lacks {missing[0]}.parquet or {missing[0]}.csv: export that table.")
+    frames = {name: _read(file, name, COLUMNS[name].split()) for name, file in found.items()}
+    return memory.database({name: (frame.columns, frame.iter_rows()) for name, frame in frames.items()})
 
 
 def _file(folder: Path, name: str) -> Path | None:
@@ -57,13 +51,3 @@ def _portable(column: str, dtype: pl.DataType) -> pl.Expr:
     if isinstance(dtype, pl.Datetime):
         return (value.dt.convert_time_zone("UTC") if dtype.time_zone else value).dt.strftime("%Y-%m-%d %H:%M:%S%.6f")
     return value.cast(pl.Float64) if dtype.is_decimal() else value
-
-
-def _fill(connection: sa.Connection, name: str, rows: pl.DataFrame) -> None:
-    numbers = [column for column, dtype in rows.schema.items() if dtype.is_numeric()]
-    columns = ", ".join(column if column in numbers else f"{column} TEXT" for column in rows.columns)
-    connection.exec_driver_sql(f"CREATE TABLE {name} ({columns})")
-    insert = f"INSERT INTO {name} VALUES ({', '.join('?' * rows.width)})"
-    remaining: Any = rows.iter_rows()
-    while batch := list(itertools.islice(remaining, BATCH)):
-        connection.exec_driver_sql(insert, batch)

@@ -8,9 +8,11 @@ from typing import Protocol
 import polars as pl
 
 from invsync.errors import UsageError
+from invsync.oms.api import connected
 from invsync.oms.database import Database
 from invsync.oms.files import load
 from invsync.oms.reader import connect
+from invsync.oms.rest import Rest
 from invsync.settings import OmsSettings, ShopSettings, secret
 from invsync.tables import Snapshot
 
@@ -58,6 +60,8 @@ def open_source(oms: OmsSettings, shop: ShopSettings | None = None) -> Source:
         if not oms.path:
             raise UsageError("The OMS is of kind files but names no folder: set path under the shop's oms.")
         return Database(load(Path(oms.path)), oms)
+    if oms.kind == "rest":
+        return Rest(connected(oms, os.environ), oms)
     url = oms.url or secret(oms.url_env, os.environ)
     if not url:
         raise UsageError("The OMS database has no address: set url or url_env under the shop's oms.")

@@ -27,7 +27,7 @@ COLUMNS: Mapping[str, str] = {
     " reset_item_id",
     "inventory_item_variance": "inventory_item_id physical_inventory_id variance_reason_id reason_enum_id",
     "external_inventory_reset": "reset_item_id origin_system_message_remote_id",
-    "order_item_ship_grp_inv_res": "order_id inventory_item_id quantity",
+    "order_item_ship_grp_inv_res": "order_id ship_group_seq_id order_item_seq_id inventory_item_id quantity",
     "enumeration_group_member": "enumeration_id enumeration_group_id from_date thru_date",
     "shopify_shop_remote": "shop_id system_message_remote_id",
 }
@@ -38,6 +38,10 @@ OPTIONAL = {
 REQUIRED = set(COLUMNS) - OPTIONAL
 ORIGIN = {"inventory_item_detail": "reset_item_id", "external_inventory_reset": "origin_system_message_remote_id"}
 DELTA_GROUP = "SHPFY_INV_DLT_REASON"
+QUANTITIES = {
+    "last_inventory_count", "computed_last_inventory_count", "minimum_stock", "quantity",
+    "available_to_promise_diff", "quantity_on_hand_diff",
+}  # fmt: skip
 VIRTUAL = "VIRTUAL_FACILITY"
 CHANNEL_GROUP = "CHANNEL_FAC_GROUP"
 CLOSED_ITEMS = ["ITEM_CANCELLED", "ITEM_COMPLETED", "ITEM_REJECTED"]

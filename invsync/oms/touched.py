@@ -48,13 +48,13 @@ def touched_products(
         sa.select(table.c.product_id).where(window.touched(table.c.last_updated_stamp)).distinct()
         for table in (stock, item)
     ]
-    moved = _moved_facilities(sql, window, group=group, store=store)
+    moved = moved_facilities(sql, window, group=group, store=store)
     at_moved = sa.select(stock.c.product_id).where(stock.c.facility_id.in_(moved)).distinct()
     found = (connection.execute(query).scalars() for query in (*stamped, at_moved))
     return {str(product) for rows in found for product in rows if product is not None}
 
 
-def _moved_facilities(sql: Statements, window: Window, *, group: str | None, store: str) -> sa.CompoundSelect[Any]:
+def moved_facilities(sql: Statements, window: Window, *, group: str | None, store: str) -> sa.CompoundSelect[Any]:
     """The facilities whose membership of the group or the store began, ended or was edited in the window."""
     member, shop = sql["facility_group_member"], sql["product_store_facility"]
     in_group = sa.true() if group is None else member.c.facility_group_id == group

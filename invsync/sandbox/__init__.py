@@ -10,7 +10,8 @@ adjust    inventoryAdjustQuantities and inventoryActivate with their runtime rul
 export    the rows of a bulk query
 bulk      staged uploads and bulk operations
 app       the Starlette application
-server    the application served on 127.0.0.1
-oms       HotWax's tables and small writers
+server    an application served on 127.0.0.1
+oms       HotWax's tables and small writers (oms_tables, oms_stock)
+hotwax    HotWax's HTTP APIs over those tables, with their traps
 world     real sales replayed into both
 """

@@ -1,24 +1,30 @@
-"""A shop served on 127.0.0.1 for as long as a block lasts."""
+"""A shop, or another application, served on 127.0.0.1 for as long as a block lasts."""
 
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from invsync.sandbox.app import create_app
 from invsync.sandbox.shop import Shop
 
 
-@contextmanager
-def serve(shop: Shop, port: int = 0) -> Iterator[str]:
+def serve(shop: Shop, port: int = 0) -> AbstractContextManager[str]:
     """Serve the shop in a thread on 127.0.0.1 and give its base address; port 0 takes a free one."""
+    return hosting(create_app(shop), port)
+
+
+@contextmanager
+def hosting(app: ASGIApp, port: int = 0) -> Iterator[str]:
+    """Serve an application in a thread on 127.0.0.1 and give its base address; port 0 takes a free one."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
-    config = uvicorn.Config(create_app(shop), log_level="error", lifespan="off", ws="none", access_log=False)
+    config = uvicorn.Config(app, log_level="error", lifespan="off", ws="none", access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

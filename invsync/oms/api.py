@@ -1,0 +1,272 @@
+"""HotWax over HTTP: the rows of one entity by filter, from Moqui, or from OFBiz where Moqui does not give them.
+
+An answer is never trusted to be whole: its rows are counted against the total that was told, a filter is held
+against what came back, and pages go on until one adds nothing.
+"""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+
+from invsync.errors import OmsFailed
+from invsync.oms.login import Bearer
+from invsync.oms.statements import COLUMNS, OPTIONAL, QUANTITIES
+from invsync.oms.values import naive, stamp, text
+from invsync.settings import OmsSettings, secret
+
+TRIES = 6
+TIMEOUT = 60.0
+BACKOFF = 0.25
+CHUNK = 100
+KEYS = {"facility_group_member": 3, "product_store_facility": 3, "shopify_shop_product": 3, "enumeration_group_member": 3,
+        "product_facility": 2, "shopify_shop_location": 2, "order_item": 2, "order_item_ship_group": 2,
+        "inventory_item_detail": 2, "inventory_item_variance": 2, "shopify_shop_remote": 2,
+        "order_item_ship_grp_inv_res": 4}  # fmt: skip
+UNKNOWN = ("No definition found", "Could not find definition")
+Row = tuple[Any, ...]
+Rows = dict[Row, Row]
+Since = tuple[str, datetime | None]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One condition on a column: among these values, not before this moment, or without a value."""
+
+    column: str
+    among: Sequence[str] | None = None
+    since: datetime | None = None
+
+
+class Unknown(Exception):
+    """The server has no such entity."""
+
+
+class NoSuchAddress(Exception):
+    """The server has no such address."""
+
+
+class Api:
+    """HotWax's two HTTP faces; the second is asked for what the first does not know."""
+
+    def __init__(self, client: httpx.Client, oms: OmsSettings) -> None:
+        self._client, self._size, self._zone = client, oms.page_size, oms.timezone
+        self._faces: list[Callable[..., Any]] = [self._moqui]
+        if oms.ofbiz_url:
+            self._ofbiz_address = f"{oms.ofbiz_url.rstrip('/')}/api/performFind"
+            self._faces.append(self._ofbiz)
+        self._face: dict[str, Callable[..., Any]] = {}
+        self._pool = ThreadPoolExecutor(oms.at_once)
+        self._told: datetime | None = None
+        self._dates: dict[tuple[str, str], bool] = {}
+
+    def close(self) -> None:
+        """End the connections."""
+        self._pool.shutdown(cancel_futures=True)
+        self._client.close()
+
+    def now(self) -> datetime:
+        """HotWax's clock as its last answer told it, UTC, cut to seconds."""
+        if self._told is None:
+            raise OmsFailed("HotWax's answers have no Date header: its time is not known; check what stands before it.")
+        return self._told
+
+    def read(self, name: str, *filters: Filter) -> Rows:
+        """Every row of the table, in the columns that are read, by its key; a short answer is a failed read."""
+        found: Rows = {}
+        whole = 0
+        for number in itertools.count():
+            page, total = self._page(name, filters, number)
+            before, whole = len(found), max(whole, total or 0)
+            found |= self._rows(name, page, filters)
+            if len(found) == before or (total and len(page) < self._size and len(found) >= whole):
+                break
+        if len(found) < whole or (page and total is None):
+            raise OmsFailed(f"HotWax's answer for {name} is short ({len(found)} of {whole or 'more'} rows): run again.")
+        return found
+
+    def among(
+        self, name: str, column: str, values: Sequence[str], *filters: Filter, since: Since | None = None
+    ) -> Rows:  # fmt: skip
+        """The rows whose column is among the values (and recorded since then), some values and requests at a time."""
+        chunks = [Filter(column, among=values[start : start + CHUNK]) for start in range(0, len(values), CHUNK)]
+        if since is not None:
+            parts = self._pool.map(lambda chunk: self.since(name, *since, chunk, *filters), chunks)
+        else:
+            parts = self._pool.map(lambda chunk: self.read(name, chunk, *filters), chunks)
+        return {key: row for part in parts for key, row in part.items()}
+
+    def since(self, name: str, column: str, moment: datetime | None, *filters: Filter) -> Rows:
+        """The rows recorded since then, and those without a stamp; every row where dates are not told apart rightly."""
+        if moment is None or not self._tells_dates(name, column):
+            return self.read(name, *filters)
+        return self.read(name, Filter(column, since=moment), *filters) | self.read(name, Filter(column), *filters)
+
+    def _tells_dates(self, name: str, column: str) -> bool:
+        """Whether a row comes back that is asked for by its own stamp; asked once."""
+        if (name, column) not in self._dates:
+            at, key = COLUMNS[name].split().index(column), COLUMNS[name].split()[0]
+            stamped = [row for row in self.newest(name, column).values() if row[at]]
+            self._dates[name, column] = bool(stamped) and self._comes_back(name, column, key, stamped[0], at)
+        return self._dates[name, column]
+
+    def _comes_back(self, name: str, column: str, key: str, row: Row, at: int) -> bool:
+        own = Filter(column, since=stamp(row[at], UTC))
+        return row[: KEYS.get(name, 1)] in self.read(name, own, Filter(key, among=[row[0]]))
+
+    def newest(self, name: str, column: str, *filters: Filter, size: int | None = None) -> Rows:
+        """One page of rows, the newest first where the server sorts."""
+        page, _ = self._page(name, filters, 0, size=size, order=f"-{column}")
+        return self._rows(name, page, filters)
+
+    def count(self, name: str) -> int:
+        """The number of rows: as told, or found by asking for ever later pages of one row."""
+        page, total = self._page(name, (), 0, size=1)
+        if total is not None or not page:
+            return total or 0
+        last, step = 0, 1
+        while self._page(name, (), last + step, size=1)[0]:
+            last, step = last + step, step * 2
+        while step := step // 2:
+            last += step if self._page(name, (), last + step, size=1)[0] else 0
+        return last + 1
+
+    def _rows(self, name: str, page: list[dict[str, Any]], filters: Sequence[Filter]) -> Rows:
+        columns = COLUMNS[name].split()
+        fields = [(column, camel(column)) for column in columns]
+        rows = [tuple(self._value(column, one.get(field)) for column, field in fields) for one in page]
+        for condition in filters:
+            at, among = columns.index(condition.column), condition.among
+            if among is not None and any(row[at] not in among for row in rows):
+                raise OmsFailed(f"HotWax ignores the filter on {camel(condition.column)} of {name}: rows came back that "
+                                "were not asked for; read its database, or its files.")  # fmt: skip
+        return {row[: KEYS.get(name, 1)]: row for row in rows}
+
+    def _value(self, column: str, value: Any) -> Any:
+        if value is None or column in QUANTITIES:
+            return value
+        if not column.endswith(("_stamp", "_date")):
+            return text(value)
+        if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
+            value = datetime.fromtimestamp(int(value) / 1000, UTC)
+        moment = stamp(value, ZoneInfo(self._zone))
+        return None if moment is None else f"{moment:%Y-%m-%d %H:%M:%S.%f}"
+
+    def _page(
+        self, name: str, filters: Sequence[Filter], number: int, *, size: int | None = None, order: str = ""
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """One page from the face that knows the entity, and the total where it is told."""
+        keys = COLUMNS[name].split()[: KEYS.get(name, 1)]
+        unknown = False
+        for face in [self._face[name]] if name in self._face else self._faces:
+            try:
+                page = face(name, filters, number, size or self._size, order or ",".join(keys))
+            except (Unknown, NoSuchAddress) as error:
+                unknown = unknown or isinstance(error, Unknown)
+                continue
+            self._face[name] = face
+            return page  # type: ignore[no-any-return]
+        if unknown and name in OPTIONAL:
+            return [], 0
+        raise OmsFailed(f"HotWax gives no {name} over HTTP: set ofbiz_url, or read its database or its files.")
+
+    def _moqui(
+        self, name: str, filters: Sequence[Filter], number: int, size: int, order: str
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        asked: dict[str, Any] = {"pageIndex": number, "pageSize": size, "orderByField": camel(order)}
+        for condition in filters:
+            field = camel(condition.column)
+            if condition.since is not None:
+                asked[f"{field}_from"] = int(condition.since.timestamp() * 1000)
+            elif condition.among is not None:
+                asked |= {field: list(condition.among), f"{field}_op": "in"}
+            else:
+                asked[f"{field}_op"] = "empty"
+        body = {"selectedEntity": camel(f"_{name}"), "filterByDate": False, "pageIndex": number * size,
+                "pageLimit": size, "customParametersMap": asked}  # fmt: skip
+        response, found = self._asked("/rest/s1/oms/entityData", body)
+        total = response.headers.get("X-Total-Count")
+        return rows_in(found), int(total) if total else None
+
+    def _ofbiz(
+        self, name: str, filters: Sequence[Filter], number: int, size: int, order: str
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        asked: dict[str, Any] = {}
+        for condition in filters:
+            field = camel(condition.column)
+            if condition.since is not None:
+                moment = naive(condition.since, self._zone)
+                asked |= {f"{field}_fld0_value": f"{moment:%Y-%m-%d %H:%M:%S.%f}"[:-3],
+                          f"{field}_fld0_op": "greaterThanEqualTo"}  # fmt: skip
+            elif condition.among is not None:
+                asked |= {field: list(condition.among), f"{field}_op": "in"}
+            else:
+                asked[f"{field}_op"] = "empty"
+        body = {"entityName": camel(f"_{name}"), "inputFields": asked, "noConditionFind": "Y", "filterByDate": "N",
+                "fieldList": [camel(column) for column in COLUMNS[name].split()], "viewSize": size,
+                "viewIndex": number, "orderBy": camel(order)}  # fmt: skip
+        _, found = self._asked(self._ofbiz_address, body)
+        if isinstance(found, dict) and "No record found" in str(found.get("error")):
+            return [], None if number else 0
+        return rows_in(found), found.get("count") if isinstance(found, dict) else None
+
+    def _asked(self, address: str, body: dict[str, Any]) -> tuple[httpx.Response, Any]:
+        """The answer and its JSON; cut, garbled and 5xx answers are asked for again, a refusal is told."""
+        for tries in range(1, TRIES + 1):
+            try:
+                response = self._client.post(address, json=body)
+                if any(sign in response.text for sign in UNKNOWN):
+                    raise Unknown(address)
+                if response.status_code == 404:
+                    raise NoSuchAddress(address)
+                if response.status_code in (401, 403):
+                    raise OmsFailed(f"HotWax refused {address} (HTTP {response.status_code}): check its token.")
+                if response.is_success and (response.content or tries > 1):
+                    return self._noted(response), json.loads(response.content) if response.content else []
+                told = f"HTTP {response.status_code}, {len(response.content)} bytes"
+            except (httpx.TransportError, json.JSONDecodeError) as error:
+                told = type(error).__name__
+            time.sleep(min(30.0, BACKOFF * 2**tries))
+        raise OmsFailed(f"HotWax gave no answer in {TRIES} tries ({address}: {told}): run again later.")
+
+    def _noted(self, response: httpx.Response) -> httpx.Response:
+        if "Date" in response.headers:
+            self._told = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+        return response
+
+
+def connected(oms: OmsSettings, environ: Mapping[str, str]) -> Api:
+    """The APIs as configured; a secret that is not set is a usage error."""
+    base = str(oms.url).rstrip("/").removesuffix("/rest/s1")
+    password = secret(oms.password_env, environ)
+    login = (f"{base}/rest/s1/admin/login", oms.username, password) if oms.username and password else None
+    auth = Bearer(secret(oms.token_env, environ), login)
+    return Api(httpx.Client(base_url=base, auth=auth, timeout=TIMEOUT), oms)
+
+
+def camel(column: str) -> str:
+    """HotWax's field name of a column, as lastUpdatedStamp; of several, separated by commas, too."""
+    head, *rest = column.split("_")
+    return head + "".join(part[:1].upper() + part[1:] for part in rest)
+
+
+def rows_in(answer: Any) -> list[dict[str, Any]]:
+    """The rows in any of HotWax's envelopes: a bare list, or the one list in an object; an error is told."""
+    if isinstance(answer, list):
+        return answer
+    told = answer if isinstance(answer, dict) else {}
+    lists = [value for value in told.values() if isinstance(value, list)]
+    wrong = next(
+        (told[key] for key in ("errors", "error", "_ERROR_MESSAGE_", "_ERROR_MESSAGE_LIST_") if told.get(key)), None
+    )
+    if wrong or len(lists) != 1:
+        raise OmsFailed(f"HotWax answered with no rows ({wrong or 'no list'}): check the shop's oms and run again.")
+    return lists[0]

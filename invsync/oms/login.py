@@ -1,0 +1,40 @@
+"""The token that HotWax's APIs ask for."""
+
+import time
+from collections.abc import Generator
+
+import httpx
+
+from invsync.errors import OmsFailed
+
+Flow = Generator[httpx.Request, httpx.Response, None]
+
+
+class Bearer(httpx.Auth):
+    """A long-lived token, or one that a login gives and an expiry renews."""
+
+    requires_response_body = True
+
+    def __init__(self, token: str | None, login: tuple[str, str, str] | None) -> None:
+        self._token, self._login, self._until = token, login, float("inf")
+
+    def auth_flow(self, request: httpx.Request) -> Flow:
+        """Log in first where there is no token yet or it is about to expire; once more after a 401."""
+        if self._token is None or self._until < time.time() + 30:
+            yield from self._renew()
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        response = yield request
+        if response.status_code == 401 and self._login:
+            yield from self._renew()
+            request.headers["Authorization"] = f"Bearer {self._token}"
+            yield request
+
+    def _renew(self) -> Flow:
+        if self._login is None:
+            return
+        address, name, password = self._login
+        answer = yield httpx.Request("POST", address, json={"username": name, "password": password})
+        told = answer.json() if answer.is_success and answer.content else {}
+        if "token" not in told:
+            raise OmsFailed(f"HotWax refused the login of {name} (HTTP {answer.status_code}): correct its password.")
+        self._token, self._until = told["token"], float(told.get("expirationTime") or "inf") / 1000

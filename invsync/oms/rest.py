@@ -1,0 +1,182 @@
+"""HotWax over its HTTP APIs: the rows that a question needs are fetched, then asked like any database.
+
+There is no transaction over HTTP. Known orders are read before the stock, so an order that arrives in between is
+subtracted twice rather than never; stock events are read before and after, until both reads agree.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
+
+import polars as pl
+
+from invsync import tables
+from invsync.errors import OmsFailed
+from invsync.oms import memory
+from invsync.oms.api import Api, Filter, Rows
+from invsync.oms.database import Database
+from invsync.oms.statements import CLOSED_ITEMS, COLUMNS, DELTA_GROUP
+from invsync.settings import OmsSettings
+
+FIXED = ("shopify_shop", "facility_group", "product_store")
+MEMBERSHIPS = ("facility", "facility_type", "facility_group_member", "product_store_facility")
+PASSES = 3
+Held = dict[str, Rows]
+
+
+class Rest:
+    """A HotWax instance behind its APIs, read for one Shopify shop."""
+
+    def __init__(self, api: Api, oms: OmsSettings) -> None:
+        self.api, self.oms = api, oms.model_copy(update={"timezone": "UTC"})
+        self.fixed = {name: api.read(name) for name in FIXED}
+        with closing(self._holding({})) as held:
+            self.store = held.store
+
+    def close(self) -> None:
+        """End the connections."""
+        self.api.close()
+
+    def now(self) -> datetime:
+        """The clock of the server that answers, UTC."""
+        self.api.newest("shopify_shop", "shop_id", size=1)
+        return self.api.now()
+
+    def row_count(self) -> int:
+        """The number of product_facility rows."""
+        return self.api.count("product_facility")
+
+    def changed_products(
+        self, from_: datetime | None, thru: datetime, *, group: str | None = None, store: str | None = None
+    ) -> pl.Series | None:
+        """The distinct product_id touched in [from_, thru) or without a stamp; all (None) without a from_."""
+        if from_ is None:
+            return None
+        rows = {name: self.api.since(name, "last_updated_stamp", from_) for name in ("product_facility", "order_item")}
+        rows |= {name: self.api.read(name) for name in MEMBERSHIPS}
+        with closing(self._holding(rows)) as held:
+            moved = held.moved_facilities(from_, thru, group=group, store=store or self.store)
+        rows["product_facility"] |= self.api.among("product_facility", "facility_id", moved)
+        with closing(self._holding(rows)) as held:
+            return held.changed_products(from_, thru, group=group, store=store or self.store)
+
+    def products_of(self, items: pl.Series) -> pl.Series:
+        """The distinct product_id of the products that these inventory items are mapped to."""
+        name, texts = "shopify_shop_product", items.drop_nulls().unique().cast(pl.String).to_list()
+        rows = {name: self.api.among(name, "shopify_inventory_item_id", texts, self._of_shop())}
+        with closing(self._holding(rows)) as held:
+            return held.products_of(items)
+
+    def events(self, from_: datetime, thru: datetime | None) -> pl.DataFrame:
+        """EVENTS recorded in [from_, thru), or since from_, and those without a stamp."""
+        detail = self.api.since("inventory_item_detail", "created_stamp", from_)
+        items = self.api.among("inventory_item", "inventory_item_id", _column(detail, "inventory_item_detail"))
+        rows = {"inventory_item_detail": detail, "inventory_item": items} | self._reasons(detail)
+        with closing(self._holding(rows)) as held:
+            return held.events(from_, thru)
+
+    def delta_reasons(self) -> pl.DataFrame:
+        """DELTA_REASONS: the members of SHPFY_INV_DLT_REASON; none where the OMS has no such group."""
+        name = "enumeration_group_member"
+        rows = self.api.read(name, Filter("enumeration_group_id", among=[DELTA_GROUP]))
+        with closing(self._holding({name: rows})) as held:
+            return held.delta_reasons()
+
+    def remotes(self) -> frozenset[str]:
+        """The system_message_remote_id of this shop; none where the OMS does not keep them."""
+        rows = self.api.read("shopify_shop_remote", self._of_shop())
+        with closing(self._holding({"shopify_shop_remote": rows})) as held:
+            return held.remotes()
+
+    def snapshot(
+        self, products: pl.Series | None = None, *, since: datetime | None = None, events_from: datetime | None = None
+    ) -> tables.Snapshot:
+        """HotWax's rows for these products, or for all; orders dated before `since` are left out.
+
+        With `events_from`, their stock events since then, the same before and after the stock was read.
+        """
+        wanted = None if products is None else sorted(products.drop_nulls().unique())
+        rows = self._orders(since) | self._mapping(wanted)
+        rows["inventory_item"] = items = self._of("inventory_item", "product_id", wanted)
+        mine = None if wanted is None else _column(items, "inventory_item")
+        earliest = min(since, events_from) if since and events_from else since
+        for _ in range(PASSES):
+            detail = self._events(mine, earliest)
+            rows |= {"inventory_item_detail": detail} | self._reasons(detail)
+            rows["order_item_ship_grp_inv_res"] = self._of("order_item_ship_grp_inv_res", "inventory_item_id", mine)
+            rows |= self._queue(wanted, rows["order_header"])
+            rows["product_facility"] = self._of("product_facility", "product_id", wanted)
+            if events_from is None or set(self._events(mine, events_from)) <= set(detail):
+                break
+        else:
+            raise OmsFailed("HotWax's stock moved while it was read, three times over: run again in a quieter moment.")
+        with closing(self._holding(rows)) as held:
+            found = held.snapshot(products, since=since, events_from=events_from)
+        return replace(found, now=self.now())
+
+    def _events(self, items: Sequence[str] | None, since: datetime | None) -> Rows:
+        name, recorded = "inventory_item_detail", ("created_stamp", since)
+        if items is None:
+            return self.api.since(name, *recorded)
+        return self.api.among(name, "inventory_item_id", items, since=recorded)
+
+    def _orders(self, since: datetime | None) -> Held:
+        """The known orders since then, and the newest of all."""
+        return {"order_header": self.api.since("order_header", "order_date", since)
+                | self.api.newest("order_header", "order_date")}  # fmt: skip
+
+    def _queue(self, products: Sequence[str] | None, headers: Rows) -> Held:
+        """The open items of these products, with their orders and ship groups."""
+        name = "order_item"
+        at = COLUMNS[name].split().index("status_id")
+        items = {key: row for key, row in self._of(name, "product_id", products).items() if row[at] not in CLOSED_ITEMS}
+        orders = _column(items, name)
+        older = [order for order in orders if (order,) not in headers]
+        return {
+            name: items,
+            "order_header": headers | self.api.among("order_header", "order_id", older),
+            "order_item_ship_group": self.api.among("order_item_ship_group", "order_id", orders),
+        }
+
+    def _mapping(self, products: Sequence[str] | None) -> Held:
+        """What the pairs are made of: locations, memberships, and the products with all that share their items."""
+        name, shop = "shopify_shop_product", self._of_shop()
+        mapped = self._of(name, "product_id", products, shop)
+        if products is not None:
+            items = _column(mapped, name, "shopify_inventory_item_id")
+            mapped |= self.api.among(name, "shopify_inventory_item_id", items, shop)
+        return {name: mapped, "shopify_shop_location": self.api.read("shopify_shop_location", shop),
+                "product": self._of("product", "product_id", products),
+                **{table: self.api.read(table) for table in MEMBERSHIPS}}  # fmt: skip
+
+    def _reasons(self, detail: Rows) -> Held:
+        """The variances and the resets that these stock events name."""
+        name = "inventory_item_detail"
+        counted = {key: row for key, row in detail.items() if row[COLUMNS[name].split().index("physical_inventory_id")]}
+        resets = _column(detail, name, "reset_item_id")
+        return {
+            "inventory_item_variance": self.api.among(
+                "inventory_item_variance", "inventory_item_id", _column(counted, name)
+            ),
+            "external_inventory_reset": self.api.among("external_inventory_reset", "reset_item_id", resets),
+        }
+
+    def _of(self, name: str, column: str, values: Sequence[str] | None, *filters: Filter) -> Rows:
+        if values is None:
+            return self.api.read(name, *filters)
+        return self.api.among(name, column, values, *filters)
+
+    def _of_shop(self) -> Filter:
+        return Filter("shop_id", among=[self.oms.shop_id])
+
+    def _holding(self, rows: Held) -> Database:
+        held = {name: (self.fixed | rows).get(name, {}).values() for name in COLUMNS}
+        columns = {name: names.split() for name, names in COLUMNS.items()}
+        return Database(memory.database({name: (columns[name], found) for name, found in held.items()}), self.oms)
+
+
+def _column(rows: Rows, name: str, column: str | None = None) -> list[str]:
+    """The distinct values of one column (the first one), in order, without null."""
+    at = COLUMNS[name].split().index(column) if column else 0
+    return sorted({row[at] for row in rows.values() if row[at] is not None})

@@ -1,0 +1,203 @@
+"""HotWax's HTTP face over the sandbox's OMS database, with the traps of real instances on demand.
+
+Moqui   POST /rest/s1/admin/login, POST /rest/s1/oms/entityData
+OFBiz   POST /api/performFind
+"""
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from invsync.sandbox.oms_tables import METADATA
+
+TOKEN_LASTS = 3600
+Entity = list[dict[str, Any]]
+
+
+@dataclass
+class Traps:
+    """How this instance misbehaves; a number counts down with each answer that it spoils."""
+
+    envelope: str = "entityValueList"  # the name of the list, or "" for a bare list
+    totals: bool = False  # whether X-Total-Count is sent
+    largest_page: int = 1_000  # more rows than this are never in one answer
+    ignored: set[str] = field(default_factory=set)  # fields whose filters are ignored; "pageIndex" for the paging
+    date_shift: timedelta = timedelta(0)  # how far a _from date is misread
+    removed: set[str] = field(default_factory=set)  # addresses that answer 404
+    hidden: set[str] = field(default_factory=set)  # entities that Moqui does not know
+    zero_bytes: bool = False  # an empty list is answered with no body at all
+    spurious: int = 0  # 200 without a body where there are rows
+    cut: int = 0  # an answer that ends in the middle
+    error: int = 0  # HTTP 502
+    short: int = 0  # a page that lacks its last row, though the total tells it
+    expired: int = 0  # the token is refused, as after its hour
+    slow: float = 0.0  # seconds before each answer
+
+
+class HotWax:
+    """An instance: its database, its one user, the tokens that it gave, and its traps."""
+
+    user, password = "sync", secrets.token_hex(8)
+
+    def __init__(self, url: str) -> None:
+        self.engine = sa.create_engine(url)
+        self.traps, self.token = Traps(), secrets.token_hex(16)
+        self.asked: list[tuple[str, str]] = []
+
+    def takes(self, trap: str) -> bool:
+        """Whether this trap spoils one more answer; counts it down."""
+        left = getattr(self.traps, trap)
+        if left:
+            setattr(self.traps, trap, left - 1)
+        return bool(left)
+
+    def find(self, entity: str, where: list[Any], order: str, start: int, size: int) -> tuple[Entity, int]:
+        """Rows of an entity with HotWax's field names, and how many there are in all."""
+        table = METADATA.tables[snake(entity).lstrip("_")]
+        found = sa.select(table).where(*where)
+        columns = [(part.lstrip("-"), part.startswith("-")) for part in order.split(",")] if order else []
+        ordered = [table.c[snake(name)].desc() if down else table.c[snake(name)] for name, down in columns]
+        with self.engine.connect() as connection:
+            total = connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one()
+            rows = connection.execute(found.order_by(*ordered).offset(start).limit(size)).mappings()
+            return [{camel(name): value for name, value in row.items() if value is not None} for row in rows], total
+
+
+def create_app(hotwax: HotWax) -> ASGIApp:
+    """The application that serves this instance."""
+
+    async def login(request: Request) -> Response:
+        body = await request.json()
+        if (body.get("username"), body.get("password")) != (hotwax.user, hotwax.password):
+            return JSONResponse({"errorCode": 401, "errors": "Username or password incorrect"}, 401)
+        hotwax.token = secrets.token_hex(16)
+        return JSONResponse({"token": hotwax.token, "expirationTime": int((time.time() + TOKEN_LASTS) * 1000)})
+
+    async def entity_data(request: Request) -> Response:
+        return await _answered(hotwax, request, _moqui)
+
+    async def perform_find(request: Request) -> Response:
+        return await _answered(hotwax, request, _ofbiz)
+
+    routes = [
+        Route("/rest/s1/admin/login", login, methods=["POST"]),
+        Route("/rest/s1/oms/entityData", entity_data, methods=["POST"]),
+        Route("/api/performFind", perform_find, methods=["POST"]),
+    ]
+    return Starlette(routes=routes)
+
+
+async def _answered(hotwax: HotWax, request: Request, answer: Any) -> Response:
+    """The answer between its traps."""
+    await asyncio.sleep(hotwax.traps.slow)
+    if request.url.path in hotwax.traps.removed:
+        return JSONResponse({"errorCode": 404, "errors": f"Resource {request.url.path} not valid"}, 404)
+    if hotwax.takes("expired"):
+        hotwax.token = secrets.token_hex(16)
+    if request.headers.get("Authorization") != f"Bearer {hotwax.token}":
+        return JSONResponse({"errorCode": 401, "errors": "No user is currently logged in"}, 401)
+    body = await request.json()
+    hotwax.asked.append((request.url.path, str(body.get("selectedEntity") or body.get("entityName"))))
+    if hotwax.takes("error"):
+        return Response("Bad Gateway", 502)
+    done: Response = await run_in_threadpool(answer, hotwax, body)
+    if hotwax.takes("spurious"):
+        return Response(b"", 200)
+    return Cut(done.body) if hotwax.takes("cut") else done
+
+
+def _moqui(hotwax: HotWax, body: dict[str, Any]) -> Response:
+    traps, entity = hotwax.traps, body["selectedEntity"].rsplit(".", 1)[-1]
+    if entity in traps.hidden or snake(entity).lstrip("_") not in METADATA.tables:
+        return JSONResponse({"errorCode": 500, "errors": f"No definition found for entity-name {entity}"}, 500)
+    asked = dict(body.get("customParametersMap") or {})
+    size = min(int(asked.pop("pageSize", None) or body.get("pageLimit") or 20), traps.largest_page)
+    number = 0 if "pageIndex" in traps.ignored else int(asked.pop("pageIndex", 0))
+    order = asked.pop("orderByField", "")
+    where = _conditions(entity, asked, traps)
+    rows, total = hotwax.find(entity, where, order, number * int(size), size)
+    if rows and hotwax.takes("short"):
+        rows = rows[:-1]
+    if not rows and traps.zero_bytes:
+        return Response(b"", 200)
+    shown = [{name: _json(value, as_millis=True) for name, value in row.items()} for row in rows]
+    headers = {"X-Total-Count": str(total)} if traps.totals else {}
+    return JSONResponse({traps.envelope: shown} if traps.envelope else shown, 200, headers)
+
+
+def _ofbiz(hotwax: HotWax, body: dict[str, Any]) -> Response:
+    traps, entity = hotwax.traps, body["entityName"]
+    if snake(entity).lstrip("_") not in METADATA.tables:
+        return JSONResponse({"error": f"Could not find definition for entity name {entity}"})
+    size = min(int(body.get("viewSize") or 20), traps.largest_page)
+    number = 0 if "viewIndex" in traps.ignored else int(body.get("viewIndex") or 0)
+    where = _conditions(entity, body.get("inputFields") or {}, traps)
+    rows, total = hotwax.find(entity, where, body.get("orderBy") or "", number * size, size)
+    if not rows:
+        return JSONResponse({"error": "No record found"})
+    wanted = set(body.get("fieldList") or rows[0])
+    shown = [{k: _json(v, as_millis=False) for k, v in row.items() if k in wanted} for row in rows]
+    return JSONResponse({"count": total, "docs": shown})
+
+
+def _conditions(entity: str, asked: dict[str, Any], traps: Traps) -> list[Any]:
+    """The conditions that the parameters name, but for the ignored ones."""
+    table, made = METADATA.tables[snake(entity).lstrip("_")], []
+    for name, value in asked.items():
+        head = next((name.removesuffix(end) for end in ("_from", "_fld0_value") if name.endswith(end)), name)
+        column = table.c.get(snake(head.removesuffix("_op")))
+        if column is None or head.removesuffix("_op") in traps.ignored:
+            continue
+        if head != name:
+            made.append(column >= _moment(value) + traps.date_shift)
+        elif name.endswith("_op") and value == "empty":
+            made.append(column.is_(None))
+        elif not name.endswith("_op"):
+            made.append(column.in_(value) if isinstance(value, list) else column == value)
+    return made
+
+
+def _moment(value: Any) -> datetime:
+    if isinstance(value, int):
+        return datetime.fromtimestamp(value / 1000, UTC)
+    return datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+def _json(value: Any, *, as_millis: bool) -> Any:
+    """A value as HotWax writes it: decimals as text, moments in milliseconds, or as text."""
+    if isinstance(value, datetime):
+        return int(value.timestamp() * 1000) if as_millis else f"{value:%Y-%m-%d %H:%M:%S.%f}"[:-3]
+    return str(value) if isinstance(value, float | Decimal) else value
+
+
+class Cut(Response):
+    """An answer that ends in the middle of its body."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Promise the whole body and send half of it."""
+        length = str(len(self.body)).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+        await send({"type": "http.response.body", "body": self.body[: len(self.body) // 2], "more_body": True})
+
+
+def snake(name: str) -> str:
+    """The column of a field, the table of an entity with a leading underscore."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def camel(name: str) -> str:
+    """HotWax's field name of a column."""
+    head, *rest = name.split("_")
+    return head + "".join(map(str.capitalize, rest))

@@ -1,0 +1,267 @@
+"""HotWax read over its HTTP APIs: the same frames as its database, and no trap that ends in a wrong zero."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from invsync import tables
+from invsync.errors import OmsFailed, UsageError
+from invsync.oms import Source, api, open_source
+from invsync.sandbox.hotwax import HotWax, create_app
+from invsync.sandbox.oms import Oms
+from invsync.sandbox.server import hosting
+from invsync.settings import OmsSettings
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+MOQUI, OFBIZ = "/rest/s1/oms/entityData", "/api/performFind"
+PRODUCTS = 12
+
+
+def fill(url: str) -> None:
+    """A shop of twelve products in two warehouses, with every kind of event and orders in every state."""
+    oms = Oms(url).create()
+    with oms.batch():
+        for facility in ("W1", "W2"):
+            oms.add_facility(facility, facility)
+        oms.map_location("_NA_", 900)
+        oms.map_location("W1", 901)
+        for n in range(PRODUCTS):
+            oms.add_product(f"P{n}", f"SKU{n}")
+            oms.map_product(f"P{n}", 4000 + n)
+            for facility in ("W1", "W2"):
+                oms.set_stock(f"P{n}", facility, 10 + n, NOON - DAY, minimum_stock=n % 3)
+        for n in range(PRODUCTS):
+            oms.import_order(f"O{n}", 7000 + n, [(f"P{n}", 2), (f"P{(n + 1) % PRODUCTS}", 1.5)], NOON - 2 * n * MINUTE)
+        for n in range(0, PRODUCTS, 3):
+            oms.reserve(f"O{n}", "W1", NOON - n * MINUTE)
+        oms.release("O3", NOON)
+        oms.cancel_order("O4", NOON)
+        oms.damage("P1", "W1", 1, NOON, "PI1")
+        oms.receive("P2", "W2", 5, NOON, "S1")
+        oms.take_back("P3", "W1", 1, NOON, "R1")
+        oms.reset("P4", "W1", 3, NOON, origin="SANDBOX_REMOTE")
+        oms.leave_group("W2", NOON)
+    oms.close()
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("filled") / "oms.db"
+    fill(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def url(filled: Path, tmp_path: Path) -> str:
+    return f"sqlite:///{shutil.copy(filled, tmp_path)}"
+
+
+@pytest.fixture
+def hotwax(url: str, monkeypatch: pytest.MonkeyPatch) -> HotWax:
+    instance = HotWax(url)
+    monkeypatch.setenv("HOTWAX_PASSWORD", instance.password)
+    return instance
+
+
+Opened = Callable[..., Source]
+
+
+@pytest.fixture
+def opened(hotwax: HotWax, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
+    """Opens the reader over HTTP; waits between tries are not waited for."""
+    monkeypatch.setattr(api, "BACKOFF", 0)
+    with ExitStack() as stack:
+        address = stack.enter_context(hosting(create_app(hotwax)))
+
+        def reader(**options: Any) -> Source:
+            facts = {"url": address, "username": hotwax.user, "password_env": "HOTWAX_PASSWORD"} | options
+            if facts.get("ofbiz_url") is True:
+                facts["ofbiz_url"] = address
+            found = open_source(OmsSettings(kind="rest", shop_id="SANDBOX", **facts))
+            stack.callback(found.close)
+            return found
+
+        yield reader
+
+
+def same(mine: tables.Snapshot, theirs: tables.Snapshot) -> None:
+    for name in (f.name for f in fields(tables.Snapshot)):
+        a, b = getattr(mine, name), getattr(theirs, name)
+        if isinstance(a, pl.DataFrame):
+            assert a.sort(a.columns).equals(b.sort(b.columns)), name
+    assert mine.newest_known == theirs.newest_known
+
+
+def all_the_same(mine: Source, url: str) -> None:
+    theirs = open_source(OmsSettings(url=url, shop_id="SANDBOX"))
+    few, since = pl.Series(["P1", "P4", "P9"]), NOON - 30 * MINUTE
+    same(
+        mine.snapshot(few, since=since, events_from=NOON - MINUTE),
+        theirs.snapshot(few, since=since, events_from=NOON - MINUTE),
+    )
+    same(mine.snapshot(since=since), theirs.snapshot(since=since))
+    for window in ((NOON, NOON + MINUTE), (NOON - 10 * MINUTE, NOON - 5 * MINUTE), (NOON + DAY, NOON + 2 * DAY)):
+        a, b = (s.changed_products(*window, group="FAC_GRP") for s in (mine, theirs))
+        assert a is not None and b is not None and a.to_list() == b.to_list()
+        assert mine.events(*window).sort("event_id").equals(theirs.events(*window).sort("event_id"))
+    assert mine.delta_reasons().sort("reason").equals(theirs.delta_reasons().sort("reason"))
+    assert (mine.row_count(), mine.remotes(), mine.store) == (theirs.row_count(), theirs.remotes(), theirs.store)
+    theirs.close()
+
+
+def test_moqui_gives_the_frames_of_the_database(opened: Opened, url: str) -> None:
+    all_the_same(opened(page_size=7), url)
+
+
+def test_ofbiz_gives_them_where_moqui_no_longer_does(opened: Opened, hotwax: HotWax, url: str) -> None:
+    hotwax.traps.removed = {MOQUI}
+    all_the_same(opened(page_size=7, ofbiz_url=True), url)
+    assert {address for address, _ in hotwax.asked} == {OFBIZ}
+
+
+def test_ofbiz_gives_one_entity_that_moqui_does_not_know(opened: Opened, hotwax: HotWax, url: str) -> None:
+    hotwax.traps.hidden = {"OrderItem", "ExternalInventoryReset"}
+    all_the_same(opened(ofbiz_url=True), url)
+    assert {entity for address, entity in hotwax.asked if address == OFBIZ} >= {"OrderItem"}
+
+
+def test_without_ofbiz_what_moqui_does_not_give_is_named(opened: Opened, hotwax: HotWax) -> None:
+    source = opened()
+    hotwax.traps.hidden = {"OrderItem", "ShopifyShopRemote"}
+    assert source.remotes() == frozenset()
+    with pytest.raises(OmsFailed, match="order_item"):
+        source.snapshot(pl.Series(["P1"]))
+    hotwax.traps.removed = {MOQUI}
+    with pytest.raises(OmsFailed, match="ofbiz_url"):
+        source.remotes()
+
+
+@pytest.mark.parametrize(
+    "traps",
+    [
+        {"envelope": ""},
+        {"envelope": "entityList"},
+        {"totals": True},
+        {"largest_page": 3},
+        {"largest_page": 3, "totals": True},
+        {"zero_bytes": True},
+        {"spurious": 1},
+        {"cut": 5},
+        {"error": 5},
+        {"expired": 1},
+        {"slow": 0.001},
+        {"ignored": {"lastUpdatedStamp", "createdStamp", "orderDate"}},
+        {"date_shift": timedelta(hours=5)},
+        {"date_shift": timedelta(hours=-5)},
+    ],
+    ids=str,
+)
+def test_each_trap_ends_in_the_right_frames(opened: Opened, hotwax: HotWax, url: str, traps: dict[str, Any]) -> None:
+    source = opened()
+    for name, value in traps.items():
+        setattr(hotwax.traps, name, value)
+    all_the_same(source, url)
+
+
+@pytest.mark.parametrize(
+    ("traps", "told"),
+    [
+        ({"ignored": {"productId"}}, "ignores the filter on productId"),
+        ({"ignored": {"pageIndex"}, "largest_page": 3}, "short"),
+        ({"ignored": {"pageIndex"}, "largest_page": 3, "totals": True}, "short"),
+        ({"short": 99, "totals": True}, "short"),
+        ({"cut": 99}, "no answer in 6 tries"),
+        ({"error": 99}, "HTTP 502"),
+        ({"expired": 99}, "check its token"),
+        ({"removed": {MOQUI}}, "ofbiz_url"),
+    ],
+    ids=str,
+)
+def test_or_in_a_clear_refusal(opened: Opened, hotwax: HotWax, traps: dict[str, Any], told: str) -> None:
+    source = opened()
+    for name, value in traps.items():
+        setattr(hotwax.traps, name, value)
+    with pytest.raises(OmsFailed, match=told):
+        source.snapshot(pl.Series(["P1"]), since=NOON - DAY)
+
+
+def test_a_cut_full_read_goes_on_where_it_was(opened: Opened, hotwax: HotWax, url: str) -> None:
+    source = opened(page_size=5)
+    hotwax.asked.clear()
+    source.snapshot()
+    pages = hotwax.asked.count((MOQUI, "ProductFacility"))
+    hotwax.asked.clear()
+    hotwax.traps.cut = 4
+    same(source.snapshot(), open_source(OmsSettings(url=url, shop_id="SANDBOX")).snapshot())
+    assert pages == ceil(2 * PRODUCTS / 5) + 1
+    assert (
+        len(hotwax.asked) <= 4 + sum(1 for _ in hotwax.asked)
+        and hotwax.asked.count((MOQUI, "ProductFacility")) <= pages + 4
+    )
+
+
+def test_a_quiet_quarter_asks_little(opened: Opened, hotwax: HotWax) -> None:
+    source = opened()
+    hotwax.asked.clear()
+    changed = source.changed_products(NOON + DAY, NOON + 2 * DAY, group="FAC_GRP")
+    assert changed is not None and changed.is_empty()
+    assert len(hotwax.asked) < 30
+
+
+def test_stock_that_moves_while_it_is_read_is_read_again(opened: Opened, hotwax: HotWax, url: str) -> None:
+    source, oms = opened(), Oms(url)
+    find, left = hotwax.find, [1]
+
+    def moving(entity: str, *rest: Any) -> Any:
+        if entity == "ProductFacility" and left:
+            left.pop()
+            oms.adjust("P1", "W1", -3, NOON + MINUTE, "VAR_MANUAL", physical_inventory_id="PI9")
+        return find(entity, *rest)
+
+    hotwax.find = moving  # type: ignore[method-assign]
+    seen = source.snapshot(pl.Series(["P1"]), since=NOON - DAY, events_from=NOON)
+    same(seen, open_source(OmsSettings(url=url, shop_id="SANDBOX")).snapshot(
+        pl.Series(["P1"]), since=NOON - DAY, events_from=NOON))  # fmt: skip
+    assert "VAR_MANUAL" in seen.events["reason"]
+    oms.close()
+
+
+def test_a_long_lived_token_needs_no_login(opened: Opened, hotwax: HotWax, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOTWAX_TOKEN", hotwax.token)
+    assert opened(username=None, password_env=None, token_env="HOTWAX_TOKEN").store == "STORE"
+    monkeypatch.setenv("HOTWAX_TOKEN", "another")
+    with pytest.raises(OmsFailed, match="check its token"):
+        opened(username=None, password_env=None, token_env="HOTWAX_TOKEN")
+
+
+def test_a_wrong_password_is_told_without_it(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOTWAX_PASSWORD", "hunter2")
+    with pytest.raises(OmsFailed, match="refused the login of sync") as caught:
+        opened()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_clock_is_the_servers(opened: Opened) -> None:
+    assert abs(opened().now() - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("options", [{"url": None}, {"username": None}, {"url": "http://acme-maarg.hotwax.io"}])
+def test_settings_that_cannot_work_are_refused(options: dict[str, Any]) -> None:
+    facts = {"url": "https://acme-maarg.hotwax.io", "username": "sync", "password_env": "PASSWORD"} | options
+    with pytest.raises(ValueError, match=r"rest needs|plain http"):
+        OmsSettings(kind="rest", shop_id="SANDBOX", **facts)
+
+
+def test_an_unset_secret_is_a_usage_error(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOTWAX_PASSWORD")
+    with pytest.raises(UsageError, match="HOTWAX_PASSWORD"):
+        opened()
