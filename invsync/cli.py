@@ -11,13 +11,14 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 from typer.core import TyperCommand
 
-from invsync import services
+from invsync import services, shelf
 from invsync.errors import InvsyncError, UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Keep Shopify's available right from HotWax stock; never put a sold unit back on sale.")  # fmt: skip
 sandbox = typer.Typer(no_args_is_help=True, help="A loopback shop and OMS, for rehearsals.")
 app.add_typer(services.webhooks, name="webhooks")
+app.add_typer(shelf.reports, name="reports")
 app.add_typer(sandbox, name="sandbox")
 
 CONFIG = Path("invsync.toml")

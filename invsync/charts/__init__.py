@@ -1,5 +1,6 @@
 """The report's charts: tables in, Altair charts out, each with a text alternative in `description`."""
 
+from invsync.charts.days import drift, protected
 from invsync.charts.look import (
     AGE_COLOURS,
     FONT,
@@ -46,11 +47,13 @@ __all__ = [
     "classed",
     "clean",
     "draw",
+    "drift",
     "enable",
     "in_flight",
     "named",
     "narrow",
     "plain",
+    "protected",
     "reader",
     "render",
     "sentence",

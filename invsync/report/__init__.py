@@ -1,11 +1,11 @@
 """What people read of runs: the tables of a notebook, the page of a run, the index of all runs, the week of a shop."""
 
+from invsync.report.facts import verdict
 from invsync.report.leaks import leaks
 from invsync.report.markup import Html
 from invsync.report.needs import needs_a_person
 from invsync.report.page import files_table, minimal, render
 from invsync.report.rows import MAX_ROWS, held_rows, largest_variances, refused_rows
-from invsync.report.verdict import verdict
 
 __all__ = [
     "MAX_ROWS",

@@ -7,6 +7,7 @@ import json
 import polars as pl
 
 from invsync import charts
+from invsync.diff import KEY
 from invsync.report import needs
 
 MOST = 12_000  # rows that a page carries; a larger run's pairs that were right already are counted, not listed
@@ -17,10 +18,10 @@ def ranked(outcomes: pl.DataFrame) -> pl.DataFrame:
     """The rows that a reader may ask for, at most 12,000: faults, held and changed ones, then those in flight."""
     frame = charts.classed(outcomes)
     changed, flying = pl.col("delta").fill_null(0).abs(), pl.col("in_flight").fill_null(0)
-    rank = pl.when(needs.is_fault()).then(0).when(changed > 0).then(1).when(flying > 0).then(2).otherwise(3)
-    held = pl.when(pl.col("outcome") == "held").then(1).otherwise(rank)
-    order = [pl.min_horizontal(rank, held), -changed, pl.col("inventory_item_id"), pl.col("location_id")]
-    return frame.sort(order).head(MOST)
+    told = (changed > 0) | (pl.col("outcome") == "held")
+    rank = pl.when(needs.is_fault()).then(0).when(told).then(1).when(flying > 0).then(2).otherwise(3)
+    order = frame.select(pl.int_range(pl.len()).alias("place"), rank.alias("rank"), (-changed).alias("change"), *KEY)
+    return frame[order.lazy().sort("rank", "change", *KEY).head(MOST).collect()["place"]]
 
 
 def packed(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> str:

@@ -1,5 +1,7 @@
 """Pieces of HTML: a template's macro filled in, shown in a notebook or on a page."""
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -61,6 +63,12 @@ def style() -> str:
     colours = {"raised": charts.RAISED, "lowered": charts.LOWERED, "protected": charts.PROTECTED}
     named = "".join(f"--{name}: {colour}; " for name, colour in colours.items())
     return f":root {{ {named}--font: {charts.FONT}; }}\n{asset('page.css')}"
+
+
+def hashed(*scripts: str) -> str:
+    """The hashes by which a page's policy lets these scripts run."""
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    return " ".join(f"'sha256-{digest}'" for digest in digests)
 
 
 @cache

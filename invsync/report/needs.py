@@ -85,6 +85,11 @@ def outcome_words(outcome: str, reason: str | None) -> str:
     return f"{name}: {charts.plain(reason)}" if reason else name
 
 
+def told(outcome: str, reason: str | None, message: str | None) -> str:
+    """What became of a pair: Shopify's own words where it refused, else the outcome with its reason."""
+    return f"Refused by Shopify: {message}" if message and outcome == "refused" else outcome_words(outcome, reason)
+
+
 def remedy(outcome: str, reason: str | None, target: float | None = None) -> str:
     """What to do about a pair that was held, was refused, or is not known."""
     if reason == "inactive_level" and (target or 0) <= 0:
@@ -93,7 +98,6 @@ def remedy(outcome: str, reason: str | None, target: float | None = None) -> str
 
 
 def _need(row: dict[str, Any]) -> Need:
-    find = outcome_words(row["outcome"], row["reason"])
-    what = f"Refused by Shopify: {row['words']}" if row["words"] else find
-    todo = remedy(row["outcome"], row["reason"], target=1)
-    return Need(what, row["pairs"], todo, tuple(row["examples"]), find)
+    outcome, reason = row["outcome"], row["reason"]
+    todo, find = remedy(outcome, reason, target=1), outcome_words(outcome, reason)
+    return Need(told(outcome, reason, row["words"]), row["pairs"], todo, tuple(row["examples"]), find)

@@ -1,7 +1,5 @@
 """The page of one run: verdict first, then what needs a person, then the notebook's charts and tables, then the files."""
 
-import base64
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,8 +8,8 @@ import polars as pl
 from markupsafe import Markup
 
 from invsync import __version__, charts
-from invsync.report import cells, find, needs, stop, verdict
-from invsync.report.markup import Html, asset, macro
+from invsync.report import cells, facts, find, needs, stop
+from invsync.report.markup import Html, asset, hashed, macro
 from invsync.report.markup import page as filled
 
 MAX_HTML = 400_000  # characters that one notebook output may add to the page
@@ -40,7 +38,7 @@ def render(notebook: Path, summary: dict[str, Any], *, timezone: str = "UTC", lo
     reader = charts.Reader(locale, timezone)
     try:
         read = json.loads(notebook.read_text(encoding="utf-8"))
-        parts = cells.body(read["cells"], finished=verdict.status(summary) in FINISHED)
+        parts = cells.body(read["cells"], finished=facts.status(summary) in FINISHED)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return minimal(summary, f"The notebook could not be read: {type(error).__name__}: {error}",
                        timezone=timezone, locale=locale)  # fmt: skip
@@ -62,22 +60,22 @@ def files_table(summary: dict[str, Any], reader: charts.Reader | None = None) ->
 
 
 def _page(folder: Path | None, summary: dict[str, Any], parts: list[str], reader: charts.Reader) -> str:
-    kind, said = verdict.status(summary), verdict.messages(summary)
+    kind, said = facts.status(summary), facts.messages(summary)
     ended = kind in FINISHED
     script = asset("run.js")
-    about = verdict.about(summary, reader)
+    about = facts.about(summary, reader)
     return filled(
         "run.html.j2",
         locale=reader.locale.replace("_", "-"), zone=reader.timezone,
         title=f"{kind.capitalize()}: {' · '.join(about)}",
-        scripts=Markup(f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"),
+        scripts=Markup(hashed(script)),
         script=Markup(script), version=__version__, index=_index(folder),
-        kind=kind, sentence=verdict.sentence(summary, reader), about=about,
-        figures=verdict.figures(summary, reader), messages=said if ended else said[:-1],
+        kind=kind, sentence=facts.sentence(summary, reader), about=about,
+        figures=facts.figures(summary, reader), messages=said if ended else said[:-1],
         stopped=[] if ended else said[-1:] or ["The run left no word on why."], steps=stop.steps(summary, folder),
-        guards=verdict.guards(summary, reader), body=[Markup(part) for part in parts],
+        guards=facts.guards(summary, reader), body=[Markup(part) for part in parts],
         files=_files(summary, reader) if folder else [],
-        facts=_facts(summary, reader), counts=_counts(summary, reader),
+        facts=_about(summary, reader), counts=_counts(summary, reader),
         **_pairs(folder, summary, reader),
     )  # fmt: skip
 
@@ -86,8 +84,8 @@ def _pairs(folder: Path | None, summary: dict[str, Any], reader: charts.Reader) 
     """What the page tells of single pairs: those that need a person, and the table to look one up."""
     path, outcomes = _outcomes(folder)
     if outcomes is None:
-        return {"needs": [], "counted": verdict.waiting(summary), "pairs": None}
-    names = _locations(summary)
+        return {"needs": [], "counted": facts.waiting(summary), "pairs": None}
+    names = locations(summary)
     found = [
         {"pairs": reader.many(one.pairs, "pair"), "what": one.what, "remedy": one.remedy, "find": one.find,
          "examples": ", ".join(one.examples) + (", …" if one.pairs > len(one.examples) else "")}
@@ -108,7 +106,8 @@ def _outcomes(folder: Path | None) -> tuple[str, pl.DataFrame | None]:
     return "", None
 
 
-def _locations(summary: dict[str, Any]) -> pl.DataFrame | None:
+def locations(summary: dict[str, Any]) -> pl.DataFrame | None:
+    """Location names as the run told them, or None."""
     known = summary.get("locations")
     if not isinstance(known, dict):
         return None
@@ -136,9 +135,9 @@ def _file(one: dict[str, Any], reader: charts.Reader) -> dict[str, str]:
     return {"name": name, "what": what, "lines": lines, "bytes": size, "sha256": str(one.get("sha256") or "")}
 
 
-def _facts(summary: dict[str, Any], reader: charts.Reader) -> list[tuple[str, str]]:
+def _about(summary: dict[str, Any], reader: charts.Reader) -> list[tuple[str, str]]:
     window = summary.get("window") if isinstance(summary.get("window"), dict) else {}
-    start, end = (verdict.moment((window or {}).get(name)) for name in ("from", "thru"))
+    start, end = (facts.moment((window or {}).get(name)) for name in ("from", "thru"))
     sent = {"bulk": "as bulk operations", "direct": "directly, one request a line"}
     operations = summary.get("operation_ids")
     told = {
@@ -153,7 +152,7 @@ def _facts(summary: dict[str, Any], reader: charts.Reader) -> list[tuple[str, st
 
 
 def _counts(summary: dict[str, Any], reader: charts.Reader) -> list[list[str]]:
-    rows = [(name, verdict.number(summary, "counts", name)) for name in CLASSES]
+    rows = [(name, facts.number(summary, "counts", name)) for name in CLASSES]
     return [[name.replace("_", " "), reader.number(n), CLASSES[name]] for name, n in rows if n is not None]
 
 

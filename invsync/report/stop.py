@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from invsync.report import verdict
+from invsync.report import facts
 
 
 def steps(summary: dict[str, Any], folder: Path | None) -> list[str]:
     """What to do next, in order; nothing for a run that finished."""
-    match verdict.status(summary):
+    match facts.status(summary):
         case "stopped":
             return [
                 "Nothing was sent, and Shopify is as it was.",

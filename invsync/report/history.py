@@ -1,0 +1,108 @@
+"""What all runs did to every pair, kept beside the reports and extended run by run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from invsync import tables
+from invsync.report import runs
+
+KEY = ["shop", "product_id", "inventory_item_id", "location_id"]
+EVENTS = runs.LOOKED | {"newly": tables.UNITS}
+PAIRS = runs.LOOKED | {"since": tables.STAMP}
+BATCH, FILES = 2_000_000, 500  # rows and files that are digested at once, about
+
+
+@dataclass
+class History:
+    """The runs, the last look at every pair, and every event: a change, a hold, a refusal, or units newly in flight.
+
+    `since` is when a pair's present fault was first seen; `newly` the units in flight that the run before did not see.
+    `touched` names the items whose story the last `extend` changed.
+    """
+
+    folder: Path
+    runs: pl.DataFrame
+    pairs: pl.DataFrame
+    touched: set[str] = field(default_factory=set)
+    months: set[str] = field(default_factory=set)
+
+    def events(self, *columns: str) -> pl.LazyFrame:
+        """EVENTS of every run that is still there."""
+        files = sorted(self.folder.glob("events-*.parquet"))
+        if not files:
+            return tables.empty(EVENTS).lazy()
+        kept = pl.scan_parquet(files).join(self.runs.lazy().select("path"), on="path", how="semi")
+        return kept.select(columns or list(EVENTS))
+
+    def save(self) -> None:
+        """Put the runs and the pairs in place; events were kept as they came."""
+        _write(self.runs, self.folder / "runs.parquet")
+        _write(self.pairs, self.folder / "pairs.parquet")
+
+
+def load(folder: Path) -> History:
+    """The history kept in this folder; an empty one when there is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {name: folder / f"{name}.parquet" for name in ("runs", "pairs")}
+    schemas = {"runs": runs.RUNS, "pairs": PAIRS}
+    read = {n: pl.read_parquet(p) if p.exists() else tables.empty(schemas[n]) for n, p in kept.items()}
+    return History(folder, read["runs"], read["pairs"])
+
+
+def extend(history: History, root: Path) -> tuple[int, int]:
+    """Read the runs that are new or were rewritten, forget those that are gone; how many of each."""
+    there = runs.found(root)
+    known = dict(history.runs.select("path", "stamp").iter_rows())
+    changed = {path: stamp for path, stamp in there.items() if known.get(path) != stamp}
+    gone = [path for path in known if path not in there]
+    facts = runs.table(root, changed)
+    history.months = set((facts if not gone else history.runs)["started_at"].dt.strftime("%Y-%m"))
+    if gone:
+        history.touched |= set(history.pairs["item"])
+    stay = history.runs.filter(~pl.col("path").is_in([*changed, *gone]))
+    history.runs = pl.concat([stay, facts]).sort("started_at", "path")
+    for rows in _batches(root, facts.filter(~pl.col("path").is_in(list(known)))):
+        _digest(history, rows)
+    return len(changed), len(gone)
+
+
+def told(pairs: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """EVENTS of LOOKED rows, and PAIRS brought up to them, given PAIRS as they were before."""
+    before = pairs.with_columns(new=pl.lit(False))
+    after = rows.with_columns(since=pl.col("at"), new=pl.lit(True)).select(before.columns)
+    both = pl.concat([before, after]).sort(*KEY, "at", maintain_order=True)
+    was = pl.col("in_flight").shift(1).over(KEY).fill_null(0)
+    well = pl.when(~pl.col("fault")).then("at").max().over(KEY)
+    ill = pl.col("fault") & (well.is_null() | (pl.col("at") > well))
+    both = both.with_columns(
+        newly=(pl.col("in_flight").fill_null(0) - was).clip(lower_bound=0),
+        since=pl.when(ill).then("since").min().over(KEY),
+    )
+    events = both.filter(pl.col("new") & ((pl.col("outcome") != "already_right") | (pl.col("newly") > 0)))
+    last = both.unique(KEY, keep="last", maintain_order=True)
+    return events.select(list(EVENTS)), last.select(list(PAIRS))
+
+
+def _batches(root: Path, facts: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """LOOKED of these runs in the order of time, some million rows or a few hundred runs at a time."""
+    rows = pl.col("selected").fill_null(0).cum_sum() // BATCH
+    for _, part in facts.group_by(rows, pl.int_range(pl.len()) // FILES, maintain_order=True):
+        yield runs.looked(root, part)
+
+
+def _digest(history: History, rows: pl.DataFrame) -> None:
+    events, history.pairs = told(history.pairs, rows)
+    history.touched |= set(rows["item"])
+    for (month,), part in events.group_by(pl.col("at").dt.strftime("%Y-%m")):
+        path = history.folder / f"events-{month}.parquet"
+        kept = pl.concat([pl.read_parquet(path), part]) if path.exists() else part
+        _write(kept.unique(["path", *KEY], keep="last", maintain_order=True), path)
+
+
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    part = path.with_suffix(".part")
+    frame.write_parquet(part)
+    part.replace(path)

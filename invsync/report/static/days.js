@@ -1,0 +1,137 @@
+"use strict";
+(() => {
+  const { make, choose } = invsync;
+  const rank = ["planned", "done", "partial", "stopped", "failed"];
+  const said = { done: "all right", partial: "needs a person", stopped: "stopped by a guard", planned: "rehearsed only", failed: "failed" };
+  const marks = { done: "✓", partial: "!", stopped: "■", planned: "◷", failed: "✕" };
+  const DAY = 86400000, at = day => Date.parse(`${day}T00:00:00Z`), named = t => new Date(t).toISOString().slice(0, 10);
+  const long = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", weekday: "long", day: "numeric", month: "long", year: "numeric" });
+  const short = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short" });
+  const number = value => value.toLocaleString(document.documentElement.dataset.locale);
+  const tip = make("div", { className: "iv-tip", hidden: true });
+  tip.setAttribute("aria-hidden", "true");
+
+  const totals = (data, by) => {
+    const found = new Map();
+    data.days.day.forEach((day, n) => {
+      const one = name => data.days[name][n];
+      if ((by.shop !== "" && one("shop") !== +by.shop) || (by.job !== "" && one("job") !== +by.job)) return;
+      const sum = found.get(day) || { done: 0, partial: 0, stopped: 0, planned: 0, failed: 0, raised: 0, lowered: 0, flight: 0 };
+      for (const name of ["done", "partial", "stopped", "planned", "failed", "raised", "lowered"]) sum[name] += one(name) || 0;
+      sum.flight = Math.max(sum.flight, one("in_flight") || 0);
+      found.set(day, sum);
+    });
+    return found;
+  };
+  const worst = sum => rank.findLast(kind => sum[kind]) || "planned";
+
+  const calendar = (found, by, data) => {
+    const box = document.getElementById("calendar"), days = [...found.keys()].sort();
+    const status = by.status === "" ? null : data.statuses[+by.status];
+    const last = at(days.at(-1) || named(Date.now())), end = last + (6 - (new Date(last).getUTCDay() + 6) % 7) * DAY;
+    const weeks = Math.max(4, Math.min(53, Math.floor((box.clientWidth - 40) / 24)));
+    const grid = make("div", { className: "iv-calendar" });
+    grid.style.gridTemplateColumns = `2rem repeat(${weeks}, 1.35rem)`;
+    grid.append(make("span", {}), ...Array.from({ length: weeks }, (_, week) => {
+      const monday = new Date(end - ((weeks - week) * 7 - 1) * DAY);
+      return make("span", { className: "iv-month", textContent: monday.getUTCDate() <= 7 ? short.format(monday).split(" ")[1] : "" });
+    }));
+    for (let weekday = 0; weekday < 7; weekday += 1) {
+      grid.append(make("span", { className: "iv-weekday", textContent: ["Mon", "", "Wed", "", "Fri", "", "Sun"][weekday] }));
+      for (let week = 0; week < weeks; week += 1) {
+        const day = named(end - ((weeks - week) * 7 - 1 - weekday) * DAY), sum = found.get(day);
+        grid.append(sum && (!status || sum[status]) ? cell(day, sum, status, by) : make("span", { className: "iv-day none" }));
+      }
+    }
+    grid.querySelector("button.on, button:last-of-type")?.setAttribute("tabindex", "0");
+    grid.addEventListener("keydown", move);
+    box.replaceChildren(grid);
+    const all = [...grid.querySelectorAll("button")];
+    (all.find(one => one.classList.contains("on")) || all.toSorted((a, b) => a.dataset.day < b.dataset.day ? -1 : 1).at(-1))?.setAttribute("tabindex", "0");
+  };
+  const cell = (day, sum, status, by) => {
+    const kind = status || worst(sum), on = by.day === day, total = rank.reduce((n, one) => n + sum[one], 0);
+    const made = make("button", { type: "button", className: `iv-day ${kind}${on ? " on" : ""}`, textContent: marks[kind], tabIndex: -1 });
+    made.dataset.day = day;
+    const counts = rank.toReversed().filter(one => sum[one]).map(one => `${number(sum[one])} ${said[one]}`).join(", ");
+    made.setAttribute("aria-label", `${long.format(at(day))}: ${number(total)} ${total === 1 ? "run" : "runs"}, ${counts}`);
+    made.setAttribute("aria-pressed", on);
+    made.addEventListener("click", () => choose("day", on ? "" : day).then(() => document.querySelector(`[data-day="${day}"]`)?.focus()));
+    return made;
+  };
+  const move = event => {
+    const step = { ArrowUp: -1, ArrowDown: 1, ArrowLeft: -7, ArrowRight: 7 }[event.key];
+    if (!step || !event.target.dataset.day) return;
+    event.preventDefault();
+    for (let day = at(event.target.dataset.day) + step * DAY, n = 0; n < 60; n += 1, day += step * DAY) {
+      const next = document.querySelector(`[data-day="${named(day)}"]`);
+      if (next) return next.focus();
+    }
+  };
+
+  const svg = (tag, given, ...inside) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(given)) made.setAttribute(name, value);
+    made.append(...inside);
+    return made;
+  };
+  const nice = value => {
+    const power = 10 ** Math.floor(Math.log10(value || 1)), step = value / power;
+    return Math.max(1, [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find(round => step <= round) * power);
+  };
+  const bars = (id, days, found, series) => {
+    const box = document.getElementById(id), width = Math.max(280, Math.min(720, box.clientWidth)), height = 170, left = 46, foot = 22;
+    const up = nice(Math.max(...days.map(day => found.get(day)?.[series[0].name] || 0), 0));
+    const down = series[1] ? nice(Math.max(...days.map(day => found.get(day)?.[series[1].name] || 0), 0)) : 0;
+    const y = value => 8 + (up - value) / (up + down) * (height - foot - 8), step = (width - left) / days.length;
+    const ticks = [...new Set([up, up / 2, 0, ...(down ? [-down] : [])])];
+    const drawn = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": box.nextElementSibling.textContent });
+    for (const tick of ticks) {
+      drawn.append(svg("line", { x1: left, x2: width, y1: y(tick), y2: y(tick), class: tick ? "iv-grid" : "iv-zero" }), svg("text", { x: left - 6, y: y(tick) + 4, "text-anchor": "end" }, number(Math.abs(tick))));
+    }
+    const every = Math.ceil(days.length / Math.max(2, Math.floor((width - left) / 70)));
+    days.forEach((day, n) => {
+      const x = left + n * step, sum = found.get(day) || {};
+      if (n % every === 0) drawn.append(svg("text", { x: x + 1, y: height - 5 }, short.format(at(day))));
+      series.forEach(({ name, words }, side) => {
+        const value = sum[name] || 0;
+        if (!value) return;
+        const rise = Math.max(1.5, y(0) - y(value));
+        drawn.append(svg("rect", { x: x + step * 0.12, y: side ? y(0) : y(0) - rise, width: Math.max(1.5, step * 0.76), height: rise, class: `iv-bar ${name}`, role: "graphics-symbol", "aria-roledescription": "bar", "aria-label": `${long.format(at(day))}; ${number(value)} units ${words}`, "data-day": day }));
+      });
+    });
+    box.replaceChildren(drawn);
+  };
+  const trend = (found, by) => {
+    const days = [...found.keys()].sort(), first = days.length ? Math.max(at(days[0]), at(days.at(-1)) - 89 * DAY) : 0;
+    const span = [];
+    for (let t = first; days.length && t <= at(days.at(-1)); t += DAY) span.push(named(t));
+    const sum = name => span.reduce((n, day) => n + (found.get(day)?.[name] || 0), 0);
+    const most = span.reduce((best, day) => (found.get(day)?.flight || 0) > (found.get(best)?.flight || 0) ? day : best, span[0]);
+    const over = span.length ? `Over ${number(span.length)} ${span.length === 1 ? "day" : "days"}` : "No day";
+    document.querySelector("#drift + figcaption").textContent = `${over}: ${number(sum("raised"))} units raised, ${number(sum("lowered"))} lowered.`;
+    document.querySelector("#flight + figcaption").textContent = most ? `${over}; the most was ${number(found.get(most)?.flight || 0)} units on ${long.format(at(most))}.` : "No day.";
+    if (!span.length) return ["drift", "flight"].forEach(id => document.getElementById(id).replaceChildren());
+    bars("drift", span, found, [{ name: "raised", words: "raised" }, { name: "lowered", words: "lowered" }]);
+    bars("flight", span, found, [{ name: "flight", words: "in flight at most" }]);
+  };
+  let again = null;
+  invsync.days = (data, by) => {
+    const found = totals(data, by);
+    again = () => { calendar(found, by, data); trend(found, by); };
+    again();
+  };
+  const point = event => {
+    const mark = event.target.closest?.(".iv-bar, button.iv-day");
+    tip.hidden = !mark;
+    if (!mark) return;
+    tip.textContent = mark.getAttribute("aria-label").replace(/[;:] /, "\n");
+    tip.style.left = Math.max(4, Math.min(event.clientX + 12, document.documentElement.clientWidth - tip.offsetWidth - 8)) + "px";
+    tip.style.top = event.clientY + 14 + "px";
+  };
+  document.body.append(tip);
+  document.addEventListener("pointermove", point);
+  document.addEventListener("click", event => { const bar = event.target.closest?.(".iv-bar"); if (bar) choose("day", bar.dataset.day); });
+  let width = innerWidth;
+  addEventListener("resize", () => { if (again && innerWidth !== width) { width = innerWidth; again(); } });
+})();

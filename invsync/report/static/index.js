@@ -1,0 +1,164 @@
+"use strict";
+const invsync = (() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const $ = id => document.getElementById(id);
+  const filters = $("filters"), heads = ["shop", "job", "status", "day"];
+  const make = (tag, given = {}, ...inside) => {
+    const made = Object.assign(document.createElement(tag), given);
+    made.append(...inside.filter(one => one !== null));
+    return made;
+  };
+  const marks = { done: "✓", partial: "!", stopped: "■", planned: "◷", failed: "✕" };
+  const calm = job => (job[0].toUpperCase() + job.slice(1)).replaceAll("-", " ");
+  const forms = data.shops.map(({ zone, locale }) => ({
+    time: new Intl.DateTimeFormat(locale, { timeZone: zone, dateStyle: "medium", timeStyle: "short" }),
+    day: new Intl.DateTimeFormat("en-CA", { timeZone: zone, dateStyle: "short" }),
+    number: new Intl.NumberFormat(locale), signed: new Intl.NumberFormat(locale, { signDisplay: "exceptZero" }),
+  }));
+  const form = shop => forms[shop] || forms[0];
+  const shown = (shop, value, kind = "number") => value === null || value === undefined ? "–" : form(shop)[kind].format(value);
+  const when = (shop, t) => form(shop).time.format(t * 1000);
+  const loaded = {};
+  const load = name => loaded[name] ||= new Promise((done, failed) => {
+    const script = make("script", { src: `_site/${name}.js`, onload: done, onerror: failed });
+    document.head.append(script);
+  });
+
+  // Runs: those of the page, and older ones month by month.
+  let runs = [], seen = new Set(), listed = 50;
+  const add = columns => {
+    columns.run_id.forEach((id, n) => {
+      const run = Object.fromEntries(Object.keys(columns).map(name => [name, columns[name][n]]));
+      run.path = `${data.shops[run.shop].name}/${data.jobs[run.job]}/${id}`;
+      if (seen.has(run.path)) return;
+      seen.add(run.path);
+      run.day = form(run.shop).day.format(run.t * 1000);
+      runs.push(run);
+    });
+    runs.sort((a, b) => b.t - a.t || (a.path < b.path ? 1 : -1));
+  };
+  const chosen = () => Object.fromEntries(heads.map(name => [name, filters[name].value]));
+  const fits = (row, by) => heads.every(name => by[name] === "" || row[name] === undefined || String(row[name]) === by[name]);
+  const link = (path, words, item) => make("a", { href: path.split("/").map(encodeURIComponent).join("/") + "/report.html" + (item ? `#find=${encodeURIComponent(item)}` : ""), textContent: words });
+  const badge = status => make("span", { className: `iv-kind ${status}`, textContent: `${marks[status]} ${status}` });
+  const line = run => {
+    const cells = [link(run.path, when(run.shop, run.t)), data.shops[run.shop].name, calm(data.jobs[run.job]), badge(data.statuses[run.status])];
+    const numbers = ["selected", "changed", "raised", "lowered", "in_flight", "needs"].map(name => make("td", { className: "n", textContent: shown(run.shop, run[name]) }));
+    return make("tr", {}, ...cells.map(cell => make("td", {}, cell)), ...numbers);
+  };
+  const list = () => {
+    const by = chosen(), found = runs.filter(run => fits(run, by));
+    $("list").tBodies[0].replaceChildren(...found.slice(0, listed).map(line));
+    $("more").hidden = found.length <= listed;
+    $("older").hidden = !data.months.length;
+    const rest = data.total - runs.length;
+    $("told").textContent = `${found.length.toLocaleString()} ${found.length === 1 ? "run" : "runs"}` + (rest ? `; ${rest.toLocaleString()} older ones are not loaded` : "");
+  };
+  const draw = () => {
+    listed = 50;
+    const by = chosen(), told = new URLSearchParams(Object.entries(by).filter(([, value]) => value !== ""));
+    history.replaceState(null, "", told.size ? `#${told}` : location.pathname + location.search);
+    list();
+    invsync.days(data, by);
+  };
+  const choose = (name, value) => {
+    const select = filters[name];
+    if (![...select.options].some(option => option.value === value)) select.append(new Option(value, value));
+    select.value = value;
+    const month = value.slice(0, 7);
+    const ready = name === "day" && data.months.includes(month) ? load(`runs-${month}`) : Promise.resolve();
+    return ready.then(draw);
+  };
+
+  const ago = place => {
+    const minutes = Math.round((Date.now() / 1000 - place.dataset.t) / 60), form = new Intl.RelativeTimeFormat("en");
+    if (!place.dataset.t || minutes < 0) return;
+    const [size, unit] = minutes < 90 ? [1, "minute"] : minutes < 2880 ? [60, "hour"] : [1440, "day"];
+    place.textContent = `(${form.format(-Math.round(minutes / size), unit)})`;
+    if (minutes > 1560) place.className = "iv-kind partial";
+  };
+
+  // One item's story.
+  const crc = words => {
+    let sum = -1;
+    for (const byte of new TextEncoder().encode(words)) {
+      sum ^= byte;
+      for (let bit = 0; bit < 8; bit += 1) sum = (sum >>> 1) ^ (0xEDB88320 & -(sum & 1));
+    }
+    return (sum ^ -1) >>> 0;
+  };
+  const shards = {};
+  const place = (shop, id) => id === null ? "no location" : data.shops[shop]?.places[id] || String(id);
+  const read = (shard, row) => {
+    const [run, location, available, flight, target, delta, after, kind] = row, [path, t] = shard.runs[run];
+    const shop = data.shops.findIndex(one => one.name === path.split("/")[0]);
+    const [words, said, remedy] = shard.kinds[kind];
+    return { path, t, shop, where: place(shop, location), available, flight, target, delta, after, words, said, remedy };
+  };
+  const event = (item, one) => make("tr", {},
+    make("td", {}, one.path ? link(one.path, when(one.shop, one.t), item) : when(one.shop, one.t)),
+    make("td", { textContent: `${data.shops[one.shop]?.name ?? ""} · ${one.where}` }),
+    make("td", { className: "wide" }, one.words, one.said ? make("small", { textContent: one.said }) : null, one.remedy ? make("small", { textContent: one.remedy }) : null),
+    ...[["available"], ["flight"], ["target"], ["delta", "signed"], ["after"]].map(([name, kind]) => make("td", { className: "n", textContent: shown(one.shop, one[name], kind) })));
+  const look = one => {
+    const now = one.after === null ? "" : ` Shopify showed ${shown(one.shop, one.after)}${one.target === null ? "" : `, the target was ${shown(one.shop, one.target)}`}.`;
+    return make("li", {}, make("strong", { textContent: `${data.shops[one.shop]?.name ?? ""} · ${one.where}: ` }), `${one.words}, `, one.path ? link(one.path, when(one.shop, one.t), null) : when(one.shop, one.t), `.${now}`, one.remedy ? ` ${one.remedy}` : "");
+  };
+  const tell = (shard, story) => {
+    const columns = ["When", "Where", "What happened", "Shopify had", "In flight", "Should be", "Change", "Shopify shows"];
+    const head = make("tr", {}, ...columns.map((words, n) => make("th", { scope: "col", className: n > 2 ? "n" : "", textContent: words })));
+    const looks = story.looks.map(row => read(shard, row)).sort((a, b) => b.t - a.t);
+    const events = story.events.map(row => read(shard, row));
+    const table = make("table", {}, make("caption", { textContent: "What runs did to it, the newest first" }), make("thead", {}, head), make("tbody", {}, ...events.map(one => event(story.name, one))));
+    const box = make("div", { className: "iv-table", tabIndex: 0 }, table);
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-label", "What runs did to it");
+    $("story").replaceChildren(make("h3", { textContent: story.name }), make("p", { textContent: "When a run last looked at it:" }), make("ul", {}, ...looks.map(look)),
+      events.length ? box : make("p", { className: "iv-none", textContent: "No run has ever had to change or hold it: Shopify was right each time." }));
+  };
+  const search = async item => {
+    const name = item.trim().toLowerCase();
+    if (!name) return $("story").replaceChildren();
+    const number = crc(name) % data.shards;
+    await load(`items-${number}`).catch(() => null);
+    const story = shards[number]?.items[name];
+    if (story) return tell(shards[number], story);
+    $("story").replaceChildren(make("p", { className: "iv-none", textContent: `No run has looked at “${item.trim()}”. Either it is spelt otherwise, or it is not linked to a Shopify item in HotWax, so that no run can see it.` }));
+  };
+
+  addEventListener("DOMContentLoaded", () => {
+    document.querySelector(".iv-live").hidden = !data.shops.length;
+    document.querySelectorAll("[data-t]").forEach(ago);
+    if (!data.shops.length) return;
+    data.shops.forEach(({ name }, n) => filters.shop.append(new Option(name, n)));
+    data.jobs.forEach((name, n) => filters.job.append(new Option(calm(name), n)));
+    data.statuses.forEach((name, n) => filters.status.append(new Option(name, n)));
+    [...new Set(data.days.day)].reverse().forEach(day => filters.day.append(new Option(day, day)));
+    add(data.runs);
+    const told = new URLSearchParams(location.hash.slice(1));
+    heads.forEach(name => { if (told.has(name)) filters[name].value = told.get(name); });
+    filters.addEventListener("input", event => choose(event.target.name, event.target.value));
+    filters.addEventListener("reset", () => setTimeout(draw));
+    filters.addEventListener("submit", event => event.preventDefault());
+    $("more").addEventListener("click", () => { listed += 200; list(); });
+    $("older").addEventListener("click", () => load(`runs-${data.months[0]}`).then(draw));
+    $("item").addEventListener("submit", event => { event.preventDefault(); search($("item").item.value); });
+    $("item").item.addEventListener("input", () => load("names").catch(() => null));
+    $("item").item.addEventListener("change", event => search(event.target.value));
+    if (told.has("item")) { $("item").item.value = told.get("item"); search(told.get("item")); }
+    draw();
+  });
+  let names = [];
+  const suggest = () => {
+    const wanted = $("item").item.value.trim().toLowerCase();
+    const found = wanted ? names.filter(name => name.toLowerCase().includes(wanted)).slice(0, 20) : [];
+    $("names").replaceChildren(...found.map(name => new Option(name, name)));
+  };
+  return {
+    choose, make, shown,
+    runs: (month, columns) => { add(columns); data.months = data.months.filter(one => one !== month); },
+    items: (number, shard) => { shards[number] = shard; },
+    names: all => { names = all; $("item").item.addEventListener("input", suggest); suggest(); },
+    days: () => {},
+  };
+})();

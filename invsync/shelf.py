@@ -1,0 +1,76 @@
+"""The command line of the reports: the index of all runs, and the week of a shop; as light to start as the rest."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from invsync.errors import InvsyncError
+from invsync.services import CONFIG, Config, Shop
+
+reports = typer.Typer(no_args_is_help=True, help="The index of all runs, and the week of a shop.")
+
+ENDING_HELP = "The week's last day, as 2026-11-22; yesterday by default."
+PRICES_HELP = "Unit prices: a CSV or Parquet table with sku, price and currency."
+
+
+@reports.command()
+def build(config: Config = CONFIG) -> None:
+    """Bring the index of all runs up to date; only what changed is rebuilt."""
+    from invsync.report import index
+
+    with _leaving():
+        built = index.build(*_shelf(config))
+        typer.echo(f"{built.runs} runs, {built.fresh} read afresh; {built.written} files written.\nIndex: {built.page}")
+
+
+@reports.command()
+def serve(
+    config: Config = CONFIG, port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=0, max=65535)] = 8766
+) -> None:
+    """Build the index, then serve the reports on this machine until interrupted."""
+    from invsync.report import index, serving
+
+    with _leaving(), suppress(KeyboardInterrupt):
+        root, readers = _shelf(config)
+        index.build(root, readers)
+        with serving.server(root, port) as server:
+            typer.echo(f"Reports at http://127.0.0.1:{server.server_port}/ until interrupted.")
+            server.serve_forever()
+
+
+@reports.command()
+def week(
+    shop: Shop,
+    config: Config = CONFIG,
+    ending: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help=ENDING_HELP)] = None,
+    prices: Annotated[Path | None, typer.Option(help=PRICES_HELP)] = None,
+) -> None:
+    """Write the shop's week as one file to open or to mail."""
+    from invsync.report import week_page
+
+    with _leaving():
+        root, readers = _shelf(config)
+        page = week_page.write(root, shop, readers, ending=ending.date() if ending else None, prices=prices)
+        typer.echo(f"Week: {page}")
+
+
+def _shelf(config: Path) -> tuple[Path, dict[str, Any]]:
+    """Where the reports are, and for whom each shop's are written."""
+    from invsync import charts, settings
+
+    configured = settings.load(config)
+    readers = {name: charts.Reader(shop.locale, shop.timezone) for name, shop in configured.shops.items()}
+    return Path(configured.reports.path), readers
+
+
+@contextmanager
+def _leaving() -> Iterator[None]:
+    try:
+        yield
+    except InvsyncError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(error.exit_code) from None

@@ -1,0 +1,146 @@
+"""The index: what it says of each shop, what it rewrites, and how large it grows."""
+
+import html
+import json
+import re
+import shutil
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runfolders import GONE, NOW, leave, leave_many
+from test_charts import outcomes
+from typer.testing import CliRunner
+
+from invsync.charts import Reader
+from invsync.cli import app
+from invsync.report import history, index, shards
+
+READERS = {"acme": Reader("nl", "Europe/Amsterdam")}
+CONFIG = """
+[reports]
+path = "{root}"
+[shops.acme]
+domain = "acme.myshopify.com"
+token_env = "ACME_TOKEN"
+timezone = "Europe/Amsterdam"
+[shops.acme.oms]
+url = "sqlite://"
+shop_id = "ACME"
+"""
+
+
+def data(root: Path) -> dict[str, Any]:
+    text = (root / "index.html").read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    return dict(json.loads(found[1]))
+
+
+def said(root: Path) -> str:
+    return html.unescape((root / "index.html").read_text(encoding="utf-8"))
+
+
+def test_it_says_which_shop_needs_a_person_and_puts_it_first(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes({}), shop="acme")
+    leave(tmp_path, outcomes(GONE), shop="birch", status="partial")
+    index.build(tmp_path, READERS)
+    text = said(tmp_path)
+    assert "<span>birch needs you.</span>" in text
+    assert text.index("<strong>birch</strong>") < text.index("<strong>acme</strong>")
+
+
+def test_a_shop_is_right_only_if_no_fault_is_open_and_its_last_runs_ended_well(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes(GONE), status="partial")
+    leave(tmp_path, outcomes({"sku": "B", "inventory_item_id": 2}), at=NOW + timedelta(minutes=15))
+    index.build(tmp_path, READERS)
+    assert "acme needs you." in said(tmp_path), "the next run did not look at the pair that is wrong"
+    leave(tmp_path, outcomes({}), at=NOW + timedelta(minutes=30))
+    index.build(tmp_path, READERS)
+    assert "Shopify is right." in said(tmp_path)
+    leave(tmp_path, outcomes({}).clear(), at=NOW, job="hard-sync", status="failed")
+    index.build(tmp_path, READERS)
+    assert "acme needs you." in said(tmp_path), "the last hard sync failed, whatever other jobs say"
+
+
+def test_a_day_is_the_shops_own_day(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes({"in_flight": 4}), at=NOW.replace(hour=23, minute=30))
+    index.build(tmp_path, READERS)
+    assert data(tmp_path)["days"]["day"] == ["2026-11-24"] and data(tmp_path)["days"]["in_flight"] == [4]
+
+
+def test_a_second_build_writes_nothing(tmp_path: Path) -> None:
+    leave_many(tmp_path, 40)
+    first, second = index.build(tmp_path, READERS), index.build(tmp_path, READERS)
+    assert (first.fresh, second.fresh, second.written) == (40, 0, 0)
+
+
+def test_one_more_run_rewrites_only_what_tells_of_it(tmp_path: Path) -> None:
+    many = [{"sku": f"S{n}", "inventory_item_id": n, "product_id": f"P{n}"} for n in range(600)]
+    leave(tmp_path, outcomes(*many))
+    index.build(tmp_path, READERS)
+    leave(tmp_path, outcomes(many[7]), at=NOW + timedelta(minutes=15))
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "_site").glob("*.js")}
+    built = index.build(tmp_path, READERS)
+    changed = {path.name for path, stamp in before.items() if path.stat().st_mtime_ns != stamp}
+    place = shards.shard("S7", shards.count(600))
+    assert changed == {f"items-{place}.js", "runs-2026-11.js"} and built.written == 3
+
+
+def test_a_build_after_runs_were_removed_equals_a_first_build(tmp_path: Path) -> None:
+    leave_many(tmp_path / "a", 30)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    index.build(tmp_path / "a", READERS)
+    for root in (tmp_path / "a", tmp_path / "b"):
+        for folder in sorted((root / "birch" / "upload-recent-changes").iterdir())[-3:]:
+            shutil.rmtree(folder)
+        index.build(root, READERS)
+    assert data(tmp_path / "a") == data(tmp_path / "b")
+
+
+def test_the_story_of_an_item_is_in_the_file_that_its_name_leads_to(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes({"sku": "Tee-Ü1", "delta": -2}))
+    index.build(tmp_path, READERS)
+    place = shards.shard("TEE-ü1", data(tmp_path)["shards"])
+    text = (tmp_path / "_site" / f"items-{place}.js").read_text(encoding="utf-8")
+    assert text.startswith(f"invsync.items({place},{{") and '"tee-ü1"' in text and "Sent and confirmed" in text
+
+
+def test_the_page_is_small_and_a_page_of_strange_names_is_safe(tmp_path: Path) -> None:
+    strange = "</script><b>\u2028"
+    leave(tmp_path, outcomes({"sku": strange}), shop="acme", locations={"10": strange})
+    index.build(tmp_path, READERS)
+    assert said(tmp_path).count("</script>") == 3 and data(tmp_path)["shops"][0]["places"] == {"10": strange}
+
+
+def test_a_thousand_runs_make_a_page_below_a_megabyte(tmp_path: Path) -> None:
+    leave_many(tmp_path, 1000, rows=4)
+    index.build(tmp_path, READERS)
+    assert (tmp_path / "index.html").stat().st_size < 300_000
+    assert data(tmp_path)["total"] == 1000 == len(data(tmp_path)["runs"]["run_id"])
+
+
+def test_older_runs_are_listed_by_month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "INLINE", 5)
+    for months in range(8):
+        leave(tmp_path, outcomes({}), at=NOW - timedelta(days=31 * months))
+    index.build(tmp_path, READERS)
+    assert len(data(tmp_path)["months"]) == 3
+    assert all((tmp_path / "_site" / f"runs-{month}.js").exists() for month in data(tmp_path)["months"])
+
+
+def test_the_command_builds_it_and_an_empty_folder_has_a_page_too(tmp_path: Path) -> None:
+    config = tmp_path / "invsync.toml"
+    config.write_text(CONFIG.format(root=tmp_path / "reports"))
+    done = CliRunner().invoke(app, ["reports", "build", "--config", str(config)])
+    assert done.exit_code == 0 and "0 runs" in done.stdout
+    assert "No run has left a report here yet." in said(tmp_path / "reports")
+
+
+def test_the_history_stays_when_only_the_page_is_lost(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes({}))
+    index.build(tmp_path, READERS)
+    (tmp_path / "index.html").unlink()
+    assert index.build(tmp_path, READERS).fresh == 0 and (tmp_path / "index.html").exists()
+    assert history.load(tmp_path / "_site" / "state").runs.height == 1

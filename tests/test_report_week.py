@@ -1,0 +1,136 @@
+"""The week of a shop: each figure against rows that a reader can add up."""
+
+import html
+import re
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from runfolders import GONE, leave
+from test_charts import outcomes
+from test_report_index import CONFIG
+from typer.testing import CliRunner
+
+from invsync.charts import Reader
+from invsync.cli import app
+from invsync.errors import UsageError
+from invsync.report import history, index, week, week_page
+
+SUNDAY = date(2026, 11, 22)
+MONDAY = datetime(2026, 11, 16, 9, tzinfo=UTC)
+RIGHT = {"outcome": "already_right", "delta": 0}
+READERS = {"acme": Reader("en-GB", "Europe/Amsterdam")}
+
+
+def of(root: Path, prices: week.Prices | None = None, *, ending: date = SUNDAY, zone: str = "UTC") -> week.Week:
+    kept = history.load(root / "_site" / "state")
+    history.extend(kept, root)
+    return week.week(kept, "acme", ending, prices or week.read_prices(None), zone=zone)
+
+
+def item(name: str, **values: object) -> dict[str, object]:
+    return {"sku": name, "product_id": name, "inventory_item_id": sum(name.encode()), **values}
+
+
+def page(root: Path, **options: Path) -> str:
+    return html.unescape(week_page.write(root, "acme", READERS, ending=SUNDAY, **options).read_text(encoding="utf-8"))
+
+
+def test_accuracy_is_the_share_found_right_before_any_change(tmp_path: Path) -> None:
+    held = {"outcome": "held", "reason": "untracked", "delta": None}
+    leave(tmp_path, outcomes(RIGHT, RIGHT, RIGHT, {"delta": 2}, held), at=MONDAY)
+    assert of(tmp_path).accuracy == 0.75
+
+
+def test_accuracy_is_measured_on_hard_syncs_where_there_are_any(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes({"delta": 2}), at=MONDAY)
+    leave(tmp_path, outcomes(RIGHT, {"delta": 2}), at=MONDAY, job="hard-sync")
+    assert of(tmp_path).accuracy == 0.5 and "1 hard sync of every mapped pair" in page(tmp_path)
+
+
+def test_units_in_flight_count_once_and_have_a_price(tmp_path: Path) -> None:
+    for n, units in enumerate([3, 3, 4]):
+        leave(tmp_path, outcomes(item("A", in_flight=units) | RIGHT), at=MONDAY + timedelta(minutes=15 * n))
+    leave(tmp_path, outcomes(item("B", in_flight=4) | RIGHT), at=MONDAY + timedelta(hours=2))
+    prices = week.Prices(pl.DataFrame({"item": ["A"], "price": [2.5]}), "EUR")
+    now = of(tmp_path, prices)
+    assert now.avoided == 8 and now.worth(now.protected()) == (10.0, 0.5)
+
+
+def test_a_week_is_seven_days_of_the_shops_zone(tmp_path: Path) -> None:
+    first = datetime(2026, 11, 15, 23, 30, tzinfo=UTC)
+    for at in (first, first + timedelta(days=7), first - timedelta(hours=1)):
+        leave(tmp_path, outcomes(item(f"{at}", delta=1)), at=at)
+    assert of(tmp_path, zone="Europe/Amsterdam").made == 1 and of(tmp_path, zone="UTC").made == 1
+    days = of(tmp_path, zone="Europe/Amsterdam").days("Europe/Amsterdam")
+    assert days["raised"].to_list() == [1, 0, 0, 0, 0, 0, 0] and days["day"][0] == date(2026, 11, 16)
+
+
+def test_the_worst_places_come_first(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes(item("A", delta=5), item("B", delta=-9), item("A", delta=-1, location_id=11)), at=MONDAY)
+    assert of(tmp_path).worst("item").select("item", "raised", "lowered", "times").rows() == [
+        ("B", 0, 9, 1),
+        ("A", 5, 1, 2),
+    ]
+
+
+def test_an_open_fault_has_its_age_and_a_mended_one_is_gone(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes(item("A") | GONE, item("B") | GONE), at=MONDAY, status="partial")
+    leave(tmp_path, outcomes(item("B")), at=MONDAY + timedelta(days=3))
+    index.build(tmp_path, READERS)
+    faults = week.open_faults(history.load(tmp_path / "_site" / "state"), "acme", MONDAY + timedelta(days=2))
+    assert faults.select("item", "age").rows() == [("A", 2.0)]
+
+
+def test_the_page_tells_the_week_in_the_shops_words_and_names_its_definitions(tmp_path: Path) -> None:
+    for week_ago in (0, 7):
+        at = MONDAY - timedelta(days=week_ago)
+        leave(tmp_path, outcomes(item("A", delta=-1200 - week_ago), item("B", in_flight=2) | RIGHT), at=at)
+    prices = tmp_path / "prices.csv"
+    prices.write_text("sku,price,currency\nA,2.50,EUR\nB,10,EUR\n")
+    text = page(tmp_path, prices=prices)
+    assert "Shopify was right for 50\N{NO-BREAK SPACE}% of the pairs; nothing is left open." in text
+    assert "1,200" in text and "€3,000 at unit prices" in text
+    assert re.search(
+        r"Taken off sale, units</td><td class=\"n\">1,200</td><td class=\"n\">1,207</td><td class=\"n\">-7<", text
+    )
+    assert "the share that Shopify showed right before the run changed anything" in text
+
+
+def test_the_page_is_one_file_without_scripts_or_links(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes({}), at=MONDAY)
+    text = page(tmp_path)
+    assert "<script" not in text and "href=" not in text and "script-src 'none'" in text
+    assert len(text) < 300_000 and "No run was made in the week before." in text
+
+
+def test_a_week_without_a_run_says_so(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes({}), at=MONDAY + timedelta(days=20))
+    assert "No run looked at Shopify in this week." in page(tmp_path)
+
+
+def test_the_index_leads_to_the_newest_week(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes({}), at=MONDAY)
+    page(tmp_path)
+    assert 'href="acme/weekly/2026-11-22.html"' in (tmp_path / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "sku,price\nA,1", "sku,price,currency\nA,x,EUR", "sku,price,currency\nA,1,EUR\nB,1,USD"]
+)
+def test_prices_that_cannot_be_used_are_refused_by_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"prices\.csv"):
+        week.read_prices(path)
+
+
+def test_the_command_writes_it_and_refuses_an_unknown_shop(tmp_path: Path) -> None:
+    config = tmp_path / "invsync.toml"
+    config.write_text(CONFIG.format(root=tmp_path / "reports"))
+    leave(tmp_path / "reports", outcomes({}), at=MONDAY)
+    words = ["reports", "week", "--config", str(config), "--ending", "2026-11-22", "--shop"]
+    done = CliRunner().invoke(app, [*words, "acme"])
+    assert done.exit_code == 0 and Path(done.stdout.split("Week: ")[1].strip()).exists()
+    assert CliRunner().invoke(app, [*words, "birch"]).exit_code == 2
