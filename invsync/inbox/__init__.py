@@ -62,12 +62,15 @@ class Inbox:
 
     def __init__(self, engine: sa.Engine) -> None:
         """Make the table in this database of the state."""
-        if engine.dialect.name not in INSERT:
-            raise UsageError("Webhooks need a state database of SQLite or PostgreSQL: correct [state] url.")
         self._engine = engine
         META.create_all(engine)
-        if engine.dialect.name == "sqlite":
-            with engine.connect() as connection:
+
+    def open(self) -> None:
+        """Make ready for deliveries beside runs: in SQLite, readers and the writer no longer wait for each other."""
+        if self._engine.dialect.name not in INSERT:
+            raise UsageError("Webhooks need a state database of SQLite or PostgreSQL: correct [state] url.")
+        if self._engine.dialect.name == "sqlite":
+            with self._engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
     def add(self, heard: Sequence[Heard]) -> set[str]:
@@ -98,8 +101,9 @@ class Inbox:
             return int(connection.execute(sa.select(sa.func.count()).where(mine)).scalar_one())
 
     def orders(self, shop: str, since: datetime) -> list[int]:
-        """The orders that this shop spoke of since then, covered or not."""
-        mine = (WEBHOOK.c.shop == shop) & WEBHOOK.c.order_id.is_not(None) & (WEBHOOK.c.heard_at >= iso(since))
+        """The orders that webhooks spoke of since then, and those that wait."""
+        mine = (WEBHOOK.c.shop == shop) & WEBHOOK.c.order_id.is_not(None)
+        mine &= WEBHOOK.c.covered_by.is_(None) | (WEBHOOK.c.heard_at >= iso(since))
         with self._engine.connect() as connection:
             return list(connection.execute(sa.select(WEBHOOK.c.order_id).where(mine).distinct()).scalars())
 

@@ -12,6 +12,7 @@ from invsync.errors import UsageError
 from invsync.jobs import review, summary
 from invsync.jobs.deltas import Deltas
 from invsync.jobs.parameters import Parameters, parameters
+from invsync.jobs.realtime import Realtime
 from invsync.jobs.resets import Resets
 from invsync.jobs.run import Run
 from invsync.shopify import Shopify
@@ -19,7 +20,7 @@ from invsync.state import State, iso
 
 RUN_ENV, APPLIES_ENV, UNDOES_ENV = "INVSYNC_RUN", "INVSYNC_APPLIES", "INVSYNC_UNDOES"
 KINDS: dict[str, type[Run]] = {
-    "upload-recent-changes": Resets, "hard-sync": Resets, "realtime-sync": Resets, "push-deltas": Deltas,
+    "upload-recent-changes": Resets, "hard-sync": Resets, "realtime-sync": Realtime, "push-deltas": Deltas,
 }  # fmt: skip
 KEPT_BY = {"upload-recent-changes": "resets", "push-deltas": "deltas"}
 

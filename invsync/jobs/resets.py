@@ -28,7 +28,7 @@ class Resets(Run):
         snapshot = self.oms.snapshot(products)
         pairs, held = mapping.pairs(snapshot, **self.facts)
         mapped = pairs.height if products is None else self.mapped()
-        chosen, held = self._published(snapshot, pairs), _by_pair(held)
+        chosen, held = self._published(snapshot, pairs), by_pair(held)
         whole = products is None and chosen.height == mapped
         self.selection = Selection(chosen, held, mapped, self.oms.row_count(), whole)
         self.summary["counts"]["read"] = pairs.height + held.height
@@ -143,7 +143,7 @@ def claims_of(claimable: pl.DataFrame, status: str | pl.Expr, run_id: str) -> pl
     return tables.conform(claimable.with_columns(status=told, run_id=pl.lit(run_id)), CLAIMS, "claims")
 
 
-def _by_pair(held: pl.DataFrame) -> pl.DataFrame:
+def by_pair(held: pl.DataFrame) -> pl.DataFrame:
     """One row a held pair; a row that names no location stands for itself."""
     at = pl.col("location_id")
     paired = held.filter(at.is_not_null()).unique(

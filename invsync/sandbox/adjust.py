@@ -161,6 +161,7 @@ class Adjust:
             level = shop.levels.setdefault((item, location), Level(0, False))
             before = level.available
             level.change(now, available=change["delta"])
+            shop.tell("INVENTORY_LEVELS_UPDATE", item, location)
             shop.journal.append(
                 {"key": key, "reference": input.get("referenceDocumentUri"), "inventory_item_id": item,
                  "location_id": location, "delta": change["delta"], "before": before,

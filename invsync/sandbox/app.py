@@ -25,6 +25,7 @@ from invsync.sandbox.costs import MAX_SINGLE_COST, actual_cost, requested_cost
 from invsync.sandbox.reads import Reads
 from invsync.sandbox.search import Node
 from invsync.sandbox.shop import Shop
+from invsync.sandbox.webhooks import Subscriptions
 
 VERSIONS = ("2026-01", "2026-04", "2026-07", "2026-10", "2027-01")
 HELP = "https://shopify.dev/api/usage/rate-limits"
@@ -70,7 +71,7 @@ class GraphQL:
         if denied := _denied(text, self._shop.scopes):
             return {"errors": [denied.formatted], "data": None}
         bulk = Bulk(self._shop, schema(), self.run, self._base_url)
-        root = Root(Reads(self._shop), Adjust(self._shop, self._version), bulk)
+        root = Root(Reads(self._shop), Adjust(self._shop, self._version), bulk, Subscriptions(self._shop))
         return dict(execute_sync(schema(), document, root_value=root, variable_values=variables).formatted)
 
     def answer(self, text: str, variables: dict[str, Any], *, throttle: bool = False) -> Node:

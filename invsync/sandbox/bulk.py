@@ -106,6 +106,7 @@ class Operation:
         if publish and self.done:
             self.shop.results[str(self.number)] = "".join(f"{line}\n" for line in self.done).encode()
             self.address = f"{self.base_url}/_results/{self.number}.jsonl"
+        self.shop.tell("BULK_OPERATIONS_FINISH", self.number)
 
 
 class Bulk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -79,6 +80,17 @@ class Order:
 
 
 @dataclass
+class Subscription:
+    """A webhook subscription: the events of a topic go to an address, with these fields or with all."""
+
+    number: int
+    topic: str
+    uri: str
+    created_at: datetime
+    fields: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Attempt:
     """What an idempotency key is remembered by: when, for which input, with what answer."""
 
@@ -116,6 +128,9 @@ class Shop:
     results: dict[str, bytes] = field(default_factory=dict)
     operations: dict[int, Operation] = field(default_factory=dict)
     requests: list[dict[str, Any]] = field(default_factory=list)
+    subscriptions: dict[int, Subscription] = field(default_factory=dict)
+    given_up: int = 0
+    events: deque[tuple[str, tuple[Any, ...]]] = field(default_factory=deque)
     random: Random = field(default_factory=lambda: Random(20260))
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
@@ -135,6 +150,12 @@ class Shop:
             level = self.levels.setdefault((item, location), Level(0, active))
             level.active = active
             level.change(self.clock(), available=available - level.available)
+            self.tell("INVENTORY_LEVELS_UPDATE", item, location)
+
+    def tell(self, topic: str, *ids: int) -> None:
+        """Note an event for those who subscribed to its topic."""
+        if any(one.topic == topic for one in self.subscriptions.values()):
+            self.events.append((topic, ids))
 
     def available(self, item: int, location: int) -> int | None:
         """Available units of an item at a location; None where it has no level."""
@@ -153,6 +174,7 @@ class Shop:
             self.orders[order_id] = Order(order_id, name, created_at, created_at, location, rows)
             for row in rows:
                 self._commit(row.item_id, location, row.quantity, created_at)
+            self.tell("ORDERS_CREATE", order_id)
 
     def cancel_order(self, order_id: int) -> None:
         """Cancel an order and restock what was not yet fulfilled; its current quantities become 0."""
@@ -163,6 +185,7 @@ class Shop:
             for line in order.lines:
                 self._commit(line.item_id, order.location_id, -line.remaining, order.updated_at)
                 line.current = line.remaining = 0
+            self.tell("ORDERS_CANCELLED", order_id)
 
     def fulfil_order(self, order_id: int) -> None:
         """Ship an order whole: committed units leave the location, available stays."""
@@ -194,3 +217,4 @@ class Shop:
         level = self.levels.get((item, location))
         if level and item in self.items and self.items[item].tracked:
             level.change(at, available=-units, committed=units)
+            self.tell("INVENTORY_LEVELS_UPDATE", item, location)

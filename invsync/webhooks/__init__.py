@@ -20,7 +20,9 @@ def serve(config: Path, name: str, *, host: str, port: int) -> None:
     """Hear for one shop until SIGTERM; deliveries under way are answered first."""
     configured = settings.load(config)
     shop = configured.shop(name)
-    app = create_app(name, shop, secrets(name, shop, os.environ), Inbox(State(configured.state.url).engine))
+    signing, inbox = secrets(name, shop, os.environ), Inbox(State(configured.state.url).engine)
+    inbox.open()
+    app = create_app(name, shop, signing, inbox)
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False, ws="none",
                 limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=10)  # fmt: skip
 
