@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -66,7 +67,9 @@ def _running(command: list[str], folder: Path, url: str) -> Iterator[str]:
             _wait(url, server, folder / "log")
             yield url
         finally:
-            server.terminate()
+            server.send_signal(
+                signal.SIGINT if "postgres" in command[0] else signal.SIGTERM
+            )  # PostgreSQL: without waiting
             server.wait(60)
 
 
@@ -98,7 +101,7 @@ def _prepared_mariadb(server: str, home: Path, port: int) -> tuple[list[str], Pa
     prepare = [install, "--no-defaults", data, "--auth-root-authentication-method=normal", "--skip-test-db"]
     subprocess.run(prepare, check=True, stdout=subprocess.DEVNULL, cwd=home, **_as_user())  # type: ignore[call-overload]
     (home / "start.sql").write_text(
-        "CREATE DATABASE oms CHARACTER SET utf8mb4;\n"
+        "CREATE DATABASE oms CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;\n"
         "CREATE USER 'oms'@'%' IDENTIFIED BY 'oms';\n"
         "GRANT ALL ON *.* TO 'oms'@'%' WITH GRANT OPTION;\n"
     )

@@ -5,8 +5,10 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import servers
 import sqlalchemy as sa
@@ -14,8 +16,12 @@ import volume
 from test_oms import *  # noqa: F403  the reader's own tests, again on each server
 from test_oms import TEN, execute, opened
 
+from invsync.jobs import launch
 from invsync.oms import Source
+from invsync.sandbox import demo
+from invsync.sandbox.hotwax import HotWax, create_app
 from invsync.sandbox.oms_tables import METADATA
+from invsync.sandbox.server import hosting, serve
 
 del test_a_number_that_is_none_does_not_stop_the_read  # noqa: F821  a server's numbers are numbers
 del test_an_events_quantity_that_is_none_is_nan  # noqa: F821
@@ -27,21 +33,31 @@ EVENTS, PRODUCTS, ORDERS = int(os.environ.get("INVSYNC_EVENTS", 5_000_000)), 200
 WHOLE = {"mysql": ("ALL", "index"), "postgresql": "Seq Scan on "}
 
 
-@pytest.fixture(scope="module", params=["mariadb", "postgresql"])
-def server(request: pytest.FixtureRequest) -> Iterator[str]:
-    with getattr(servers, request.param)() as url:
+@pytest.fixture(scope="module")
+def mariadb() -> Iterator[str]:
+    with servers.mariadb() as url:
         yield url
 
 
-@pytest.fixture
-def url(server: str) -> str:
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    with servers.postgresql() as url:
+        yield url
+
+
+@pytest.fixture(params=["mariadb", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
     """The server, with no table in it."""
-    engine = sa.create_engine(server)
+    return emptied(request.getfixturevalue(request.param))
+
+
+def emptied(url: str) -> str:
+    engine = sa.create_engine(url)
     found = sa.MetaData()
     found.reflect(engine)
     found.drop_all(engine)
     engine.dispose()
-    return server
+    return url
 
 
 def test_a_snapshot_is_of_one_moment_while_others_write(hotwax: str, source: Source) -> None:
@@ -135,3 +151,68 @@ def test_the_tables_of_the_sandbox_are_made_on_every_server(url: str) -> None:
     METADATA.create_all(engine)
     assert set(METADATA.tables) <= set(sa.inspect(engine).get_table_names())
     engine.dispose()
+
+
+def copied(source: str, target: str) -> str:
+    """The sandbox's tables with their rows, on another server."""
+    theirs, ours = sa.create_engine(source), sa.create_engine(emptied(target))
+    METADATA.create_all(ours)
+    with theirs.connect() as read, ours.begin() as write:
+        for table in METADATA.sorted_tables:
+            if rows := [dict(row) for row in read.execute(sa.select(table)).mappings()]:
+                write.execute(sa.insert(table), rows)
+    theirs.dispose(), ours.dispose()
+    return target
+
+
+def exported(source: str, folder: Path) -> Path:
+    engine = sa.create_engine(source)
+    folder.mkdir()
+    with engine.connect() as connection:
+        for table in METADATA.sorted_tables:
+            rows = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+            frame = pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema=table.c.keys())
+            frame.write_parquet(folder / f"{table.name}.parquet")
+    engine.dispose()
+    return folder
+
+
+def test_five_ways_of_reading_hotwax_give_one_file(
+    mariadb: str, postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day of real sales and 300 counts, planned from SQLite, MariaDB, PostgreSQL, exported files and the HTTP APIs."""
+    monkeypatch.setenv(demo.TOKEN_ENV, "shpat_planted")
+    monkeypatch.setattr(launch, "new_run_id", lambda: "20261123T100000Z-0000")
+    world = demo.build(tmp_path / "sqlite")
+    world.advance(world.start + timedelta(hours=14))
+    with world.oms.batch():
+        for number, sku in enumerate(sorted(world.items)[:300]):
+            world.oms.damage(f"P{sku}", "WH", 1 + number % 3, world.now, f"COUNT{number}")
+    sqlite = f"sqlite:///{tmp_path / 'sqlite' / 'oms.db'}"
+    hotwax = HotWax(sqlite)
+    monkeypatch.setenv("HOTWAX_PASSWORD", hotwax.password)
+    files = {}
+    with serve(world.shop) as shop, hosting(create_app(hotwax)) as address:
+        ways = {
+            "sqlite": f'kind = "database"\nurl = "{sqlite}"',
+            "mariadb": f'kind = "database"\nurl = "{copied(sqlite, mariadb)}"',
+            "postgresql": f'kind = "database"\nurl = "{copied(sqlite, postgresql)}"',
+            "files": f'kind = "files"\npath = "{exported(sqlite, tmp_path / "export")}"',
+            "moqui": f'kind = "rest"\nurl = "{address}"\nusername = "sync"\npassword_env = "HOTWAX_PASSWORD"',
+        }
+        for name, way in ways.items():
+            (tmp_path / name).mkdir(exist_ok=True)
+            config = demo.configure(tmp_path / name, shop)
+            text = config.read_text()
+            config.write_text(text[: text.index('kind = "database"')] + way + text[text.index("\nshop_id") :])
+            given = {"shop": "demo", "config": str(config), "dry_run": True, "at": world.now.isoformat()}
+            started = time.monotonic()
+            facts = launch.run(demo.JOB, given, engine="inprocess")
+            print(
+                f"{name}: {facts['status']}, {facts['counts']['planned']} planned, {time.monotonic() - started:.1f} s"
+            )
+            assert facts["exit_code"] == 0 and facts["counts"]["planned"] >= 300, facts["messages"]
+            [written] = (tmp_path / name / "reports").rglob("adjustments.jsonl")
+            files[name] = written.read_bytes()
+    assert len(set(files.values())) == 1
+    world.oms.close()
