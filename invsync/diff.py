@@ -14,18 +14,22 @@ def target() -> pl.Expr:
     return pl.when(free.is_not_null()).then(buffered.round(6))
 
 
-def variances(targets: pl.DataFrame, levels: pl.DataFrame, in_flight: pl.DataFrame, *, buffer: int = 0) -> pl.DataFrame:
+def variances(targets: pl.DataFrame, levels: pl.DataFrame, in_flight: pl.DataFrame, *, buffer: int = 0,
+              buffers: pl.DataFrame | None = None) -> pl.DataFrame:  # fmt: skip
     """One row a pair: what the OMS says, what Shopify shows, and the delta in units between them.
 
     Shapes: TARGETS, LEVELS and IN_FLIGHT in, VARIANCES out with `held` null; plan decides what is held.
+    `buffer` in units holds for every pair that BUFFERS does not name.
     """
+    own = (tables.empty(tables.BUFFERS) if buffers is None else buffers).select(*KEY, buffer="units")
     units = in_flight.group_by(KEY).agg(in_flight=pl.col("units").sum())
     shown = levels.select(*KEY, "available", "is_active", "tracked", "requires_components")
     return (
         targets.lazy()
         .join(shown.lazy(), on=KEY, how="left")
         .join(units.lazy(), on=KEY, how="left")
-        .with_columns(pl.col("in_flight").fill_null(0), buffer=pl.lit(buffer, dtype=pl.Int64))
+        .join(own.lazy(), on=KEY, how="left")
+        .with_columns(pl.col("in_flight").fill_null(0), pl.col("buffer").fill_null(buffer))
         .with_columns(target=target())
         .with_columns(
             delta=(pl.col("target") - pl.col("available")).round(0).cast(pl.Int64, strict=False),

@@ -51,12 +51,20 @@ def inactive_level() -> pl.Expr:
     return ~pl.col("is_active").fill_null(False) | pl.col("available").is_null()
 
 
+def activated() -> pl.Expr:
+    """The level is inactive or missing, and something is to be sold there: it can be activated and filled."""
+    return inactive_level() & (pl.col("target") > 0).fill_null(False)
+
+
 RULES = (no_oms_row, unknown_item, bundle, untracked, fractional, too_large, inactive_level)
 
 
-def held_reason() -> pl.Expr:
+def held_reason(*, activate: bool = False) -> pl.Expr:
     """The name of the first rule that holds the row; null when it may be sent."""
-    return pl.coalesce([pl.when(rule().fill_null(False)).then(pl.lit(rule.__name__)) for rule in RULES])
+    holds = [(rule.__name__, rule().fill_null(False)) for rule in RULES]
+    if activate:
+        holds[-1] = (inactive_level.__name__, inactive_level() & ~activated())
+    return pl.coalesce([pl.when(held).then(pl.lit(name)) for name, held in holds])
 
 
 @dataclass(frozen=True)
@@ -68,13 +76,23 @@ class Plan:
     held: pl.DataFrame
 
 
-def decide(variances: pl.DataFrame) -> Plan:
-    """Split VARIANCES: riskiest (smallest target) first among what is sent, nothing dropped."""
-    judged = variances.with_columns(held=pl.coalesce(pl.col("held"), held_reason()))
+def decide(variances: pl.DataFrame, *, activate: bool = False) -> Plan:
+    """Split VARIANCES: riskiest (smallest target) first among what is sent, nothing dropped.
+
+    With `activate`, an inactive level that should sell something is sent too; a missing one counts as 0 available.
+    """
+    if activate:
+        missing = activated() & pl.col("available").is_null()
+        variances = variances.with_columns(
+            available=pl.when(missing).then(0).otherwise("available"),
+            delta=pl.when(missing).then(pl.col("target").round(0)).otherwise("delta").cast(pl.Int64, strict=False),
+        )
+    judged = variances.with_columns(held=pl.coalesce(pl.col("held"), held_reason(activate=activate)))
     free = judged.filter(pl.col("held").is_null())
+    unmoved = (pl.col("delta") == 0) & ~activated()
     return Plan(
-        adjustments=free.filter(pl.col("delta") != 0).sort("target", "inventory_item_id", "location_id"),
-        already_right=free.filter(pl.col("delta") == 0),
+        adjustments=free.filter(~unmoved).sort("target", "inventory_item_id", "location_id"),
+        already_right=free.filter(unmoved),
         held=judged.filter(pl.col("held").is_not_null()),
     )
 

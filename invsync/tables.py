@@ -35,6 +35,7 @@ IN_FLIGHT: Schema = {
     "order_id": ID, "name": TEXT, "created_at": STAMP,
     "inventory_item_id": ID, "location_id": ID, "units": UNITS,
 }  # fmt: skip
+BUFFERS: Schema = {"inventory_item_id": ID, "location_id": ID, "units": UNITS}
 VARIANCES: Schema = TARGETS | {
     "available": UNITS, "is_active": FLAG, "tracked": FLAG, "requires_components": FLAG,
     "in_flight": UNITS, "buffer": UNITS, "target": QUANTITY, "delta": UNITS, "held": TEXT,

@@ -123,3 +123,33 @@ def test_a_run_is_undone_by_a_plan_of_its_inverse(rehearsal: Rehearsal) -> None:
 
     assert facts["exit_code"] == 0 and rehearsal.available(1, 2) == [8, 7]
     assert [change["delta"] for line in inputs(rehearsal.folder(facts)) for change in line["changes"]] == [4]
+
+
+def test_an_inactive_level_is_activated_only_where_the_shop_says_so(rehearsal: Rehearsal) -> None:
+    rehearsal.product(1, "A", oms=5, available=3)
+    rehearsal.product(2, "B", oms=0, available=0)
+    rehearsal.shop.set_level(1, ONLINE, 3, active=False)
+    rehearsal.shop.set_level(2, ONLINE, 0, active=False)
+
+    held = rehearsal.run(job=HARD)
+    assert held["exit_code"] == 4 and held["counts"]["held"] == 2 and rehearsal.available(1) == [3]
+
+    text = rehearsal.config.read_text()
+    rehearsal.config.write_text(text.replace("[shops.demo.oms]", "activate_levels = true\n[shops.demo.oms]"))
+    facts = rehearsal.run(job=HARD)
+
+    assert facts["exit_code"] == 0 and facts["counts"]["applied"] == 1 and rehearsal.available(1) == [5]
+    assert rehearsal.shop.levels[1, ONLINE].active and not rehearsal.shop.levels[2, ONLINE].active
+
+
+def test_a_buffer_table_stands_above_the_one_number(rehearsal: Rehearsal) -> None:
+    rehearsal.product(1, "A", oms=9, available=9)
+    rehearsal.product(2, "B", oms=9, available=9)
+    table = rehearsal.config.parent / "buffers.csv"
+    table.write_text(f"inventory_item_id,location_id,units\n1,{ONLINE},4\n")
+    with rehearsal.config.open("a") as file:
+        file.write(f'[shops.demo.buffer]\nunits = 1\ntable = "{table}"\n')
+
+    rehearsal.run(job=HARD)
+
+    assert rehearsal.available(1, 2) == [5, 8]

@@ -12,6 +12,7 @@ from invsync.diff import KEY
 from invsync.errors import UsageError
 from invsync.jobs import history
 from invsync.jobs.orders import Orders
+from invsync.jobs.resets import buffers
 from invsync.shopify import Shopify
 from invsync.state import State
 
@@ -29,7 +30,7 @@ def explain(shop: str, sku: str, config: str = "invsync.toml", *, location: int 
     names = [name for name in (chosen.token_env, chosen.client_secret_env) if name]
     secrets = {name: settings.secret(name, os.environ) or "" for name in names}
     with Shopify.open(chosen, secrets=secrets, read_only=True) as shopify:
-        facts = {"aggregate_location": chosen.aggregate_location, "group": chosen.oms.facility_group_id,
+        facts: Facts = {"aggregate_location": chosen.aggregate_location, "group": chosen.oms.facility_group_id,
                  "store": source.store, "at": at}  # fmt: skip
         pair, others = _pair(source, facts, sku, location)
         levels = shopify.levels(pair)
@@ -40,7 +41,9 @@ def explain(shop: str, sku: str, config: str = "invsync.toml", *, location: int 
     targets = mapping.targets(pair, snapshot, **facts)
     counted = mapping.counted_facilities(snapshot, **facts)
     flight = inflight.in_flight(orders, assigned, pair, snapshot, counted=counted)
-    decided = plan.decide(diff.variances(targets, levels, flight, buffer=chosen.buffer.units))
+    decided = plan.decide(
+        diff.variances(targets, levels, flight, buffer=chosen.buffer.units, buffers=buffers(chosen.buffer))
+    )
     row = pl.concat([decided.adjustments, decided.already_right, decided.held]).row(0, named=True)
     past = history.of_pair(state, shop, *(row[name] for name in KEY))
     return {

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 
 from invsync import delta, diff, inflight, mapping, tables
 from invsync.diff import KEY
+from invsync.errors import UsageError
 from invsync.jobs.orders import Orders
 from invsync.jobs.run import Run, Selection, facilities_of
+from invsync.settings import Buffer
 from invsync.state import CLAIMS, iso
 
 WHOLE_FROM = 20_000  # products beyond which one read of everything is cheaper than asking by name
@@ -73,7 +76,7 @@ class Resets(Run):
         self.in_flight = pl.concat([self.in_flight.join(pairs, on=KEY, how="anti"), flight])
         self._cover(snapshot, pairs)
         self._freshness(orders, snapshot)
-        return diff.variances(targets, levels, flight, buffer=self.shop.buffer.units)
+        return diff.variances(targets, levels, flight, buffer=self.shop.buffer.units, buffers=buffers(self.shop.buffer))
 
     def reread(self, stale: pl.DataFrame) -> pl.DataFrame:
         """VARIANCES of pairs that moved between our read and our write, from fresh reads."""
@@ -133,6 +136,7 @@ class Resets(Run):
         unknown = inflight.unknown_orders(orders, snapshot)["created_at"].min()
         limit = self.at - timedelta(minutes=self.shop.late_after_minutes)
         if isinstance(unknown, datetime) and unknown < limit:
+            self.summary["orders_late_since"] = iso(unknown)
             self.say(f"The order import is late: an order of {iso(unknown)} is not in the OMS yet; "
                      "its units were subtracted, so nothing sold goes back on sale.")  # fmt: skip
 
@@ -141,6 +145,21 @@ def claims_of(claimable: pl.DataFrame, status: str | pl.Expr, run_id: str) -> pl
     """CLAIMS of these CLAIMABLE rows by one run."""
     told = pl.lit(status) if isinstance(status, str) else status
     return tables.conform(claimable.with_columns(status=told, run_id=pl.lit(run_id)), CLAIMS, "claims")
+
+
+def buffers(told: Buffer) -> pl.DataFrame:
+    """BUFFERS of the configured table; empty where none is named."""
+    if told.table is None:
+        return tables.empty(tables.BUFFERS)
+    path = Path(told.table)
+    try:
+        rows = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UsageError(f"The buffer table {path} cannot be read ({type(error).__name__}): correct it.") from None
+    found = tables.conform(rows, tables.BUFFERS, "buffer").unique(KEY, keep="last")
+    if found.filter(pl.col("units").is_null() | (pl.col("units") < 0)).height:
+        raise UsageError(f"The buffer table {path} has units that are missing or below 0: correct them.")
+    return found
 
 
 def by_pair(held: pl.DataFrame) -> pl.DataFrame:

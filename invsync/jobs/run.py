@@ -135,7 +135,7 @@ class Run:
 
     def decide(self, variances: pl.DataFrame) -> plan.Plan:
         """The plan, kept in the folder; a guard stops the run here, before anything is sent."""
-        decided, chosen = plan.decide(variances), self.chosen()
+        decided, chosen = plan.decide(variances, activate=self.shop.activate_levels), self.chosen()
         pl.concat([decided.adjustments, decided.already_right, decided.held]).write_parquet(
             self.folder / "plan.parquet"
         )
@@ -178,11 +178,21 @@ class Run:
         return outcomes
 
     def _deliver(self, way: delivery.Delivery, decided: plan.Plan) -> pl.DataFrame:
-        if decided.adjustments.is_empty():
-            way.write(decided.adjustments)
+        rows, refused = self._activated(decided.adjustments)
+        if rows.is_empty():
+            way.write(rows)
             (self.folder / bulkfile.file_name("result", 1)).touch()
-            return tables.empty(tables.OUTCOMES)
-        return delivery.drive(way, way.send(decided.adjustments), self.reread)
+            return refused
+        return pl.concat([delivery.drive(way, way.send(rows), self.reread), refused])
+
+    def _activated(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The rows whose level is active now, and the OUTCOMES of those that Shopify would not activate."""
+        inactive = rows.filter(plan.inactive_level())
+        if inactive.is_empty():
+            return rows, tables.empty(tables.OUTCOMES)
+        refused = inactive.join(self.shopify.activate(inactive, self.run_id), on=KEY)
+        told = verify.outcome(refused, "refused", reason=pl.lit("inactive_level"), message=pl.col("message"))
+        return rows.join(refused, on=KEY, how="anti").filter(pl.col("delta") != 0), told
 
     def reread(self, stale: pl.DataFrame) -> pl.DataFrame:
         """VARIANCES of pairs that moved between our read and our write, from fresh reads."""

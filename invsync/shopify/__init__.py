@@ -10,7 +10,7 @@ import httpx
 import polars as pl
 
 from invsync.settings import ShopSettings
-from invsync.shopify import bulk, changed, orders, reads, writes
+from invsync.shopify import activate, bulk, changed, orders, reads, writes
 from invsync.shopify.client import SCOPES, Client
 from invsync.shopify.retry import Sleep
 from invsync.shopify.writes import MUTATION, Delivery, Transport
@@ -70,9 +70,17 @@ class Shopify:
         """ORDERS and ASSIGNED of the orders created at or after this instant, or of what changed among them."""
         return orders.orders(self._client, since, updated=updated, ids=ids)
 
+    def activate(self, pairs: pl.DataFrame, run_id: str) -> pl.DataFrame:
+        """Activate the levels of these pairs; those refused, with Shopify's message."""
+        return activate.activate(self._client, pairs, run_id)
+
     def orders_named(self, ids: Sequence[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
         """ORDERS and ASSIGNED of the orders of these ids that exist."""
         return orders.orders_named(self._client, ids)
+
+    def subscriptions(self, address: str) -> list[subscriptions.Subscription]:
+        """The condition of each webhook subscription that is needed at the receiver of this address."""
+        return subscriptions.subscriptions(self._client, address)
 
     def submit(self, path: Path, result: Path, *, transport: Transport = "auto",
                stall_seconds: float = bulk.STALL_SECONDS) -> Delivery:  # fmt: skip

