@@ -55,6 +55,7 @@ def example(rows: int = 90) -> pl.DataFrame:
         {"outcome": "unknown", "sku": "SOCK-2"},
         {"outcome": "superseded", "sku": "BELT-1", "delta": -2},
     ]  # fmt: skip
+    kinds = [{"inventory_item_id": 9000 + n, "product_id": f"K{n}"} | kind for n, kind in enumerate(kinds)]
     right = [{"outcome": "already_right", "delta": 0, "sku": f"OK-{n}"} for n in range(3 * rows)]
     return outcomes(*sent, *kinds, *right)
 

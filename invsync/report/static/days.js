@@ -43,7 +43,6 @@
         grid.append(sum && (!status || sum[status]) ? cell(day, sum, status, by) : make("span", { className: "iv-day none" }));
       }
     }
-    grid.querySelector("button.on, button:last-of-type")?.setAttribute("tabindex", "0");
     grid.addEventListener("keydown", move);
     box.replaceChildren(grid);
     const all = [...grid.querySelectorAll("button")];

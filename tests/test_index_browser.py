@@ -1,0 +1,184 @@
+"""The index and the week as a reader sees them: from file and over HTTP, wide and narrow, light and dark, printed."""
+
+import io
+import threading
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pypdfium2
+import pytest
+from browsing import DESK, EVERYWHERE, PHONE, chromium, needs_chromium, opened
+from playwright.sync_api import Browser, Page, expect
+from runfolders import GONE, NOW, leave, leave_many
+from test_charts import outcomes
+from test_report import SUMMARY, body, example, folder
+
+from invsync import report
+from invsync.charts import Reader
+from invsync.report import index, serving, week_page
+
+pytestmark = needs_chromium
+READERS = {"acme": Reader("en-GB", "Europe/London"), "birch": Reader("de", "Europe/Berlin")}
+LAST_NIGHT = NOW.replace(hour=3, minute=0) + timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three days of two shops, and one whole run page of last night in which MUG-BLUE was not updated."""
+    root = tmp_path_factory.mktemp("site")
+    leave_many(root, 600)
+    night = leave(root, example(), job="hard-sync", at=LAST_NIGHT, status="partial")
+    (night / "report.html").write_text(report.render(folder(night, example()), SUMMARY), encoding="utf-8")
+    week_page.write(root, "acme", READERS, ending=date(2026, 11, 24))
+    return root
+
+
+def own(asked: list[str], root: Path) -> bool:
+    return all(address.startswith(root.resolve().as_uri()) for address in asked)
+
+
+@pytest.mark.parametrize(("width", "scheme"), EVERYWHERE)
+def test_the_index_asks_only_its_own_folder_draws_its_charts_and_passes_axe(
+    browser: Browser, site: Path, width: int, scheme: str
+) -> None:
+    with opened(browser, site / "index.html", width=width, scheme=scheme) as visit:
+        expect(visit.page.locator("#list tbody tr")).to_have_count(50)
+        assert visit.asked == [(site / "index.html").resolve().as_uri()] and visit.complaints == []
+        assert len(visit.marks()) == 2 and min(visit.marks()) > 2
+        assert visit.page.locator("button.iv-day").count() >= 3
+        assert visit.sideways() <= 0 and visit.faults() == []
+        look_up(visit.page, "TEE-00003")
+        expect(visit.page.locator("#story h3")).to_have_text("TEE-00003")
+        assert visit.sideways() <= 0 and visit.faults() == []
+        assert own(visit.asked, site) and visit.complaints == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), EVERYWHERE)
+def test_the_week_asks_nobody_draws_every_chart_and_passes_axe(
+    browser: Browser, site: Path, width: int, scheme: str
+) -> None:
+    path = site / "acme" / "weekly" / "2026-11-24.html"
+    with opened(browser, path, width=width, scheme=scheme) as visit:
+        assert visit.asked == [path.resolve().as_uri()] and visit.complaints == []
+        assert len(visit.marks()) == 4 and min(visit.marks()) > 1
+        assert visit.sideways() <= 0 and visit.faults() == []
+
+
+@pytest.mark.parametrize("name", ["index.html", "acme/weekly/2026-11-24.html"])
+def test_they_print_on_a4(browser: Browser, site: Path, name: str) -> None:
+    with opened(browser, site / name) as visit:
+        visit.page.emulate_media(media="print")
+        made = pypdfium2.PdfDocument(io.BytesIO(visit.page.pdf(format="A4", print_background=True)))
+        sheets = [sheet.get_textpage().get_text_range() for sheet in made]
+    assert 1 <= len(sheets) <= 8
+    charts = [("Drift, by day", "raised,"), ("What was wrong, by product", "Units changed in Shopify", "are drawn.")]
+    for chart in charts if "weekly" in name else []:
+        assert any(all(word in sheet for word in chart) for sheet in sheets), chart
+
+
+def look_up(page: Page, item: str) -> None:
+    page.get_by_label("SKU").fill(item)
+    page.get_by_label("SKU").press("Enter")
+
+
+def test_why_was_it_not_updated_last_night_takes_three_clicks(browser: Browser, site: Path) -> None:
+    with opened(browser, site / "index.html") as visit:
+        visit.page.get_by_label("SKU").click()
+        visit.page.keyboard.type("mug-blue")
+        visit.page.get_by_role("button", name="Search").click()
+        story = visit.page.locator("#story")
+        expect(story).to_contain_text("Held: not stocked at that location")
+        expect(story).to_contain_text("Stock the item at that location in Shopify")
+        story.locator("tbody a").first.click()
+        expect(visit.page.locator(".iv-find tbody tr")).to_have_count(1)
+        expect(visit.page.locator(".iv-find tbody tr")).to_contain_text("MUG-BLUE")
+
+
+def test_an_item_that_no_run_looked_at_is_said_to_be_so(browser: Browser, site: Path) -> None:
+    with opened(browser, site / "index.html", width=PHONE) as visit:
+        look_up(visit.page, "NOPE-1")
+        expect(visit.page.locator("#story")).to_contain_text("No run has looked at “NOPE-1”")
+        assert visit.complaints == []
+
+
+def test_items_are_suggested_while_one_types(browser: Browser, site: Path) -> None:
+    with opened(browser, site / "index.html") as visit:
+        visit.page.get_by_label("SKU").press_sequentially("mug")
+        expect(visit.page.locator("#names option")).to_have_count(2)
+
+
+def test_filters_narrow_runs_and_charts_and_stay_in_the_address(browser: Browser, site: Path) -> None:
+    with opened(browser, site / "index.html") as visit:
+        rows, drift = visit.page.locator("#list tbody tr"), visit.page.locator("#drift + figcaption")
+        everything = drift.inner_text()
+        visit.page.get_by_role("combobox", name="Shop").select_option("birch")
+        visit.page.get_by_role("combobox", name="Job").select_option("Hard sync")
+        expect(rows).to_have_count(3)
+        assert {"birch"} == set(rows.locator("td:nth-child(2)").all_inner_texts())
+        assert drift.inner_text() != everything
+        address = visit.page.url
+        visit.page.goto("about:blank")
+        visit.page.goto(address)
+        expect(rows).to_have_count(3)
+        visit.page.get_by_role("button", name="Reset").click()
+        expect(rows).to_have_count(50)
+        assert drift.inner_text() == everything
+
+
+def test_a_day_of_the_calendar_leads_to_its_runs_by_keyboard(browser: Browser, site: Path) -> None:
+    with opened(browser, site / "index.html") as visit:
+        day = visit.page.locator("button.iv-day[tabindex='0']")
+        expect(day).to_have_count(1)
+        assert "1 needs a person" in (day.get_attribute("aria-label") or "")
+        day.focus()
+        visit.page.keyboard.press("Enter")
+        expect(visit.page.locator("#list tbody tr")).to_have_count(1)
+        visit.page.keyboard.press("ArrowUp")
+        expect(visit.page.locator("button.iv-day:focus")).to_have_attribute("data-day", "2026-11-23")
+
+
+def test_older_runs_are_loaded_when_asked_for(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "INLINE", 2)
+    for month in range(5):
+        leave(tmp_path, outcomes(GONE), at=NOW - timedelta(days=31 * month), status="partial")
+    index.build(tmp_path, READERS)
+    with opened(browser, tmp_path / "index.html") as visit:
+        rows = visit.page.locator("#list tbody tr")
+        expect(rows).to_have_count(2)
+        visit.page.get_by_role("button", name="Load older runs").click()
+        expect(rows).to_have_count(3)
+        visit.page.get_by_role("combobox", name="Day").select_option("2026-07-22")
+        expect(rows).to_have_count(1)
+
+
+def test_it_works_over_http_as_from_a_bucket(browser: Browser, site: Path) -> None:
+    with serving.server(site, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        refused: list[str] = []
+        page.on("console", lambda told: refused.append(told.text))
+        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        look_up(page, "mug-blue")
+        expect(page.locator("#story h3")).to_have_text("MUG-BLUE")
+        page.close()
+        server.shutdown()
+    assert refused == []
+
+
+def test_without_scripts_the_shops_and_their_verdicts_still_stand(browser: Browser, site: Path) -> None:
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    silent = context.new_page()
+    silent.goto((site / "index.html").resolve().as_uri())
+    expect(silent.get_by_text("need you.")).to_be_visible()
+    expect(silent.locator("noscript p")).to_be_visible()
+    context.close()
+    assert "<strong>acme</strong>" in body((site / "index.html").read_text()) and DESK > PHONE
