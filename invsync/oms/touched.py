@@ -48,9 +48,10 @@ def touched_products(
         sa.select(table.c.product_id).where(window.touched(table.c.last_updated_stamp)).distinct()
         for table in (stock, item)
     ]
-    moved = moved_facilities(sql, window, group=group, store=store)
-    at_moved = sa.select(stock.c.product_id).where(stock.c.facility_id.in_(moved)).distinct()
-    found = (connection.execute(query).scalars() for query in (*stamped, at_moved))
+    moved = connection.execute(moved_facilities(sql, window, group=group, store=store)).scalars().all()
+    if moved:
+        stamped.append(sa.select(stock.c.product_id).where(stock.c.facility_id.in_(moved)).distinct())
+    found = (connection.execute(query).scalars() for query in stamped)
     return {str(product) for rows in found for product in rows if product is not None}
 
 
