@@ -10,9 +10,10 @@ import httpx
 import polars as pl
 
 from invsync.settings import ShopSettings
-from invsync.shopify import activate, bulk, changed, orders, reads, writes
+from invsync.shopify import activate, bulk, changed, orders, reads, subscriptions, writes
 from invsync.shopify.client import SCOPES, Client
 from invsync.shopify.retry import Sleep
+from invsync.shopify.subscriptions import Subscription
 from invsync.shopify.writes import MUTATION, Delivery, Transport
 
 __all__ = ["MUTATION", "SCOPES", "Delivery", "Shopify", "Transport"]
@@ -78,7 +79,7 @@ class Shopify:
         """ORDERS and ASSIGNED of the orders of these ids that exist."""
         return orders.orders_named(self._client, ids)
 
-    def subscriptions(self, address: str) -> list[subscriptions.Subscription]:
+    def subscriptions(self, address: str) -> list[Subscription]:
         """The condition of each webhook subscription that is needed at the receiver of this address."""
         return subscriptions.subscriptions(self._client, address)
 
