@@ -18,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Keep Shopify's available right from HotWax stock; never put a sold unit back on sale.")  # fmt: skip
 sandbox = typer.Typer(no_args_is_help=True, help="A loopback shop and OMS, for rehearsals.")
 app.add_typer(services.webhooks, name="webhooks")
+app.add_typer(services.schedule, name="schedule")
 app.add_typer(shelf.reports, name="reports")
 app.add_typer(sandbox, name="sandbox")
 

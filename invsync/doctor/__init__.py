@@ -49,6 +49,7 @@ def _examine(findings: Findings, client: Client) -> None:
     pairs = mapped.pairs(findings, snapshot, facts)
     if answers:
         systems.order_import(findings, client, snapshot.newest_known)
+        systems.subscriptions(findings, client)
         mapped.locations(findings, Shopify(client), snapshot)
         if pairs is not None:
             mapped.items(findings, Shopify(client), mapping.targets(pairs, snapshot, **facts))

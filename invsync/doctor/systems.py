@@ -8,6 +8,7 @@ from invsync.doctor.findings import Findings, counted
 from invsync.errors import ShopifyFailed
 from invsync.shopify import SCOPES
 from invsync.shopify.client import Client
+from invsync.shopify.subscriptions import subscriptions as conditions
 from invsync.state import State, iso
 
 CLOCKS_APART = timedelta(minutes=1)
@@ -60,6 +61,21 @@ def scopes(findings: Findings, granted: set[str]) -> None:
         findings.warn("Shopify", "scopes", f"The app has {', '.join(more)}, which no job needs: take it away.")
     if not missing and not more:
         findings.ok("Shopify", "scopes", f"Exactly {', '.join(SCOPES)}.")
+
+
+def subscriptions(findings: Findings, client: Client) -> None:
+    """Whether Shopify sends the webhooks that the shop's receiver is to hear."""
+    address, name = findings.shop.webhook_url, "webhooks"
+    if address is None:
+        findings.ok("Shopify", name, "No webhook_url is set: the shop is kept by its scheduled jobs alone.")
+        return
+    found = findings.tried("Shopify", name, lambda: conditions(client, address))
+    wrong = [f"{one.topic} is {one.condition}" for one in found or [] if one.condition != "right"]
+    if wrong:
+        fix = f"run invsync webhooks register --shop {findings.name}"
+        findings.fault("Shopify", name, counted("Webhook subscriptions are not as they should be", wrong, fix))
+    elif found:
+        findings.ok("Shopify", name, f"All {len(found)} subscriptions send to {address}.")
 
 
 def hotwax(findings: Findings, source: oms.Source) -> tables.Snapshot | None:

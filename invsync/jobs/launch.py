@@ -13,7 +13,7 @@ from typing import Any
 import papermill
 from traitlets.config import Config
 
-from invsync import errors, report, settings
+from invsync import alerts, errors, report, settings
 from invsync.jobs import inprocess, review, summary
 from invsync.jobs.opening import APPLIES_ENV, RUN_ENV, UNDOES_ENV, check_keeper, new_run_id
 from invsync.jobs.parameters import OWN, Parameters, parameters
@@ -75,8 +75,9 @@ def run(job: str, given: dict[str, Any], *, engine: str = "kernel",
             shutil.rmtree(folder)
             raise failure
         facts = summary.read(folder) or summary.blank(run_id, checked.shop, job, started)
-        closed = _close(folder, facts, failure, shop, secrets)
-        _remember(state, folder, closed)
+        closed = close(folder, facts, failure, shop, secrets)
+        remember(state, folder, closed)
+        alerts.tell(alerts.of_run(closed), configured)
         return closed
 
 
@@ -93,13 +94,14 @@ def _execute(
                 notebook, folder / "report.ipynb", parameters=told, progress_bar=False, **options
             )
         except papermill.PapermillExecutionError as error:
-            return _named(error.ename, error.evalue)
+            return named(error.ename, error.evalue)
         except Exception as error:  # a kernel that died, or a time-out: any of nbclient's own
             return errors.SystemFailed(f"The notebook did not end ({type(error).__name__}): run the job again.")
     return None
 
 
-def _named(name: str, words: str) -> Exception:
+def named(name: str, words: str) -> Exception:
+    """The error that a notebook raised, as one of ours."""
     kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, errors.InvsyncError):
         return kind(words)
@@ -122,7 +124,7 @@ def _bury(reports: Path, gone: str, by: str, shop: settings.ShopSettings, secret
         if summary.read(folder) is None:
             facts = summary.blank(gone, reports.name, folder.parent.name, started_at(gone))
             why = errors.SystemFailed(f"The run was killed before its end; run {by} takes over what it left open.")
-            _close(folder, facts, why, shop, secrets)
+            close(folder, facts, why, shop, secrets)
 
 
 def started_at(run_id: str) -> str:
@@ -130,9 +132,10 @@ def started_at(run_id: str) -> str:
     return iso(datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC))
 
 
-def _close(
+def close(
     folder: Path, facts: dict[str, Any], failure: Exception | None, shop: settings.ShopSettings, secrets: list[str]
 ) -> dict[str, Any]:
+    """Give the run's folder its page and its truth, without secrets; its run.json."""
     if failure is not None:
         status = "stopped" if isinstance(failure, errors.GuardStopped) else "failed"
         facts |= {"status": status, "exit_code": summary.EXIT[status], "finished_at": iso(datetime.now(UTC))}
@@ -150,7 +153,7 @@ def _close(
     return facts
 
 
-def _remember(state: State, folder: Path, facts: dict[str, Any]) -> None:
+def remember(state: State, folder: Path, facts: dict[str, Any]) -> None:
     """A run that ended before it could record itself is recorded as what it was."""
     if state.run(facts["run_id"]) is None:
         now = datetime.now(UTC)

@@ -64,7 +64,18 @@ def open_run(job: str, **told: Any) -> Any:
         facts["summary"] |= {"applies" if applies else "undoes": other}
         kind = review.Applied if applies else review.Undone
         return kind(**facts, source=review.earlier(state, other, planned=bool(applies))[2])
-    return KINDS[job](**facts)
+    run = KINDS[job](**facts)
+    if shop.webhook_url:
+        tell_subscriptions(run, shop.webhook_url)
+    return run
+
+
+def tell_subscriptions(run: Run, address: str) -> None:
+    """Say whether Shopify still sends the webhooks that this shop lives by."""
+    lost = [one.topic for one in run.shopify.subscriptions(address) if one.condition != "right"]
+    run.summary["subscriptions_lost"] = lost
+    told = f"Shopify does not send {', '.join(lost)} any more: run invsync webhooks register --shop {run.given.shop}."
+    run.say(told if lost else "Every webhook subscription is in place.")
 
 
 def _shopify(shop: settings.ShopSettings, given: Parameters) -> Shopify:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import uvicorn
@@ -9,10 +10,12 @@ import uvicorn
 from invsync import settings
 from invsync.errors import UsageError
 from invsync.inbox import Inbox
+from invsync.shopify import subscriptions
+from invsync.shopify.client import Client
 from invsync.state import State
 from invsync.webhooks.receiver import create_app
 
-__all__ = ["create_app", "secrets", "serve"]
+__all__ = ["create_app", "register", "secrets", "serve"]
 MOST_CONNECTIONS = 1000
 
 
@@ -25,6 +28,17 @@ def serve(config: Path, name: str, *, host: str, port: int) -> None:
     app = create_app(name, shop, signing, inbox)
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False, ws="none",
                 limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=10)  # fmt: skip
+
+
+def register(config: Path, name: str, *, only_look: bool = False) -> list[subscriptions.Subscription]:
+    """Create and repair a shop's subscriptions, or only look at them; each topic and its condition."""
+    shop = settings.load(config).shop(name)
+    if shop.webhook_url is None:
+        raise UsageError(f"Shop {name} names no address for webhooks: set webhook_url in [shops.{name}].")
+    known = {v: settings.secret(v, os.environ) or "" for v in (shop.token_env, shop.client_secret_env) if v}
+    with closing(Client.open(shop, secrets=known, read_only=only_look)) as client:
+        ask = subscriptions.subscriptions if only_look else subscriptions.register
+        return ask(client, shop.webhook_url)
 
 
 def secrets(name: str, shop: settings.ShopSettings, environ: Mapping[str, str]) -> list[str]:

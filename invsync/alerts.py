@@ -1,0 +1,110 @@
+"""What a person must see, told from what a run found: a JSON line to a URL or a command, the same thing once an hour."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+
+from invsync import settings
+from invsync.state import TEXT, State, iso
+
+META = sa.MetaData()
+TOLD = sa.Table(
+    "alert", META, sa.Column("shop", TEXT, primary_key=True), sa.Column("kind", TEXT, primary_key=True),
+    sa.Column("told_at", TEXT),
+)  # fmt: skip
+REPEAT = timedelta(hours=1)
+PATIENCE_SECONDS = 20
+GUARD_STOPPED, RUN_FAILED, ORDERS_LATE, PAIRS_UNKNOWN, SUBSCRIPTION_LOST, NO_RUN = (
+    "guard_stopped", "run_failed", "orders_late", "pairs_unknown", "subscription_lost", "no_run",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One thing that a person must see: its kind, the shop, one sentence, and the numbers behind it."""
+
+    kind: str
+    shop: str
+    summary: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def of_run(run: dict[str, Any]) -> list[Alert]:
+    """The alerts that a run.json gives rise to."""
+    shop, counts = run["shop"], run["counts"]
+    named = {name: run[name] for name in ("run_id", "job", "status", "exit_code")}
+    last = (run["messages"] or ["no reason was told"])[-1]
+    found = []
+    if run["status"] == "stopped":
+        guards = [guard for guard in run["guards"] if guard["stopped"]]
+        found.append(
+            Alert(GUARD_STOPPED, shop, f"A guard stopped {run['job']} of {shop}: {last}", named | {"guards": guards})
+        )
+    if run["status"] == "failed":
+        found.append(Alert(RUN_FAILED, shop, f"{run['job']} of {shop} failed: {last}", named))
+    if since := run.get("orders_late_since"):
+        told = f"The order import of {shop} is late: an order of {since} is not in the OMS yet."
+        found.append(Alert(ORDERS_LATE, shop, told, named | {"since": since}))
+    if unknown := counts["unknown"]:
+        told = f"{unknown} pairs of {shop} have no known outcome after {run['job']} {run['run_id']}: read its report."
+        found.append(Alert(PAIRS_UNKNOWN, shop, told, named | {"unknown": unknown}))
+    if lost := run.get("subscriptions_lost"):
+        told = f"Shopify does not send {', '.join(lost)} to {shop}: run invsync webhooks register --shop {shop}."
+        found.append(Alert(SUBSCRIPTION_LOST, shop, told, named | {"topics": lost}))
+    return found
+
+
+def tell(alerts: Iterable[Alert], configured: settings.Settings, now: datetime | None = None) -> list[Alert]:
+    """Tell each alert that was not told within the last hour; those that were told.
+
+    One that the pager did not take is told again the next time; a run never fails by it.
+    """
+    moment, state = now or datetime.now(UTC), State(configured.state.url)
+    META.create_all(state.engine)
+    told = [alert for alert in alerts
+            if _is_due(state.engine, alert, moment) and _page(_line(alert, moment), configured.alerts)]  # fmt: skip
+    for alert in told:
+        _remember(state.engine, alert, moment)
+    state.close()
+    return told
+
+
+def _line(alert: Alert, now: datetime) -> str:
+    told = {"alert": alert.kind, "shop": alert.shop, "at": iso(now), "summary": alert.summary, "facts": alert.facts}
+    return json.dumps(told, ensure_ascii=False)
+
+
+def _is_due(engine: sa.Engine, alert: Alert, now: datetime) -> bool:
+    query = sa.select(TOLD.c.told_at).where(TOLD.c.shop == alert.shop, TOLD.c.kind == alert.kind)
+    with engine.connect() as connection:
+        before = connection.execute(query).scalar()
+    return before is None or datetime.fromisoformat(before) <= now - REPEAT
+
+
+def _remember(engine: sa.Engine, alert: Alert, now: datetime) -> None:
+    with suppress(sa.exc.IntegrityError), engine.begin() as connection:
+        connection.execute(sa.delete(TOLD).where(TOLD.c.shop == alert.shop, TOLD.c.kind == alert.kind))
+        connection.execute(sa.insert(TOLD).values(shop=alert.shop, kind=alert.kind, told_at=iso(now)))
+
+
+def _page(line: str, to: settings.AlertSettings) -> bool:
+    """Whether every pager that is named took the line."""
+    try:
+        if to.command:
+            subprocess.run(to.command, input=f"{line}\n", text=True, timeout=PATIENCE_SECONDS, check=True)
+        if url := settings.secret(to.url_env, os.environ):
+            headers = {"Content-Type": "application/json"}
+            httpx.post(url, content=line.encode(), headers=headers, timeout=PATIENCE_SECONDS).raise_for_status()
+    except Exception as error:  # a pager is not worth a run
+        print(f"An alert could not be told ({type(error).__name__}): correct [alerts].", file=sys.stderr)
+        return False
+    return True

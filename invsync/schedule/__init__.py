@@ -1,0 +1,1 @@
+"""When jobs run: here by the embedded scheduler, or elsewhere by what is exported from the same table."""

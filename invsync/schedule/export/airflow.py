@@ -1,0 +1,82 @@
+"""For Airflow: a DAG a job and cron; its notebook is executed by Airflow's papermill operator, one mapped task a shop."""
+
+from invsync.jobs.launch import notebooks
+from invsync.schedule.export.plan import Plan
+
+HEAD = '''\
+"""invsync: the schedule of {config}, one DAG a job and cron, one mapped task a shop.
+
+Needs apache-airflow-providers-papermill here, and a kernel of invsync's own environment known as {kernel}:
+<its python> -m ipykernel install --prefix <Airflow's environment> --name {kernel}
+A task may be tried again at any time: a run holds its shop's lease, and resumes what an earlier one left open.
+"""
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from airflow.providers.papermill.operators.papermill import PapermillOperator
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG
+from airflow.timetables.trigger import CronTriggerTimetable
+
+INVSYNC = {program!r}
+CONFIG = {config!r}
+FOLDER = Path({folder!r})
+NOTEBOOKS = Path({notebooks!r})
+EXECUTED = FOLDER / "airflow"
+KERNEL = {kernel!r}
+AT_ONCE = {at_once}
+TABLE = {{
+{table}}}
+
+'''
+BODY = """\
+EXECUTED.mkdir(parents=True, exist_ok=True)
+
+
+def dag(job: str, cron: str, shops: list[str]) -> DAG:
+    name = f"invsync-{job}-" + "".join(c if c.isalnum() else "_" for c in cron.replace("*", "x"))
+    executed = str(EXECUTED / (f"{job}-" + "{{ ts_nodash }}-{{ ti.map_index }}.ipynb"))
+    with DAG(
+        name,
+        schedule=CronTriggerTimetable(cron, timezone="UTC"),
+        start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+        catchup=False,
+        max_active_runs=1,
+        max_active_tasks=AT_ONCE,
+        default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
+        tags=["invsync"],
+    ) as made:
+        run = PapermillOperator.partial(
+            task_id=job,
+            input_nb=str(NOTEBOOKS / f"{job.replace('-', '_')}.ipynb"),
+            output_nb=executed,
+            kernel_name=KERNEL,
+            language_name="python",
+        ).expand(parameters=[{"shop": shop, "config": CONFIG, "dry_run": False} for shop in shops])
+        report = BashOperator.partial(
+            task_id="report", cwd=str(FOLDER), trigger_rule="all_done", retries=0,
+        ).expand(bash_command=[
+            f"{INVSYNC} schedule adopt --config {CONFIG} " + executed.replace("{{ ti.map_index }}", str(number))
+            for number in range(len(shops))
+        ])
+        run >> report
+    return made
+
+
+for (job, cron), shops in TABLE.items():
+    made = dag(job, cron, shops)
+    globals()[made.dag_id] = made
+"""
+KERNEL, AT_ONCE = "invsync", 16
+
+
+def write(plan: Plan) -> dict[str, str]:
+    """One file of DAGs."""
+    table: dict[tuple[str, str], list[str]] = {}
+    for entry in plan.table:
+        table.setdefault((entry.job, entry.cron), []).append(entry.shop)
+    rows = "".join(f"    {key!r}: {shops!r},\n" for key, shops in table.items())
+    head = HEAD.format(program=plan.program, config=str(plan.config), folder=str(plan.folder), table=rows,
+                       notebooks=str(notebooks().resolve()), kernel=KERNEL, at_once=AT_ONCE)  # fmt: skip
+    return {"invsync_dags.py": head + BODY}

@@ -1,0 +1,26 @@
+"""For cron: one line a job; what runs all the time starts with the machine."""
+
+import shlex
+
+from invsync.schedule.export.plan import CHECK, CHECK_CRON, Plan, run
+
+HEAD = """\
+# invsync: the schedule of {config}. Times are UTC: where this cron does not know CRON_TZ, keep the machine in UTC.
+# The secrets {variables} must be in the environment, or in the files that <NAME>_FILE names.
+CRON_TZ=UTC
+SHELL=/bin/sh
+"""
+
+
+def write(plan: Plan) -> dict[str, str]:
+    """One crontab."""
+    go = f"cd {shlex.quote(str(plan.folder))} && "
+    rows = [(entry.cron, run(entry)) for entry in plan.table] + [(CHECK_CRON, CHECK)]
+    rows += [("@reboot", service.arguments) for service in plan.services]
+    lines = [f"{when} {_escaped(go + plan.line(*arguments))}" for when, arguments in rows]
+    return {"crontab": HEAD.format(config=plan.config, variables=", ".join(plan.variables)) + "\n".join(lines) + "\n"}
+
+
+def _escaped(command: str) -> str:
+    """A percent sign ends a command of cron unless it is escaped."""
+    return command.replace("%", r"\%")

@@ -1,0 +1,59 @@
+"""What every engine is told: commands by cron, and commands that run all the time."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from invsync.schedule.table import Entry, hears
+from invsync.settings import Settings
+
+CHECK = ("schedule", "check")
+CHECK_CRON = "*/10 * * * *"
+FIRST_PORT = 8765
+
+
+@dataclass(frozen=True)
+class Service:
+    """A command that runs all the time, and the port that it listens on."""
+
+    name: str
+    shop: str
+    arguments: tuple[str, ...]
+    port: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The table, the services beside it, and where things are."""
+
+    table: list[Entry]
+    services: list[Service]
+    program: str
+    config: Path
+    folder: Path
+    image: str
+    variables: list[str]
+
+    def command(self, *arguments: str, program: str | None = None, config: str | None = None) -> list[str]:
+        """A command line of invsync with its configuration."""
+        return [program or self.program, *arguments, "--config", config or str(self.config)]
+
+    def line(self, *arguments: str) -> str:
+        """The same as text for a shell."""
+        return shlex.join(self.command(*arguments))
+
+
+def services(configured: Settings, shops: Sequence[str]) -> list[Service]:
+    """The receiver and the drain of each shop that hears webhooks."""
+    found = []
+    for number, shop in enumerate(name for name in shops if hears(configured, name)):
+        port = FIRST_PORT + number
+        found.append(Service("webhooks", shop, ("webhooks", "serve", "--shop", shop, "--port", str(port)), port))
+        found.append(Service("realtime", shop, ("schedule", "run", "--only-realtime", "--shop", shop)))
+    return found
+
+
+def run(entry: Entry) -> tuple[str, ...]:
+    """The arguments that run an entry's job once."""
+    return "run", entry.job, "--shop", entry.shop

@@ -1,0 +1,58 @@
+"""The table of what runs when: shop, job and cron, in UTC."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cronsim import CronSim, CronSimError
+
+from invsync.errors import UsageError
+from invsync.settings import Settings
+
+RESETS, DELTAS, HARD, REALTIME = "upload-recent-changes", "push-deltas", "hard-sync", "realtime-sync"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One job of one shop and its cron, whose fields mean what they mean to cron."""
+
+    shop: str
+    job: str
+    cron: str
+
+    def after(self, moment: datetime) -> datetime:
+        """The next time that is due after this moment."""
+        return next(CronSim(self.cron, moment))
+
+    def before(self, moment: datetime) -> datetime:
+        """The last time that was due before this moment."""
+        return next(CronSim(self.cron, moment, reverse=True))
+
+
+def entries(configured: Settings, shops: Sequence[str] = ()) -> list[Entry]:
+    """The jobs of these shops, or of all: the one that keeps the shop, and the hard sync."""
+    if not configured.shops:
+        raise UsageError("The configuration names no shop: add one as [shops.acme].")
+    found = []
+    for name in shops or configured.shops:
+        shop = configured.shop(name)
+        keeper = RESETS if shop.keep_by == "resets" else DELTAS
+        found += [Entry(name, job, getattr(shop.schedule, job.replace("-", "_"))) for job in (keeper, HARD)]
+    for entry in found:
+        _check(entry)
+    return found
+
+
+def hears(configured: Settings, shop: str) -> bool:
+    """Whether webhooks are meant to reach this shop."""
+    return configured.shop(shop).webhook_url is not None
+
+
+def _check(entry: Entry) -> None:
+    try:
+        CronSim(entry.cron, datetime(2026, 1, 1))
+        if set(entry.cron.upper().replace("JUL", "")) & set("L#"):
+            raise CronSimError("not every cron knows L and #")
+    except CronSimError as error:
+        key = f"[shops.{entry.shop}.schedule] {entry.job.replace('-', '_')}"
+        raise UsageError(f"Cron text {entry.cron!r} of {key} is wrong ({error}): correct it.") from None

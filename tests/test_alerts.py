@@ -1,0 +1,111 @@
+"""Alerts: told from what a run found, as one JSON line, and the same thing once an hour."""
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from invsync import alerts, settings
+from invsync.alerts import Alert
+from invsync.jobs import summary
+from invsync.sandbox.server import hosting
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def a_run(**facts: Any) -> dict[str, Any]:
+    return (
+        summary.blank("20261123T120000Z-aa", "acme", "hard-sync", "2026-11-23T12:00:00Z") | {"status": "done"} | facts
+    )
+
+
+@pytest.mark.parametrize(("facts", "kind", "words"), [
+    ({"status": "stopped", "messages": ["max_units is 9 against the limit 5."]}, "guard_stopped", "max_units is 9"),
+    ({"status": "failed", "messages": ["Shopify was busy."]}, "run_failed", "Shopify was busy"),
+    ({"orders_late_since": "2026-11-23T10:00:00Z"}, "orders_late", "2026-11-23T10:00:00Z"),
+    ({"counts": {"unknown": 3}}, "pairs_unknown", "3 pairs of acme have no known outcome"),
+    ({"subscriptions_lost": ["ORDERS_CREATE"]}, "subscription_lost", "webhooks register --shop acme"),
+])  # fmt: skip
+def test_what_a_person_must_see_is_one_sentence(facts: dict[str, Any], kind: str, words: str) -> None:
+    (alert,) = alerts.of_run(a_run(**facts))
+
+    assert (alert.kind, alert.shop, alert.facts["run_id"]) == (kind, "acme", "20261123T120000Z-aa")
+    assert words in alert.summary
+
+
+def test_a_run_that_went_well_tells_nobody() -> None:
+    assert alerts.of_run(a_run(subscriptions_lost=[])) == []
+
+
+class Pager:
+    """A command that appends what it is told to a file."""
+
+    def __init__(
+        self, folder: Path, script: str = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read())"
+    ) -> None:
+        self.heard = folder / "heard"
+        to = settings.AlertSettings(command=(sys.executable, "-c", script, str(self.heard)))
+        url = settings.StateSettings(url=f"sqlite:///{folder}/state.db")
+        self.configured = settings.Settings(state=url, alerts=to)
+
+    def tell(self, *found: Alert, at: datetime = NOW) -> list[Alert]:
+        return alerts.tell(found, self.configured, at)
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.heard.read_text().splitlines()] if self.heard.exists() else []
+
+
+LATE = Alert("orders_late", "acme", "The order import of acme is late.", {"since": "2026-11-23T10:00:00Z"})
+
+
+def test_an_alert_is_one_json_line(tmp_path: Path) -> None:
+    pager = Pager(tmp_path)
+
+    pager.tell(LATE)
+
+    assert pager.lines() == [{"alert": "orders_late", "shop": "acme", "at": "2026-11-23T12:00:00Z",
+                              "summary": LATE.summary, "facts": LATE.facts}]  # fmt: skip
+
+
+def test_the_same_thing_is_told_once_an_hour(tmp_path: Path) -> None:
+    pager = Pager(tmp_path)
+    for minutes in (0, 15, 45, 59, 60, 61):
+        pager.tell(LATE, at=NOW + timedelta(minutes=minutes))
+
+    assert len(pager.lines()) == 2
+
+
+def test_another_shop_or_kind_is_told_by_itself(tmp_path: Path) -> None:
+    pager = Pager(tmp_path)
+    pager.tell(LATE, Alert("orders_late", "brick", "x"), Alert("no_run", "acme", "y"))
+
+    assert len(pager.lines()) == 3
+
+
+def test_a_pager_that_fails_hears_of_it_the_next_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = Pager(tmp_path, "raise SystemExit(1)").tell(LATE)
+
+    assert told == [] and "An alert could not be told (CalledProcessError)" in capsys.readouterr().err
+    assert Pager(tmp_path).tell(LATE) == [LATE]
+
+
+def test_an_alert_goes_to_the_address_of_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Any] = []
+
+    async def hear(request: Request) -> Response:
+        heard.append(await request.json())
+        return Response()
+
+    with hosting(Starlette(routes=[Route("/page", hear, methods=["POST"])])) as address:
+        monkeypatch.setenv("PAGER", f"{address}/page")
+        state = settings.StateSettings(url=f"sqlite:///{tmp_path}/state.db")
+        alerts.tell([LATE], settings.Settings(state=state, alerts=settings.AlertSettings(url_env="PAGER")), NOW)
+
+    assert [line["summary"] for line in heard] == [LATE.summary]

@@ -1,0 +1,223 @@
+"""The table of jobs, and what is exported from it: each output read by the engine's own parser."""
+
+import itertools
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+import yaml
+from cronsim import CronSim
+
+from invsync import settings
+from invsync.errors import UsageError
+from invsync.schedule.embedded import Cron
+from invsync.schedule.export import export
+from invsync.schedule.export.systemd import calendar
+from invsync.schedule.silence import overdue
+from invsync.schedule.table import Entry, entries
+from invsync.state import State
+
+NOW = datetime(2026, 11, 23, 12, 7, tzinfo=UTC)
+CONFIG = """
+[state]
+url = "sqlite:///{folder}/state.db"
+[shops.acme]
+domain = "acme.myshopify.com"
+token_env = "ACME_TOKEN"
+webhook_secret_env = "ACME_SECRET"
+webhook_url = "https://hooks.example.com/acme"
+[shops.acme.oms]
+shop_id = "ACME"
+[shops.brick]
+domain = "brick.myshopify.com"
+token_env = "BRICK_TOKEN"
+keep_by = "deltas"
+[shops.brick.oms]
+shop_id = "BRICK"
+[shops.brick.schedule]
+hard_sync = "30 3 1,15 * mon-fri"
+push_deltas = "*/10 8-20 * * 0"
+"""
+CRONS = [
+    "*/15 * * * *", "0 3 * * *", "*/5 * * * *", "30 3 1,15 * mon-fri", "*/10 8-20 * * 0", "0 0 * * 7", "5 4 * * sun",
+    "0,30 */2 * jan,jul *", "7 1-5/2 * 2-11/3 *", "0 12 */2 * 1", "15 6 29 2 *", "0 9 * * sun-tue", "0 9 * * 5-7", "59 23 31 12 *",
+]  # fmt: skip
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "invsync.toml"
+    path.write_text(CONFIG.format(folder=tmp_path))
+    return path
+
+
+def written(config: Path, to: str, folder: Path, *shops: str) -> dict[str, str]:
+    files = export(to, config, shops, image="registry.example.com/invsync:1")
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return files
+
+
+def test_a_shop_has_the_job_that_keeps_it_and_the_hard_sync(config: Path) -> None:
+    table = entries(settings.load(config))
+
+    assert [(entry.shop, entry.job) for entry in table] == [
+        ("acme", "upload-recent-changes"), ("acme", "hard-sync"), ("brick", "push-deltas"), ("brick", "hard-sync"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", ["99 3 1,15", "x 3 1,15", "30 3 L"])
+def test_a_wrong_cron_text_is_refused_by_its_place(config: Path, wrong: str) -> None:
+    config.write_text(config.read_text().replace("30 3 1,15", wrong))
+
+    with pytest.raises(UsageError, match=r"\[shops.brick.schedule\] hard_sync is wrong"):
+        entries(settings.load(config))
+
+
+def test_a_configuration_without_a_shop_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "invsync.toml").write_text("")
+
+    with pytest.raises(UsageError, match="names no shop"):
+        entries(settings.load(tmp_path / "invsync.toml"))
+
+
+def test_weekdays_are_crons_own() -> None:
+    sunday = Cron(Entry("acme", "hard-sync", "0 3 * * 0")).get_next_fire_time(None, NOW)
+
+    assert (sunday, f"{sunday:%A}") == (datetime(2026, 11, 29, 3, tzinfo=UTC), "Sunday")
+
+
+def test_times_that_passed_meanwhile_are_one() -> None:
+    trigger = Cron(Entry("acme", "push-deltas", "*/5 * * * *"))
+
+    assert trigger.get_next_fire_time(NOW - timedelta(hours=3), NOW) == datetime(2026, 11, 23, 12, 10, tzinfo=UTC)
+
+
+# -- cron
+
+
+def test_cron_reads_its_export(config: Path, tmp_path: Path) -> None:
+    written(config, "crontab", tmp_path)
+    if shutil.which("crontab") is None:
+        pytest.skip("cron is not installed: apt-get install cron")
+    done = subprocess.run(["crontab", "-n", tmp_path / "crontab"], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_crontab_has_each_job_the_check_and_what_runs_all_the_time(config: Path, tmp_path: Path) -> None:
+    lines = written(config, "crontab", tmp_path)["crontab"].splitlines()
+
+    jobs = [line for line in lines if not line.startswith(("#", "@")) and "invsync" in line]
+    assert [re.sub(r" cd .* && \S+invsync ", " ", line).split(" --config")[0] for line in jobs] == [
+        "*/15 * * * * run upload-recent-changes --shop acme", "0 3 * * * run hard-sync --shop acme",
+        "*/10 8-20 * * 0 run push-deltas --shop brick", "30 3 1,15 * mon-fri run hard-sync --shop brick",
+        "*/10 * * * * schedule check",
+    ]  # fmt: skip
+    assert len([line for line in lines if line.startswith("@reboot")]) == 2
+
+
+def test_an_export_names_the_variables_of_secrets_and_no_secret(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_TOKEN", "planted-secret")
+    texts = [text for to in ("crontab", "systemd", "airflow", "kubernetes")
+             for text in written(config, to, tmp_path).values()]  # fmt: skip
+
+    assert not [text for text in texts if "planted-secret" in text]
+    assert "ACME_SECRET, ACME_TOKEN, BRICK_TOKEN" in texts[0]
+
+
+# -- systemd
+
+
+def analyze(*arguments: str) -> str:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed: apt-get install systemd")
+    done = subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("cron", CRONS)
+def test_systemd_is_due_when_cron_is(cron: str) -> None:
+    told = analyze("calendar", "--iterations=20", "--base-time=2026-11-23 12:07:00 UTC", *calendar(cron))
+    times = re.findall(r"(?:Next elapse|Iter\. #\d+): \w{3} (\S+ \S+) UTC", told)
+
+    found = sorted({datetime.fromisoformat(f"{time}+00:00") for time in times})[:20]
+    assert len(found) == 20
+    assert found == list(itertools.islice(CronSim(cron, NOW), 20))
+
+
+def test_systemd_reads_its_units(config: Path, tmp_path: Path) -> None:
+    files = written(config, "systemd", tmp_path)
+
+    told = analyze("verify", "--man=no", *(str(tmp_path / name) for name in files))
+
+    assert len(files) == 2 * 5 + 2
+    assert not [line for line in told.splitlines() if str(tmp_path) in line], told
+
+
+# -- kubernetes
+
+
+def test_kubernetes_accepts_its_documents(config: Path, tmp_path: Path) -> None:
+    documents = list(yaml.safe_load_all(written(config, "kubernetes", tmp_path)["kubernetes.yaml"]))
+    for document in documents:
+        kubernetes_validate.validate(document, "1.34", strict=True)
+
+    assert [document["kind"] for document in documents] == ["CronJob"] * 5 + ["Deployment", "Service", "Deployment"]
+    assert {document["spec"]["timeZone"] for document in documents[:5]} == {"Etc/UTC"}
+
+
+def test_names_in_kubernetes_are_names_of_its_own(config: Path, tmp_path: Path) -> None:
+    documents = yaml.safe_load_all(written(config, "kubernetes", tmp_path)["kubernetes.yaml"])
+
+    assert all(re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?", one["metadata"]["name"]) for one in documents)
+
+
+# -- airflow
+
+
+def test_the_dags_are_python_with_one_row_a_job_and_cron(config: Path, tmp_path: Path) -> None:
+    text = written(config, "airflow", tmp_path)["invsync_dags.py"]
+    found: dict[str, object] = {}
+    exec(text[text.index("TABLE = {") : text.index("EXECUTED.mkdir")], found)
+
+    assert found["TABLE"] == {
+        ("upload-recent-changes", "*/15 * * * *"): ["acme"], ("hard-sync", "0 3 * * *"): ["acme"],
+        ("push-deltas", "*/10 8-20 * * 0"): ["brick"], ("hard-sync", "30 3 1,15 * mon-fri"): ["brick"],
+    }  # fmt: skip
+    compile(text, "invsync_dags.py", "exec")
+
+
+def test_one_shop_can_be_exported_alone(config: Path, tmp_path: Path) -> None:
+    assert "acme" not in written(config, "crontab", tmp_path, "brick")["crontab"]
+
+
+# -- silence
+
+
+def finished(state: State, at: datetime, job: str = "hard-sync", shop: str = "acme", advances: bool = True) -> None:
+    state.record(f"{at:%Y%m%dT%H%M%SZ}-aa", shop, job, status="done", exit_code=0, folder="x", thru=at, finished_at=at,
+                 advances=advances)  # fmt: skip
+
+
+@pytest.mark.parametrize(("hours", "alerts"), [(1, 0), (24, 0), (30, 0), (36, 1), (72, 1)])
+def test_a_job_that_has_not_finished_for_two_of_its_times_is_told(tmp_path: Path, hours: int, alerts: int) -> None:
+    state = State(f"sqlite:///{tmp_path}/state.db")
+    finished(state, NOW - timedelta(hours=hours))
+
+    assert len(overdue(state, [Entry("acme", "hard-sync", "0 3 * * *")], NOW)) == alerts
+
+
+def test_a_job_that_only_fails_is_silent_too(tmp_path: Path) -> None:
+    state = State(f"sqlite:///{tmp_path}/state.db")
+    finished(state, NOW - timedelta(hours=1), advances=False)
+
+    (alert,) = overdue(state, [Entry("acme", "hard-sync", "0 3 * * *")], NOW)
+    assert alert.summary == "No hard-sync of acme has finished ever: see what schedules it."
