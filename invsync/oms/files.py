@@ -1,49 +1,124 @@
-"""HotWax tables exported as Parquet or CSV files, one a table, read by the same SQL reader."""
+"""HotWax tables exported as Parquet or CSV files, one a table, and its own feeds; read by the same SQL reader."""
 
-from pathlib import Path
+import csv
+import io
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any
 
+import fsspec
 import polars as pl
 import sqlalchemy as sa
 
-from invsync.errors import OmsFailed
+from invsync.errors import OmsFailed, UsageError
 from invsync.oms import memory
+from invsync.oms.feeds import Feed, feed, laid_over
 from invsync.oms.statements import COLUMNS, OPTIONAL, ORIGIN
 
 SUFFIXES = (".parquet", ".csv")
 KEYS = {"product_facility": ["product_id", "facility_id"]}
+UNDONE = "is not whole ({}): wait until it is written, or export it again."
 
 
-def load(folder: Path) -> sa.Engine:
-    """The folder's files as an in-memory SQLite database; a missing optional table stays missing."""
-    if not folder.is_dir():
-        raise OmsFailed(f"The OMS folder {folder} does not exist: correct path under the shop's oms.")
-    found = {name: file for name in COLUMNS if (file := _file(folder, name)) is not None}
+@dataclass(frozen=True)
+class File:
+    """A file of the folder."""
+
+    fs: Any
+    path: str
+    size: int
+    written: datetime
+
+    @property
+    def name(self) -> str:
+        """The file's own name."""
+        return PurePosixPath(self.path).name
+
+
+def load(path: str, password: str | None = None) -> sa.Engine:
+    """The files of a folder, here or at an fsspec URL, as an in-memory SQLite database."""
+    folder = _folder(path, password)
+    files = {name: file for name in COLUMNS if (file := _table_file(folder, name)) is not None}
+    raw = {name: _read(file).rename(str.lower) for name, file in files.items()}
+    stock = files.get("product_facility")
+    found = laid_over(raw, _feeds(folder, files), stock.written if stock else None)
     if missing := sorted(set(COLUMNS) - OPTIONAL - set(found)):
-        raise OmsFailed(f"The OMS folder {folder} lacks {missing[0]}.parquet or {missing[0]}.csv: export that table.")
-    frames = {name: _read(file, name, COLUMNS[name].split()) for name, file in found.items()}
+        raise OmsFailed(f"The OMS folder {path} lacks {missing[0]}.parquet or {missing[0]}.csv: export that table.")
+    frames = {name: _conformed(rows, name, files.get(name)) for name, rows in found.items()}
     return memory.database({name: (frame.columns, frame.iter_rows()) for name, frame in frames.items()})
 
 
-def _file(folder: Path, name: str) -> Path | None:
-    found = {path.name.lower(): path for path in folder.iterdir()}
-    return next((found[name + suffix] for suffix in SUFFIXES if name + suffix in found), None)
-
-
-def _read(file: Path, name: str, columns: list[str]) -> pl.DataFrame:
-    """The columns that are read; stamps and text as text, numbers as they are."""
+def _folder(path: str, password: str | None) -> dict[str, File]:
+    """The files by their lower-case names."""
     try:
-        csv = file.suffix.lower() == ".csv"
-        rows = pl.read_csv(file, infer_schema=False) if csv else pl.read_parquet(file)
+        fs, root = fsspec.core.url_to_fs(path, **({"password": password} if password else {}))
+        if not fs.isdir(root):
+            raise OmsFailed(f"The OMS folder {path} does not exist: correct path under the shop's oms.")
+        listed = [_listed(fs, info) for info in fs.ls(root, detail=True) if info["type"] == "file"]
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"The OMS folder {path} cannot be opened ({error}): install its fsspec driver.") from None
+    except OSError as error:
+        raise OmsFailed(f"The OMS folder {path} could not be read ({error}): check it and run again.") from None
+    return {file.name.lower(): file for file in listed}
+
+
+def _listed(fs: Any, info: dict[str, Any]) -> File:
+    told = info.get("mtime") or info.get("LastModified") or info.get("created") or 0
+    written = told if isinstance(told, datetime) else datetime.fromtimestamp(float(told), UTC)
+    return File(fs, info["name"], int(info["size"] or 0), written if written.tzinfo else written.replace(tzinfo=UTC))
+
+
+def _table_file(folder: dict[str, File], name: str) -> File | None:
+    return next((folder[name + suffix] for suffix in SUFFIXES if name + suffix in folder), None)
+
+
+def _feeds(folder: dict[str, File], files: dict[str, File]) -> list[Feed]:
+    """The CSV files that are no table, as far as their columns are those of a feed."""
+    others = [file for name, file in folder.items() if name.endswith(".csv") and file not in files.values()]
+    found = (feed(file.name, file.written, _read(file)) for file in others)
+    return [one for one in found if one is not None]
+
+
+def _read(file: File) -> pl.DataFrame:
+    """The file's rows, stamps and CSV as text; one that is not whole is refused."""
+    try:
+        content = file.fs.cat_file(file.path)
+        if len(content) != file.size:
+            raise OmsFailed(f"The OMS file {file.name} {UNDONE.format('it grew while it was read')}")
+        if file.name.lower().endswith(".parquet"):
+            rows = pl.read_parquet(io.BytesIO(content))
+        else:
+            _check_whole(file, content)
+            rows = pl.read_csv(io.BytesIO(content), infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise OmsFailed(f"The OMS file {file.name} could not be read ({error}): export it again.") from None
-    rows = rows.rename({column: column.lower() for column in rows.columns})
-    columns = [column for column in columns if column in rows.columns or ORIGIN.get(name) != column]
-    if missing := [column for column in columns if column not in rows.columns]:
-        raise OmsFailed(f"The OMS file {file.name} lacks the column(s) {', '.join(missing)}: export them.")
+    return rows.select(_portable(column, dtype) for column, dtype in rows.schema.items())
+
+
+def _check_whole(file: File, content: bytes) -> None:
+    """Refuse a CSV file whose last line has no end, or fewer values than the first."""
+    if not content.endswith(b"\n"):
+        raise OmsFailed(f"The OMS file {file.name} {UNDONE.format('its last line has no end')}")
+    first, last = (
+        len(next(csv.reader([line.decode()]), [])) for line in (content.split(b"\n", 1)[0], content.splitlines()[-1])
+    )
+    if last < first:
+        raise OmsFailed(f"The OMS file {file.name} {UNDONE.format('its last line lacks values')}")
+
+
+def _conformed(rows: pl.DataFrame, name: str, file: File | None) -> pl.DataFrame:
+    """The columns that are read, in order."""
+    told = file.name if file else f"feed for {name}"
+    columns = [column for column in COLUMNS[name].split() if column in rows.columns or ORIGIN.get(name) != column]
+    lacking = [column for column in columns if column not in rows.columns]
+    if lacking and file:
+        raise OmsFailed(f"The OMS file {told} lacks the column(s) {', '.join(lacking)}: export them.")
     key = KEYS.get(name)
     if key and rows.select(key).is_duplicated().any():
-        raise OmsFailed(f"The OMS file {file.name} has two rows of one {' and '.join(key)}: export it again.")
-    return rows.select(_portable(column, rows.schema[column]) for column in columns)
+        raise OmsFailed(f"The OMS file {told} has two rows of one {' and '.join(key)}: export it again.")
+    rows = rows.with_columns(pl.lit(None, pl.String).alias(column) for column in lacking)
+    return rows.select(columns)
 
 
 def _portable(column: str, dtype: pl.DataType) -> pl.Expr:

@@ -2,7 +2,6 @@
 
 import os
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
 import polars as pl
@@ -59,7 +58,7 @@ def open_source(oms: OmsSettings, shop: ShopSettings | None = None) -> Source:
     if oms.kind == "files":
         if not oms.path:
             raise UsageError("The OMS is of kind files but names no folder: set path under the shop's oms.")
-        return Database(load(Path(oms.path)), oms)
+        return Database(load(oms.path, secret(oms.password_env, os.environ)), oms)
     if oms.kind == "rest":
         return Rest(connected(oms, os.environ), oms)
     url = oms.url or secret(oms.url_env, os.environ)

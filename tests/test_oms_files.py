@@ -1,0 +1,187 @@
+"""HotWax read from files: whole or refused, from a folder, an object store or SFTP, with its own feeds laid over."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncssh
+import fsspec
+import polars as pl
+import pytest
+import sqlalchemy as sa
+
+from invsync.errors import OmsFailed, UsageError
+from invsync.oms import Source, open_source
+from invsync.sandbox.oms import Oms
+from invsync.sandbox.oms_tables import METADATA
+from invsync.settings import OmsSettings
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+RESET = "FacilityId,IdType,IdValue,AvailableQty,LocationSeqId\n"
+VARIANCE = "facilityId,externalFacilityId,idType,idValue,availableDelta,locationSeqId,varianceReasonId,comments\n"
+CONFIGURATION = "product-id,internal-name,product-id-value,facility-id,external-id,ATP,minimum-stock,inv-group-member\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two products at a warehouse, exported at noon."""
+    oms = Oms(f"sqlite:///{tmp_path / 'oms.db'}").create()
+    oms.add_facility("WH", "Warehouse")
+    oms.map_location("_NA_", 900)
+    for number, sku in enumerate(("SKU-A", "SKU-B")):
+        oms.add_product(f"P{number}", sku)
+        oms.map_product(f"P{number}", 40 + number)
+        oms.set_stock(f"P{number}", "WH", 10, NOON, minimum_stock=2)
+    folder = tmp_path / "export"
+    folder.mkdir()
+    with oms.batch() as connection:
+        for table in METADATA.sorted_tables:
+            rows = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+            frame = pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema=table.c.keys())
+            frame.write_csv(folder / f"{table.name}.csv")
+    oms.close()
+    for file in folder.iterdir():
+        os.utime(file, (NOON.timestamp(), NOON.timestamp()))
+    return folder
+
+
+def feed(folder: Path, name: str, text: str, minutes: int = 1) -> None:
+    (folder / name).write_text(text)
+    os.utime(folder / name, (NOON.timestamp() + 60 * minutes,) * 2)
+
+
+def opened(path: str | Path, **options: str) -> Source:
+    return open_source(OmsSettings(kind="files", path=str(path), shop_id="SANDBOX", **options))
+
+
+def counts(source: Source) -> dict[str, tuple[float, float]]:
+    stock = source.snapshot().product_facility
+    rows = stock.select("product_id", "last_inventory_count", "computed_last_inventory_count").rows()
+    return {product: (last, sellable) for product, last, sellable in rows}
+
+
+def test_a_reset_newer_than_the_stock_says_the_count(folder: Path) -> None:
+    feed(folder, "reset.csv", RESET + "WH,SKU,SKU-A,7,\nWH,PRODUCT_ID,P1,1,\n")
+    assert counts(opened(folder)) == {"P0": (7.0, 5.0), "P1": (1.0, 0.0)}
+
+
+def test_a_reset_older_than_the_stock_says_nothing(folder: Path) -> None:
+    feed(folder, "reset.csv", RESET + "WH,SKU,SKU-A,7,\n", minutes=-1)
+    assert counts(opened(folder))["P0"] == (10.0, 8.0)
+
+
+def test_headers_are_taken_in_any_case(folder: Path) -> None:
+    feed(folder, "reset.csv", RESET.upper() + "WH,sku,SKU-A,7,\n")
+    assert counts(opened(folder))["P0"] == (7.0, 5.0)
+
+
+def test_variances_add_to_the_count_and_are_events(folder: Path) -> None:
+    feed(folder, "var.csv", VARIANCE + "WH,,SKU,SKU-A,-2,,VAR_DAMAGED,broken\n,WH,SKU,SKU-A,-1,,VAR_LOST,\n")
+    source = opened(folder)
+    assert counts(source)["P0"] == (7.0, 5.0)
+    events = source.events(NOON.replace(minute=1), None).sort("event_id")
+    assert events.select("event_id", "product_id", "facility_id", "atp", "reason", "names_movement").rows() == [
+        ("var.csv#0/1", "P0", "WH", -2.0, "VAR_DAMAGED", False),
+        ("var.csv#1/1", "P0", "WH", -1.0, "VAR_LOST", False),
+    ]
+
+
+def test_feeds_are_laid_over_in_the_order_of_their_times(folder: Path) -> None:
+    feed(folder, "a.csv", VARIANCE + "WH,,SKU,SKU-A,-2,,VAR_DAMAGED,\n", minutes=2)
+    feed(folder, "b.csv", RESET + "WH,SKU,SKU-A,7,\n", minutes=1)
+    assert counts(opened(folder))["P0"] == (5.0, 3.0)
+
+
+def test_the_configuration_export_stands_for_the_stock(folder: Path) -> None:
+    (folder / "product_facility.csv").unlink()
+    feed(folder, "configuration.csv", CONFIGURATION + "P0,SKU-A,1,WH,WH,9,3,FAC_GRP\nP1,SKU-B,2,WH,WH,2,3,FAC_GRP\n")
+    assert counts(opened(folder)) == {"P0": (9.0, 6.0), "P1": (2.0, 0.0)}
+
+
+def test_a_feed_that_names_no_product_is_refused(folder: Path) -> None:
+    feed(folder, "reset.csv", RESET + "WH,SKU,SKU-A,7,\nWH,SKU,SKU-Z,7,\n")
+    with pytest.raises(OmsFailed, match=r"reset\.csv names 1 product.*SKU-Z"):
+        opened(folder)
+
+
+@pytest.mark.parametrize("lost", [1, 5, 30])
+def test_a_csv_file_that_ends_too_early_is_refused(folder: Path, lost: int) -> None:
+    file = folder / "product_facility.csv"
+    file.write_bytes(file.read_bytes()[:-lost])
+    with pytest.raises(OmsFailed, match=r"product_facility\.csv is not whole"):
+        opened(folder)
+
+
+def test_a_last_line_that_lacks_values_is_refused(folder: Path) -> None:
+    with (folder / "product_facility.csv").open("a") as file:
+        file.write("P9,WH\n")
+    with pytest.raises(OmsFailed, match="lacks values"):
+        opened(folder)
+
+
+def test_a_parquet_file_that_ends_too_early_is_refused(folder: Path) -> None:
+    rows = pl.read_csv(folder / "product_facility.csv")
+    rows.write_parquet(folder / "product_facility.parquet")
+    content = (folder / "product_facility.parquet").read_bytes()
+    (folder / "product_facility.parquet").write_bytes(content[: len(content) // 2])
+    with pytest.raises(OmsFailed, match=r"product_facility\.parquet could not be read"):
+        opened(folder)
+
+
+def test_the_files_of_an_object_store_are_read(folder: Path) -> None:
+    store = fsspec.filesystem("memory")
+    for file in folder.iterdir():
+        store.pipe_file(f"/bucket/{file.name}", file.read_bytes())
+    assert counts(opened("memory://bucket")) == counts(opened(folder))
+    store.rm("/bucket", recursive=True)
+
+
+@pytest.fixture
+def sftp(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The folder behind a real SFTP server on loopback, whose key this user knows."""
+    home, key = tmp_path / "home", asyncssh.generate_private_key("ssh-ed25519")
+    (home / ".ssh").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("SFTP_PASSWORD", "planted")
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    class Server(asyncssh.SSHServer):
+        def password_auth_supported(self) -> bool:
+            return True
+
+        def validate_password(self, username: str, password: str) -> bool:
+            return (username, password) == ("hotwax", "planted")
+
+    async def listen() -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen("127.0.0.1", 0, server_factory=Server, server_host_keys=[key], sftp_factory=True)
+
+    server = asyncio.run_coroutine_threadsafe(listen(), loop).result(10)
+    known = f"[127.0.0.1]:{server.get_port()} {key.export_public_key().decode()}"
+    (home / ".ssh" / "known_hosts").write_text(known)
+    yield f"sftp://hotwax@127.0.0.1:{server.get_port()}{folder}"
+    loop.call_soon_threadsafe(server.close)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(5)
+
+
+def test_the_files_of_an_sftp_server_are_read(sftp: str, folder: Path) -> None:
+    assert counts(opened(sftp, password_env="SFTP_PASSWORD")) == counts(opened(folder))
+
+
+def test_an_sftp_server_that_refuses_is_told_without_the_password(sftp: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SFTP_PASSWORD", "hunter2")
+    with pytest.raises(OmsFailed, match="could not be read") as caught:
+        opened(sftp, password_env="SFTP_PASSWORD")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OmsFailed, match="does not exist"):
+        opened(tmp_path / "none")
+    with pytest.raises(UsageError, match="fsspec driver"):
+        opened("nowhere://bucket")
