@@ -1,13 +1,16 @@
 """The hard sync end to end: every drift heals, no sold unit goes back on sale, guards stop a broken feed."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import papermill
 import pytest
 import sqlalchemy as sa
 from rehearsal import HARD, ONLINE, START, STORE, Rehearsal, inputs, open_rehearsal
 
+from invsync.jobs import inprocess, launch
 from invsync.sandbox.oms_tables import METADATA
 
 HOUR = timedelta(hours=1)
@@ -153,3 +156,20 @@ def test_a_buffer_table_stands_above_the_one_number(rehearsal: Rehearsal) -> Non
     rehearsal.run(job=HARD)
 
     assert rehearsal.available(1, 2) == [5, 8]
+
+
+def test_papermill_alone_does_the_same_job_as_safely(rehearsal: Rehearsal) -> None:
+    rehearsal.product(1, "A", oms=5, available=9)
+    told = {"shop": "demo", "config": str(rehearsal.config), "dry_run": False}
+    notebook, out = launch.jobs()[HARD], rehearsal.config.parent / "out.ipynb"
+
+    papermill.execute_notebook(notebook, out, parameters=told, engine_name=inprocess.NAME, progress_bar=False)
+    with pytest.raises(papermill.PapermillExecutionError, match="Parameter dry_run must be bool, not 'false'"):
+        papermill.execute_notebook(
+            notebook, out, parameters=told | {"dry_run": "false"}, engine_name=inprocess.NAME, progress_bar=False
+        )
+
+    (folder,) = (rehearsal.config.parent / "reports" / "demo" / HARD).iterdir()
+    facts = json.loads((folder / "run.json").read_text())
+    assert facts["status"] == "done" and rehearsal.available(1) == [5] and rehearsal.state("select * from lease") == []
+    assert "all 1 pair" in (folder / "report.html").read_text()

@@ -158,3 +158,18 @@ def test_an_open_file_that_was_changed_is_not_sent_again_and_the_run_says_so(reh
 
     assert "adjustments.jsonl of run earlier is gone or was changed" in facts["messages"][0]
     assert rehearsal.available(1) == [95] and len(rehearsal.shop.journal) == 1
+
+
+def test_what_changed_while_a_plan_was_reviewed_is_seen_by_the_next_run(rehearsal: Rehearsal) -> None:
+    rehearsal.product(1, "A", oms=9, available=9)
+    rehearsal.product(2, "B", oms=9, available=9)
+    rehearsal.run(START + timedelta(hours=1))
+    rehearsal.oms.set_stock("P1", "WH", 5, START + timedelta(hours=2))
+    planned = rehearsal.run(START + timedelta(hours=2, minutes=1), dry_run=True)
+    rehearsal.oms.set_stock("P2", "WH", 6, START + timedelta(hours=2, minutes=2))
+
+    rehearsal.apply(planned)
+    assert rehearsal.available(1, 2) == [5, 9]
+    rehearsal.run(START + timedelta(hours=3))
+
+    assert rehearsal.available(1, 2) == [5, 6]

@@ -144,9 +144,10 @@ def close(
     _scrub(notebook, secrets)
     facts["files"] = [file for file in summary.files(folder) if file["name"] != "report.html"]
     try:
-        page = report.render(notebook, facts)
+        page = report.render(notebook, facts, timezone=shop.timezone, locale=shop.locale)
     except Exception as error:  # the page is for people; run.json must be written whatever happened to it
-        page = report.minimal(facts, f"The report could not be drawn: {type(error).__name__}.")
+        told = f"The report could not be drawn: {type(error).__name__}."
+        page = report.minimal(facts, told, timezone=shop.timezone, locale=shop.locale)
     (folder / "report.html").write_text(_clean(page, secrets), encoding="utf-8")
     facts["files"] = summary.files(folder)
     summary.write(folder, facts)

@@ -51,15 +51,18 @@ def open_run(job: str, **told: Any) -> Any:
     run_id = os.environ.get(RUN_ENV) or new_run_id()
     folder = Path(configured.reports.path) / given.shop / job / run_id
     held = ExitStack()
-    if RUN_ENV not in os.environ:
+    alone = RUN_ENV not in os.environ
+    if alone:
         held.enter_context(state.lease(given.shop, run_id))
     folder.mkdir(parents=True, exist_ok=True)
     charts.enable()
     facts: dict[str, Any] = dict(
         run_id=run_id, given=given, shop=shop, folder=folder, state=state, oms=source, shopify=_shopify(shop, given),
         at=clock, thru=min(clock, source.now()), summary=summary.blank(run_id, given.shop, job, iso(datetime.now(UTC))),
-        held=held,
+        held=held, alone=alone,
     )  # fmt: skip
+    if alone:  # nobody closes this folder for us: it has failed until it says otherwise
+        summary.write(folder, facts["summary"])
     if other := applies or undoes:
         facts["summary"] |= {"applies" if applies else "undoes": other}
         kind = review.Applied if applies else review.Undone

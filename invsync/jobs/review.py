@@ -65,6 +65,14 @@ class Following(Run):
 class Applied(Following):
     """Send a dry run's files byte by byte, if they are fresh; what moved meanwhile is held, never planned again."""
 
+    def select(self) -> Selection:
+        """The pairs of the plan, whose window ends where the dry run's did; the inverse of a run has none."""
+        planned = self.state.run(self.source.name)
+        assert planned is not None, "earlier() found it"
+        self.thru = datetime.fromisoformat(planned["thru"])
+        self.windowed = "undoes" not in (summary.read(self.source) or {})
+        return super().select()
+
     def rows(self) -> pl.DataFrame:
         """The plan as it was reviewed."""
         self._check()

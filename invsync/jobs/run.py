@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from invsync import bulkfile, mapping, oms, plan, settings, tables, verify
+from invsync import bulkfile, mapping, oms, plan, report, settings, tables, verify
 from invsync.diff import KEY
 from invsync.errors import GuardStopped, ShopifyFailed
 from invsync.jobs import delivery, summary
@@ -49,7 +49,9 @@ class Run:
     selection: Selection | None = None
     reopened: list[str] = field(default_factory=list)
     held: ExitStack = field(default_factory=ExitStack)
+    alone: bool = False
     guarded: ClassVar[bool] = True
+    windowed: bool = True  # whether its end may move the watermark to `thru`
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -231,7 +233,8 @@ class Run:
         if not self.given.dry_run:
             self.settled(outcomes)
         unsure = outcomes.filter((pl.col("outcome") == "unknown") | (pl.col("reason") == "moving")).height
-        self._end(status, advances=not self.given.dry_run and not unsure, targets=outcomes["oms"].count())
+        advances = self.windowed and not self.given.dry_run and not unsure
+        self._end(status, advances=advances, targets=outcomes["oms"].count())
         return self.summary
 
     def _end(self, status: str, *, advances: bool, targets: int) -> None:
@@ -240,6 +243,8 @@ class Run:
             "status": status, "exit_code": summary.EXIT[status], "finished_at": iso(ended),
             "api_version": self.shopify.api_version_served, "files": summary.files(self.folder),
         }  # fmt: skip
+        if self.alone:
+            self._page()
         summary.write(self.folder, self.summary)
         self.state.record(
             self.run_id, self.given.shop, self.given.job, status=status, exit_code=self.summary["exit_code"],
@@ -248,6 +253,13 @@ class Run:
             sent=bool(self.state.parts(self.run_id)),
         )  # fmt: skip
         self.held.close()
+
+    def _page(self) -> None:
+        """The page of a run that papermill executed by itself: its charts are in the notebook that papermill wrote."""
+        page = report.minimal(self.summary, "The charts of this run are in the notebook that papermill wrote.",
+                              timezone=self.shop.timezone, locale=self.shop.locale)  # fmt: skip
+        (self.folder / "report.html").write_text(page, encoding="utf-8")
+        self.summary["files"] = summary.files(self.folder)
 
     def _stop(self, error: GuardStopped, decided: plan.Plan) -> None:
         """Leave the whole plan to be looked at: its file, no results, and every change held by the guard."""

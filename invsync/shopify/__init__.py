@@ -83,10 +83,6 @@ class Shopify:
         """The condition of each webhook subscription that is needed at the receiver of this address."""
         return subscriptions.subscriptions(self._client, address)
 
-    def subscriptions(self, address: str) -> list[Subscription]:
-        """The condition of each webhook subscription that is needed at the receiver of this address."""
-        return subscriptions.subscriptions(self._client, address)
-
     def submit(self, path: Path, result: Path, *, transport: Transport = "auto",
                stall_seconds: float = bulk.STALL_SECONDS) -> Delivery:  # fmt: skip
         """Deliver a file of adjustments and write one result line for each of its lines."""
