@@ -10,8 +10,9 @@ test: $(READY)  ## set up, lint, type-check and run all tests
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest --ignore tests/campaign
 
-campaign: $(READY)  ## long campaigns: crashes, a day of real sales
-	$(VENV)/bin/pytest -s tests/campaign
+campaign: $(READY)  ## long campaigns: crashes, random worlds, weeks of real sales, servers, webhooks under load
+	$(VENV)/bin/pytest -s tests/campaign/test_realtime.py
+	$(VENV)/bin/pytest -n 2 --dist worksteal -rP --timeout 2400 tests/campaign --ignore tests/campaign/test_realtime.py
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

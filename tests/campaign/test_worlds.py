@@ -37,7 +37,8 @@ from invsync.settings import ShopSettings
 from invsync.shopify import Shopify
 from invsync.state import State
 
-WORLDS = int(os.environ.get("INVSYNC_WORLDS", "1000"))
+WORLDS = int(os.environ.get("INVSYNC_WORLDS", "2000"))
+PARTS = 4
 SEED = int(os.environ.get("INVSYNC_SEED", random.SystemRandom().randrange(2**32)))
 ONLINE, STORE = 7, 8
 FACILITIES = {"WH": [ONLINE], "ST": [ONLINE, STORE]}
@@ -384,18 +385,19 @@ class KeptByDeltas(World):
     keep_by = "deltas"
 
 
-@pytest.mark.parametrize("world", [World, KeptByDeltas], ids=["resets", "deltas"])
-def test_random_worlds(world: type[World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_worlds(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = [World, KeptByDeltas][part % 2]
     monkeypatch.setenv(demo.TOKEN_ENV, "shpat_planted_0123456789abcdef")
     monkeypatch.setattr(opening, "_shopify", in_no_time)
     Oms(f"sqlite:///{tmp_path}/oms.db").create().close()
     State(f"sqlite:///{tmp_path}/invsync.db").close()
-    print(f"{WORLDS} worlds kept by {world.keep_by}; repeat with INVSYNC_SEED={SEED}")
+    print(f"{WORLDS // PARTS} worlds kept by {world.keep_by}; repeat part {part} with INVSYNC_SEED={SEED}")
     world.empty, world.shop = tmp_path, Shop(token="")
-    many = settings(max_examples=WORLDS, stateful_step_count=12, deadline=None, database=None, print_blob=True,
+    many = settings(max_examples=WORLDS // PARTS, stateful_step_count=12, deadline=None, database=None, print_blob=True,
                     phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck))  # fmt: skip
     with serve(world.shop) as world.endpoint:
-        run_state_machine_as_test(seed(SEED)(world), settings=many)
+        run_state_machine_as_test(seed(SEED + part)(world), settings=many)
 
 
 CERTIFICATES = httpx.create_ssl_context()
