@@ -178,6 +178,53 @@ def explain(
 
 
 @app.command()
+def init(
+    shop: Annotated[str, typer.Option(help="The name that the shop gets in the configuration, as acme.")],
+    config: Config = CONFIG,
+    domain: Annotated[str, typer.Option(help="The shop's Shopify domain.")] = "",
+    endpoint: Annotated[str, typer.Option(help="Another address of Shopify's API, as the sandbox's.")] = "",
+    token_env: Annotated[str, typer.Option(help="The variable that holds the Shopify token.")] = "",
+    kind: Annotated[str, typer.Option(help="How HotWax is read: database, rest or files.")] = "",
+    url: Annotated[str, typer.Option(help="HotWax's database or Moqui address, without a secret.")] = "",
+    url_env: Annotated[str, typer.Option(help="The variable that holds the database's URL.")] = "",
+    path: Annotated[str, typer.Option(help="The folder of the exported files.")] = "",
+    ofbiz_url: Annotated[str, typer.Option(help="HotWax's OFBiz address.")] = "",
+    username: Annotated[str, typer.Option(help="The user of HotWax's APIs.")] = "",
+    hotwax_env: Annotated[str, typer.Option(help="The variable that holds HotWax's password or token.")] = "",
+    shop_id: Annotated[str, typer.Option(help="HotWax's id of this Shopify shop.")] = "",
+    facility_group_id: Annotated[str, typer.Option(help="The facility group that sells online.")] = "",
+) -> None:
+    """Write a shop into the configuration, look at it as doctor does, and rehearse the main job.
+
+    Asks for what is not given. Writes no secret and sends nothing. Exit codes: those of doctor, then of run.
+    """
+    given = {name: str(value) for name, value in locals().items() if value and name not in {"shop", "config"}}
+    from invsync import init as first
+    from invsync import settings
+    from invsync.doctor import examine
+    from invsync.jobs import launch
+
+    try:
+        first.write(config, shop, *first.answers(shop, given, _ask))
+        typer.echo(f"{config} describes {shop}.")
+        checks = examine(config, shop)
+        _show(checks)
+        if any(check.status == "fault" for check in checks):
+            typer.echo(f"Mend the faults, then: invsync doctor --shop {shop} --config {config}", err=True)
+            raise typer.Exit(FAULTS)
+        facts = launch.run("upload-recent-changes", {"shop": shop, "config": str(config), "dry_run": True})
+        reports = Path(settings.load(config).reports.path)
+    except InvsyncError as error:
+        _leave(error)
+    _tell(facts, reports, as_json=False)
+
+
+def _ask(question: str, default: str) -> str:
+    """The answer of a person at a terminal; elsewhere the default."""
+    return str(typer.prompt(question, default=default)) if sys.stdin.isatty() else default
+
+
+@app.command()
 def doctor(shop: Shop, config: Config = CONFIG, as_json: AsJson = False) -> None:
     """Tell what is wrong with a shop's set-up, and how to mend it.
 

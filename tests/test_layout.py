@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "invsync"
 ORDER = [
     "errors", "settings", "tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts",
-    "simulate", "oms", "shopify", "state", "inbox", "alerts", "report", "jobs", "doctor", "progress", "webhooks", "schedule", "services", "shelf", "cli", "sandbox",
+    "simulate", "oms", "shopify", "state", "inbox", "alerts", "report", "jobs", "doctor", "progress", "init", "webhooks", "schedule", "services", "shelf", "cli", "sandbox",
 ]  # fmt: skip
 CORE = ["tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts", "simulate"]
 OUTSIDE = {"httpx", "os", "time", "sqlalchemy"}

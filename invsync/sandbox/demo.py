@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from invsync.errors import UsageError
+from invsync.sandbox.hotwax import HotWax, create_app
 from invsync.sandbox.oms import Oms
+from invsync.sandbox.server import hosting
 from invsync.sandbox.server import serve as serving
 from invsync.sandbox.shop import Shop
 from invsync.sandbox.world import World, sales
 
 JOB = "upload-recent-changes"
-TOKEN_ENV = "INVSYNC_DEMO_TOKEN"
+TOKEN_ENV, HOTWAX_ENV = "INVSYNC_DEMO_TOKEN", "INVSYNC_DEMO_HOTWAX"
 OPENS = timedelta(hours=8)
 EVERY = timedelta(minutes=15)
 Tell = Callable[[str], None]
@@ -84,8 +86,10 @@ def serve(folder: Path, *, port: int, tell: Tell) -> None:
     """Serve a shop on loopback, with real sales arriving a minute a second, until interrupted."""
     world = build(folder)
     world.advance(world.start + OPENS)
-    with serving(world.shop, port) as endpoint:
+    hotwax = create_app(HotWax(world.oms.url, os.environ.get(HOTWAX_ENV, "")))
+    with serving(world.shop, port) as endpoint, hosting(hotwax, port + 1 if port else 0) as apis:
         tell(f"Shop at {endpoint}, configuration {configure(folder, endpoint)}, token in ${TOKEN_ENV}.")
+        tell(f"HotWax's APIs at {apis}, user {HotWax.user}, password in ${HOTWAX_ENV}.")
         try:
             while True:
                 time.sleep(1)

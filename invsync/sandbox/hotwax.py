@@ -49,10 +49,10 @@ class Traps:
 class HotWax:
     """An instance: its database, its one user, the tokens that it gave, and its traps."""
 
-    user, password = "sync", secrets.token_hex(8)
+    user = "sync"
 
-    def __init__(self, url: str) -> None:
-        self.engine = sa.create_engine(url)
+    def __init__(self, url: str, password: str = "") -> None:
+        self.engine, self.password = sa.create_engine(url), password or secrets.token_hex(8)
         self.traps, self.token = Traps(), secrets.token_hex(16)
         self.asked: list[tuple[str, str]] = []
 
