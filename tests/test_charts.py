@@ -69,7 +69,7 @@ def test_a_product_adds_up_its_pairs_and_keeps_raised_and_lowered_apart() -> Non
 def test_a_location_shows_its_name_and_both_directions() -> None:
     names = pl.DataFrame({"location_id": [11], "name": ["Utrecht"], "is_active": [True]})
     drawn = {(row["label"], row["value"]) for row in values(charts.variances_by_location(SOME, names))}
-    assert drawn == {("Utrecht", 4), ("Utrecht", -7), ("10", 2)}
+    assert drawn == {("Utrecht", 4), ("Utrecht", -7), ("Location 10", 2)}
 
 
 def test_two_locations_of_one_name_stay_two() -> None:

@@ -188,6 +188,18 @@ def test_a_failed_run_says_so_first_and_folds_the_traceback(tmp_path: Path) -> N
     assert "Never reached" not in made
 
 
+def test_a_run_that_failed_before_it_looked_claims_nothing(tmp_path: Path) -> None:
+    blank = SUMMARY | {"status": "failed", "exit_code": 5, "counts": dict.fromkeys(SUMMARY["counts"], 0)}
+    made = report.minimal(blank)
+    assert "the run ended before it could tell" in made and "Nothing: no pair" not in made
+    assert made.count("<dd>\N{EN DASH}") >= 5
+
+
+def test_a_delta_runs_page_tells_its_own_rule() -> None:
+    made = report.minimal(SUMMARY | {"job": "push-deltas"})
+    assert "own stock events that no run had sent" in made and "target = HotWax" not in made
+
+
 def test_a_dead_kernel_leaves_no_empty_headings(tmp_path: Path) -> None:
     book = v4.new_notebook(
         cells=[v4.new_markdown_cell("# Job"), v4.new_code_cell("x"), v4.new_markdown_cell("## Next")]
@@ -259,7 +271,7 @@ def test_each_class_of_fault_has_its_count_remedy_and_examples(page: str) -> Non
     found = needs.needs(outcomes(*[{"outcome": "refused", "reason": "INVALID_INVENTORY_ITEM", "message": "Gone.",
                                     "sku": f"S{n}"} for n in range(5)], HELD | {"reason": "bundle"}))  # fmt: skip
     assert [(one.what, one.pairs, len(one.examples)) for one in found] == [("Refused by Shopify: Gone.", 5, 3)]
-    assert "remove its link in HotWax" in found[0].remedy and found[0].examples[0] == "S0 at 10"
+    assert "remove its link in HotWax" in found[0].remedy and found[0].examples[0] == "S0 at Location 10"
 
 
 def test_every_reason_to_hold_has_words_and_a_remedy() -> None:

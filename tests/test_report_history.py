@@ -98,6 +98,22 @@ def test_a_fault_is_open_since_the_first_of_its_last_row(tmp_path: Path, togethe
     assert not pair["fault"] and pair["since"] is None
 
 
+def test_a_run_that_a_guard_stopped_is_told_but_is_no_look_at_the_pair(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes(GONE), status="partial")
+    stopped = {"outcome": "held", "reason": "guard", "in_flight": 9}
+    leave(tmp_path, outcomes(stopped), at=after(15), status="stopped")
+    kept = remembered(tmp_path)
+    assert kept.pairs.select("outcome", "since").rows() == [("refused", NOW)]
+    assert kept.events("reason", "fault").collect().rows() == [(GONE["reason"], True), ("guard", False)]
+
+
+def test_a_delta_run_does_not_look_at_orders_and_makes_none_new(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes(RIGHT | {"in_flight": 3}))
+    leave(tmp_path, outcomes({"in_flight": 0}), at=after(5), job="push-deltas")
+    leave(tmp_path, outcomes(RIGHT | {"in_flight": 4}), at=after(15))
+    assert remembered(tmp_path).events("newly").collect()["newly"].to_list() == [3, 0, 1]
+
+
 def test_a_run_json_that_cannot_be_read_is_a_failed_run(tmp_path: Path) -> None:
     (leave(tmp_path, outcomes({})) / "run.json").write_text("{")
     (run,) = remembered(tmp_path).runs.to_dicts()

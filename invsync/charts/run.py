@@ -79,7 +79,7 @@ def classed(frame: pl.DataFrame) -> pl.DataFrame:
 
 def named(frame: pl.DataFrame, locations: pl.DataFrame | None) -> pl.DataFrame:
     """The frame with `label`: the location's name where known, else its id."""
-    number = pl.col("location_id").cast(pl.String).fill_null("no location")
+    number = pl.format("Location {}", "location_id").fill_null("no location")
     if locations is None or locations.is_empty():
         return frame.with_columns(label=number)
     known = locations.select("location_id", "name").unique("location_id", keep="first")

@@ -100,6 +100,8 @@ def sentence(summary: Summary, reader: Reader) -> str:
 
 def figures(summary: Summary, reader: Reader) -> list[Figure]:
     """The five key figures; a dash stands for what the run did not get to know."""
+    if status(summary) == "failed" and not number(summary, "counts", "selected"):
+        summary = {"status": "failed", "exit_code": 0}
     selected, orders = number(summary, "counts", "selected"), number(summary, "in_flight", "orders")
     counted, wrong = status(summary) != "planned", waiting(summary)
     first = right(summary) if counted else number(summary, "counts", "planned")
@@ -113,7 +115,7 @@ def figures(summary: Summary, reader: Reader) -> list[Figure]:
                "taken off sale" if counted else "would be taken off sale"),
         Figure("Units in flight, protected", reader.number(number(summary, "in_flight", "units")),
                "" if orders is None else f"in {reader.many(orders, 'order')} HotWax had not seen"),
-        Figure("Pairs that need a person", reader.number(wrong), "see the list below" if wrong else "", bool(wrong)),
+        Figure("Pairs that need a person", reader.number(wrong if first is not None else None), "see the list below" if wrong else "", bool(wrong)),
     ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import polars as pl
 from invsync import tables
 from invsync.report import runs
 
+GUARD = "guard"  # the reason of a pair that was held because a guard stopped the run: no look at the pair itself
 KEY = ["shop", "product_id", "inventory_item_id", "location_id"]
 EVENTS = runs.LOOKED | {"newly": tables.UNITS}
 PAIRS = runs.LOOKED | {"since": tables.STAMP}
@@ -72,18 +73,21 @@ def extend(history: History, root: Path) -> tuple[int, int]:
 def told(pairs: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """EVENTS of LOOKED rows, and PAIRS brought up to them, given PAIRS as they were before."""
     before = pairs.with_columns(new=pl.lit(False))
-    after = rows.with_columns(since=pl.col("at"), new=pl.lit(True)).select(before.columns)
+    stopped = (pl.col("reason") == GUARD).fill_null(False)
+    after = rows.filter(~stopped).with_columns(since=pl.col("at"), new=pl.lit(True)).select(before.columns)
     both = pl.concat([before, after]).sort(*KEY, "at", maintain_order=True)
+    both = both.with_columns(pl.col("in_flight").forward_fill().over(KEY).fill_null(0))
     was = pl.col("in_flight").shift(1).over(KEY).fill_null(0)
     well = pl.when(~pl.col("fault")).then("at").max().over(KEY)
     ill = pl.col("fault") & (well.is_null() | (pl.col("at") > well))
     both = both.with_columns(
-        newly=(pl.col("in_flight").fill_null(0) - was).clip(lower_bound=0),
+        newly=(pl.col("in_flight") - was).clip(lower_bound=0),
         since=pl.when(ill).then("since").min().over(KEY),
     )
     events = both.filter(pl.col("new") & ((pl.col("outcome") != "already_right") | (pl.col("newly") > 0)))
     last = both.unique(KEY, keep="last", maintain_order=True)
-    return events.select(list(EVENTS)), last.select(list(PAIRS))
+    never = rows.filter(stopped).with_columns(newly=pl.lit(0, dtype=pl.Int64), fault=pl.lit(False))
+    return pl.concat([events.select(list(EVENTS)), never.select(list(EVENTS))]), last.select(list(PAIRS))
 
 
 def _batches(root: Path, facts: pl.DataFrame) -> Iterator[pl.DataFrame]:

@@ -8,7 +8,7 @@ import polars as pl
 from markupsafe import Markup
 
 from invsync import __version__, charts
-from invsync.report import cells, facts, find, needs, stop
+from invsync.report import cells, facts, find, needs, runs, stop
 from invsync.report.markup import Html, asset, hashed, macro
 from invsync.report.markup import page as filled
 
@@ -20,6 +20,7 @@ FILES = {
     "mutation": "the mutation that each line fills in",
     "plan": "every pair, as planned",
     "outcomes": "every pair, as it ended",
+    "claims": "the stock events that the changes cover",
     "report": "the notebook, as it was executed",
     "run": "the run's facts, for machines",
 }
@@ -75,7 +76,7 @@ def _page(folder: Path | None, summary: dict[str, Any], parts: list[str], reader
         stopped=[] if ended else said[-1:] or ["The run left no word on why."], steps=stop.steps(summary, folder),
         guards=facts.guards(summary, reader), body=[Markup(part) for part in parts],
         files=_files(summary, reader) if folder else [],
-        facts=_about(summary, reader), counts=_counts(summary, reader),
+        facts=_about(summary, reader), compares=summary.get("job") != runs.DELTAS, counts=_counts(summary, reader),
         **_pairs(folder, summary, reader),
     )  # fmt: skip
 
@@ -84,7 +85,8 @@ def _pairs(folder: Path | None, summary: dict[str, Any], reader: charts.Reader) 
     """What the page tells of single pairs: those that need a person, and the table to look one up."""
     path, outcomes = _outcomes(folder)
     if outcomes is None:
-        return {"needs": [], "counted": facts.waiting(summary), "pairs": None}
+        known = facts.status(summary) != "failed" or facts.number(summary, "counts", "selected")
+        return {"needs": [], "counted": facts.waiting(summary) if known else None, "pairs": None}
     names = locations(summary)
     found = [
         {"pairs": reader.many(one.pairs, "pair"), "what": one.what, "remedy": one.remedy, "find": one.find,

@@ -13,6 +13,7 @@ from invsync import charts, tables
 from invsync.errors import SystemFailed
 from invsync.report import facts, needs
 
+DELTAS = "push-deltas"
 COUNTS = ["read", "selected", "planned", "applied", "already_right", "superseded", "refused", "held", "unknown"]
 RUNS: tables.Schema = {
     "path": tables.TEXT, "shop": tables.TEXT, "job": tables.TEXT, "run_id": tables.TEXT, "status": tables.TEXT,
@@ -54,8 +55,10 @@ def _looked(files: pl.DataFrame) -> pl.DataFrame:
         return tables.empty(LOOKED)
     frame = pl.read_parquet(files["file"].to_list(), include_file_paths="file", use_statistics=False)
     told = charts.classed(frame).with_columns(item=needs.item(), fault=needs.is_fault())
-    known = files.select("file", "path", "shop", "at")
-    return tables.conform(told.join(known, on="file", maintain_order="left"), LOOKED, "outcomes")
+    known = files.select("file", "path", "shop", "at", "job")
+    read = pl.when(pl.col("job") != DELTAS).then("in_flight")  # a delta run does not look at orders
+    joined = told.join(known, on="file", maintain_order="left").with_columns(in_flight=read)
+    return tables.conform(joined, LOOKED, "outcomes")
 
 
 def _alone(file: pl.DataFrame) -> pl.DataFrame:

@@ -9,6 +9,7 @@ import polars as pl
 
 from invsync.errors import UsageError
 from invsync.report.history import KEY, History
+from invsync.report.runs import DELTAS
 
 DAYS = 7
 FULL = "hard-sync"  # the job that looks at every mapped pair
@@ -36,8 +37,8 @@ class Week:
 
     @property
     def measured(self) -> pl.DataFrame:
-        """The runs that the accuracy is measured on: the hard syncs, or all where there is none."""
-        ended = self.runs.filter(pl.col("status").is_in(ENDED))
+        """The runs that the accuracy is measured on: the hard syncs, else all that compare; a delta run does not."""
+        ended = self.runs.filter(pl.col("status").is_in(ENDED), pl.col("job") != DELTAS)
         full = ended.filter(job=FULL)
         return full if full.height else ended
 
