@@ -194,7 +194,9 @@ def init(
     shop_id: Annotated[str, typer.Option(help="HotWax's id of this Shopify shop.")] = "",
     facility_group_id: Annotated[str, typer.Option(help="The facility group that sells online.")] = "",
 ) -> None:
-    """Write a shop into the configuration, look at it as doctor does, and rehearse the main job.
+    """Write a shop into the configuration, and rehearse its main job.
+
+    Looks at it as doctor does before that.
 
     Asks for what is not given. Writes no secret and sends nothing. Exit codes: those of doctor, then of run.
     """
