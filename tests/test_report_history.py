@@ -53,10 +53,26 @@ def test_a_rewritten_run_json_refreshes_the_run_and_repeats_no_event(tmp_path: P
     assert kept.events("newly").collect()["newly"].to_list() == [3]
 
 
+def test_a_run_that_is_still_at_work_is_digested_when_it_has_ended(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes({"in_flight": 3}), status="failed", finished_at=None)
+    assert remembered(tmp_path).pairs.is_empty()
+    shutil.rmtree(tmp_path / "acme")
+    leave(tmp_path, outcomes({"in_flight": 3}))
+    assert remembered(tmp_path).events("newly").collect()["newly"].to_list() == [3]
+
+
 def test_a_build_that_was_cut_off_leaves_no_event_twice(tmp_path: Path) -> None:
     leave(tmp_path, outcomes({}))
     history.extend(history.load(tmp_path / "_site" / "state"), tmp_path)
     assert remembered(tmp_path).events().collect().height == 1
+
+
+def test_a_history_that_another_version_kept_is_made_anew(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes({}))
+    path = remembered(tmp_path).folder / "pairs.parquet"
+    pl.read_parquet(path).drop("since").write_parquet(path)
+    kept = remembered(tmp_path)
+    assert kept.pairs.height == kept.events().collect().height == kept.runs.height == 1
 
 
 def test_a_run_that_is_gone_is_forgotten(tmp_path: Path) -> None:

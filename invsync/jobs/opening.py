@@ -55,7 +55,7 @@ def open_run(job: str, **told: Any) -> Any:
     if alone:
         held.enter_context(state.lease(given.shop, run_id))
     folder.mkdir(parents=True, exist_ok=True)
-    charts.enable()
+    charts.enable(locale=shop.locale, timezone=shop.timezone)
     facts: dict[str, Any] = dict(
         run_id=run_id, given=given, shop=shop, folder=folder, state=state, oms=source, shopify=_shopify(shop, given),
         at=clock, thru=min(clock, source.now()), summary=summary.blank(run_id, given.shop, job, iso(datetime.now(UTC))),

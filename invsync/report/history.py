@@ -45,12 +45,14 @@ class History:
 
 
 def load(folder: Path) -> History:
-    """The history kept in this folder; an empty one when there is none."""
+    """The history kept in this folder; an empty one when there is none, or an earlier version kept it otherwise."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = {name: folder / f"{name}.parquet" for name in ("runs", "pairs")}
-    schemas = {"runs": runs.RUNS, "pairs": PAIRS}
-    read = {n: pl.read_parquet(p) if p.exists() else tables.empty(schemas[n]) for n, p in kept.items()}
-    return History(folder, read["runs"], read["pairs"])
+    kept = [(folder / "runs.parquet", runs.RUNS), (folder / "pairs.parquet", PAIRS)]
+    if any(path.exists() and pl.read_parquet_schema(path) != schema for path, schema in kept):
+        for path in folder.glob("*.parquet"):
+            path.unlink()
+    read = [pl.read_parquet(path) if path.exists() else tables.empty(schema) for path, schema in kept]
+    return History(folder, *read)
 
 
 def extend(history: History, root: Path) -> tuple[int, int]:
@@ -60,12 +62,15 @@ def extend(history: History, root: Path) -> tuple[int, int]:
     changed = {path: stamp for path, stamp in there.items() if known.get(path) != stamp}
     gone = [path for path in known if path not in there]
     facts = runs.table(root, changed)
-    history.months = set((facts if not gone else history.runs)["started_at"].dt.strftime("%Y-%m"))
+    lost = history.runs.filter(pl.col("path").is_in(gone))
+    history.months = set(pl.concat([facts, lost])["started_at"].dt.strftime("%Y-%m"))
     if gone:
         history.touched |= set(history.pairs["item"])
+    ended = pl.col("seconds").is_not_null()
+    digested = history.runs.filter(ended)["path"].to_list()
     stay = history.runs.filter(~pl.col("path").is_in([*changed, *gone]))
     history.runs = pl.concat([stay, facts]).sort("started_at", "path")
-    for rows in _batches(root, facts.filter(~pl.col("path").is_in(list(known)))):
+    for rows in _batches(root, facts.filter(ended & ~pl.col("path").is_in(digested))):
         _digest(history, rows)
     return len(changed), len(gone)
 
