@@ -196,9 +196,7 @@ def init(
 ) -> None:
     """Write a shop into the configuration, and rehearse its main job.
 
-    Looks at it as doctor does before that.
-
-    Asks for what is not given. Writes no secret and sends nothing. Exit codes: those of doctor, then of run.
+    Asks for what is not given, and looks at the shop as doctor does. Writes no secret and sends nothing. Exit codes: those of doctor, then of run.
     """
     given = {name: str(value) for name, value in locals().items() if value and name not in {"shop", "config"}}
     from invsync import init as first
