@@ -259,7 +259,7 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where the demo's state and reports go.")] = Path("demo"),
     hours: Annotated[int, typer.Option(help="Hours of real sales to replay.", min=1, max=48)] = 6,
 ) -> None:
-    """Replay real sales in the sandbox, and run the job beside them.
+    """Replay real sales in the sandbox, and run the job beside.
 
     Prints where the last run's report is.
     """

@@ -140,7 +140,7 @@ def test_the_largest_event_gives_the_reason() -> None:
     assert reason(("1", "W1", -1, "POS_SALE")) == "correction"
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     before=st.tuples(st.integers(-5, 20), st.integers(-5, 20)),
     moves=st.lists(st.tuples(st.sampled_from(["W1", "W2"]), st.integers(-6, 6), st.booleans()), max_size=6),
