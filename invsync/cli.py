@@ -163,7 +163,7 @@ def explain(
     config: Config = CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Take one number apart: what the OMS counts, which orders are in flight, what was sent and when.
+    """Take one number apart: stock, orders in flight, what was sent.
 
     Reads afresh and changes nothing. Exit codes: 0; 2 wrong usage or configuration; 5 a system failed.
     """
