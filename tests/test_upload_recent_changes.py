@@ -11,6 +11,7 @@ from rehearsal import ONLINE, RECENT, START, TOKEN, Rehearsal, open_rehearsal
 
 from invsync import errors
 from invsync.sandbox import demo
+from invsync.shopify.retry import Patience, Unanswered
 from invsync.state import File, State
 
 JOB = RECENT
@@ -173,3 +174,19 @@ def test_what_changed_while_a_plan_was_reviewed_is_seen_by_the_next_run(rehearsa
     rehearsal.run(START + timedelta(hours=3))
 
     assert rehearsal.available(1, 2) == [5, 6]
+
+
+def test_a_shop_that_gives_no_answer_is_told_in_one_sentence(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearsal.product(1, "A", oms=9, available=9)
+    monkeypatch.setattr(Patience, "after_cut", no_patience)
+    rehearsal.shop.faults.arm("cut_before", match="query levels")
+
+    facts = rehearsal.run()
+
+    assert facts["exit_code"] == 5 and facts["messages"] == ["Shopify gave no answer: run again later."]
+
+
+def no_patience(self: Patience, told: str) -> None:
+    raise Unanswered("Shopify gave no answer: run again later.")

@@ -102,10 +102,17 @@ def _execute(
 
 def named(name: str, words: str) -> Exception:
     """The error that a notebook raised, as one of ours."""
-    kind = getattr(errors, name, None)
-    if isinstance(kind, type) and issubclass(kind, errors.InvsyncError):
-        return kind(words)
+    kinds = {kind.__name__: kind for kind in _kinds(errors.InvsyncError)}
+    if name in kinds:
+        return kinds[name](words)
     return errors.SystemFailed(f"The run failed in its notebook with {name}: {words}")
+
+
+def _kinds(kind: type[errors.InvsyncError]) -> Iterator[type[errors.InvsyncError]]:
+    """This kind of error and every narrower one."""
+    yield kind
+    for narrower in kind.__subclasses__():
+        yield from _kinds(narrower)
 
 
 @contextmanager
