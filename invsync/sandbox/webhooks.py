@@ -8,7 +8,7 @@ import hmac
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -102,19 +102,23 @@ class Delivery:
 
 
 class Webhooks:
-    """The deliveries of one shop; `sent`, `refused` and `given_up` count what happened to them."""
+    """The deliveries of one shop; `sent`, `refused` and `lost` count what happened to them."""
 
-    def __init__(self, shop: Shop, domain: str, weather: Weather | None = None, *, pause: float = 0.02) -> None:
+    def __init__(
+        self, shop: Shop, domain: str, weather: Weather | None = None, *, pause: float = 0.02,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:  # fmt: skip
         self.shop, self.domain, self.weather, self.pause = shop, domain, weather or Weather(), pause
+        self.clock = clock or (lambda: shop.clock())
         self.waiting: list[Delivery] = []
         self.sent = self.refused = self.lost = 0
         self._http = httpx.Client(timeout=5, trust_env=False)
 
     def send(self) -> None:
-        """Send everything that is due by the shop's clock."""
+        """Send everything that is due by the clock, which is the shop's own unless another was given."""
         with self.shop.lock:
             self._collect()
-            now = self.shop.clock()
+            now = self.clock()
             due = [one for one in self.waiting if one.due <= now]
             self.waiting = [one for one in self.waiting if one.due > now]
             if self.weather.shuffled:
@@ -149,9 +153,7 @@ class Webhooks:
                 if chance.random() < weather.lost:
                     self.lost += 1
                     continue
-                one = Delivery(
-                    subscription, topic, ids, str(uuid4()), self.shop.clock() + weather.latest * chance.random()
-                )
+                one = Delivery(subscription, topic, ids, str(uuid4()), self.clock() + weather.latest * chance.random())
                 self.waiting += [one] * (2 if chance.random() < weather.doubled else 1)
 
     def _body(self, one: Delivery) -> bytes:

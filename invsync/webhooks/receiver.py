@@ -39,7 +39,8 @@ def create_app(name: str, shop: ShopSettings, secrets: Sequence[str], inbox: Inb
     def route(path: str, read: Read) -> Route:
         async def receive(request: Request) -> Response:
             try:
-                body = await asyncio.wait_for(_body(request), PATIENCE_SECONDS)
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    body = await _body(request)
             except TooLarge:
                 return _refused(413, f"the body is larger than {LARGEST_BODY} bytes")
             except (TimeoutError, ClientDisconnect):

@@ -3,13 +3,14 @@
 import asyncio
 import queue
 import threading
+import time
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from invsync.errors import SystemFailed
 from invsync.inbox import Heard, Inbox
 
-MOST_AT_ONCE = 1000
+MOST_AT_ONCE, GATHER_SECONDS = 1000, 0.01
 Waiting = tuple[Heard, "asyncio.Future[bool]"]
 
 
@@ -40,6 +41,7 @@ class Writer:
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
+            time.sleep(GATHER_SECONDS)
             group: list[Waiting] = [first]
             ended = False
             while not ended and len(group) < MOST_AT_ONCE and not self._queue.empty():
