@@ -10,9 +10,16 @@ test: $(READY)  ## set up, lint, type-check and run all tests
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest --ignore tests/campaign
 
-campaign: $(READY)  ## long campaigns: crashes, random worlds, weeks of real sales, servers, webhooks under load
-	$(VENV)/bin/pytest -s tests/campaign/test_realtime.py
-	$(VENV)/bin/pytest -n 2 --dist worksteal -rP --timeout 2400 tests/campaign --ignore tests/campaign/test_realtime.py
+campaign: $(READY)  ## crashes at every step, random worlds, refusals
+	$(VENV)/bin/pytest -s --timeout 1500 tests/campaign/test_crash.py tests/campaign/test_refused.py
+	$(VENV)/bin/pytest -n 2 --dist worksteal -rP --timeout 1500 tests/campaign/test_matrix.py tests/campaign/test_worlds.py
+
+systems: $(READY)  ## weeks of real sales, database servers, webhooks under load, the wheel: everything else
+	$(VENV)/bin/pytest -s tests/campaign --ignore tests/campaign/test_crash.py --ignore tests/campaign/test_refused.py \
+	    --ignore tests/campaign/test_matrix.py --ignore tests/campaign/test_worlds.py
+
+sample: $(READY)  ## make reports/sample anew
+	$(VENV)/bin/python reports/sample/make.py
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -22,4 +29,4 @@ $(READY): pyproject.toml constraints.txt
 clean:
 	rm -rf $(VENV) demo
 
-.PHONY: demo test campaign clean
+.PHONY: demo test campaign systems sample clean

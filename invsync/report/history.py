@@ -51,8 +51,8 @@ def load(folder: Path) -> History:
     if any(path.exists() and pl.read_parquet_schema(path) != schema for path, schema in kept):
         for path in folder.glob("*.parquet"):
             path.unlink()
-    read = [pl.read_parquet(path) if path.exists() else tables.empty(schema) for path, schema in kept]
-    return History(folder, *read)
+    made, pairs = (pl.read_parquet(path) if path.exists() else tables.empty(schema) for path, schema in kept)
+    return History(folder, made, pairs)
 
 
 def extend(history: History, root: Path) -> tuple[int, int]:
