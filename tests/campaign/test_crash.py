@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from test_upload_recent_changes import JOB, ONLINE, START, TOKEN, Rehearsal
 
+from invsync.inbox import Inbox
 from invsync.sandbox import demo
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import serve
@@ -172,6 +173,7 @@ def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehea
                 built.product(item, f"S{item}", oms=TARGET, available=WAS)
         with built.config.open("a") as file:
             file.write("[shops.demo.guards]\nmax_changed_share = 1.0\n")
+        Inbox(State(f"sqlite:///{tmp_path}/invsync.db").engine)  # its tables are there before a run is locked out
         yield built
     oms.close()
 
