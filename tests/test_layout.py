@@ -29,8 +29,7 @@ PINS = (ROOT / "constraints.txt").read_text().splitlines()
 
 def part(dotted: str) -> str:
     """The module of the reading order that a dotted name or a path inside the package belongs to."""
-    name = dotted.split(".")[0]
-    return "report" if name == "_report" else name
+    return dotted.split(".")[0]
 
 
 def sources(name: str) -> list[Path]:

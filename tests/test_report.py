@@ -172,7 +172,7 @@ def test_a_hundred_thousand_pairs_fit_a_mailable_page(tmp_path: Path) -> None:
 
 
 def test_a_failed_run_says_so_first_and_folds_the_traceback(tmp_path: Path) -> None:
-    trace = v4.new_output("error", ename="OmsFailed", evalue="gone", traceback=["\x1b[31mOmsFailed\x1b[0m: <gone>"])
+    trace = v4.new_output("error", ename="ValueError", evalue="gone", traceback=["\x1b[31mValueError\x1b[0m: <gone>"])
     broken = v4.new_code_cell("read()", outputs=[trace])
     summary = SUMMARY | {
         "status": "failed",
@@ -184,8 +184,15 @@ def test_a_failed_run_says_so_first_and_folds_the_traceback(tmp_path: Path) -> N
     shown = body(made)
     assert shown.index("The run failed") < shown.index("HotWax could not be reached") < shown.index("iv-trace")
     assert shown.index("Why it failed") < shown.index("What needs you")
-    assert '<details class="iv-trace">' in made and "OmsFailed: &lt;gone&gt;" in made and "\x1b" not in made
+    assert '<details class="iv-trace">' in made and "ValueError: &lt;gone&gt;" in made and "\x1b" not in made
     assert "Never reached" not in made
+
+
+def test_an_error_that_is_one_sentence_stands_without_its_traceback(tmp_path: Path) -> None:
+    trace = v4.new_output("error", ename="OmsFailed", evalue="gone", traceback=["File /somewhere/run.py"])
+    summary = SUMMARY | {"status": "failed", "exit_code": 5, "messages": ["HotWax could not be reached: run again."]}
+    made = report.render(notebook(tmp_path / "r.ipynb", example(), v4.new_code_cell("", outputs=[trace])), summary)
+    assert "HotWax could not be reached" in made and "/somewhere" not in made
 
 
 def test_a_run_that_failed_before_it_looked_claims_nothing(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import mistune
 from markupsafe import Markup
 
+from invsync import errors
 from invsync.charts import NARROW_MIME
 from invsync.report.clean import clean, clean_svg
 from invsync.report.markup import macro
@@ -15,6 +16,7 @@ REMOVED = {"remove-cell", "parameters", "injected-parameters", "papermill-error-
 SPEC = re.compile(r"^application/vnd\.vegalite")
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 TOLD_ABOVE = re.compile(r'\s*<section class="iv-(verdict|files)\b')  # the page says these from run.json
+TOLD = set(vars(errors))  # errors that are one sentence; the page says it at the top
 SHORT = 400  # characters that a cell may say without being folded
 LOG_LIMIT = 20_000
 _markdown = mistune.create_markdown(escape=True, plugins=["table", "strikethrough"])
@@ -64,6 +66,8 @@ def shown(output: Any, number: int) -> str:
     kind = output["output_type"]
     if kind == "stream":
         return said(_text(output["text"]), quiet=output.get("name") == "stderr")
+    if kind == "error" and output.get("ename") in TOLD:
+        return ""
     if kind == "error":
         trace = "\n".join(output.get("traceback", [])) or f"{output.get('ename')}: {output.get('evalue')}"
         return folded("Technical details: the traceback", trace, "iv-trace")

@@ -29,7 +29,8 @@
     const box = document.getElementById("calendar"), days = [...found.keys()].sort();
     const status = by.status === "" ? null : data.statuses[+by.status];
     const last = at(days.at(-1) || named(Date.now())), end = last + (6 - (new Date(last).getUTCDay() + 6) % 7) * DAY;
-    const weeks = Math.max(4, Math.min(53, Math.floor((box.clientWidth - 40) / 24)));
+    const room = Math.floor((box.clientWidth - 40) / 24), needed = Math.ceil((end - at(days[0] || named(end))) / DAY / 7) + 1;
+    const weeks = Math.max(4, Math.min(53, room, Math.max(13, needed)));
     const grid = make("div", { className: "iv-calendar" });
     grid.style.gridTemplateColumns = `2rem repeat(${weeks}, 1.35rem)`;
     grid.append(make("span", {}), ...Array.from({ length: weeks }, (_, week) => {
