@@ -58,9 +58,10 @@ class StateSettings(Part):
 
 
 class ReportSettings(Part):
-    """Where run folders go."""
+    """Where run folders go, and the address of an object storage that each is copied to when its run has ended."""
 
     path: str = "reports"
+    copy_to: str | None = None
 
 
 class OmsSettings(Part):

@@ -25,6 +25,7 @@ REASONS = {
     "ambiguous_mapping": "linked twice",
     "malformed": "unreadable value in the OMS",
     "moving": "sold too fast to settle",
+    "contested": "another system changes it each time",
     "guard": "a guard stopped the run",
     "moved_before_the_write": "an order moved it before the write",
     "moved_after_the_write": "an order moved it after the write",

@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 
-from invsync import alerts, settings
+from invsync import settings
 from invsync.errors import LeaseHeld, SystemFailed, UsageError
 from invsync.jobs import launch, summary
 from invsync.state import State
@@ -41,7 +41,7 @@ def adopt(notebook: Path, config: str) -> dict[str, Any]:
     secrets = [settings.secret(v, os.environ) or "" for v in (shop.token_env, shop.client_secret_env) if v]
     closed = launch.close(folder, facts or blank, failure, shop, secrets)
     launch.remember(State(configured.state.url), folder, closed)
-    alerts.tell(alerts.of_run(closed), configured)
+    launch.ended(folder, closed, configured)
     return closed
 
 

@@ -14,7 +14,7 @@ import papermill
 from traitlets.config import Config
 
 from invsync import alerts, errors, report, settings
-from invsync.jobs import inprocess, review, summary
+from invsync.jobs import copied, inprocess, review, summary
 from invsync.jobs.opening import APPLIES_ENV, RUN_ENV, UNDOES_ENV, check_keeper, new_run_id
 from invsync.jobs.parameters import OWN, Parameters, parameters
 from invsync.state import State, iso
@@ -63,6 +63,7 @@ def run(job: str, given: dict[str, Any], *, engine: str = "kernel",
     if not environment:
         check_keeper(checked, shop)
     secrets = [settings.secret(name, os.environ) or "" for name in (shop.token_env, shop.client_secret_env) if name]
+    copied.check(configured.reports.copy_to)
     run_id, state = new_run_id(), State(configured.state.url)
     folder = Path(configured.reports.path) / checked.shop / job / run_id
     with state.lease(checked.shop, run_id) as gone:
@@ -77,8 +78,14 @@ def run(job: str, given: dict[str, Any], *, engine: str = "kernel",
         facts = summary.read(folder) or summary.blank(run_id, checked.shop, job, started)
         closed = close(folder, facts, failure, shop, secrets)
         remember(state, folder, closed)
-        alerts.tell(alerts.of_run(closed), configured)
+        ended(folder, closed, configured)
         return closed
+
+
+def ended(folder: Path, facts: dict[str, Any], configured: settings.Settings) -> None:
+    """Tell of a run that has ended: its alerts to the pager, its folder to the object storage."""
+    alerts.tell(alerts.of_run(facts), configured)
+    copied.copy(folder, configured.reports.copy_to)
 
 
 def _execute(
