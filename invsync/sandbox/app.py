@@ -178,7 +178,8 @@ def _answered(shop: Shop, engine: GraphQL, text: str, variables: dict[str, Any],
         return JSONResponse(refused, 429, headers | {"Retry-After": "1.0"})
     answer = engine.answer(text, variables, throttle=shop.faults.take("throttle", text))
     if shop.faults.take("garbage", text):
-        return Response("<html>Oops</html>", 200, headers, "text/html")
+        page = f"<html>Error. X-Shopify-Access-Token: {shop.token}</html>"
+        return Response(page, 200, headers, "text/html")
     return JSONResponse(answer, 200, headers)
 
 

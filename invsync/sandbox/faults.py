@@ -13,7 +13,7 @@ KINDS = (
     "cut_after",  # executed, then the connection is closed without an answer
     "throttle",  # HTTP 200 with THROTTLED, nothing executed
     "throttle_429",  # the same as HTTP 429 with Retry-After
-    "garbage",  # HTTP 200 with a body that is not JSON, executed
+    "garbage",  # executed, then HTTP 200 with a page that repeats the token, as a proxy's may
     "concurrent",  # IDEMPOTENCY_CONCURRENT_REQUEST, nothing executed
     "key_forgotten",  # the idempotency key of an adjustment is forgotten, as after 24 hours
     "bulk_stuck",  # a bulk operation that executes half and then stands still in RUNNING

@@ -1,4 +1,4 @@
-"""A run killed at ten points: the next run finishes its work, and no change is applied twice."""
+"""A run killed at ten points, and with a part of its lines applied: the next run finishes, nothing is applied twice."""
 
 import signal
 import sqlite3
@@ -13,31 +13,21 @@ from typing import Any
 
 import pytest
 from test_upload_recent_changes import JOB, ONLINE, START, TOKEN, Rehearsal
+from tripwire import Tripwire, at_length
 
 from invsync.inbox import Inbox
 from invsync.sandbox import demo
+from invsync.sandbox.bulk import BUSY
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import serve
 from invsync.sandbox.shop import Shop
 from invsync.state import State
 
-ITEMS = range(1, 601)
-WAS, TARGET = 7, 10
-PATIENCE = 60.0
+ITEMS = range(1, 751)
+WAS, TARGET, A_LINE = 7, 10, 250
+PATIENCE = 300.0
+FOREVER = 1_000_000
 Look = Callable[[], bool]
-
-
-class Tripwire(list[dict[str, Any]]):
-    """A list of the shop that acts, before anybody is answered, when a row makes it this long."""
-
-    def __init__(self, length: int, act: Callable[[], None]) -> None:
-        super().__init__()
-        self._length, self._act = length, act
-
-    def append(self, row: dict[str, Any]) -> None:
-        super().append(row)
-        if len(self) == self._length:
-            self._act()
 
 
 class Victim:
@@ -47,14 +37,20 @@ class Victim:
         self.shop, self.config = rehearsal.shop, rehearsal.config
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, transport: str = "auto") -> None:
         command = [sys.executable, "-m", "invsync.cli", "run", JOB, "--shop", "demo", "--config", str(self.config),
-                   "--engine", "inprocess", "--at", (START + timedelta(hours=1)).isoformat()]  # fmt: skip
+                   "--engine", "inprocess", "--transport", transport,
+                   "--at", (START + timedelta(hours=1)).isoformat()]  # fmt: skip
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
+
+    def kill_with_the_shop_down(self) -> None:
+        """From inside the shop's lock: nothing that has not been executed yet ever is."""
+        self.shop.faults.arm("cut_before", FOREVER)
+        self.kill()
 
     def ended(self) -> int:
         assert self._process is not None
@@ -97,7 +93,7 @@ def at_the_start(victim: Victim) -> None:
 
 def at_request(number: int) -> Callable[[Victim], None]:
     def kill(victim: Victim) -> None:
-        victim.shop.requests = Tripwire(number, victim.kill)
+        victim.shop.requests = Tripwire(at_length(number), victim.kill)
         victim.start()
 
     return kill
@@ -107,7 +103,7 @@ def at_change(number: int) -> Callable[[Victim], None]:
     """In the middle of an adjustment, or at its end, and in any case before its answer."""
 
     def kill(victim: Victim) -> None:
-        victim.shop.journal = Tripwire(number, victim.kill)
+        victim.shop.journal = Tripwire(at_length(number), victim.kill)
         victim.start()
 
     return kill
@@ -153,7 +149,7 @@ POINTS: dict[str, Callable[[Victim], None]] = {
     "after the outbox, before the first adjustment": with_a_committed_file_and_nothing_applied,
     "in the first adjustment": at_change(1),
     "in the second adjustment": at_change(300),
-    "after the last adjustment, before its answer": at_change(600),
+    "after the last adjustment, before its answer": at_change(len(ITEMS)),
     "at the first answer on disk": when_it_wrote("result.jsonl"),
     "after the levels were read back": when_it_wrote("outcomes.parquet"),
 }
@@ -190,6 +186,74 @@ def test_a_killed_run_is_finished_by_the_next_and_nothing_is_applied_twice(rehea
     changed = [entry["inventory_item_id"] for entry in rehearsal.shop.journal]
     print(f"killed {point}: {applied} of {len(ITEMS)} changes seen; {facts['messages']}")
     assert facts["exit_code"] == 0
+    assert rehearsal.available(*ITEMS) == [TARGET] * len(ITEMS)
+    assert sorted(changed) == list(ITEMS)
+    assert State(f"sqlite:///{rehearsal.config.parent}/invsync.db").pending("demo") == []
+
+
+def with_lines_applied(lines: int, transport: str) -> Callable[[Victim], None]:
+    """Kill at the last change of this many lines, one a poll; the shop is down until the run is dead."""
+
+    def kill(victim: Victim) -> None:
+        victim.shop.bulk_lines_per_poll = 1
+        victim.shop.journal = Tripwire(at_length(lines * A_LINE), victim.kill_with_the_shop_down)
+        victim.start(transport)
+
+    return kill
+
+
+def with_the_operation_started(victim: Victim) -> None:
+    def starts(row: dict[str, Any], length: int) -> bool:
+        return "bulkOperationRunMutation(" in row["query"]
+
+    victim.shop.requests = Tripwire(starts, victim.kill_with_the_shop_down)
+    victim.start("bulk")
+
+
+def finish_operations(shop: Shop) -> None:
+    """What Shopify does with a bulk operation that nobody asks after any more."""
+    for operation in shop.operations.values():
+        while operation.status in BUSY:
+            operation.poll()
+
+
+def nothing(shop: Shop) -> None:
+    """Shopify leaves the bulk operation where it stands."""
+
+
+PARTS: dict[str, tuple[Callable[[Victim], None], int, Callable[[Shop], None], Callable[[Shop], None]]] = {
+    "direct, one line of three applied": (with_lines_applied(1, "direct"), 1, nothing, nothing),
+    "direct, two lines of three applied": (with_lines_applied(2, "direct"), 2, nothing, nothing),
+    "bulk, the operation started": (with_the_operation_started, 0, nothing, finish_operations),
+    "bulk, one line of three applied, the rest never": (with_lines_applied(1, "bulk"), 1, nothing, nothing),
+    "bulk, one line of three applied, the rest before the next run": (
+        with_lines_applied(1, "bulk"), 1, finish_operations, nothing),
+    "bulk, one line of three applied, the rest after the next run": (
+        with_lines_applied(1, "bulk"), 1, nothing, finish_operations),
+    "bulk, two lines of three applied, the rest after the next run": (
+        with_lines_applied(2, "bulk"), 2, nothing, finish_operations),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_run_killed_half_way_is_finished_by_the_next_and_nothing_is_applied_twice(
+    rehearsal: Rehearsal, part: str
+) -> None:
+    die, lines, meanwhile, afterwards = PARTS[part]
+    victim = Victim(rehearsal)
+    die(victim)
+    assert victim.ended() == -signal.SIGKILL
+    applied = len(rehearsal.shop.journal)
+    rehearsal.shop.faults.clear()
+    meanwhile(rehearsal.shop)
+
+    facts = rehearsal.run(START + timedelta(hours=1, minutes=15))
+    afterwards(rehearsal.shop)
+
+    changed = [entry["inventory_item_id"] for entry in rehearsal.shop.journal]
+    print(f"killed {part}: {applied} of {len(ITEMS)} changes seen; {facts['messages']}")
+    assert facts["exit_code"] == 0
+    assert applied == lines * A_LINE < len(ITEMS)
     assert rehearsal.available(*ITEMS) == [TARGET] * len(ITEMS)
     assert sorted(changed) == list(ITEMS)
     assert State(f"sqlite:///{rehearsal.config.parent}/invsync.db").pending("demo") == []
