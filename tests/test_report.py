@@ -352,6 +352,13 @@ def test_a_number_that_is_none_is_shown_as_it_stands() -> None:
     assert "nan" in made and ">2.5<" in made and "\N{EN DASH}" in made
 
 
+def test_a_rehearsals_page_links_to_the_plan_that_it_left(tmp_path: Path) -> None:
+    book = folder(tmp_path, example().with_columns(outcome=pl.lit("planned")))
+    (tmp_path / "outcomes.parquet").rename(tmp_path / "plan.parquet")
+    made = report.render(book, SUMMARY | {"status": "planned", "exit_code": 0})
+    assert set(re.findall(r'href="([^"#]+)"', body(made))) == {"adjustments.jsonl", "plan.parquet", "run.json"}
+
+
 def test_a_rehearsal_links_to_its_plan() -> None:
     made = str(report.largest_variances(example().select(list(tables.VARIANCES))))
     assert 'href="plan.parquet"' in made and "outcomes.parquet" not in made

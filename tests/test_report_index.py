@@ -4,9 +4,13 @@ import html
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from runfolders import GONE, NOW, leave, leave_many
@@ -136,6 +140,21 @@ def test_the_command_builds_it_and_an_empty_folder_has_a_page_too(tmp_path: Path
     done = CliRunner().invoke(app, ["reports", "build", "--config", str(config)])
     assert done.exit_code == 0 and "0 runs" in done.stdout
     assert "No run has left a report here yet." in said(tmp_path / "reports")
+
+
+def test_the_command_serves_it_on_loopback_until_interrupted(tmp_path: Path) -> None:
+    config = tmp_path / "invsync.toml"
+    config.write_text(CONFIG.format(root=tmp_path / "reports"))
+    leave(tmp_path / "reports", outcomes({}))
+    words = [sys.executable, "-u", "-m", "invsync.cli", "reports", "serve", "--port", "0", "--config", str(config)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as served:
+        assert served.stdout
+        address = served.stdout.readline().split()[2]
+        assert address.startswith("http://127.0.0.1:")
+        with urlopen(address) as answer:
+            assert "Shopify is right." in answer.read().decode() and answer.headers["Cache-Control"] == "no-cache"
+        served.send_signal(signal.SIGINT)
+        assert served.wait(30) == 0
 
 
 def test_the_history_stays_when_only_the_page_is_lost(tmp_path: Path) -> None:

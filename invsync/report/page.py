@@ -44,6 +44,8 @@ def render(notebook: Path, summary: dict[str, Any], *, timezone: str = "UTC", lo
         return minimal(summary, f"The notebook could not be read: {type(error).__name__}: {error}",
                        timezone=timezone, locale=locale)  # fmt: skip
     parts = [part if len(part) <= MAX_HTML else _too_long(part, reader) for part in parts]
+    if not (notebook.parent / "outcomes.parquet").exists():  # a rehearsal keeps its rows in the plan
+        parts = [part.replace("outcomes.parquet", "plan.parquet") for part in parts]
     return _page(notebook.parent, summary, parts, reader)
 
 

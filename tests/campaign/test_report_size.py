@@ -20,27 +20,25 @@ from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import serve
 from invsync.sandbox.shop import Shop
 
-PAIRS, WRONG, MILLION = 100_000, 10_000, 1_000_000
+PAIRS, WRONG, MILLION, ONLINE = 100_000, 10_000, 1_000_000, 7
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A run that reads 100,000 pairs of two locations and corrects 10,000 of them; its folder and run.json."""
+    """A run that reads 100,000 pairs and corrects 10,000 of them; its folder and run.json."""
     home = tmp_path_factory.mktemp("large")
     shop, oms = Shop(token="shpat_sandbox_0123456789"), Oms(f"sqlite:///{home}/oms.db").create()
+    shop.add_location(ONLINE, "Online")
     with oms.batch():
-        for place, facility in ((7, "EAST"), (8, "WEST")):
-            shop.add_location(place, facility.title())
-            oms.add_facility(facility, facility.title())
-            oms.map_location(facility, place)
-            oms.stock_up([(f"P{n}", f"SKU-{n:06d}", n, n % 50) for n in range(1, PAIRS // 2 + 1)], facility, START)
+        oms.add_facility("WH", "Warehouse")
+        oms.map_location("_NA_", ONLINE)
+        oms.stock_up([(f"P{n}", f"SKU-{n:06d}", n, n % 50) for n in range(1, PAIRS + 1)], "WH", START)
     oms.close()
-    for n in range(1, PAIRS // 2 + 1):
+    for n in range(1, PAIRS + 1):
+        off = n % 17 + 1 if n % (PAIRS // WRONG) == 0 else 0
         shop.add_item(n, f"SKU-{n:06d}")
-        for place in (7, 8):
-            off = n % 17 + 1 if n % 10 == 0 else 0
-            shop.set_level(n, place, n % 50 + (off if n % 20 else -off))
+        shop.set_level(n, ONLINE, n % 50 + (off if n % 20 else -off))
     with pytest.MonkeyPatch.context() as patch, serve(shop) as endpoint:
         patch.setenv(demo.TOKEN_ENV, "shpat_sandbox_0123456789")
         given = {"shop": "demo", "config": str(demo.configure(home, endpoint)), "at": f"{START + timedelta(hours=1)}"}
@@ -75,7 +73,7 @@ def test_the_index_over_it_finds_each_of_its_items(run: tuple[Path, dict[str, An
     built = index.build(root, {})
     print(f"index of {built.runs} run with {PAIRS:,} pairs: {time.perf_counter() - start:.1f} s")
     with chromium() as browser, opened(browser, root / "index.html", width=DESK) as visit:
-        for sku in ("SKU-000010", "SKU-050000", "SKU-000011"):
+        for sku in ("SKU-000010", "SKU-100000", "SKU-000011"):
             visit.page.get_by_label("SKU").fill(sku)
             visit.page.get_by_label("SKU").press("Enter")
             expect(visit.page.locator("#story h3")).to_have_text(sku)
