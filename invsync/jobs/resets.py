@@ -28,7 +28,7 @@ class Resets(Run):
     def select(self) -> Selection:
         """The pairs to look at, and the rows that map to none: every mapped pair without a window."""
         products = self._products(self._window())
-        snapshot = self.oms.snapshot(products)
+        snapshot = self.oms.snapshot(products, since=self.at)
         pairs, held = mapping.pairs(snapshot, **self.facts)
         mapped = pairs.height if products is None else self.mapped()
         chosen, held = self._published(snapshot, pairs), by_pair(held)
