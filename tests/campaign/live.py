@@ -31,15 +31,20 @@ YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 PATIENCE = 180.0
 
 
+def burden() -> float:
+    """How many times over the machine is already busy with other work: 1 when it is ours alone."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
 
 
-def until(seen: Callable[[], Any], patience: float = PATIENCE) -> Any:
+def until(seen: Callable[[], Any]) -> Any:
     """Look until something is seen, and give it."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE * burden()
     while not (found := seen()):
         assert time.monotonic() < deadline, "it was not seen in time"
         time.sleep(0.01)
@@ -95,7 +100,7 @@ class Live:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
         for process in self.processes:
-            process.wait(PATIENCE)
+            process.wait(PATIENCE * burden())
         self.http.close()
         self.state.close()
 
@@ -138,8 +143,3 @@ def memory(process: subprocess.Popen[bytes]) -> int:
     """The resident memory of a process, in kB."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
-
-
-def burden() -> float:
-    """How many times over the machine is already busy with other work: 1 when it is ours alone."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

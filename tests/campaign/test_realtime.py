@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from live import DOMAIN, ONLINE, SECRET, TOKEN, Live, burden, live, memory, signature, stock, until
+from live import DOMAIN, ONLINE, PATIENCE, SECRET, TOKEN, Live, burden, live, memory, signature, stock, until
 from test_replay import for_sale, in_the_oms, moved, one_week
 
 from invsync import webhooks
@@ -252,10 +252,10 @@ def test_of_two_schedulers_one_works_and_the_other_leaves(around: Live) -> None:
     first = around.schedule()
     second = around.start("schedule", "run")
 
-    assert second.wait(120) == LeaseHeld.exit_code
+    assert second.wait(PATIENCE * burden()) == LeaseHeld.exit_code
     assert "holds shop demo scheduler" in around.told(second)
     first.send_signal(signal.SIGTERM)
-    assert first.wait(120) == 0
+    assert first.wait(PATIENCE * burden()) == 0
     assert len(runs(around, RECENT)) <= 2 and around.state.holder("demo") is None
 
 
