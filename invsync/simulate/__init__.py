@@ -8,9 +8,9 @@ reads and writes in an instant. Stock levels come from a stated rule (`Restock`)
 """
 
 from invsync.simulate.history import History, Restock, history, retail
-from invsync.simulate.measures import MEASURES, Replay, grid, replay
+from invsync.simulate.measures import MEASURES, Replay, grid, replay, replays
 from invsync.simulate.scenario import POLICIES, Scenario, lognormal
 
 __all__ = [
-    "MEASURES", "POLICIES", "History", "Replay", "Restock", "Scenario", "grid", "history", "lognormal", "replay", "retail",
+    "MEASURES", "POLICIES", "History", "Replay", "Restock", "Scenario", "grid", "history", "lognormal", "replay", "replays", "retail",
 ]  # fmt: skip

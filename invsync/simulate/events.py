@@ -34,7 +34,7 @@ def drawn(history: History, scenario: Scenario, policies: Set[str]) -> Drawn:
 
     Each knob has a stream of luck of its own, so that turning one does not move another's.
     """
-    lines, stores = _orders(history, scenario)
+    lines, stores = orders(history, scenario)
     sales = lines.select("pair", "at", "units", line=pl.int_range(pl.len()))
     imports = sales.with_columns(at=pl.col("at") + _lags(lines, scenario), units=0)
     parts = [
@@ -68,7 +68,7 @@ def _luck(scenario: Scenario, knob: int) -> np.random.Generator:
     return np.random.default_rng((scenario.seed, knob))
 
 
-def _orders(history: History, scenario: Scenario) -> tuple[pl.DataFrame, pl.DataFrame]:
+def orders(history: History, scenario: Scenario) -> tuple[pl.DataFrame, pl.DataFrame]:
     """LINES of the shop, and MOVES: what stores took. A peak copies orders within half an hour of the real ones."""
     known, copies = int(history.lines["order"].max() or 0) + 1, ceil(scenario.peak)  # type: ignore[arg-type]
     order = history.lines["order"].to_numpy()

@@ -126,5 +126,5 @@ def _stock(
 
 
 def _shifted(frame: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
-    at = pl.col("at") - first * DAY_MINUTES
-    return frame.with_columns(at=at).filter((at >= 0) & (at < (last - first) * DAY_MINUTES))
+    within = pl.col("at").is_between(first * DAY_MINUTES, last * DAY_MINUTES, closed="left")
+    return frame.filter(within).with_columns(pl.col("at") - first * DAY_MINUTES)

@@ -10,7 +10,8 @@ from invsync.simulate import engine
 from invsync.simulate.events import Drawn
 from invsync.simulate.history import DAY_MINUTES
 
-NUMBERS = ("count", "queue", "in_flight", "shown", "amount", "looked")
+NUMBERS = ("count", "queue", "in_flight", "shown", "amount")
+MOVING = [engine.ARRIVE, engine.MOVE]
 SUMS = ("requested", "sold", "oversold", "put_back", "lost_to_hidden", "lost_to_empty", "received", "removed", "writes")
 STANDING = ("drift", "in_flight", "hidden", "beyond")
 
@@ -33,55 +34,38 @@ def stories(drawn: Drawn) -> Stories:
     return Stories(rows.drop("place", "rank").with_columns(until=until), rows["place"].to_numpy())
 
 
-def ledger(stories: Stories, log: engine.Log, variants: engine.Variants, number: int) -> pl.DataFrame:
-    """One variant's events with the pair's numbers after each, the SUMS, and what stands (STANDING) until the next."""
-    pair = stories.rows["pair"].to_numpy()
-    numbers = {name: pl.Series(getattr(log, name)[stories.order, number]) for name in NUMBERS}
-    held = {name: pl.Series(getattr(variants, name)[pair, number]) for name in ("safety", "buffer")}
-    resets = pl.col("looked") & ((pl.col("kind") != engine.JOB) | ~pl.lit(bool(variants.deltas[number])))
-    return (
-        stories.rows.lazy()
-        .with_columns(**numbers, **held)
-        .with_columns(
-            left=pl.col("count") - pl.col("queue") - pl.col("in_flight"), sold=_in(engine.SALE, "amount"),
-            requested=_in(engine.SALE, "units"), moved=_in(engine.ARRIVE, "amount") + _in(engine.MOVE, "amount"),
-            writes=(pl.col("looked") & (pl.col("shown") != pl.col("shown").shift(1))).cast(pl.Int32),
-        )
-        .with_columns(
-            received=_floor(pl.col("moved")), removed=_floor(-pl.col("moved")), target=target(),
-            had=_floor(pl.col("left") + pl.col("sold")), there=_floor(pl.col("left")), offered=_floor(pl.col("shown")),
-        )
-        .with_columns(
-            oversold=_floor(pl.col("sold") - pl.col("had")), lost_to_hidden=_lost_to_hidden(),
-            hidden=_floor(pl.col("there") - pl.col("offered")), beyond=_floor(pl.col("offered") - pl.col("there")),
-            drift=(pl.col("shown") - pl.col("target")).abs(),
-        )
-        .with_columns(
-            lost_to_empty=pl.col("requested") - pl.col("sold") - pl.col("lost_to_hidden"),
-            put_back=pl.when(resets).then(pl.min_horizontal("in_flight", "beyond")).otherwise(0),
-        )
-        .collect()
-    )  # fmt: skip
+def accounts(stories: Stories, log: engine.Log, variants: engine.Variants, number: int) -> dict[str, engine.Units]:
+    """One variant's columns beside the events: the pair's NUMBERS after each, the SUMS, and what stands (STANDING)."""
+    count, queue, in_flight, shown, amount = (getattr(log, name)[stories.order, number] for name in NUMBERS)
+    looked = log.looked[stories.order, number]
+    pair, kind, asked = (stories.rows[name].to_numpy() for name in ("pair", "kind", "units"))
+    sale, moved = kind == engine.SALE, np.where(np.isin(kind, MOVING), amount, 0)
+    left, sold, requested = count - queue - in_flight, np.where(sale, amount, 0), np.where(sale, asked, 0)
+    there, offered, had = (np.maximum(units, 0) for units in (left, shown, left + sold))
+    hidden, beyond = np.maximum(there - offered, 0), np.maximum(offered - there, 0)
+    lost_to_hidden = np.minimum(requested - sold, np.maximum(had - sold, 0))
+    resets = looked & ((kind != engine.JOB) | ~variants.deltas[number])
+    atp = engine.atp(count, queue, variants.safety[pair, number])
+    target = engine.target(atp - in_flight, variants.buffer[pair, number])
+    return {
+        "count": count, "queue": queue, "in_flight": in_flight, "shown": shown, "left": left, "looked": looked,
+        "requested": requested, "sold": sold, "oversold": np.maximum(sold - had, 0),
+        "put_back": np.where(resets, np.minimum(in_flight, beyond), 0), "lost_to_hidden": lost_to_hidden,
+        "lost_to_empty": requested - sold - lost_to_hidden, "received": np.maximum(moved, 0),
+        "removed": np.maximum(-moved, 0), "writes": (looked & (np.diff(shown, prepend=0) != 0)).astype(np.int32),
+        "hidden": hidden, "beyond": beyond, "drift": np.abs(shown - target),
+    }  # fmt: skip
 
 
-def target() -> pl.Expr:
-    """What the one equation would have Shopify show, orders in flight subtracted."""
-    atp = _floor(_floor(pl.col("count") - pl.col("safety")) - pl.col("queue"))
-    free = atp - pl.col("in_flight")
-    return pl.max_horizontal(free - pl.col("buffer"), pl.min_horizontal(free, pl.lit(0)))
-
-
-def _lost_to_hidden() -> pl.Expr:
-    missed = pl.col("requested") - pl.col("sold")
-    return pl.min_horizontal(missed, _floor(pl.col("had") - pl.col("sold")))
-
-
-def _in(kind: int, column: str) -> pl.Expr:
-    return pl.when(pl.col("kind") == kind).then(column).otherwise(0)
-
-
-def _floor(units: pl.Expr) -> pl.Expr:
-    return units.clip(lower_bound=0)
+def is_conserved(stories: Stories, log: engine.Log, opening: engine.Units) -> bool:
+    """Whether units sold + units left = units stocked, pair by pair in every variant; `opening` by pair."""
+    sold, moved = (stories.rows["kind"].is_in(kinds).to_numpy()[:, None] for kinds in ([engine.SALE], MOVING))
+    amount = log.amount[stories.order]
+    firsts = np.flatnonzero(np.diff(stories.rows["pair"].to_numpy(), prepend=-1))
+    stocked = opening + np.add.reduceat(np.where(moved, amount, 0), firsts)
+    ends = np.append(firsts[1:], len(amount)) - 1
+    left = (log.count - log.queue - log.in_flight)[stories.order[ends]]
+    return np.array_equal(np.add.reduceat(np.where(sold, amount, 0), firsts) + left, stocked)
 
 
 def day_ends(ledger: pl.DataFrame, days: int) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Replays of a history under scenarios, and what they came to, each measure defined in words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -13,7 +13,7 @@ from invsync.errors import UsageError
 from invsync.simulate import costs, engine
 from invsync.simulate.events import BATCHED, Drawn, drawn
 from invsync.simulate.history import DAY_MINUTES, History
-from invsync.simulate.ledger import SUMS, Stories, day_ends, ledger, stories
+from invsync.simulate.ledger import SUMS, Stories, accounts, day_ends, is_conserved, stories
 from invsync.simulate.scenario import Scenario
 
 MEASURES = {
@@ -43,28 +43,33 @@ class Replay:
     """One scenario's ledger, a row an event, over so many days; `stock` names the pairs, `lines` are the order lines."""
 
     scenario: Scenario
-    ledger: pl.DataFrame
+    stories: Stories
+    accounts: Mapping[str, engine.Units]
     lines: pl.DataFrame
     stock: pl.DataFrame
     start: datetime
     days: int
 
     @cached_property
+    def ledger(self) -> pl.DataFrame:
+        """The events in the order of the pairs and of time, with every number."""
+        return self.stories.rows.with_columns(**{name: pl.Series(told) for name, told in self.accounts.items()})
+
+    def sums(self) -> dict[str, float]:
+        """The measures that are sums over events or means over time: units, in all pairs together."""
+        until, at = (self.stories.rows[name].to_numpy() for name in ("until", "at"))
+        spent = (until - at) / (self.days * DAY_MINUTES)
+        sums = {name: int(self.accounts[name].sum(dtype=np.int64)) for name in SUMS}
+        return sums | {name: float((self.accounts[name] * spent).sum()) for name in MEANS}
+
     def pairs(self) -> pl.DataFrame:
-        """One row a pair: what it was stocked with, its sums in units, and the mean units hidden and beyond."""
+        """One row a pair: what it was stocked with, its sums in units, what is left, and its means over time."""
+        sums = [pl.col(SUMS).sum().cast(pl.Int64), pl.last("left").cast(pl.Int64).alias("at_the_end")]
+        rows = self.ledger.set_sorted("pair").group_by("pair", maintain_order=True)
         spent = (pl.col("until") - pl.col("at")) / (self.days * DAY_MINUTES)
         means = {name: (pl.col(name) * spent).sum() for name in MEANS}
-        found = (
-            self.ledger.set_sorted("pair")
-            .group_by("pair", maintain_order=True)
-            .agg(pl.col(SUMS).sum().cast(pl.Int64), left=pl.last("left").cast(pl.Int64), **means)
-        )
+        found = rows.agg(*sums, **means).rename({"at_the_end": "left"})
         return pl.concat([self.stock.select("sku", stocked="opening"), found.drop("pair")], how="horizontal")
-
-    def is_conserved(self) -> bool:
-        """Whether units sold + units left = units stocked, pair by pair."""
-        stocked = pl.col("stocked") + pl.col("received") - pl.col("removed")
-        return bool(self.pairs.select((pl.col("sold") + pl.col("left") == stocked).all()).item())
 
     def by_day(self) -> pl.DataFrame:
         """One row a day: what stands at its end (drift, in flight, hidden, beyond), oversold and writes in it."""
@@ -74,73 +79,73 @@ class Replay:
     def totals(self) -> dict[str, float]:
         """Each of MEASURES."""
         days, runs = self.by_day(), costs.runs(self.scenario, self.ledger, self.lines, days=self.days)
-        found: dict[str, Any] = self.pairs.select(pl.col(*SUMS, *MEANS).sum()).row(0, named=True)
         oversold = self.ledger.filter(pl.col("oversold") > 0)["line"]
-        found |= {"orders_touched": self.lines["order"].gather(oversold).n_unique()}
+        found: dict[str, Any] = self.sums() | {"orders_touched": self.lines["order"].gather(oversold).n_unique()}
         found |= {"drift": days["drift"].mean(), "drift_end": days["drift"].item(-1), "runs": runs.height}
         found |= runs.select(pl.col("calls", "points").sum()).row(0, named=True)
         return {name: found[name] for name in MEASURES}
 
 
-def replay(history: History, scenario: Scenario, *, buffers: pl.DataFrame | None = None) -> Replay:
+Table = pl.DataFrame | None  # buffers (sku, units), 0 where a SKU lacks; None: the scenario's own buffer at each pair
+
+
+def replay(history: History, scenario: Scenario, *, buffers: Table = None) -> Replay:
     """The history under one scenario; a table of `buffers` (sku, units) stands in for its one buffer."""
-    return next(replays(history, [scenario], buffers=buffers))
+    return next(replays(history, [scenario], buffers=[buffers]))
 
 
 def replays(
-    history: History, scenarios: Sequence[Scenario], *, buffers: pl.DataFrame | None = None
+    history: History, scenarios: Sequence[Scenario], *, buffers: Sequence[Table] | None = None
 ) -> Iterator[Replay]:
-    """One Replay a scenario, in order of what they draw: those that differ in policy and what is held back go together."""
-    together: dict[Scenario, list[Scenario]] = {}
-    for scenario in scenarios:
-        together.setdefault(replace(scenario, policy="none", buffer=0, safety=0), []).append(scenario)
+    """One Replay a scenario, each with its table of buffers; those that draw the same events are replayed together."""
+    together: dict[Scenario, list[tuple[Scenario, Table]]] = {}
+    for one in zip(scenarios, buffers or [None] * len(scenarios), strict=True):
+        together.setdefault(replace(one[0], policy="none", buffer=0, safety=0), []).append(one)
     for shared, of in together.items():
-        events = drawn(history, shared, {scenario.policy for scenario in of})
+        events = drawn(history, shared, {scenario.policy for scenario, _ in of})
         told = stories(events)
         size = max(1, CELLS // len(events.events.pair))
         for first in range(0, len(of), size):
-            yield from _replays(history, of[first : first + size], events, told, buffers)
+            yield from _replays(history, of[first : first + size], events, told)
 
 
 def _replays(
-    history: History, scenarios: Sequence[Scenario], events: Drawn, told: Stories, buffers: pl.DataFrame | None
+    history: History, scenarios: Sequence[tuple[Scenario, Table]], events: Drawn, told: Stories
 ) -> Iterator[Replay]:
     stock = history.stock
     levels = engine.Levels(
         *(stock[name].cast(pl.Int32).to_numpy()[:, None] for name in ("opening", "reorder", "up_to"))
     )
-    variants = _variants(stock, scenarios, buffers)
+    variants = _variants(stock, scenarios)
     log = engine.run(events.events, levels, variants)
-    for number, scenario in enumerate(scenarios):
-        found = Replay(scenario, ledger(told, log, variants, number), events.lines, stock, history.start, events.days)
-        assert found.is_conserved(), "units were made or lost in the replay"
-        yield found
+    assert is_conserved(told, log, levels.opening), "units were made or lost in the replay"
+    for number, (scenario, _) in enumerate(scenarios):
+        told_of = accounts(told, log, variants, number)
+        yield Replay(scenario, told, told_of, events.lines, stock, history.start, events.days)
 
 
-def _variants(stock: pl.DataFrame, scenarios: Sequence[Scenario], buffers: pl.DataFrame | None) -> engine.Variants:
+def _variants(stock: pl.DataFrame, scenarios: Sequence[tuple[Scenario, Table]]) -> engine.Variants:
     def are(policies: set[str]) -> engine.Flags:
-        return np.array([scenario.policy in policies for scenario in scenarios])
+        return np.array([scenario.policy in policies for scenario, _ in scenarios])
 
-    safety, buffer = (
-        np.array([[getattr(scenario, name) for scenario in scenarios]] * stock.height, np.int32)
-        for name in ("safety", "buffer")
-    )
-    if buffers is not None:
-        buffer = np.repeat(_by_pair(stock, buffers)[:, None], len(scenarios), axis=1)
+    safety = np.array([[scenario.safety for scenario, _ in scenarios]] * stock.height, np.int32)
+    buffer = np.stack([_buffer(stock, scenario, table) for scenario, table in scenarios], axis=1)
     return engine.Variants(
         deltas=are({"deltas", "deltas_and_hard_sync"}), subtracts=are({"reset_in_flight"}), batched=are(BATCHED),
         hard_sync=are({"deltas_and_hard_sync"}), realtime=are({"realtime"}), safety=safety, buffer=buffer,
     )  # fmt: skip
 
 
-def _by_pair(stock: pl.DataFrame, buffers: pl.DataFrame) -> engine.Units:
-    if buffers["sku"].is_duplicated().any():
+def _buffer(stock: pl.DataFrame, scenario: Scenario, table: Table) -> engine.Units:
+    if table is None:
+        return np.full(stock.height, scenario.buffer, np.int32)
+    if table["sku"].is_duplicated().any():
         raise UsageError("The table of buffers names a SKU twice: give each SKU one row.")
-    rows = stock.join(buffers, on="sku", how="left", maintain_order="left")
+    rows = stock.join(table.select("sku", "units"), on="sku", how="left", maintain_order="left")
     return rows["units"].fill_null(0).cast(pl.Int32).to_numpy()
 
 
 def grid(history: History, scenarios: Sequence[Scenario]) -> pl.DataFrame:
-    """One row a scenario: its knobs (the lag as its mean) and its totals."""
-    rows = [asdict(one.scenario) | {"lag": one.scenario.mean_lag} | one.totals() for one in replays(history, scenarios)]
+    """One row a scenario: its knobs (the lag as its mean) and its sums (see `Replay.sums`)."""
+    rows = [asdict(one.scenario) | {"lag": one.scenario.mean_lag} | one.sums() for one in replays(history, scenarios)]
     return pl.DataFrame(rows)

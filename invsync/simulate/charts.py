@@ -1,0 +1,214 @@
+"""The lab's charts: a precomputed grid, turned by selections that work in a notebook and on the exported page alike."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from invsync.charts import LOWERED, PROTECTED, RAISED, Chart, clean, reader, sentence
+from invsync.charts.look import WIDTH
+
+HEIGHT, STEP = 300, 24
+GREY, AMBER, PINK = "#7C858F", "#B87400", "#B8558F"
+POLICY_NAMES = {
+    "none": "Uploaded once", "reset": "Reset, the classic way", "reset_in_flight": "Reset, in flight subtracted",
+    "deltas": "Deltas", "deltas_and_hard_sync": "Deltas and hard sync", "realtime": "Real time",
+}  # fmt: skip
+COLOURS = [GREY, LOWERED, RAISED, PROTECTED, AMBER, PINK]
+SHAPES = ["cross", "diamond", "circle", "square", "triangle-up", "triangle-down"]
+KNOBS = {
+    "lag": "Order lag, minutes on average ", "cadence": "Job every, minutes ", "loss": "Share of webhooks lost ",
+    "peak": "Orders against the real ones ", "buffer": "Buffer, units ", "policy": "Policy ", "sku": "SKU ",
+}  # fmt: skip
+STARTS = {"lag": 15, "cadence": 15, "loss": 0.1, "peak": 1, "buffer": 0, "policy": POLICY_NAMES["reset"]}
+LINES = {
+    "left": ("Truly left", GREY, [1, 0]), "oms": ("The OMS's number", AMBER, [6, 3]),
+    "shown": ("Shopify shows", RAISED, [1, 0]), "in_flight": ("In flight", PINK, [2, 2]),
+}  # fmt: skip
+UNITS = alt.Axis(format=",~r", tickMinStep=1, tickCount=5)
+CLOCK = "pad(floor(datum.value / 60), 2, '0', 'left') + ':' + pad(datum.value % 60, 2, '0', 'left')"
+
+
+def frontier(studied: pl.DataFrame) -> Chart:
+    """Units oversold against units hidden, a line a policy over its buffers; lag, cadence, loss and peak are turned."""
+    rows = _named(studied.filter(pl.col("policy") != "none"))
+    told = rows.with_columns(words=_words("buffer", "oversold", "hidden", "lost_to_hidden"))
+    base, knobs = _turned(told, ["lag", "cadence", "loss", "peak"], ["oversold", "hidden", "buffer"])
+    lines = base.encode(
+        x=_x("hidden", "Units hidden, on average"), y=_y("oversold", "Units oversold"), order="buffer:Q"
+    )
+    words = (
+        "Units oversold against units hidden, for every policy but the single upload, as the buffer grows from "
+        f"{rows['buffer'].min()} to {rows['buffer'].max()} units at each SKU."
+    )
+    return _lined(lines, knobs, "What a buffer buys", words)
+
+
+def lag_curve(studied: pl.DataFrame) -> Chart:
+    """Units oversold over the order lag, a line a policy; cadence, loss, peak and buffer are turned."""
+    rows = _named(studied)
+    told = rows.with_columns(words=_words("lag", "oversold", "put_back", "lost_to_hidden"))
+    base, knobs = _turned(told, ["cadence", "loss", "peak", "buffer"], ["lag", "oversold"])
+    minutes = alt.Axis(values=rows["lag"].unique().sort().to_list(), format=",~r", grid=False)
+    lines = base.encode(
+        x=alt.X("lag:Q", title="Order lag, minutes on average", axis=minutes), y=_y("oversold", "Units oversold")
+    )
+    at = " and ".join(
+        f"{_number(part['oversold'].sum())} at a lag of {lag:g} minutes"
+        for (lag,), part in rows.filter(pl.col("policy") == "reset", *_starting("cadence", "peak", "buffer"))
+        .sort("lag").group_by("lag", maintain_order=True)
+    )  # fmt: skip
+    return _lined(
+        lines, knobs, "What the order lag costs", f"Units oversold over the order lag. The classic reset: {at}."
+    )
+
+
+def at_risk(risks: pl.DataFrame) -> Chart:
+    """The SKUs that oversell most, in units a day; policy and lag are turned."""
+    if risks.is_empty():
+        return sentence("No SKU oversold under any policy, in five draws of luck.")
+    rows = _named(risks).with_columns(sku=pl.col("sku").map_elements(clean, pl.String))
+    told = rows.with_columns(words=_words("oversold", "put_back"))
+    base, knobs = _turned(told, ["policy", "lag"], ["sku", "oversold"])
+    worst = rows.filter(pl.col("policy") == "reset", *_starting("lag")).head(3)["sku"].to_list()
+    words = (
+        "The SKUs that oversell most, in units a day, the mean over five draws of luck. Under the classic reset at a "
+        f"lag of {STARTS['lag']} minutes: {', '.join(worst) or 'none'}."
+    )
+    made = base.mark_bar(height=16).encode(
+        x=_x("oversold", "Units oversold a day"), y=alt.Y("sku:N", title=None, sort="-x"), color=_colour(legend=False),
+        tooltip=_tooltip(), description="words:N",
+    )  # fmt: skip
+    return _sized(made.add_params(*knobs), "The SKUs most at risk", words, alt.Step(STEP))
+
+
+def day(story: pl.DataFrame) -> Chart:
+    """One SKU's day, minute by minute: what was left, what each system said, what was in flight; SKU and policy turned."""
+    if story.is_empty():
+        return sentence("No SKU oversold or had units put back on sale, so no day is worth telling.")
+    rows = _named(story).with_columns(sku=pl.col("sku").map_elements(clean, pl.String))
+    long = rows.unpivot(list(LINES), index=["sku", "policy", "label", "at"], variable_name="line", value_name="units")
+    names, colours, dashes = ([each[n] for each in LINES.values()] for n in range(3))
+    told = long.with_columns(line=pl.col("line").replace_strict(list(LINES), names)).with_columns(
+        words=pl.format("{}: {} units", "line", "units")
+    )
+    first = rows["sku"][0]
+    base, knobs = _turned(told, ["sku", "policy"], ["at", "units", "line"], starts={"sku": first})
+    lines = base.mark_line(interpolate="step-after", strokeWidth=2).encode(
+        x=alt.X("at:Q", title="Time of day", axis=alt.Axis(labelExpr=CLOCK, values=list(range(0, 1441, 120)), grid=False)),
+        y=_y("units", "Units"),
+        color=alt.Color("line:N", title=None, scale=alt.Scale(domain=names, range=colours)),
+        strokeDash=alt.StrokeDash("line:N", legend=None, scale=alt.Scale(domain=names, range=dashes)),
+        tooltip=_tooltip(), description="words:N",
+    )  # fmt: skip
+    sold = rows.filter(pl.col("policy") == "reset", pl.col("sku") == first)["oversold"].sum()
+    words = (
+        f"The worst day of SKU {first}, minute by minute: what was truly left, the OMS's number, what Shopify showed "
+        f"and the units in flight. The classic reset oversold {_number(sold)} units that day."
+    )
+    return _sized(lines.add_params(*knobs), "One SKU's day", words)
+
+
+def judged(held_out: pl.DataFrame) -> Chart:
+    """Oversold against hidden on held-out weeks: one buffer for all beside the tables by SKU (`buffers.judge`)."""
+    alike = pl.col("buffer").is_not_null()
+    sized = pl.format("{} of windows, at most {} units", pl.col("ratio"), "largest")
+    name = pl.when(alike).then(pl.format("{} units at each SKU", "buffer")).otherwise(sized)
+    label = pl.when(alike).then(pl.lit("One buffer for all")).otherwise(pl.lit("Suggested by SKU"))
+    told = held_out.with_columns(label=label, words=name + ": " + _words("oversold", "hidden", "lost_to_hidden"))
+    shown = told.select("label", "oversold", "hidden", "words").to_dicts()
+    ways = ["One buffer for all", "Suggested by SKU"]
+    points = alt.Chart(alt.InlineData(values=shown)).mark_point(filled=True, size=70).encode(
+        x=_x("hidden", "Units hidden, on average"), y=_y("oversold", "Units oversold"),
+        color=alt.Color("label:N", title=None, scale=alt.Scale(domain=ways, range=[LOWERED, RAISED])),
+        shape=alt.Shape("label:N", title=None, scale=alt.Scale(domain=ways, range=["diamond", "circle"])),
+        tooltip=_tooltip(), description="words:N",
+    )  # fmt: skip
+    words = "Units oversold against units hidden on the held-out weeks, for one buffer at every SKU and for the tables by SKU."
+    return _sized(points, "Buffers, judged on weeks they have not seen", words)
+
+
+def over_days(days: pl.DataFrame) -> Chart:
+    """A replay by day: units oversold in it, and units hidden and shown beyond what was there at its end."""
+    names = {"oversold": "Oversold", "hidden": "Hidden", "beyond": "Shown, not there"}
+    long = days.unpivot(list(names), index="day", variable_name="line", value_name="units")
+    told = long.with_columns(
+        line=pl.col("line").replace_strict(names), day=pl.col("day").cast(pl.String),
+        words=pl.format("{} units", "units"),
+    )  # fmt: skip
+    scale = alt.Scale(domain=list(names.values()), range=[LOWERED, GREY, PINK])
+    lines = alt.Chart(alt.InlineData(values=told.to_dicts())).mark_line(point=True).encode(
+        x=alt.X("day:T", title=None, axis=alt.Axis(format="%d %b", grid=False)), y=_y("units", "Units"),
+        color=alt.Color("line:N", title=None, scale=scale), tooltip=_tooltip(), description="words:N",
+    )  # fmt: skip
+    words = f"Day by day: {_number(days['oversold'].sum())} units oversold in all."
+    return _sized(lines, "Day by day", words)
+
+
+def _named(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(label=pl.col("policy").replace_strict(POLICY_NAMES))
+
+
+def _turned(
+    rows: pl.DataFrame, knobs: Sequence[str], shown: Sequence[str], starts: Mapping[str, Any] | None = None
+) -> tuple[alt.Chart, list[alt.Parameter]]:
+    """The rows as a chart that shows what its selections leave; a row that a knob does not move (null) always stays."""
+    columns = [name if name != "policy" else "label" for name in knobs]
+    values = rows.select(list(dict.fromkeys(["label", *columns, *shown, "words"]))).to_dicts()
+    chart = alt.Chart(alt.InlineData(values=values))
+    made = []
+    for knob, column in zip(knobs, columns, strict=True):
+        options = [value for value in rows[column].unique(maintain_order=True) if value is not None]
+        options = options if column in ("label", "sku") else sorted(options)
+        start = (starts or {}).get(knob, STARTS.get(knob))
+        bind = alt.binding_select(options=options, name=KNOBS[knob])
+        made.append(alt.param(name=f"{knob}_{shown[0]}", value=start if start in options else options[0], bind=bind))
+        chart = chart.transform_filter(f"datum.{column} === null || datum.{column} === {made[-1].name}")
+    return chart, made
+
+
+def _lined(lines: alt.Chart, knobs: list[alt.Parameter], title: str, words: str) -> Chart:
+    coloured = lines.encode(color=_colour())
+    points = coloured.mark_point(filled=True, size=70).encode(shape=_shape(), tooltip=_tooltip(), description="words:N")
+    return _sized(alt.layer(coloured.mark_line(strokeWidth=1.5), points).add_params(*knobs), title, words)
+
+
+def _sized(chart: Chart, title: str, words: str, height: Any = HEIGHT) -> Chart:
+    return chart.properties(title=title, description=words, width=WIDTH, height=height)
+
+
+def _colour(*, legend: bool = True) -> alt.Color:
+    scale = alt.Scale(domain=list(POLICY_NAMES.values()), range=COLOURS)
+    return alt.Color("label:N", title=None, scale=scale) if legend else alt.Color("label:N", scale=scale, legend=None)
+
+
+def _shape() -> alt.Shape:
+    return alt.Shape("label:N", title=None, scale=alt.Scale(domain=list(POLICY_NAMES.values()), range=SHAPES))
+
+
+def _x(column: str, title: str) -> alt.X:
+    return alt.X(f"{column}:Q", title=title, axis=UNITS)
+
+
+def _y(column: str, title: str) -> alt.Y:
+    return alt.Y(f"{column}:Q", title=title, axis=UNITS)
+
+
+def _tooltip() -> list[alt.Tooltip]:
+    return [alt.Tooltip("label:N", title=" "), alt.Tooltip("words:N", title=" ")]
+
+
+def _starting(*knobs: str) -> list[pl.Expr]:
+    """Where the knobs stand when the chart is first drawn."""
+    return [pl.col(knob) == STARTS[knob] for knob in knobs]
+
+
+def _words(*columns: str) -> pl.Expr:
+    """What a mark says: each measure with its name."""
+    parts = [pl.format("{} {}", pl.lit(name.replace("_", " ")), pl.col(name).round(1)) for name in columns]
+    return pl.concat_str(parts, separator=", ")
+
+
+def _number(value: float) -> str:
+    return reader().number(round(value, 1))

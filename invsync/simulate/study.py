@@ -1,0 +1,110 @@
+"""The replays behind an analyst's page: a grid of scenarios, the SKUs most at risk, and one SKU's worst day."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from invsync.simulate.events import BATCHED
+from invsync.simulate.history import DAY_MINUTES, History
+from invsync.simulate.measures import Replay, grid, replays
+from invsync.simulate.scenario import POLICIES, Scenario
+
+LAGS, CADENCES, PEAKS, LOSSES = (5, 15, 30, 60), (5, 15, 60), (1, 2), (0.0, 0.1, 0.3)
+BUFFERS = (0, 2, 6)
+LOSS = 0.1
+SEEDS = 5
+STORY = ("reset", "reset_in_flight", "deltas")
+RISK = ["oversold", "put_back", "lost_to_hidden"]
+NUMBERS = ("left", "oms", "shown", "in_flight")
+
+
+def scaled(scenario: Scenario, mean: float) -> Scenario:
+    """The scenario with a lag of this mean and the same shape."""
+    shape = [minutes / scenario.mean_lag for minutes in scenario.lag] if scenario.mean_lag else [1.0]
+    return replace(scenario, lag=tuple(mean * part for part in shape))
+
+
+def scenarios(base: Scenario, *, buffers: Sequence[int] = BUFFERS) -> Iterator[Scenario]:
+    """Every policy under every knob that moves it: lag, cadence or loss, peak and buffer."""
+    for policy in POLICIES:
+        for lag in LAGS:
+            for peak in PEAKS:
+                for buffer in buffers:
+                    one = replace(scaled(base, lag), policy=policy, peak=peak, buffer=buffer, loss=0.0)
+                    if policy in BATCHED:
+                        yield from (replace(one, cadence=float(cadence)) for cadence in CADENCES)
+                    elif policy == "realtime":
+                        yield from (replace(one, loss=loss) for loss in LOSSES)
+                    else:
+                        yield one
+
+
+def studied(history: History, base: Scenario) -> pl.DataFrame:
+    """The grid of `scenarios`; a knob that does not move a policy is null in its rows."""
+    found = grid(history, list(scenarios(base)))
+    batched, realtime = pl.col("policy").is_in(sorted(BATCHED)), pl.col("policy") == "realtime"
+    return found.with_columns(
+        lag=pl.col("lag").round(6), cadence=pl.when(batched).then("cadence"), loss=pl.when(realtime).then("loss")
+    )
+
+
+def spent(history: History, base: Scenario) -> pl.DataFrame:
+    """One row a policy under the base's knobs, a tenth of the webhooks lost: every measure, API cost and drift too."""
+    told = replays(history, [replace(base, policy=policy, loss=LOSS) for policy in POLICIES])
+    return pl.DataFrame([{"policy": one.scenario.policy, "lag": one.scenario.mean_lag} | one.totals() for one in told])
+
+
+def kept(base: Scenario) -> Scenario:
+    """The scenario under the policy that the jobs follow where a shop is kept by resets."""
+    return replace(base, policy="reset_in_flight")
+
+
+def at_risk(history: History, base: Scenario, *, top: int = 12) -> pl.DataFrame:
+    """The SKUs that oversell most, by policy and lag: units a day, the mean over five draws of luck."""
+    drawn = [replace(scaled(base, lag), policy=policy, seed=base.seed + seed)
+             for policy in POLICIES for lag in LAGS for seed in range(SEEDS)]  # fmt: skip
+    each = [
+        one.pairs().select(
+            "sku", *RISK, policy=pl.lit(one.scenario.policy), lag=pl.lit(round(one.scenario.mean_lag, 6))
+        )
+        for one in replays(history, drawn)
+    ]
+    daily = pl.col(RISK).sum() / (SEEDS * history.days)
+    sums = pl.concat(each).group_by("policy", "lag", "sku").agg(daily).filter(pl.col("oversold") > 0)
+    ordered = sums.sort("oversold", "put_back", "sku", descending=[True, True, False])
+    return ordered.group_by("policy", "lag", maintain_order=True).head(top)
+
+
+def story(history: History, base: Scenario, *, top: int = 4) -> pl.DataFrame:
+    """The worst days of the SKUs that the classic reset serves worst, told for three policies.
+
+    One row an event: sku, policy, at (minute of the day), what was left, the OMS's number, what Shopify showed, units
+    in flight, and the units oversold in it. The worst day is the one with most oversold or, where none is, put back.
+    """
+    told = list(replays(history, [replace(base, policy=policy) for policy in STORY]))
+    day = (pl.col("at") // DAY_MINUTES).cast(pl.Int64)
+    sums = told[0].ledger.group_by("pair", day=day).agg(pl.col("oversold", "put_back").sum())
+    ordered = sums.filter(pl.col("put_back") > 0).sort("oversold", "put_back", "pair", descending=[True, True, False])
+    worst = ordered.unique("pair", keep="first", maintain_order=True).head(top).select("pair", "day")
+    return pl.concat([_day(one, worst) for one in told])
+
+
+def _day(told: Replay, worst: pl.DataFrame) -> pl.DataFrame:
+    """The events of these days of these pairs, each day begun with what stood before it and ended with what stands."""
+    start = pl.col("day") * DAY_MINUTES
+    rows = told.ledger.join(worst, on="pair").filter(pl.col("at") < start + DAY_MINUTES)
+    before = rows.filter(pl.col("at") < start).group_by("pair", maintain_order=True).last()
+    within = rows.filter(pl.col("at") >= start)
+    after = rows.group_by("pair", maintain_order=True).last()
+    parts = [
+        before.with_columns(at=start.cast(pl.Float64), oversold=0),
+        within.with_columns(pl.col("oversold").cast(pl.Int32)),
+        after.with_columns(at=(start + DAY_MINUTES).cast(pl.Float64), oversold=0),
+    ]
+    skus = told.stock.select("sku", pair=pl.int_range(pl.len(), dtype=pl.Int32))
+    whole = pl.concat([part.select(rows.columns) for part in parts], how="vertical_relaxed").join(skus, on="pair")
+    return whole.sort("pair", "at", maintain_order=True).select(
+        "sku", "left", "shown", "in_flight", "oversold", policy=pl.lit(told.scenario.policy),
+        at=pl.col("at") - start, oms=pl.col("count") - pl.col("queue"),
+    )  # fmt: skip
