@@ -2,9 +2,9 @@
 
 import polars as pl
 
-from invsync import tables
+from invsync import mapping, tables
 
-KEY = ["inventory_item_id", "location_id"]
+KEY = mapping.KEY
 
 
 def target() -> pl.Expr:
@@ -25,16 +25,11 @@ def variances(targets: pl.DataFrame, levels: pl.DataFrame, in_flight: pl.DataFra
     units = in_flight.group_by(KEY).agg(in_flight=pl.col("units").sum())
     shown = levels.select(*KEY, "available", "is_active", "tracked", "requires_components")
     return (
-        targets.lazy()
-        .join(shown.lazy(), on=KEY, how="left")
-        .join(units.lazy(), on=KEY, how="left")
-        .join(own.lazy(), on=KEY, how="left")
+        mapping.matched(targets, shown, units, own)
         .with_columns(pl.col("in_flight").fill_null(0), pl.col("buffer").fill_null(buffer))
         .with_columns(target=target())
-        .with_columns(
-            delta=(pl.col("target") - pl.col("available")).round(0).cast(pl.Int64, strict=False),
-            held=pl.lit(None, dtype=pl.String),
-        )
+        .with_columns(delta=(pl.col("target") - pl.col("available")).round(0).cast(pl.Int64, strict=False))
+        .with_columns(held=pl.lit(None, dtype=pl.String))
         .select(list(tables.VARIANCES))
         .collect(engine="streaming")
     )

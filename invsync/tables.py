@@ -15,6 +15,7 @@ UNITS = pl.Int64()
 QUANTITY = pl.Float64()
 STAMP = pl.Datetime("us", "UTC")
 FLAG = pl.Boolean()
+MODE = pl.Enum(["aggregate", "physical"])
 
 LEVELS: Schema = {
     "inventory_item_id": ID, "location_id": ID, "available": UNITS, "is_active": FLAG,
@@ -25,7 +26,7 @@ ORDERS: Schema = {
     "inventory_item_id": ID, "units": UNITS,
 }  # fmt: skip
 ASSIGNED: Schema = {"order_id": ID, "inventory_item_id": ID, "location_id": ID, "units": UNITS}
-PAIRS: Schema = {"inventory_item_id": ID, "location_id": ID, "product_id": TEXT, "sku": TEXT, "mode": TEXT}
+PAIRS: Schema = {"inventory_item_id": ID, "location_id": ID, "product_id": TEXT, "sku": TEXT, "mode": MODE}
 TARGETS: Schema = PAIRS | {"oms": QUANTITY}
 MAPPING_HELD: Schema = {
     "product_id": TEXT, "facility_id": TEXT, "inventory_item_id": ID, "location_id": ID,
