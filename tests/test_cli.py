@@ -111,8 +111,9 @@ def test_a_run_tells_its_counts_its_report_and_at_last_its_json(config: Path) ->
     assert f"Report: {page}" in out and page.exists()
 
 
-def test_steps_are_told_when_asked_for_and_never_to_a_log(config: Path) -> None:
+def test_steps_are_told_when_asked_for_and_never_to_a_log(shop: Shop, config: Path) -> None:
     _, _, quiet = ran(config, "--dry-run")
+    shop.faults.arm("throttle_429")
     _, _, told = ran(config, "--dry-run", "--verbose")
 
     assert quiet == ""

@@ -18,19 +18,28 @@ class InProcessEngine(Engine):  # type: ignore[misc]
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> None:
-        """Execute the notebook's cells one after another; stop at the first that fails."""
+        """Execute the notebook's cells one after another; stop at the first that fails.
+
+        Saved before each section and at the end; papermill's saves before and after each cell are felt in a short run.
+        """
         HistoryManager.enabled = False  # type: ignore[assignment]
         InteractiveShell.clear_instance()
         shell = InteractiveShell.instance()
         shell.colors = "nocolor"
+        save, nb_man.save = nb_man.save, lambda **cell: None
+        before = None
         for index, cell in enumerate(nb_man.nb.cells):
             nb_man.cell_start(cell, index)
+            if before == "markdown" and cell.cell_type == "code":
+                save()
+            before = cell.cell_type
             error = _run(shell, cell) if cell.cell_type == "code" else None
             if error is not None:
                 nb_man.cell_exception(cell, index, exception=error)
             nb_man.cell_complete(cell, index)
             if error is not None:
                 break
+        nb_man.save = save
 
 
 def _run(shell: Any, cell: Any) -> BaseException | None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,12 @@ SCOPES = (
 TRANSIENT = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
 COMMENT = re.compile(r"#[^\n]*")
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """What every client trusts, read once: it takes as long as a short run."""
+    return httpx.create_ssl_context()
 
 
 @cache
@@ -63,7 +70,7 @@ class Client:
              read_only: bool = False,
              transport_override: httpx.BaseTransport | None = None) -> "Client":  # fmt: skip
         """A client of this shop; nothing is called yet."""
-        http = httpx.Client(transport=transport_override, timeout=TIMEOUT, follow_redirects=False,
+        http = httpx.Client(verify=_tls(), transport=transport_override, timeout=TIMEOUT, follow_redirects=False,
                             headers={"Accept-Encoding": "gzip"})  # fmt: skip
         return cls(shop, http, token_of(shop, http, secrets, sleep), sleep=sleep, read_only=read_only)
 
