@@ -34,7 +34,7 @@ class History:
         """EVENTS of every run that is still there."""
         files = sorted(self.folder.glob("events-*.parquet"))
         if not files:
-            return tables.empty(EVENTS).lazy()
+            return tables.empty(EVENTS).lazy().select(columns or list(EVENTS))
         kept = pl.scan_parquet(files).join(self.runs.lazy().select("path"), on="path", how="semi")
         return kept.select(columns or list(EVENTS))
 

@@ -142,7 +142,10 @@ def _rows(all_runs: pl.DataFrame, shops: list[dict[str, Any]]) -> pl.DataFrame:
 def _months(site: Path, rows: pl.DataFrame, months: set[str]) -> list[Path]:
     """Write each of these months' runs as a script."""
     parts = {month: rows.filter(pl.col("month") == month).drop("month") for month in sorted(months)}
-    made = [shards.put(site / f"runs-{month}.js", "runs", month, _columns(part)) for month, part in parts.items()]
+    made = [
+        shards.put(site / f"runs-{month}.js", shards.script("runs", month, _columns(part)))
+        for month, part in parts.items()
+    ]
     return [path for path in made if path]
 
 
