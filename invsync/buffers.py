@@ -54,12 +54,14 @@ class Taken:
 
     def within(self, units: Numbers) -> Numbers:
         """The chance that at most so many units go, shape (pairs,)."""
-        return self._law("cdf", units).mean(axis=1)
+        found: Numbers = self._law("cdf", units).mean(axis=1)
+        return found
 
     def beyond(self, units: Numbers) -> Numbers:
         """The units that go beyond so many, the mean over windows: what is oversold if no more was left."""
         tail = self.mean * self._law("sf", units - 1, more=1) - units[:, None] * self._law("sf", units)
-        return tail.mean(axis=1)
+        found: Numbers = tail.mean(axis=1)
+        return found
 
     def _law(self, function: str, units: Numbers, more: int = 0) -> Numbers:
         """A function of the law; `more` is added to a negative binomial's size, as its partial mean needs."""
@@ -68,7 +70,8 @@ class Taken:
         with np.errstate(divide="ignore", invalid="ignore"):
             size, share = self.mean**2 / spread + more, self.mean / self.variance
             wide = getattr(stats.nbinom, function)(n, size, share)
-        return np.where(varies, wide, getattr(stats.poisson, function)(n, self.mean))
+        found: Numbers = np.where(varies, wide, getattr(stats.poisson, function)(n, self.mean))
+        return found
 
 
 def taken(history: History, scenario: Scenario) -> Taken:

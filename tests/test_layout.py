@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "invsync"
 ORDER = [
     "errors", "settings", "tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts",
-    "simulate", "oms", "shopify", "state", "inbox", "alerts", "report", "jobs", "doctor", "progress", "init", "webhooks", "schedule", "services", "shelf", "cli", "sandbox",
+    "simulate", "buffers", "oms", "shopify", "state", "inbox", "alerts", "report", "jobs", "doctor", "progress", "init", "webhooks", "schedule", "services", "shelf", "cli", "sandbox", "lab",
 ]  # fmt: skip
-CORE = ["tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts", "simulate"]
+CORE = ["tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts", "simulate", "buffers"]
 OUTSIDE = {"httpx", "os", "time", "sqlalchemy"}
 FILES = {"pathlib"}
 MAY_READ_FILES = {"bulkfile", "verify"}

@@ -15,17 +15,16 @@ POLICY_NAMES = {
     "none": "Uploaded once", "reset": "Reset, the classic way", "reset_in_flight": "Reset, in flight subtracted",
     "deltas": "Deltas", "deltas_and_hard_sync": "Deltas and hard sync", "realtime": "Real time",
 }  # fmt: skip
-COLOURS = [GREY, LOWERED, RAISED, PROTECTED, AMBER, PINK]
-SHAPES = ["cross", "diamond", "circle", "square", "triangle-up", "triangle-down"]
+COLOURS = dict(zip(POLICY_NAMES, [GREY, LOWERED, RAISED, PROTECTED, AMBER, PINK], strict=True))
+SHAPES = dict(zip(POLICY_NAMES, ["cross", "diamond", "circle", "square", "triangle-up", "triangle-down"], strict=True))
+LINED = [name for name in POLICY_NAMES if name != "none"]  # what is uploaded once would dwarf the rest
 KNOBS = {
     "lag": "Order lag, minutes on average ", "cadence": "Job every, minutes ", "loss": "Share of webhooks lost ",
     "peak": "Orders against the real ones ", "buffer": "Buffer, units ", "policy": "Policy ", "sku": "SKU ",
 }  # fmt: skip
 STARTS = {"lag": 15, "cadence": 15, "loss": 0.1, "peak": 1, "buffer": 0, "policy": POLICY_NAMES["reset"]}
-LINES = {
-    "left": ("Truly left", GREY, [1, 0]), "oms": ("The OMS's number", AMBER, [6, 3]),
-    "shown": ("Shopify shows", RAISED, [1, 0]), "in_flight": ("In flight", PINK, [2, 2]),
-}  # fmt: skip
+LINES = {"left": "Truly left", "oms": "The OMS's number", "shown": "Shopify shows", "in_flight": "In flight"}
+LINE_COLOURS, LINE_DASHES = [GREY, AMBER, RAISED, PINK], [[1, 0], [6, 3], [1, 0], [2, 2]]
 UNITS = alt.Axis(format=",~r", tickMinStep=1, tickCount=5)
 CLOCK = "pad(floor(datum.value / 60), 2, '0', 'left') + ':' + pad(datum.value % 60, 2, '0', 'left')"
 
@@ -40,23 +39,23 @@ def frontier(studied: pl.DataFrame) -> Chart:
     )
     words = (
         "Units oversold against units hidden, for every policy but the single upload, as the buffer grows from "
-        f"{rows['buffer'].min()} to {rows['buffer'].max()} units at each SKU."
+        f"{_number(rows['buffer'].min())} to {_number(rows['buffer'].max())} units at each SKU."
     )
     return _lined(lines, knobs, "What a buffer buys", words)
 
 
 def lag_curve(studied: pl.DataFrame) -> Chart:
     """Units oversold over the order lag, a line a policy; cadence, loss, peak and buffer are turned."""
-    rows = _named(studied)
+    rows = _named(studied.filter(pl.col("policy") != "none"))
     told = rows.with_columns(words=_words("lag", "oversold", "put_back", "lost_to_hidden"))
     base, knobs = _turned(told, ["cadence", "loss", "peak", "buffer"], ["lag", "oversold"])
-    minutes = alt.Axis(values=rows["lag"].unique().sort().to_list(), format=",~r", grid=False)
+    minutes = alt.Axis(values=rows["lag"].unique().sort().to_list(), format=",d", grid=False)
     lines = base.encode(
         x=alt.X("lag:Q", title="Order lag, minutes on average", axis=minutes), y=_y("oversold", "Units oversold")
     )
-    at = " and ".join(
+    at = ", ".join(
         f"{_number(part['oversold'].sum())} at a lag of {lag:g} minutes"
-        for (lag,), part in rows.filter(pl.col("policy") == "reset", *_starting("cadence", "peak", "buffer"))
+        for (lag,), part in rows.filter(pl.col("policy") == "reset", _starting("cadence", "peak", "buffer"))
         .sort("lag").group_by("lag", maintain_order=True)
     )  # fmt: skip
     return _lined(
@@ -71,14 +70,15 @@ def at_risk(risks: pl.DataFrame) -> Chart:
     rows = _named(risks).with_columns(sku=pl.col("sku").map_elements(clean, pl.String))
     told = rows.with_columns(words=_words("oversold", "put_back"))
     base, knobs = _turned(told, ["policy", "lag"], ["sku", "oversold"])
-    worst = rows.filter(pl.col("policy") == "reset", *_starting("lag")).head(3)["sku"].to_list()
+    worst = rows.filter(pl.col("policy") == "reset", _starting("lag")).head(3)["sku"].to_list()
     words = (
         "The SKUs that oversell most, in units a day, the mean over five draws of luck. Under the classic reset at a "
         f"lag of {STARTS['lag']} minutes: {', '.join(worst) or 'none'}."
     )
     made = base.mark_bar(height=16).encode(
-        x=_x("oversold", "Units oversold a day"), y=alt.Y("sku:N", title=None, sort="-x"), color=_colour(legend=False),
-        tooltip=_tooltip(), description="words:N",
+        x=alt.X("oversold:Q", title="Units oversold a day", axis=alt.Axis(tickCount=5)),
+        y=alt.Y("sku:N", title=None, sort="-x"), tooltip=_tooltip(), description="words:N",
+        color=_coloured([*POLICY_NAMES.values()], [*COLOURS.values()]).legend(None),
     )  # fmt: skip
     return _sized(made.add_params(*knobs), "The SKUs most at risk", words, alt.Step(STEP))
 
@@ -89,17 +89,15 @@ def day(story: pl.DataFrame) -> Chart:
         return sentence("No SKU oversold or had units put back on sale, so no day is worth telling.")
     rows = _named(story).with_columns(sku=pl.col("sku").map_elements(clean, pl.String))
     long = rows.unpivot(list(LINES), index=["sku", "policy", "label", "at"], variable_name="line", value_name="units")
-    names, colours, dashes = ([each[n] for each in LINES.values()] for n in range(3))
-    told = long.with_columns(line=pl.col("line").replace_strict(list(LINES), names)).with_columns(
+    names = list(LINES.values())
+    told = long.with_columns(line=pl.col("line").replace_strict(LINES)).with_columns(
         words=pl.format("{}: {} units", "line", "units")
     )
     first = rows["sku"][0]
     base, knobs = _turned(told, ["sku", "policy"], ["at", "units", "line"], starts={"sku": first})
-    lines = base.mark_line(interpolate="step-after", strokeWidth=2).encode(
-        x=alt.X("at:Q", title="Time of day", axis=alt.Axis(labelExpr=CLOCK, values=list(range(0, 1441, 120)), grid=False)),
-        y=_y("units", "Units"),
-        color=alt.Color("line:N", title=None, scale=alt.Scale(domain=names, range=colours)),
-        strokeDash=alt.StrokeDash("line:N", legend=None, scale=alt.Scale(domain=names, range=dashes)),
+    lines = base.mark_line(interpolate="step-after", strokeWidth=2, clip=True).encode(
+        x=_clock(rows["at"]), y=_y("units", "Units"), color=_coloured(names, LINE_COLOURS, "line"),
+        strokeDash=alt.StrokeDash("line:N", title=None, scale=alt.Scale(domain=names, range=LINE_DASHES)),
         tooltip=_tooltip(), description="words:N",
     )  # fmt: skip
     sold = rows.filter(pl.col("policy") == "reset", pl.col("sku") == first)["oversold"].sum()
@@ -119,9 +117,9 @@ def judged(held_out: pl.DataFrame) -> Chart:
     told = held_out.with_columns(label=label, words=name + ": " + _words("oversold", "hidden", "lost_to_hidden"))
     shown = told.select("label", "oversold", "hidden", "words").to_dicts()
     ways = ["One buffer for all", "Suggested by SKU"]
-    points = alt.Chart(alt.InlineData(values=shown)).mark_point(filled=True, size=70).encode(
+    points = alt.Chart(alt.InlineData(values=shown)).mark_point(size=90, strokeWidth=2).encode(
         x=_x("hidden", "Units hidden, on average"), y=_y("oversold", "Units oversold"),
-        color=alt.Color("label:N", title=None, scale=alt.Scale(domain=ways, range=[LOWERED, RAISED])),
+        color=_coloured(ways, [LOWERED, RAISED]),
         shape=alt.Shape("label:N", title=None, scale=alt.Scale(domain=ways, range=["diamond", "circle"])),
         tooltip=_tooltip(), description="words:N",
     )  # fmt: skip
@@ -169,22 +167,29 @@ def _turned(
 
 
 def _lined(lines: alt.Chart, knobs: list[alt.Parameter], title: str, words: str) -> Chart:
-    coloured = lines.encode(color=_colour())
-    points = coloured.mark_point(filled=True, size=70).encode(shape=_shape(), tooltip=_tooltip(), description="words:N")
+    """A line a policy; its points are hollow, so that those which coincide show one another."""
+    names = [POLICY_NAMES[name] for name in LINED]
+    coloured = lines.encode(color=_coloured(names, [COLOURS[name] for name in LINED]))
+    shape = alt.Shape("label:N", title=None, scale=alt.Scale(domain=names, range=[SHAPES[name] for name in LINED]))
+    points = coloured.mark_point(size=90, strokeWidth=2).encode(shape=shape, tooltip=_tooltip(), description="words:N")
     return _sized(alt.layer(coloured.mark_line(strokeWidth=1.5), points).add_params(*knobs), title, words)
 
 
-def _sized(chart: Chart, title: str, words: str, height: Any = HEIGHT) -> Chart:
-    return chart.properties(title=title, description=words, width=WIDTH, height=height)
+def _sized(chart: Any, title: str, words: str, height: Any = HEIGHT) -> Chart:
+    made: Chart = chart.properties(title=title, description=words, width=WIDTH, height=height)
+    return made
 
 
-def _colour(*, legend: bool = True) -> alt.Color:
-    scale = alt.Scale(domain=list(POLICY_NAMES.values()), range=COLOURS)
-    return alt.Color("label:N", title=None, scale=scale) if legend else alt.Color("label:N", scale=scale, legend=None)
+def _coloured(names: Sequence[str], colours: Sequence[str], column: str = "label") -> alt.Color:
+    return alt.Color(f"{column}:N", title=None, scale=alt.Scale(domain=list(names), range=list(colours)))
 
 
-def _shape() -> alt.Shape:
-    return alt.Shape("label:N", title=None, scale=alt.Scale(domain=list(POLICY_NAMES.values()), range=SHAPES))
+def _clock(minutes: pl.Series) -> alt.X:
+    """The time of day, from the hour of the first event to the hour after the last."""
+    moments = minutes.filter((minutes > 0) & (minutes < 1440))
+    first, last = int(moments.min() // 60 * 60), int(-(-moments.max() // 60) * 60)  # type: ignore[operator, arg-type]
+    axis = alt.Axis(labelExpr=CLOCK, values=list(range(first, last + 1, 60)), grid=False)
+    return alt.X("at:Q", title="Time of day", axis=axis, scale=alt.Scale(domain=[first, last], nice=False))
 
 
 def _x(column: str, title: str) -> alt.X:
@@ -199,9 +204,9 @@ def _tooltip() -> list[alt.Tooltip]:
     return [alt.Tooltip("label:N", title=" "), alt.Tooltip("words:N", title=" ")]
 
 
-def _starting(*knobs: str) -> list[pl.Expr]:
+def _starting(*knobs: str) -> pl.Expr:
     """Where the knobs stand when the chart is first drawn."""
-    return [pl.col(knob) == STARTS[knob] for knob in knobs]
+    return pl.all_horizontal(pl.col(knob).eq(STARTS[knob]) for knob in knobs)
 
 
 def _words(*columns: str) -> pl.Expr:
@@ -210,5 +215,5 @@ def _words(*columns: str) -> pl.Expr:
     return pl.concat_str(parts, separator=", ")
 
 
-def _number(value: float) -> str:
+def _number(value: Any) -> str:
     return reader().number(round(value, 1))

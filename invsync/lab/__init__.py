@@ -1,0 +1,12 @@
+"""What the notebooks for people need around the core: histories and runs from files and systems, widgets, and a page."""
+
+from invsync.lab import pictures, runs
+from invsync.lab.causes import by_cause
+from invsync.lab.data import buffer_table, history, scenario
+from invsync.lab.knobs import knobs
+from invsync.lab.tables import causes_told, facts, largest_buffers, policies, words
+
+__all__ = [
+    "buffer_table", "by_cause", "causes_told", "facts", "history", "knobs", "largest_buffers", "pictures",
+    "policies", "runs", "scenario", "words",
+]  # fmt: skip

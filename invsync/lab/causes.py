@@ -1,0 +1,125 @@
+"""Why a run found Shopify and the OMS apart: each pair's difference taken apart by cause, look by look."""
+
+import polars as pl
+
+from invsync import tables
+from invsync.report.runs import DELTAS
+
+PAIR = ["inventory_item_id", "location_id"]
+KEY = ["shop", *PAIR]
+OWN_EVENTS: tables.Schema = {
+    "inventory_item_id": tables.ID, "location_id": tables.ID, "at": tables.STAMP, "units": tables.QUANTITY,
+}  # fmt: skip
+EDITS: tables.Schema = OWN_EVENTS | {"app": tables.TEXT}
+CAUSES = {
+    "in_flight": "Orders that the OMS did not know: subtracted, not drift.",
+    "buffer": "Units hidden on purpose.",
+    "news": "The OMS's own events since the look before: what the job is for.",
+    "lost_event": "The OMS's own events that delta runs should have brought and had not.",
+    "manual_edit": "Edits by hand in Shopify's admin, from the table of edits.",
+    "another_app": "Changes by another app, from the table of edits.",
+    "changed_in_shopify": "Changes in Shopify that no table of edits tells of: by hand or by another app.",
+    "not_settled": "Left over from the look before, which did not settle the pair.",
+    "rounding": "Fractions of a unit in the OMS.",
+    "unmapped": "Pairs that are not linked; there is no number to compare.",
+    "inactive": "Pairs that are not stocked at the location in Shopify.",
+    "first_look": "The pair's first look: nothing is known of before.",
+    "not_told_apart": "Without the OMS's events, its news and changes in Shopify look alike.",
+}
+LANDED = ["applied", "superseded"]
+EXPLAINED = ["first_look", "news", "lost_event", "manual_edit", "another_app", "not_settled"]
+
+
+def by_cause(
+    looked: pl.DataFrame, events: pl.DataFrame | None = None, edits: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """One row a run and cause: path, at, cause, pairs, and units apart (absolute), from LOOKED rows of any jobs.
+
+    `events` (OWN_EVENTS) are the OMS's own by pair; `edits` (EDITS) what Shopify's inventory history shows of others,
+    with the name of the app or null for a person. Without them the causes that need them are told as one.
+    """
+    looks = looked.sort("at", "path").with_row_index("look")
+    compared = looks.filter(~_is_delta_run())
+    told = _moves(compared, looks.filter(_is_delta_run()), events, edits)
+    parts = [_standing(compared), _held(compared), told]
+    whole = pl.concat([part.select("look", "cause", "units") for part in parts]).filter(pl.col("units") != 0)
+    named = whole.join(looks.select("look", "path", "at"), on="look")
+    sums = named.group_by("path", "at", "cause").agg(pairs=pl.len(), units=pl.col("units").abs().sum())
+    return sums.with_columns(units=pl.when(pl.col("cause") != "unmapped").then("units").otherwise(0.0)).sort(
+        "at", "cause"
+    )
+
+
+def _is_delta_run() -> pl.Expr:
+    return pl.col("path").str.split("/").list.get(1) == DELTAS
+
+
+def _standing(looks: pl.DataFrame) -> pl.DataFrame:
+    """What stands between the OMS's number and the target by rule: orders in flight, the buffer, fractions."""
+    hidden = pl.col("oms") - pl.col("in_flight").fill_null(0) - pl.col("target")
+    parts = looks.select(
+        "look", in_flight=pl.col("in_flight").cast(pl.Float64), buffer=hidden.round(6),
+        rounding=pl.col("target") - pl.col("target").round(),
+    )  # fmt: skip
+    return parts.unpivot(index="look", variable_name="cause", value_name="units").fill_null(0.0)
+
+
+def _held(looks: pl.DataFrame) -> pl.DataFrame:
+    """Pairs that a run could not compare, or not write: each with the units apart, or 1 where there is no number."""
+    reason = pl.col("reason").fill_null("")
+    cause = (
+        pl.when(reason.str.starts_with("unmapped"))
+        .then(pl.lit("unmapped"))
+        .when(reason == "inactive_level")
+        .then(pl.lit("inactive"))
+    )
+    apart = (pl.col("target") - pl.col("available").fill_null(0)).fill_null(1.0)
+    held = looks.select("look", cause=cause, units=apart).drop_nulls("cause")
+    return held.with_columns(units=pl.when(pl.col("cause") == "unmapped").then(1.0).otherwise("units"))
+
+
+def _moves(
+    looks: pl.DataFrame, delta_runs: pl.DataFrame, events: pl.DataFrame | None, edits: pl.DataFrame | None
+) -> pl.DataFrame:
+    """What moved between a pair's look and the one before, for each look that found the pair off its target."""
+    known = looks.filter(pl.all_horizontal(pl.col("delta", *PAIR).is_not_null()))
+    ran = delta_runs.select("shop", "at", last_push="at").unique().sort("at")
+    rows = known.sort("at").join_asof(ran, on="at", by="shop")
+    pushed = delta_runs.filter(pl.col("outcome").is_in(LANDED)).select(*PAIR, "at", units="delta")
+    hand, other = (
+        None if edits is None else edits.filter(of) for of in (pl.col("app").is_null(), pl.col("app").is_not_null())
+    )
+    for name, moved in {"own": events, "old": events, "pushed": pushed, "hand": hand, "other": other}.items():
+        sums = _between(rows, moved, name, until="last_push" if name == "old" else "at")
+        rows = rows.join(sums, on="look", how="left").with_columns(pl.col(name).fill_null(0.0))
+    apart = rows.sort(*KEY, "at").with_columns(_explained()).filter(pl.col("delta") != 0)
+    rest = "not_told_apart" if events is None else "changed_in_shopify"
+    left = (pl.col("delta") - pl.sum_horizontal(EXPLAINED)).alias(rest)
+    told = apart.with_columns(left).select("look", *EXPLAINED, rest)
+    return told.unpivot(index="look", variable_name="cause", value_name="units")
+
+
+def _explained() -> list[pl.Expr]:
+    """The known parts of a look's delta; a pair's first look is a part of its own."""
+    first = pl.int_range(pl.len()).over(KEY) == 0
+    settled = pl.col("outcome").is_in([*LANDED, "already_right"])
+    left_over = pl.when(~settled).then(pl.col("target") - pl.coalesce("after", "available")).shift(1).over(KEY)
+    by_deltas = pl.col("last_push").is_not_null()
+    parts = {
+        "news": pl.col("own") - pl.when(by_deltas).then("old").otherwise(0.0),
+        "lost_event": pl.when(by_deltas).then(pl.col("old") - pl.col("pushed")),
+        "manual_edit": -pl.col("hand"), "another_app": -pl.col("other"), "not_settled": left_over,
+    }  # fmt: skip
+    since = [pl.when(~first).then(part).fill_null(0.0).alias(name) for name, part in parts.items()]
+    return [*since, pl.when(first).then("delta").otherwise(0).cast(pl.Float64).alias("first_look")]
+
+
+def _between(looks: pl.DataFrame, moved: pl.DataFrame | None, name: str, *, until: str) -> pl.DataFrame:
+    """The units moved after the pair's look before and up to this look's `until`: look, and a column of this name."""
+    if moved is None or moved.is_empty():
+        return pl.DataFrame(schema={"look": pl.UInt32, name: pl.Float64})
+    ends = looks.sort("at").select("look", "at", *PAIR, until=until)
+    found = (
+        moved.sort("at").join_asof(ends, on="at", by=PAIR, strategy="forward").filter(pl.col("at") <= pl.col("until"))
+    )
+    return found.group_by("look").agg(pl.col("units").sum().cast(pl.Float64).alias(name))

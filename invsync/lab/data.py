@@ -1,0 +1,138 @@
+"""A history to replay and the lag of its orders: the bundled real sales, a file like them, or a shop's own OMS."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from invsync import buffers, mapping, oms, settings, simulate, tables
+from invsync.errors import UsageError
+from invsync.oms.database import Database
+from invsync.oms.values import frame
+from invsync.sandbox import world
+from invsync.simulate.history import History, Restock
+
+HEADERS: tables.Schema = {"order_id": tables.TEXT, "order_date": tables.STAMP, "created_stamp": tables.STAMP}
+ITEMS: tables.Schema = {"order_id": tables.TEXT, "product_id": tables.TEXT, "quantity": tables.QUANTITY}
+NOT_OWN = ["INV_RES_CREATE", "INV_RES_RELEASE"]
+LOOK_BACK = timedelta(days=400)
+RULE = Restock()
+SAMPLE = 99  # lags kept of those measured
+
+
+def history(
+    *, sales: str = "", shop: str = "", config: str = "invsync.toml", days: int = 0, rule: Restock = RULE
+) -> History:
+    """The last `days` (0: all) of a shop's own orders and movements, of a file of sales, or of the bundled sales.
+
+    A file has the columns invoice, sku, quantity, invoiced_at and unit_price, and its rows without a price are the
+    retailer's own variances.
+    """
+    checked(sales=(sales, str), shop=(shop, str), config=(config, str), days=(days, int))
+    if shop:
+        found = simulate.history(*_own(*opened(shop, config)), rule)
+    else:
+        found = simulate.history(*simulate.retail(_read(Path(sales)) if sales else world.sales()), rule)
+    return found.between(max(found.days - days, 0), found.days) if days else found
+
+
+def lags(*, shop: str = "", config: str = "invsync.toml", minutes: float = 15.0) -> tuple[float, ...]:
+    """The minutes that a shop's orders took to reach its OMS, as measured there; else a long-tailed lag of this mean."""
+    checked(shop=(shop, str), config=(config, str), minutes=(minutes, float | int))
+    if not shop:
+        return simulate.lognormal(float(minutes))
+    headers, _ = _orders(*opened(shop, config))
+    taken = (pl.col("created_stamp") - pl.col("order_date")).dt.total_seconds() / 60
+    measured = headers.select(taken.clip(lower_bound=0).alias("minutes"))["minutes"].drop_nulls()
+    if measured.is_empty():
+        raise UsageError(f"Shop {shop!r} has no order with both stamps in its OMS: give the lag in minutes.")
+    return tuple(float(measured.quantile((n + 0.5) / SAMPLE) or 0.0) for n in range(SAMPLE))
+
+
+def scenario(
+    *, shop: str = "", config: str = "invsync.toml", minutes: float = 15.0, pos_share: float = 0.2
+) -> simulate.Scenario:
+    """The scenario to vary: its lags, and the share of store sales, which a shop's own movements hold already."""
+    checked(pos_share=(pos_share, float | int))
+    lag = lags(shop=shop, config=config, minutes=minutes)
+    return simulate.Scenario(lag=lag, pos_share=0.0 if shop else float(pos_share))
+
+
+def buffer_table(suggested: pl.DataFrame, path: str, *, shop: str = "", config: str = "invsync.toml") -> str:
+    """Save the suggestion: for a shop as the table that its jobs read, else by SKU; what was written, in a sentence."""
+    checked(path=(path, str), shop=(shop, str), config=(config, str))
+    if not path:
+        return "Nothing was saved: give a path in `save`."
+    told = suggested.select("sku", "units")
+    if shop:
+        source, chosen = opened(shop, config)
+        seen = source.snapshot()
+        pairs, _ = mapping.pairs(
+            seen, aggregate_location=chosen.aggregate_location, group=chosen.oms.facility_group_id,
+            store=source.store, at=seen.now,
+        )  # fmt: skip
+        told = buffers.for_pairs(suggested, pairs)
+    told.write_parquet(path)
+    kind = f'set table = "{path}" under [shops.{shop}.buffer]' if shop else "by SKU; a shop's table needs `shop`"
+    return f"{told.height} buffers were saved to {path}: {kind}."
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UsageError(f"The sales file {path} cannot be read ({type(error).__name__}): correct `sales`.") from None
+
+
+def checked(**given: tuple[Any, Any]) -> None:
+    """Refuse a parameter of the wrong type by name."""
+    for name, (value, kind) in given.items():
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise UsageError(f"Parameter {name} is {value!r}, of the wrong type: correct it.")
+
+
+def opened(shop: str, config: str) -> tuple[Database, settings.ShopSettings]:
+    """The OMS and the settings of a shop whose OMS is a database."""
+    chosen = settings.load(Path(config)).shop(shop)
+    source = oms.open_source(chosen.oms, chosen)
+    if not isinstance(source, Database) or chosen.oms.kind != "database":
+        raise UsageError(
+            f"Shop {shop!r} reads its OMS by {chosen.oms.kind}: its history is read from a database alone."
+        )
+    return source, chosen
+
+
+def _own(source: Database, chosen: settings.ShopSettings) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """ORDER_LINES and MOVEMENTS of the OMS: Shopify's orders, and stock events that no reservation made."""
+    headers, items = _orders(source, chosen)
+    skus = source.snapshot().product.rename({"internal_name": "sku"})
+    lines = (
+        items.join(headers, on="order_id")
+        .join(skus, on="product_id")
+        .select(at=pl.col("order_date").dt.replace_time_zone(None), order="order_id", sku="sku", units="quantity")
+    )
+    events = source.events(source.now() - LOOK_BACK, None)
+    own = events.filter(pl.col("reason").is_not_null() & ~pl.col("reason").is_in(NOT_OWN))
+    moved = own.join(skus, on="product_id").select(
+        at=pl.col("created_at").dt.replace_time_zone(None), sku="sku", units="atp"
+    )
+    return lines.drop_nulls().filter(pl.col("units") >= 1), moved.drop_nulls()
+
+
+def _orders(source: Database, chosen: settings.ShopSettings) -> tuple[pl.DataFrame, pl.DataFrame]:
+    header, item = (
+        sa.table(name, *map(sa.column, schema))
+        for name, schema in (("order_header", [*HEADERS, "external_id"]), ("order_item", ITEMS))
+    )
+    of_shopify = header.c.external_id.is_not(None)
+    headers = sa.select(*(header.c[name] for name in HEADERS)).where(of_shopify)
+    items = (
+        sa.select(*(item.c[name] for name in ITEMS))
+        .join(header, header.c.order_id == item.c.order_id)
+        .where(of_shopify)
+    )
+    with source.reader.engine.connect() as connection:
+        rows: list[list[Any]] = [list(connection.execute(query).all()) for query in (headers, items)]
+    return frame(rows[0], HEADERS, chosen.oms.timezone), frame(rows[1], ITEMS, chosen.oms.timezone)

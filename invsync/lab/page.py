@@ -1,0 +1,93 @@
+"""An executed notebook as one page to hand on: its charts can be turned without a network and without a server.
+
+`jupyter nbconvert --to invsync_page NOTEBOOK.ipynb`, or in JupyterLab File > Save and Export Notebook As.
+"""
+
+import base64
+import gzip
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from markupsafe import Markup
+from nbconvert.exporters.exporter import Exporter
+
+from invsync import __version__
+from invsync.charts import SPEC_MIME
+from invsync.charts.look import VEGA_LITE
+from invsync.report import cells, markup
+
+TEMPLATE = """{% extends "page.html.j2" %}
+{% block body %}
+<main>
+{% for part in parts %}
+{{ part }}
+{% endfor %}
+</main>
+<footer>invsync {{ version }}</footer>
+{% if specs %}
+<script type="application/json" id="iv-specs">{{ specs }}</script>
+<script type="application/gzip" id="iv-vega">{{ vega }}</script>
+<script>{{ script }}</script>
+{% endif %}
+{% endblock %}"""
+STYLE = """
+.iv-live .vega-bind { display: inline-block; margin: .5rem 1.2rem 0 0; font-size: .9rem; }
+.iv-live .vega-bind select { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--line);
+  border-radius: 4px; padding: .15rem .3rem; }
+#vg-tooltip-element { font-family: var(--font); }
+"""
+
+
+class PageExporter(Exporter):
+    """Notebook to page: prose, tables and charts, without code; charts with selections stay live."""
+
+    export_from_notebook = "Page with live charts (HTML)"
+    output_mimetype = "text/html"
+
+    def _file_extension_default(self) -> str:
+        return ".html"
+
+    def from_notebook_node(self, nb: Any, resources: Any = None, **given: Any) -> tuple[str, Any]:  # type: ignore[override]
+        """The page of an executed notebook."""
+        told, resources = super().from_notebook_node(nb, resources, **given)
+        resources["output_extension"] = ".html"
+        return page(told), resources
+
+
+def page(notebook: Any) -> str:
+    """One self-contained HTML file that asks nobody: the browser is told to refuse whatever is not in it."""
+    shown = [cell for cell in notebook["cells"] if not cells.REMOVED & set(cell.get("metadata", {}).get("tags", []))]
+    specs = list(_specs(shown))
+    live = any(specs)
+    script = (Path(__file__).with_name("page.js")).read_text(encoding="utf-8").strip()
+    title = notebook.get("metadata", {}).get("title", "A notebook")
+    return markup.environment().from_string(TEMPLATE).render(
+        title=title, style=Markup(markup.style() + STYLE), version=__version__,
+        parts=[Markup(part) for part in cells.body(shown, finished=True)],
+        scripts=Markup(f"{markup.hashed(script)} 'strict-dynamic'") if live else None, script=Markup(script),
+        specs=Markup(_json(specs)) if live else None, vega=_vega() if live else "",
+    )  # fmt: skip
+
+
+def _specs(shown: Any) -> Any:
+    """The specification of each drawn chart that has selections, None for one that has none."""
+    for cell in shown:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/svg+xml" in data:
+                spec = data.get(SPEC_MIME)
+                yield spec if spec and spec.get("params") else None
+
+
+def _json(specs: list[Any]) -> str:
+    return json.dumps(specs, separators=(",", ":")).replace("</", "<\\/")
+
+
+@cache
+def _vega() -> str:
+    """Vega and its embedding, as the wheel that draws our pictures carries them."""
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
+    return base64.b64encode(gzip.compress(bundle.encode(), 9, mtime=0)).decode()
