@@ -15,9 +15,10 @@ SPARE = 20
 LOCATION, WAREHOUSE, FIRST_ITEM, FIRST_ORDER = 1, "WH", 40_000_000_001, 5_000_000_000
 
 
-def sales(path: Path = SLICE) -> pl.DataFrame:
-    """Rows of real sales: invoice, sku, description, quantity, invoiced_at (naive), unit_price."""
-    return pl.read_parquet(path)
+def sales(days: int = 14) -> pl.DataFrame:
+    """The first days of five weeks of real sales: invoice, sku, description, quantity, invoiced_at (naive), unit_price."""
+    until = pl.col("invoiced_at").min().dt.truncate("1d") + timedelta(days=days)
+    return pl.read_parquet(SLICE).filter(pl.col("invoiced_at") < until)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from live import DOMAIN, ONLINE, PATIENCE, SECRET, TOKEN, Live, burden, live, memory, signature, stock, until
-from test_replay import for_sale, in_the_oms, moved, one_week
+from test_replay import for_sale, in_the_oms, moved, of_products
 
 from invsync import webhooks
 from invsync.errors import LeaseHeld
@@ -45,7 +45,7 @@ class Day:
 
     def __init__(self, world: World, around: Live) -> None:
         self.world, self.around, self.chance = world, around, random.Random(1)
-        self.rows = one_week(sales())
+        self.rows = of_products(sales(7))
         self.hooks = Webhooks(world.shop, DOMAIN, BAD_WEATHER, clock=lambda: world.now)
         self.truth, self.seen = for_sale(world), world.start - timedelta(days=1)
         self.moved_at: dict[int, datetime] = {}
@@ -92,7 +92,7 @@ class Day:
 
 def test_a_day_of_bad_delivery_ends_right_and_no_echo_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, oms = Shop(token=TOKEN, client_secret=SECRET), Oms(f"sqlite:///{tmp_path}/oms.db").create()
-    world = World(shop, oms, one_week(sales()))
+    world = World(shop, oms, of_products(sales(7)))
     shop.clock = lambda: datetime.now(UTC)  # what we change is stamped in our own time, as Shopify does
     with live(tmp_path, monkeypatch, shop, oms) as around:
         around.receive()

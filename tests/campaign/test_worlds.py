@@ -155,6 +155,7 @@ class World(RuleBasedStateMachine):
         self.reads: dict[str, dict[Pair, Read]] = {}
         self.open_files = False
         self.number, self.seen = 0, 0
+        self.reading: str | None = None
         self.run(self.main, 0)
 
     def build(self) -> None:
@@ -297,7 +298,7 @@ class World(RuleBasedStateMachine):
     def run(self, job: str, statements: int, fault: str | None = None, bulk: bool = False) -> bool:
         """Run a job; whether it ended well."""
         self.later()
-        self.main_ran = True
+        self.main_ran, self.reading = True, None
         if fault:
             self.shop.faults.arm(fault, match="inventoryAdjustQuantities" if fault in FAULTS else "")
         before = {pair: self.shows(pair) for pair in PAIRS}
@@ -319,7 +320,8 @@ class World(RuleBasedStateMachine):
         run = jobs.open_run(job, shop="demo", config=str(self.config), dry_run=False, transport=transport,
                             at=self.now.isoformat())  # fmt: skip
         if job == "hard-sync":
-            self.reads[run.run_id] = {pair: Read(self.model.target(pair), self.model.counted[pair]) for pair in PAIRS}
+            self.reading = run.run_id
+            self.reads[self.reading] = {pair: Read(self.model.target(pair), self.model.counted[pair]) for pair in PAIRS}
         try:
             run.settle()
             if job == "push-deltas":
@@ -347,8 +349,8 @@ class World(RuleBasedStateMachine):
                 pair = entry["inventory_item_id"], entry["location_id"]
                 self.expected[pair] = read.target + self.model.counted[pair] - read.counted
         self.seen = len(self.shop.journal)
-        if job == "hard-sync" and failed:
-            self.right_already(list(self.reads)[-1])
+        if failed and self.reading:
+            self.right_already(self.reading)
         if self.keep_by == "resets" and not (failed and was_open):
             for pair, units in before.items():
                 assert self.shows(pair) <= max(units, self.model.target(pair)), (

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from invsync.sandbox.oms import Oms
 
-END = datetime(2026, 12, 1, tzinfo=UTC)
+END = datetime(2026, 11, 1, tzinfo=UTC)
 DAYS = 30
 FACILITIES = 10
 NUMBERS = {
@@ -55,24 +55,34 @@ class Volume:
                                        f"INSERT INTO {table} ({', '.join(columns)}) {numbers}")  # fmt: skip
 
 
-def fill(url: str, *, products: int, events: int, orders: int) -> None:
-    """A shop of so many products, each at ten facilities, their events and orders spread over 30 days before END."""
+def fill(
+    url: str, *, products: int, events: int, orders: int, diff: str = "-1", one_to_one: bool = False,
+    reason: str = "CASE WHEN n % 2 = 0 THEN 'VAR_MANUAL' END",
+) -> None:  # fmt: skip
+    """A shop of so many products, each at ten facilities, their events and orders spread over 30 days before END.
+
+    All facilities feed location 1, or facility Fn feeds location n + 1 alone; pair p is product p // 10 at facility p % 10,
+    with 4 + p % 50 units, and event n is one of pair n % (10 * products).
+    """
     oms = Oms(url).create()
     for number in range(FACILITIES):
         oms.add_facility(f"F{number}", f"Facility {number}")
-    oms.map_location("_NA_", 1)
+        if one_to_one:
+            oms.map_location(f"F{number}", number + 1)
+    if not one_to_one:
+        oms.map_location("_NA_", 1)
     oms.close()
     v, pairs = Volume(url), products * FACILITIES
     product, facility = v.text("P", v.over("n", FACILITIES)), v.text("F", f"n % {FACILITIES}")
     v.insert("product", products, product_id=v.text("P"), internal_name=v.text("SKU"))
     v.insert("shopify_shop_product", products, shop_id="'SANDBOX'", product_id=v.text("P"),
              shopify_product_id=v.text("7"), shopify_inventory_item_id=v.text("4"))  # fmt: skip
-    v.insert("product_facility", pairs, product_id=product, facility_id=facility, last_inventory_count="n % 50",
-             computed_last_inventory_count="n % 50", minimum_stock="0", inventory_item_id=v.text("I"))  # fmt: skip
+    v.insert("product_facility", pairs, product_id=product, facility_id=facility, last_inventory_count="4 + n % 50",
+             computed_last_inventory_count="4 + n % 50", minimum_stock="0", inventory_item_id=v.text("I"))  # fmt: skip
     v.insert("inventory_item", pairs, inventory_item_id=v.text("I"), product_id=product, facility_id=facility)
     v.insert("inventory_item_detail", events, inventory_item_id=v.text("I", f"n % {pairs}"),
-             inventory_item_detail_seq_id=v.text("", v.over("n", pairs)), available_to_promise_diff="-1",
-             quantity_on_hand_diff="0", reason_enum_id="CASE WHEN n % 2 = 0 THEN 'VAR_MANUAL' END",
+             inventory_item_detail_seq_id=v.text("", v.over("n", pairs)), available_to_promise_diff=diff,
+             quantity_on_hand_diff="0", reason_enum_id=reason,
              order_id=f"CASE WHEN n % 2 = 1 THEN {v.text('O', v.over(f'n * {orders}', events))} END")  # fmt: skip
     waits = f"CASE WHEN n >= {orders - 2000} THEN '_NA_' ELSE 'F0' END"
     status = f"CASE WHEN n >= {orders - 2000} THEN 'ITEM_APPROVED' ELSE 'ITEM_COMPLETED' END"
