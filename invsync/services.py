@@ -9,9 +9,7 @@ import typer
 
 from invsync.errors import InvsyncError, UsageError
 
-schedule = typer.Typer(
-    no_args_is_help=True, help="Run the jobs by cron, or hand the table to another engine."
-)
+schedule = typer.Typer(no_args_is_help=True, help="Run the jobs by cron, or hand the table to another engine.")
 webhooks = typer.Typer(no_args_is_help=True, help="Hear from Shopify and the OMS in real time.")
 
 CONFIG = Path("invsync.toml")

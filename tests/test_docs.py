@@ -8,9 +8,11 @@ import pytest
 from typer.main import get_command
 
 from invsync.cli import app
-from invsync.settings import OmsSettings
+from invsync.settings import Settings
 
 PAGES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
+SHOP = {"domain": "acme.myshopify.com", "token_env": "ACME_TOKEN"}  # what a page's block may leave to another
+OMS = {"url_env": "HOTWAX_URL", "shop_id": "ACME"}
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 
 
@@ -36,8 +38,10 @@ def test_every_command_and_option_exists(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_configuration_loads(page: Path) -> None:
     for text in blocks(page, "toml"):
-        found = tomllib.loads(text)["shops"]["acme"]["oms"]
-        assert OmsSettings(**found).shop_id == "ACME"
+        found = tomllib.loads(text)
+        oms = found.setdefault("shops", {}).setdefault("acme", {}).setdefault("oms", OMS)
+        shop = Settings(**{**found, "shops": {"acme": SHOP | found["shops"]["acme"]}}).shop("acme")
+        assert shop.oms.shop_id == oms["shop_id"] == "ACME"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

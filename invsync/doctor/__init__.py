@@ -19,7 +19,8 @@ def examine(config: Path, name: str) -> list[Check]:
     """Every check of this shop, group by group; a wrong configuration or an unset secret is a usage error."""
     configured = settings.load(config)
     shop = configured.shop(name)
-    variables = [v for v in (shop.token_env, shop.client_secret_env, shop.oms.url_env) if v]
+    named = (shop.token_env, shop.client_secret_env, shop.oms.url_env, shop.oms.token_env, shop.oms.password_env)
+    variables = [variable for variable in named if variable]
     secrets = {variable: settings.secret(variable, os.environ) or "" for variable in variables}
     findings = Findings(name, shop, datetime.now(UTC))
     findings.ok("configuration", "file", f"{config} describes {shop.domain}, kept by {shop.keep_by}.")
