@@ -35,6 +35,7 @@ CLAIM = sa.Table(
     sa.Column("location_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("inventory_item_id", sa.BigInteger), sa.Column("status", TEXT), sa.Column("run_id", TEXT),
     sa.Column("created_at", TEXT), sa.Index("claim_by_run", "run_id", "inventory_item_id", "location_id"),
+    sa.Index("claim_by_stamp", "shop", "created_at"), sa.Index("claim_by_status", "shop", "status", "created_at"),
 )  # fmt: skip
 REMEMBERED = sa.Table(
     "remembered_order", META, sa.Column("shop", TEXT, primary_key=True),
@@ -314,21 +315,28 @@ def _settle(connection: sa.Connection, run_id: str, part: int, how: str) -> None
 def _claim(connection: sa.Connection, shop: str, claims: pl.DataFrame | None) -> None:
     if claims is None or claims.is_empty():
         return
-    rows: list[dict[str, Any]] = (
-        claims.select(
-            *(name for name in CLAIMS if name != "created_at"),
-            created_at=pl.col("created_at").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"),
-            shop=pl.lit(shop),
-        )
-        .unique(["event_id", "location_id"], keep="last")
-        .to_dicts()
+    rows = claims.select(
+        *(name for name in CLAIMS if name != "created_at"),
+        created_at=pl.col("created_at").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"),
+        shop=pl.lit(shop),
     )
-    mine = (CLAIM.c.shop == shop) & (CLAIM.c.event_id == sa.bindparam("event"))
-    mine &= CLAIM.c.location_id == sa.bindparam("place")
-    connection.execute(
-        sa.delete(CLAIM).where(mine), [{"event": r["event_id"], "place": r["location_id"]} for r in rows]
-    )
-    connection.execute(sa.insert(CLAIM), rows)
+    rows = rows.unique(["event_id", "location_id"], keep="last").sort("event_id", "location_id")
+    if replaced := _replaced(connection, shop, rows):
+        mine = (CLAIM.c.shop == shop) & (CLAIM.c.event_id == sa.bindparam("event"))
+        mine &= CLAIM.c.location_id == sa.bindparam("place")
+        connection.execute(sa.delete(CLAIM).where(mine), replaced)
+    connection.execute(sa.insert(CLAIM), rows.to_dicts())
+
+
+def _replaced(connection: sa.Connection, shop: str, rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """Event and place of the claims that these rows replace."""
+    query = sa.select(CLAIM.c.event_id, CLAIM.c.location_id).where(CLAIM.c.shop == shop)
+    if not rows["created_at"].has_nulls():
+        query = query.where(CLAIM.c.created_at.is_(None) | (CLAIM.c.created_at >= rows["created_at"].min()))
+    schema = {"event": pl.String, "place": pl.Int64}
+    known = pl.DataFrame([tuple(row) for row in connection.execute(query)], schema=schema, orient="row")
+    keys = rows.select(event="event_id", place="location_id")
+    return known.join(keys, on=["event", "place"], how="semi").to_dicts()
 
 
 def _gone(held: sa.RowMapping, now: datetime) -> bool:
