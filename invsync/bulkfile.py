@@ -8,6 +8,7 @@ import json
 import mmap
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -61,14 +62,15 @@ def write(adjustments: pl.DataFrame, folder: Path, *, run_id: str, first_part: i
     begins = rows["begins"].arg_true()
     files = max(1, -(-begins.len() // max(1, limit // _widest_line(rows, run_id, size))))
     offsets = begins.gather_every(max(1, -(-begins.len() // files))).to_list() or [0]
+    sealed: list[Future[None]] = []
     paths = [folder / file_name("adjustments", part) for part in range(first_part, first_part + len(offsets))]
-    for number, (start, end) in enumerate(pairwise([*offsets, rows.height])):
-        text = rows[start:end].lazy().select(_text(rows, run_id, guarded))
-        text.sink_csv(paths[number], include_header=False, quote_style="never", line_terminator="", engine="streaming")
-        if end > start:
-            with paths[number].open("r+b") as file, mmap.mmap(file.fileno(), 0) as written:
-                _seal(written, f"{run_id}/{first_part + number}")
-                written.flush()
+    with ThreadPoolExecutor(1) as sealing:  # while the next file is written
+        for number, (start, end) in enumerate(pairwise([*offsets, rows.height])):
+            text = rows[start:end].lazy().select(_text(rows, run_id, guarded))
+            text.sink_csv(paths[number], include_header=False, quote_style="never", line_terminator="", engine="streaming")
+            sealed.append(sealing.submit(_seal_file, paths[number], f"{run_id}/{first_part + number}"))
+    for file in sealed:
+        file.result()
     return paths
 
 
@@ -119,14 +121,23 @@ def _widest_line(rows: pl.DataFrame, run_id: str, size: int) -> int:
     return head + size * (sum(numbers) + len("".join(BEFORE.values())) + len(",}")) + len(TAIL)
 
 
+def _seal_file(path: Path, place: str) -> None:
+    """Seal the lines of a file and see it to disk."""
+    if path.stat().st_size:
+        with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as written:
+            _seal(written, place)
+            written.flush()
+
+
 def _seal(text: bytearray | mmap.mmap, place: str) -> None:
     """Write each line's key over its zeros: from run, part, line and content, so a replay has the same."""
     start, number = 0, 0
-    while (end := text.find(b"\n", start)) >= 0:
-        key_at = end + 1 - len(KEY_ENDS) - 36
-        content = hashlib.sha256(text[start : key_at - len(KEY_BEGINS)]).hexdigest()
-        text[key_at : key_at + 36] = str(uuid.uuid5(NAMESPACE, f"{place}/{number}/{content}")).encode()
-        start, number = end + 1, number + 1
+    with memoryview(text) as view:
+        while (end := text.find(b"\n", start)) >= 0:
+            key_at = end + 1 - len(KEY_ENDS) - 36
+            content = hashlib.sha256(view[start : key_at - len(KEY_BEGINS)]).hexdigest()
+            view[key_at : key_at + 36] = str(uuid.uuid5(NAMESPACE, f"{place}/{number}/{content}")).encode()
+            start, number = end + 1, number + 1
 
 
 def read(path: Path) -> pl.DataFrame:

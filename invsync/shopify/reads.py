@@ -19,9 +19,10 @@ NODES_LIMIT = 250
 LEVELS_LIMIT = 1_000
 BULK_FROM = 5_000
 Chunk = tuple[list[int], list[int]]
-LINE = pl.Struct({
-    "id": pl.String, "sku": pl.String, "tracked": pl.Boolean,
-    "variant": pl.Struct({"requiresComponents": pl.Boolean}),
+ITEM_LINE = pl.Struct({
+    "id": pl.String, "sku": pl.String, "tracked": pl.Boolean, "variant": pl.Struct({"requiresComponents": pl.Boolean}),
+})  # fmt: skip
+LEVEL_LINE = pl.Struct({
     "isActive": pl.Boolean, "location": pl.Struct({"id": pl.String}),
     "quantities": pl.List(pl.Struct({"quantity": pl.Int64})), "__parentId": pl.String,
 })  # fmt: skip
@@ -159,48 +160,42 @@ def _levels_in_bulk(client: Client) -> tuple[pl.DataFrame, pl.DataFrame]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "levels.jsonl"
         bulk.fetch(client, done.url, path)
-        return _items(path), _levels(path)
+        return _parsed(path)
 
 
 def parse_levels(path: Path) -> pl.DataFrame:
     """LEVELS of a bulk query's result file, whose lines may come in any order."""
-    frame = _levels(path).join(_items(path), on="inventory_item_id", how="left", maintain_order="left")
+    items, found = _parsed(path)
+    frame = found.join(items, on="inventory_item_id", how="left", maintain_order="left")
     return tables.conform(frame, tables.LEVELS, "levels")
 
 
-def _lines(path: Path) -> pl.LazyFrame:
-    return pl.scan_lines(path).select(pl.col("line").str.json_decode(LINE).alias("j")).unnest("j")
+def _number(column: pl.Expr, prefix: str) -> pl.Expr:
+    return column.str.strip_prefix(prefix).cast(pl.Int64)
 
 
-def _gid(column: pl.Expr) -> pl.Expr:
-    return column.str.extract(r"/(\d+)(?:\?.*)?$").cast(pl.Int64)
-
-
-def _items(path: Path) -> pl.DataFrame:
+def _parsed(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The items and the levels of a result file; a level's line names its parent, and each line is decoded once."""
     if path.stat().st_size == 0:
-        return tables.empty(ITEMS)
-    items = _lines(path).filter(pl.col("__parentId").is_null()).select(
-        inventory_item_id=_gid(pl.col("id")), tracked="tracked",
-        requires_components=pl.col("variant").struct.field("requiresComponents"), sku="sku",
-    )  # fmt: skip
-    return _collected(items).unique("inventory_item_id", maintain_order=True)
-
-
-def _levels(path: Path) -> pl.DataFrame:
-    if path.stat().st_size == 0:
-        return tables.empty(LEVEL)
-    found = _lines(path).filter(pl.col("__parentId").is_not_null()).select(
-        inventory_item_id=_gid(pl.col("__parentId")),
-        location_id=_gid(pl.col("location").struct.field("id")),
-        available=pl.col("quantities").list.get(0, null_on_oob=True).struct.field("quantity"),
-        is_active="isActive",
-    )  # fmt: skip
-    return _collected(found)
-
-
-def _collected(lines: pl.LazyFrame) -> pl.DataFrame:
+        return tables.empty(ITEMS), tables.empty(LEVEL)
+    lines = pl.scan_lines(path).with_columns(is_level=pl.col("line").str.contains('"__parentId":', literal=True))
+    items = lines.filter(~pl.col("is_level")).select(pl.col("line").str.json_decode(ITEM_LINE).struct.unnest())
+    levels = lines.filter("is_level").select(pl.col("line").str.json_decode(LEVEL_LINE).struct.unnest())
+    wanted = [
+        items.select(
+            inventory_item_id=_number(pl.col("id"), ITEM), tracked="tracked",
+            requires_components=pl.col("variant").struct.field("requiresComponents"), sku="sku",
+        ),
+        levels.select(
+            inventory_item_id=_number(pl.col("__parentId"), ITEM),
+            location_id=_number(pl.col("location").struct.field("id"), LOCATION),
+            available=pl.col("quantities").list.get(0, null_on_oob=True).struct.field("quantity"),
+            is_active="isActive",
+        ),
+    ]  # fmt: skip
     try:
-        return lines.collect(engine="streaming")
+        found, there = pl.collect_all(wanted, engine="streaming")
     except pl.exceptions.PolarsError as error:
         told = str(error).splitlines()[0][:200]
         raise ShopifyFailed(f"Shopify's bulk result holds a garbled line ({told}): run again.") from None
+    return found.unique("inventory_item_id", maintain_order=True), there
