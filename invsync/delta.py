@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import polars as pl
 
-from invsync import tables
+from invsync import mapping, tables
 from invsync.diff import KEY
 
 DEFAULT_REASONS = ("CYCLE_COUNT", "VAR_MANUAL", "POS_SALE")
 FREE = ["quarantined", "released"]
 NEVER = ["SHOPIFY_POS_SALE", "VAR_SHOPIFY_RESET"]
 EVERY_LOCATION = 0
+MOVES = ["product_id", "facility_id", "atp"]
 CLAIMABLE: tables.Schema = tables.EVENTS | {"inventory_item_id": tables.ID, "location_id": tables.ID}
 NET: tables.Schema = tables.TARGETS | {"net": tables.QUANTITY, "shopify_reason": tables.TEXT}
 # Shopify's reason by HotWax's, as HotWax's own event types name them; an event of a physical inventory is a count.
@@ -85,40 +86,47 @@ def net_changes(
 
     `free` are the unclaimed rows of `every`, both CLAIMABLE; `targets` maps a snapshot to the TARGETS of the pairs.
     """
-    now = targets(snapshot).join(free, on=KEY, how="semi")
+    now = targets(snapshot)
     parts = [
         targets(_undone(snapshot, events)).filter(here).select(*KEY, was="oms") for here, events in _worlds(free, every)
     ]
     before = pl.concat(parts) if parts else now.select(*KEY, was="oms")
+    found = mapping.matched(now, before, _reasons(free)).filter(pl.col("shopify_reason").is_not_null())
     net = (pl.col("oms") - pl.col("was").fill_null(0.0)).round(6)
-    found = now.join(before, on=KEY, how="left").join(_reasons(free), on=KEY, how="left").with_columns(net=net)
-    return tables.conform(found, NET, "net")
+    return tables.conform(found.with_columns(net=net).collect(engine="streaming"), NET, "net")
 
 
 def _worlds(free: pl.DataFrame, every: pl.DataFrame) -> list[tuple[pl.Expr, pl.DataFrame]]:
     """Which locations undo which events: all alike, but one where an event is claimed already undoes fewer."""
-    at = free.filter(pl.col("location_id") != EVERY_LOCATION)
+    at = free.filter(pl.col("location_id") != EVERY_LOCATION).select("event_id", "location_id", *MOVES)
     if at.is_empty():
         return []
-    whole = at.unique("event_id")
-    lacking = every.join(whole, on="event_id", how="semi").join(at, on=["event_id", "location_id"], how="anti")
-    partly = lacking["location_id"].unique().sort().to_list()
+    whole = at.lazy().unique("event_id").collect(engine="streaming")
+    lacking = (
+        every.lazy()
+        .join(at.lazy(), on=["event_id", "location_id"], how="anti")
+        .join(whole.lazy(), on="event_id", how="semi")
+    )
+    partly = lacking.select(pl.col("location_id").unique().sort()).collect(engine="streaming").to_series().to_list()
     alone = [(pl.col("location_id") == place, at.filter(pl.col("location_id") == place)) for place in partly]
     return [(~pl.col("location_id").is_in(partly), whole), *alone]
 
 
 def _undone(snapshot: tables.Snapshot, events: pl.DataFrame) -> tables.Snapshot:
     """The snapshot as if these events had not happened: counts put back, sellable by HotWax's rule."""
-    sums = events.group_by("product_id", "facility_id").agg(moved=pl.col("atp").sum())
+    sums = events.lazy().group_by("product_id", "facility_id").agg(moved=pl.col("atp").sum())
     last = pl.col("last_inventory_count") - pl.col("moved")
     minimum = pl.col("minimum_stock").fill_null(0.0)
     computed = pl.when(last >= minimum).then(last - minimum).otherwise(0.0)
     touched = pl.col("moved").is_not_null()
-    stock = snapshot.product_facility.join(sums, on=["product_id", "facility_id"], how="left").with_columns(
+    beside = snapshot.product_facility.lazy().join(
+        sums, on=["product_id", "facility_id"], how="left", maintain_order="left"
+    )
+    stock = beside.with_columns(
         last_inventory_count=pl.when(touched).then(last).otherwise("last_inventory_count"),
         computed_last_inventory_count=pl.when(touched).then(computed).otherwise("computed_last_inventory_count"),
     )
-    return replace(snapshot, product_facility=stock.drop("moved"))
+    return replace(snapshot, product_facility=stock.drop("moved").collect(engine="streaming"))
 
 
 def shopify_reason() -> pl.Expr:
@@ -128,8 +136,12 @@ def shopify_reason() -> pl.Expr:
 
 
 def _reasons(claimable: pl.DataFrame) -> pl.DataFrame:
-    """The reason of each pair's largest event; of equals the one that comes first by id."""
-    ordered = claimable.with_columns(shopify_reason=shopify_reason(), size=pl.col("atp").abs()).sort(
-        "size", "event_id", descending=[True, False], nulls_last=True
+    """The reason of each pair's largest event, by item and location; of equals the one that comes first by id."""
+    told = (
+        claimable.lazy()
+        .drop_nulls(KEY)
+        .select(*KEY, "event_id", size=pl.col("atp").abs(), shopify_reason=shopify_reason())
     )
-    return ordered.unique(KEY, keep="first", maintain_order=True).select(*KEY, "shopify_reason")
+    ordered = told.sort("size", "event_id", descending=[True, False], nulls_last=True)
+    largest = ordered.unique(KEY, keep="first", maintain_order=True).select(*KEY, "shopify_reason")
+    return largest.collect(engine="streaming")
