@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import httpx
 
 from invsync.errors import OmsFailed
+from invsync.oms.answers import camel, rows_in
 from invsync.oms.login import Bearer
 from invsync.oms.statements import COLUMNS, OPTIONAL, QUANTITIES
 from invsync.oms.values import naive, stamp, text
@@ -58,11 +59,11 @@ class Api:
     """HotWax's two HTTP faces; the second is asked for what the first does not know."""
 
     def __init__(self, client: httpx.Client, oms: OmsSettings) -> None:
-        self._client, self._size, self._zone = client, oms.page_size, oms.timezone
-        self._faces: list[Callable[..., Any]] = [self._moqui]
+        self.client, self.size, self._zone = client, oms.page_size, oms.timezone
+        self.faces: list[Callable[..., Any]] = [self._moqui]
         if oms.ofbiz_url:
             self._ofbiz_address = f"{oms.ofbiz_url.rstrip('/')}/api/performFind"
-            self._faces.append(self._ofbiz)
+            self.faces.append(self._ofbiz)
         self._face: dict[str, Callable[..., Any]] = {}
         self._pool = ThreadPoolExecutor(oms.at_once)
         self._told: datetime | None = None
@@ -71,7 +72,7 @@ class Api:
     def close(self) -> None:
         """End the connections."""
         self._pool.shutdown(cancel_futures=True)
-        self._client.close()
+        self.client.close()
 
     def now(self) -> datetime:
         """HotWax's clock as its last answer told it, UTC, cut to seconds."""
@@ -84,10 +85,10 @@ class Api:
         found: Rows = {}
         whole = 0
         for number in itertools.count():
-            page, total = self._page(name, filters, number)
+            page, total = self.page(name, filters, number)
             before, whole = len(found), max(whole, total or 0)
             found |= self._rows(name, page, filters)
-            if len(found) == before or (total and len(page) < self._size and len(found) >= whole):
+            if len(found) == before or (total and len(page) < self.size and len(found) >= whole):
                 break
         if len(found) < whole or (page and total is None):
             raise OmsFailed(f"HotWax's answer for {name} is short ({len(found)} of {whole or 'more'} rows): run again.")
@@ -124,23 +125,41 @@ class Api:
 
     def newest(self, name: str, column: str, *filters: Filter, size: int | None = None) -> Rows:
         """One page of rows, the newest first where the server sorts."""
-        page, _ = self._page(name, filters, 0, size=size, order=f"-{column}")
+        page, _ = self.page(name, filters, 0, size=size, order=f"-{column}")
         return self._rows(name, page, filters)
 
     def count(self, name: str) -> int:
         """The number of rows: as told, or found by asking for ever later pages of one row."""
-        page, total = self._page(name, (), 0, size=1)
+        page, total = self.page(name, (), 0, size=1)
         if total is not None or not page:
             return total or 0
         last, step = 0, 1
-        while self._page(name, (), last + step, size=1)[0]:
+        while self.page(name, (), last + step, size=1)[0]:
             last, step = last + step, step * 2
         while step := step // 2:
-            last += step if self._page(name, (), last + step, size=1)[0] else 0
+            last += step if self.page(name, (), last + step, size=1)[0] else 0
         return last + 1
 
+    def sample(
+        self, name: str, columns: Sequence[str], size: int, *filters: Filter, order: str | None = None
+    ) -> list[Row] | None:
+        """One page of any entity's rows in these columns, null where a field is not there; None without the entity."""
+        for face in self.faces:
+            try:
+                page, _ = face(name, filters, 0, size, order or columns[0], columns)
+            except (Unknown, NoSuchAddress):
+                continue
+            return self._values(name, columns, page, filters)
+        return None
+
     def _rows(self, name: str, page: list[dict[str, Any]], filters: Sequence[Filter]) -> Rows:
-        columns = COLUMNS[name].split()
+        rows = self._values(name, COLUMNS[name].split(), page, filters)
+        return {row[: KEYS.get(name, 1)]: row for row in rows}
+
+    def _values(
+        self, name: str, columns: Sequence[str], page: list[dict[str, Any]], filters: Sequence[Filter]
+    ) -> list[Row]:
+        """The values of these columns; rows that no filter asked for are refused."""
         fields = [(column, camel(column)) for column in columns]
         rows = [tuple(self._value(column, one.get(field)) for column, field in fields) for one in page]
         for condition in filters:
@@ -148,7 +167,7 @@ class Api:
             if among is not None and any(row[at] not in among for row in rows):
                 raise OmsFailed(f"HotWax ignores the filter on {camel(condition.column)} of {name}: rows came back that "
                                 "were not asked for; read its database, or its files.")  # fmt: skip
-        return {row[: KEYS.get(name, 1)]: row for row in rows}
+        return rows
 
     def _value(self, column: str, value: Any) -> Any:
         if value is None or column in QUANTITIES:
@@ -160,15 +179,15 @@ class Api:
         moment = stamp(value, ZoneInfo(self._zone))
         return None if moment is None else f"{moment:%Y-%m-%d %H:%M:%S.%f}"
 
-    def _page(
+    def page(
         self, name: str, filters: Sequence[Filter], number: int, *, size: int | None = None, order: str = ""
     ) -> tuple[list[dict[str, Any]], int | None]:
         """One page from the face that knows the entity, and the total where it is told."""
         keys = COLUMNS[name].split()[: KEYS.get(name, 1)]
         unknown = False
-        for face in [self._face[name]] if name in self._face else self._faces:
+        for face in [self._face[name]] if name in self._face else self.faces:
             try:
-                page = face(name, filters, number, size or self._size, order or ",".join(keys))
+                page = face(name, filters, number, size or self.size, order or ",".join(keys), COLUMNS[name].split())
             except (Unknown, NoSuchAddress) as error:
                 unknown = unknown or isinstance(error, Unknown)
                 continue
@@ -179,7 +198,7 @@ class Api:
         raise OmsFailed(f"HotWax gives no {name} over HTTP: set ofbiz_url, or read its database or its files.")
 
     def _moqui(
-        self, name: str, filters: Sequence[Filter], number: int, size: int, order: str
+        self, name: str, filters: Sequence[Filter], number: int, size: int, order: str, columns: Sequence[str]
     ) -> tuple[list[dict[str, Any]], int | None]:
         asked: dict[str, Any] = {"pageIndex": number, "pageSize": size, "orderByField": camel(order)}
         for condition in filters:
@@ -197,7 +216,7 @@ class Api:
         return rows_in(found), int(total) if total else None
 
     def _ofbiz(
-        self, name: str, filters: Sequence[Filter], number: int, size: int, order: str
+        self, name: str, filters: Sequence[Filter], number: int, size: int, order: str, columns: Sequence[str]
     ) -> tuple[list[dict[str, Any]], int | None]:
         asked: dict[str, Any] = {}
         for condition in filters:
@@ -211,7 +230,7 @@ class Api:
             else:
                 asked[f"{field}_op"] = "empty"
         body = {"entityName": camel(f"_{name}"), "inputFields": asked, "noConditionFind": "Y", "filterByDate": "N",
-                "fieldList": [camel(column) for column in COLUMNS[name].split()], "viewSize": size,
+                "fieldList": [camel(column) for column in columns], "viewSize": size,
                 "viewIndex": number, "orderBy": camel(order)}  # fmt: skip
         _, found = self._asked(self._ofbiz_address, body)
         if isinstance(found, dict) and "No record found" in str(found.get("error")):
@@ -222,7 +241,7 @@ class Api:
         """The answer and its JSON; cut, garbled and 5xx answers are asked for again, a refusal is told."""
         for tries in range(1, TRIES + 1):
             try:
-                response = self._client.post(address, json=body)
+                response = self.client.post(address, json=body)
                 if any(sign in response.text for sign in UNKNOWN):
                     raise Unknown(address)
                 if response.status_code == 404:
@@ -250,23 +269,3 @@ def connected(oms: OmsSettings, environ: Mapping[str, str]) -> Api:
     login = (f"{base}/rest/s1/admin/login", oms.username, password) if oms.username and password else None
     auth = Bearer(secret(oms.token_env, environ), login)
     return Api(httpx.Client(base_url=base, auth=auth, timeout=TIMEOUT), oms)
-
-
-def camel(column: str) -> str:
-    """HotWax's field name of a column, as lastUpdatedStamp; of several, separated by commas, too."""
-    head, *rest = column.split("_")
-    return head + "".join(part[:1].upper() + part[1:] for part in rest)
-
-
-def rows_in(answer: Any) -> list[dict[str, Any]]:
-    """The rows in any of HotWax's envelopes: a bare list, or the one list in an object; an error is told."""
-    if isinstance(answer, list):
-        return answer
-    told = answer if isinstance(answer, dict) else {}
-    lists = [value for value in told.values() if isinstance(value, list)]
-    wrong = next(
-        (told[key] for key in ("errors", "error", "_ERROR_MESSAGE_", "_ERROR_MESSAGE_LIST_") if told.get(key)), None
-    )
-    if wrong or len(lists) != 1:
-        raise OmsFailed(f"HotWax answered with no rows ({wrong or 'no list'}): check the shop's oms and run again.")
-    return lists[0]

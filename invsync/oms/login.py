@@ -1,7 +1,10 @@
 """The token that HotWax's APIs ask for."""
 
+import base64
+import json
 import time
 from collections.abc import Generator
+from datetime import UTC, datetime
 
 import httpx
 
@@ -17,6 +20,17 @@ class Bearer(httpx.Auth):
 
     def __init__(self, token: str | None, login: tuple[str, str, str] | None) -> None:
         self._token, self._login, self._until = token, login, float("inf")
+
+    def until(self) -> datetime | None:
+        """When the token expires, as the login or the signed token itself (JWT) tells; None where neither does."""
+        if self._until < float("inf"):
+            return datetime.fromtimestamp(self._until, UTC)
+        try:
+            claims = (self._token or "").split(".")[1]
+            told = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+            return datetime.fromtimestamp(float(told["exp"]), UTC)
+        except (IndexError, KeyError, TypeError, ValueError, OverflowError):
+            return None
 
     def auth_flow(self, request: httpx.Request) -> Flow:
         """Log in first where there is no token yet or it is about to expire; once more after a 401."""
