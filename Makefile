@@ -18,6 +18,11 @@ systems: $(READY)  ## weeks of real sales, database servers, webhooks under load
 	$(VENV)/bin/pytest -s tests/campaign --ignore tests/campaign/test_crash.py --ignore tests/campaign/test_refused.py \
 	    --ignore tests/campaign/test_matrix.py --ignore tests/campaign/test_worlds.py
 
+bench:  ## the speed of it beside its peers, in an environment as lean as one that runs jobs
+	$(PYTHON) -m venv $(VENV)/bench
+	$(VENV)/bench/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(VENV)/bench/bin/python -m tests.bench
+
 sample: $(READY)  ## make reports/sample anew
 	$(VENV)/bin/python reports/sample/make.py
 
@@ -29,4 +34,4 @@ $(READY): pyproject.toml constraints.txt
 clean:
 	rm -rf $(VENV) demo
 
-.PHONY: demo test campaign systems sample clean
+.PHONY: demo test campaign systems bench sample clean

@@ -1,0 +1,9 @@
+"""The speed of invsync, each measurement beside its peer in one run: `python -m tests.bench`.
+
+measure      what a fresh process took: wall, CPU, memory, and a digest of what it made
+world        a HotWax and a shop of any size, made up
+in_pandas    the peer: the same mapping, targets and differences in pandas
+SUBJECTS     one module each, with prepare, VARIANTS, digest and TARGETS
+"""
+
+SUBJECTS = ["variances", "adjustments", "levels", "upload", "events", "nochange", "start"]

@@ -1,0 +1,64 @@
+"""Measure the subjects named, or all; print the table; exit 1 when a target is missed."""
+
+import argparse
+import sys
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tests.bench import SUBJECTS
+from tests.bench.measure import Measured, measured, middle
+
+
+def rounds(name: str, folder: Path, count: int) -> dict[str, list[Measured]]:
+    """Each variant so many times, one after another in turn; what they made must agree."""
+    subject: Any = import_module(f"tests.bench.{name}")
+    found: dict[str, list[Measured]] = {variant: [] for variant in subject.VARIANTS}
+    for _ in range(count):
+        for variant, those in found.items():
+            those.append(measured(name, variant, folder))
+    made = {variant: {one.digest for one in those} for variant, those in found.items()}
+    if len(set.union(*made.values())) > 1:
+        sys.exit(f"The variants of {name} disagree: {made}.")
+    return found
+
+
+def report(name: str, found: dict[str, list[Measured]]) -> bool:
+    """Print what was measured and the targets; whether all are met."""
+    subject: Any = import_module(f"tests.bench.{name}")
+    medians = {variant: middle(those) for variant, those in found.items()}
+    print(f"\n{name}: {subject.__doc__.splitlines()[0]}")
+    print(f"  {'variant':<28}{'wall':>10}{'fastest':>10}{'slowest':>10}{'CPU':>10}{'peak above base':>18}")
+    for variant, one in medians.items():
+        walls = [each.wall for each in found[variant]]
+        print(f"  {variant:<28}" + "".join(f"{seconds:>8.3f} s" for seconds in (one.wall, min(walls), max(walls), one.cpu))
+              + (f"{one.peak:>15.0f} MB" if one.peak >= 0.05 else f"{'-':>18}"))  # fmt: skip
+    whole = True
+    for target in subject.TARGETS:
+        number = target.number(medians)
+        whole &= target.met(number)
+        print(f"  {target.what}: {number:.3g} ({target.bound()}): {'met' if target.met(number) else 'MISSED'}")
+    return whole
+
+
+def main() -> None:
+    """The command."""
+    told = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    told.add_argument("names", nargs="*", metavar="SUBJECT", help=f"any of {', '.join(SUBJECTS)}; all by default")
+    told.add_argument("--scale", type=float, default=1.0, help="the size of each subject, 1 for the full one")
+    told.add_argument("--rounds", type=int, default=3)
+    given = told.parse_args()
+    whole = True
+    for name in given.names or SUBJECTS:
+        if name not in SUBJECTS:
+            told.error(f"subject {name!r} is unknown: choose from {', '.join(SUBJECTS)}")
+        with tempfile.TemporaryDirectory(prefix="invsync-bench-") as folder:
+            import_module(f"tests.bench.{name}").prepare(Path(folder), given.scale)
+            whole &= report(name, rounds(name, Path(folder), given.rounds))
+            sys.stdout.flush()
+    sys.exit(0 if whole else 1)
+
+
+if __name__ == "__main__":
+    main()
