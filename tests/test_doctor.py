@@ -1,11 +1,14 @@
 """The doctor against a real shop and a real OMS with planted faults: each is found, named and told how to mend."""
 
+import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx
 import polars as pl
 import pytest
 import sqlalchemy as sa
@@ -13,12 +16,18 @@ from typer.testing import CliRunner, Result
 
 from invsync import doctor, settings
 from invsync.cli import app
-from invsync.doctor import mapped, systems
+from invsync.doctor import apis, mapped, systems
 from invsync.doctor.findings import Findings
+from invsync.doctor.variants import answer as kept_ids
 from invsync.errors import UsageError
+from invsync.oms import probes
+from invsync.oms.api import Api
+from invsync.oms.rights import granted
+from invsync.sandbox.hotwax import HotWax, create_app
 from invsync.sandbox.oms import Oms
-from invsync.sandbox.server import serve
+from invsync.sandbox.server import hosting, serve
 from invsync.sandbox.shop import SCOPES, Shop
+from invsync.settings import OmsSettings
 from invsync.state import State
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -72,6 +81,11 @@ class Clinic:
             found.setdefault((check.group, check.name), []).append((check.status, check.message))
         return found
 
+    def answer(self, name: str) -> tuple[str, str]:
+        """The one answer to this question."""
+        (told,) = self.checks()["questions", name]
+        return told
+
     def found(self, status: str) -> list[str]:
         return [message for told in self.checks().values() for (kind, message) in told if kind == status]
 
@@ -103,7 +117,7 @@ def test_a_sound_shop_has_neither_fault_nor_warning(clinic: Clinic) -> None:
 
     assert {status for told in checks.values() for (status, _) in told} == {"ok"}
     assert list(dict.fromkeys(group for group, _ in checks)) == [
-        "configuration", "Shopify", "HotWax", "mapping", "items",
+        "configuration", "Shopify", "HotWax", "mapping", "items", "questions",
     ]  # fmt: skip
     assert checks["items", "pairs"] == [("ok", "3 of 3 pairs can be kept right.")]
 
@@ -380,6 +394,318 @@ def test_an_inactive_level_is_no_fault_where_the_next_run_activates_it(clinic: C
 
     assert clinic.typed().exit_code == 0
     assert clinic.checks()["items", "inactive level"][0][1].endswith("(1): RED; the next run activates them.")
+
+
+# -- questions
+
+
+def test_a_hotwax_that_shows_none_of_its_jobs_is_told_as_such(clinic: Clinic) -> None:
+    assert clinic.answer("other writers") == (
+        "ok", "None is seen, but this HotWax shows no table service_job, no table job_sandbox, no column "
+        "real_time_inventory_push in shopify_shop: look there yourself that none of its own jobs sends stock to this shop.",
+    )  # fmt: skip
+
+
+JOBS = (
+    "CREATE TABLE service_job (job_name TEXT, service_name TEXT, paused TEXT)",
+    "CREATE TABLE job_sandbox (job_name TEXT, system_job_enum_id TEXT, status_id TEXT)",
+    "ALTER TABLE shopify_shop ADD COLUMN real_time_inventory_push TEXT",
+    "INSERT INTO service_job VALUES ('feed', 'InventoryServices.generate#ShopifyInventoryFeed', 'Y')",
+    "INSERT INTO service_job VALUES ('orders', 'OrderServices.sync#Orders', 'N')",
+    "INSERT INTO job_sandbox VALUES ('Hard sync', 'JOB_UL_INV', 'SERVICE_FINISHED')",
+)
+
+
+@pytest.mark.parametrize(
+    ("on", "named"),
+    [
+        ("UPDATE service_job SET paused = 'N'", "job feed"),
+        ("UPDATE job_sandbox SET status_id = 'SERVICE_PENDING'", "job Hard sync"),
+        ("UPDATE shopify_shop SET real_time_inventory_push = 'Y'", "the real-time push of shop SANDBOX"),
+    ],
+)
+def test_what_in_hotwax_also_sends_stock_is_named_when_it_is_on(clinic: Clinic, on: str, named: str) -> None:
+    clinic.sql(*JOBS)
+    paused = clinic.answer("other writers")
+    clinic.sql(on)
+    status, told = clinic.answer("other writers")
+
+    assert paused == ("ok", "None of HotWax's own jobs that send stock to Shopify is on.")
+    assert status == "warning" and told.startswith(f"HotWax itself sends stock to Shopify too (1): {named}; pause")
+
+
+def test_rows_that_break_the_rule_of_what_may_be_sold_are_counted(clinic: Clinic) -> None:
+    clinic.oms.set_stock("P1", "WH", 5, EARLIER, minimum_stock=2)
+    right = clinic.answer("sellable rule")
+    clinic.sql("UPDATE product_facility SET computed_last_inventory_count = 5 WHERE product_id = 'P1'")
+
+    assert right[0] == "ok" and right[1].startswith("All 2 rows of stock follow")
+    assert clinic.answer("sellable rule") == (
+        "warning", "1 of 2 rows of stock do not follow HotWax's rule (count less safety stock, and never below 0): P1 at "
+        "WH: 5 where 3 is due; invsync sends what HotWax computed, so let HotWax compute these rows again.",
+    )  # fmt: skip
+
+
+def test_a_facility_that_takes_no_orders_and_counts_online(clinic: Clinic) -> None:
+    clinic.sql("UPDATE facility SET maximum_order_limit = 0 WHERE facility_id IN ('WH', 'REJECTED_ITM_PARKING')")
+
+    status, told = clinic.answer("order limits")
+
+    assert status == "warning" and told.startswith("Facilities count online though their order limit is 0 (1): WH; ")
+
+
+@pytest.mark.parametrize(
+    "types",
+    [(), ("CREATE TABLE product_type (product_type_id TEXT, is_digital TEXT)",
+          "INSERT INTO product_type VALUES ('DIGITAL_GOOD', 'Y'), ('FINISHED_GOOD', 'N')")],
+)  # fmt: skip
+def test_a_digital_product_that_is_mapped(clinic: Clinic, types: tuple[str, ...]) -> None:
+    clinic.product(3, "LOOSE", mapped=False)
+    clinic.sql(*types, "UPDATE product SET product_type_id = 'DIGITAL_GOOD' WHERE product_id = 'P3'")
+    unmapped = clinic.answer("digital goods")
+    clinic.sql("UPDATE product SET product_type_id = 'DIGITAL_GOOD' WHERE product_id = 'P1'")
+    status, told = clinic.answer("digital goods")
+
+    assert unmapped == ("ok", "No mapped product is digital.")
+    assert status == "warning" and told.startswith("Digital products are mapped (1): RED; ")
+
+
+@pytest.mark.parametrize(
+    ("external", "told"),
+    [
+        ("1001", "1 of the newest 1 reservations are of Shopify's own orders: HotWax has taken those units off itself"),
+        ("ERP-17", "0 of the newest 1 reservations are of Shopify's own orders."),
+    ],
+)
+def test_reservations_of_shopifys_own_orders_are_told_apart(clinic: Clinic, external: str, told: str) -> None:
+    clinic.oms.import_order("OM1", external, [("P1", 1)], EARLIER)
+    clinic.oms.reserve("OM1", "WH", EARLIER)
+
+    assert clinic.answer("reservations")[0] == "ok" and clinic.answer("reservations")[1].startswith(told)
+
+
+@pytest.mark.parametrize(("keep_by", "status"), [("resets", "ok"), ("deltas", "warning")])
+def test_a_reservation_of_shopifys_own_order_must_not_be_a_delta(clinic: Clinic, keep_by: str, status: str) -> None:
+    clinic.configure("token_env", f'keep_by = "{keep_by}"\ntoken_env')
+    clinic.oms.import_order("OM1", 1001, [("P1", 1)], EARLIER)
+    clinic.oms.reserve("OM1", "WH", EARLIER)
+    clinic.oms.add_delta_reason("INV_RES_CREATE")
+
+    found, told = clinic.answer("reservations")
+
+    assert found == status and "INV_RES_CREATE is pushed as a delta, which takes their units off Shopify twice" in told
+
+
+@pytest.mark.parametrize(("keep_by", "status"), [("resets", "ok"), ("deltas", "warning")])
+def test_resets_that_share_an_id(clinic: Clinic, keep_by: str, status: str) -> None:
+    clinic.configure("token_env", f'keep_by = "{keep_by}"\ntoken_env')
+    clinic.oms.reset("P1", "WH", 4, EARLIER)
+    unique = clinic.answer("resets")
+    clinic.sql("CREATE TABLE kept AS SELECT * FROM external_inventory_reset", "DROP TABLE external_inventory_reset",
+               "ALTER TABLE kept RENAME TO external_inventory_reset",
+               "INSERT INTO external_inventory_reset SELECT * FROM external_inventory_reset")  # fmt: skip
+    found, told = clinic.answer("resets")
+
+    assert unique == ("ok", "Each of the newest 1 resets by other systems has an id of its own.")
+    assert found == status and told.startswith("Resets share a reset_item_id (1): RESET1; ")
+
+
+def test_an_oms_without_resets_and_one_that_does_not_keep_them(clinic: Clinic) -> None:
+    none = clinic.answer("resets")
+    clinic.sql("DROP TABLE external_inventory_reset")
+
+    assert none == ("ok", "No other system has reset HotWax's stock yet.")
+    assert clinic.answer("resets") == ("ok", "Cannot be told: this HotWax shows no table external_inventory_reset.")
+
+
+@pytest.mark.parametrize(("keep_by", "status"), [("resets", "ok"), ("deltas", "warning")])
+def test_events_that_change_what_may_be_promised_and_what_is_there_differently(
+    clinic: Clinic, keep_by: str, status: str
+) -> None:
+    clinic.configure("token_env", f'keep_by = "{keep_by}"\ntoken_env')
+    none = clinic.answer("delta events")
+    clinic.oms.adjust("P1", "WH", -1, EARLIER, "CYCLE_COUNT", physical_inventory_id="PI1")
+    alike = clinic.answer("delta events")
+    clinic.sql("UPDATE inventory_item_detail SET quantity_on_hand_diff = -3 WHERE reason_enum_id = 'CYCLE_COUNT'")
+    found, told = clinic.answer("delta events")
+
+    assert none == ("ok", "None of the newest 2 stock events has a reason that deltas push.")
+    assert alike[0] == "ok" and alike[1].endswith("have a reason that deltas push, and each changes ATP and QOH alike.")
+    assert found == status and "1 change ATP and QOH differently: P1-WH/00002 (ATP -1, QOH -3); " in told
+
+
+@pytest.mark.parametrize(
+    ("kept", "status", "told"),
+    [
+        ("shopify_inventory_item_id", "ok", "holds the variant's id in all 2 rows looked at."),
+        ("'x' || product_id", "ok", "holds neither the variant's nor the product's id in 2 rows looked at; "),
+        ("product_id", "ok", "holds neither"),
+    ],
+)
+def test_which_id_hotwax_keeps_of_a_product(clinic: Clinic, kept: str, status: str, told: str) -> None:
+    clinic.sql(f"UPDATE shopify_shop_product SET shopify_product_id = {kept}")
+
+    found, message = clinic.answer("variant ids")
+
+    assert found == status and told in message
+
+
+def test_an_oms_that_keeps_the_products_id() -> None:
+    rows = pl.DataFrame({"item": [1, 2], "kept": [70, 81], "variant": [71, 81]})
+
+    status, told = kept_ids(rows, {70})
+
+    assert status == "warning" and told.startswith("shopify_product_id holds the product's id in 1 of 2 rows looked at")
+
+
+# -- questions that only the HTTP APIs can answer
+
+
+@pytest.fixture
+def hotwax(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> Iterator[HotWax]:
+    """The clinic's OMS behind HotWax's APIs; inventoryItem/detail answers with `detail` where that is set."""
+    instance = HotWax(clinic.oms.url)
+    monkeypatch.setenv("HOTWAX_PASSWORD", instance.password)
+    monkeypatch.setenv("HOTWAX_TOKEN", instance.token)
+    with hosting(create_app(instance)) as address:
+        login = 'username = "sync"\npassword_env = "HOTWAX_PASSWORD"'
+        clinic.configure(f'url = "{clinic.oms.url}"', f'kind = "rest"\nurl = "{address}"\n{login}')
+        yield instance
+
+
+def test_over_http_every_question_is_answered_and_nothing_is_wrong(clinic: Clinic, hotwax: HotWax) -> None:
+    checks = clinic.checks()
+
+    assert {status for told in checks.values() for (status, _) in told} == {"ok"}
+    assert {"token", "page size", "date filters", "event shape", "resets"} <= {name for _, name in checks}
+    assert ("HotWax", "APIs") in checks and ("HotWax", "role") not in checks
+
+
+@pytest.mark.parametrize(
+    ("largest", "size", "status", "told"),
+    [
+        (1000, 500, "ok", "All 3 rows of stock come in one page; up to 500 are asked for."),
+        (1000, 2, "ok", "A page holds the 2 rows that are asked for."),
+        (2, 500, "warning", "A page holds 2 rows where 500 are asked for: set page_size = 2 in the shop's oms, "
+                            "so that pages cannot leave rows out between them."),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("totals", [False, True])
+def test_what_a_page_holds(
+    clinic: Clinic, hotwax: HotWax, largest: int, size: int, status: str, told: str, totals: bool
+) -> None:
+    clinic.product(3, "GREEN")
+    clinic.configure("username", f"page_size = {size}\nusername")
+    hotwax.traps.largest_page, hotwax.traps.totals = largest, totals
+
+    assert clinic.answer("page size") == (status, told)
+
+
+@pytest.mark.parametrize(
+    ("trap", "told"),
+    [
+        ({}, "Rows can be asked for by date: product_facility, order_item, inventory_item_detail, order_header."),
+        (
+            {"ignored": {"lastUpdatedStamp"}},
+            "Dates are not honoured for order_item (ignored), product_facility (ignored): ",
+        ),
+        (
+            {"date_shift": timedelta(hours=5)},
+            "Dates are not honoured for inventory_item_detail (misread), order_header ",
+        ),
+    ],
+)
+def test_whether_dates_are_honoured(clinic: Clinic, hotwax: HotWax, trap: dict[str, Any], told: str) -> None:
+    clinic.oms.import_order("OM1", 1001, [("P1", 1)], EARLIER - timedelta(hours=1))
+    clinic.oms.import_order("OM2", 1002, [("P1", 1)], EARLIER)
+    clinic.oms.set_stock("P1", "WH", 5, EARLIER + timedelta(hours=1))
+    for name, value in trap.items():
+        setattr(hotwax.traps, name, value)
+
+    assert clinic.answer("date filters")[0] == "ok" and clinic.answer("date filters")[1].startswith(told)
+
+
+def signed(until: datetime) -> str:
+    """A token that tells in its second part when it expires, as a JWT does."""
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": until.timestamp()}).encode()).decode().rstrip("=")
+    return f"e30.{claims}.signature"
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "told"),
+    [
+        ("plain", "ok", "The long-lived token works on Moqui and OFBiz; it does not say when it expires."),
+        (signed(NOW + timedelta(days=90)), "ok", "The long-lived token works on Moqui and OFBiz until "),
+        (signed(NOW + timedelta(days=3)), "warning", "The long-lived token expires at "),
+    ],
+)
+def test_a_long_lived_token(
+    clinic: Clinic, hotwax: HotWax, monkeypatch: pytest.MonkeyPatch, token: str, status: str, told: str
+) -> None:
+    clinic.configure(
+        'username = "sync"\npassword_env = "HOTWAX_PASSWORD"', 'token_env = "HOTWAX_TOKEN"\nofbiz_url = ""'
+    )
+    address = settings.load(clinic.config).shop("acme").oms.url
+    clinic.configure('ofbiz_url = ""', f'ofbiz_url = "{address}"')
+    hotwax.token = token
+    monkeypatch.setenv("HOTWAX_TOKEN", token)
+
+    found, message = clinic.answer("token")
+
+    assert found == status and message.startswith(told)
+
+
+def test_an_ofbiz_that_is_not_there(clinic: Clinic, hotwax: HotWax) -> None:
+    address = settings.load(clinic.config).shop("acme").oms.url
+    clinic.configure("username", f'ofbiz_url = "{address}"\nusername')
+    works = clinic.answer("token")
+    hotwax.traps.removed = {"/api/performFind"}
+
+    assert works == ("ok", "The login of sync works on Moqui and OFBiz; its token is renewed before it expires.")
+    assert clinic.answer("token")[0] == "warning" and clinic.answer("token")[1].endswith("correct ofbiz_url.")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ([{"productId": "P1", "lastAvailableToPromise": 1, "lastQuantityOnHand": 1}],
+         "a bare list; a row has 3 fields, with the balances before the event"),
+        ({"details": [{"productId": "P1"}]},
+         "an object with details; a row has 1 fields, without the balances before the event"),
+        ([], "a bare list"),
+        (None, "inventoryItem/detail is not there; no run needs it."),
+    ],
+)  # fmt: skip
+def test_the_shape_of_stock_events_over_http(answer: Any, told: str) -> None:
+    def reply(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(404) if answer is None else httpx.Response(200, json=answer)
+
+    oms = OmsSettings(kind="rest", url="http://127.0.0.1:9", token_env="T", shop_id="SANDBOX")
+    asked = Api(httpx.Client(base_url="http://127.0.0.1:9", transport=httpx.MockTransport(reply)), oms)
+
+    assert apis.event_sentence(probes.detail(asked)).startswith(
+        ("inventoryItem/detail answers with " if answer is not None else "") + told
+    )
+
+
+# -- the database role
+
+
+@pytest.mark.parametrize(
+    ("grants", "writes"),
+    [
+        (["GRANT USAGE ON *.* TO `reader`@`%`", "GRANT SELECT ON `oms`.* TO `reader`@`%`"], []),
+        (["GRANT ALL PRIVILEGES ON *.* TO `oms`@`%` WITH GRANT OPTION"], ["facility", "product"]),
+        (["GRANT SELECT, UPDATE ON `oms`.`product` TO `x`@`%`"], ["product"]),
+        (["GRANT SELECT (facility_id), INSERT (name, type) ON `oms`.`facility` TO `x`@`%`"], ["facility"]),
+        (["GRANT SELECT (`update`) ON `oms`.`facility` TO `x`@`%`"], []),
+        (["GRANT DELETE ON `o%`.* TO `x`@`%`"], ["facility", "product"]),
+        (["GRANT DELETE ON `o\\_s`.* TO `x`@`%`", "GRANT DELETE ON `shop`.* TO `x`@`%`"], []),
+        (["GRANT ALL PRIVILEGES ON FUNCTION `oms`.`f` TO `x`@`%`", "GRANT `writers` TO `x`@`%`"], []),
+    ],
+)
+def test_what_grants_let_a_role_write(grants: list[str], writes: list[str]) -> None:
+    assert granted(grants, "oms", ["facility", "product"]) == writes
 
 
 # -- configuration

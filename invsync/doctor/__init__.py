@@ -6,9 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from invsync import mapping, oms, settings
+from invsync import mapping, oms, settings, tables
 from invsync.doctor import mapped, systems
+from invsync.doctor.apis import APIS
+from invsync.doctor.asking import Asked, ask
 from invsync.doctor.findings import GROUPS, Check, Findings
+from invsync.doctor.questions import QUESTIONS
+from invsync.doctor.variants import variants
+from invsync.oms.rest import Rest
 from invsync.shopify import Shopify
 from invsync.shopify.client import Client
 
@@ -36,21 +41,29 @@ def examine(config: Path, name: str) -> list[Check]:
 
 def _examine(findings: Findings, client: Client) -> None:
     answers = systems.shopify(findings, client)
-    source = findings.tried("HotWax", "database", lambda: oms.open_source(findings.shop.oms, findings.shop))
+    source = findings.tried(
+        "HotWax", systems.READ_BY[findings.shop.oms.kind], lambda: oms.open_source(findings.shop.oms, findings.shop)
+    )
     if source is None:
         return
     with closing(source):
-        snapshot = systems.hotwax(findings, source)
-    if snapshot is None:
-        return
+        if (snapshot := systems.hotwax(findings, source)) is not None:
+            _compare(findings, client if answers else None, source, snapshot)
+
+
+def _compare(findings: Findings, client: Client | None, source: oms.Source, snapshot: tables.Snapshot) -> None:
+    """HotWax's snapshot against Shopify, where that answers, and against what invsync takes it to mean."""
     facts: dict[str, Any] = {
         "aggregate_location": findings.shop.aggregate_location, "store": source.store,
         "group": findings.shop.oms.facility_group_id, "at": findings.now,
     }  # fmt: skip
     pairs = mapped.pairs(findings, snapshot, facts)
-    if answers:
-        systems.order_import(findings, client, snapshot.newest_known)
-        systems.subscriptions(findings, client)
-        mapped.locations(findings, Shopify(client), snapshot)
-        if pairs is not None:
-            mapped.items(findings, Shopify(client), mapping.targets(pairs, snapshot, **facts))
+    ask(findings, Asked(findings.shop, source, snapshot, facts), QUESTIONS | (APIS if isinstance(source, Rest) else {}))
+    if client is None:
+        return
+    variants(findings, client, snapshot)
+    systems.order_import(findings, client, snapshot.newest_known)
+    systems.subscriptions(findings, client)
+    mapped.locations(findings, Shopify(client), snapshot)
+    if pairs is not None:
+        mapped.items(findings, Shopify(client), mapping.targets(pairs, snapshot, **facts))

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 from invsync.errors import InvsyncError
 from invsync.settings import ShopSettings
 
-GROUPS = ("configuration", "Shopify", "HotWax", "mapping", "items")
+GROUPS = ("configuration", "Shopify", "HotWax", "mapping", "items", "questions")
 EXAMPLES = 5
 Status = Literal["ok", "warning", "fault"]
 T = TypeVar("T")

@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 from invsync import oms, tables
 from invsync.doctor.findings import Findings, counted
 from invsync.errors import ShopifyFailed
+from invsync.oms.database import Database
+from invsync.oms.rights import writable
 from invsync.shopify import SCOPES
 from invsync.shopify.client import Client
 from invsync.shopify.subscriptions import subscriptions as conditions
 from invsync.state import State, iso
 
+READ_BY = {"database": "database", "rest": "APIs", "files": "files"}
 CLOCKS_APART = timedelta(minutes=1)
 
 
@@ -23,7 +26,9 @@ def state(findings: Findings, url: str) -> None:
         holder, pending = opened.holder(findings.name), opened.pending(findings.name)
     findings.ok(group, "lease", f"Run {holder} is at work." if holder else "No run is at work.")
     if holder or not pending:
-        findings.ok(group, "outbox", "Every file is settled." if not pending else "Files are on their way.")
+        findings.ok(
+            group, "outbox", "Every file that was sent has its answer." if not pending else "Files are on their way."
+        )
     else:
         files = [f"{file.path.name} of run {file.run_id}" for file in pending]
         findings.warn(group, "outbox", counted("Files without an answer", files, "the next run settles them first"))
@@ -60,7 +65,7 @@ def scopes(findings: Findings, granted: set[str]) -> None:
     if more:
         findings.warn("Shopify", "scopes", f"The app has {', '.join(more)}, which no job needs: take it away.")
     if not missing and not more:
-        findings.ok("Shopify", "scopes", f"Exactly {', '.join(SCOPES)}.")
+        findings.ok("Shopify", "scopes", f"The app has what is needed and no more: {', '.join(SCOPES)}.")
 
 
 def subscriptions(findings: Findings, client: Client) -> None:
@@ -82,7 +87,10 @@ def hotwax(findings: Findings, source: oms.Source) -> tables.Snapshot | None:
     """One snapshot of the OMS, its clock and its stamps looked at."""
     group, wanted = "HotWax", findings.shop.oms
     named = f"group {wanted.facility_group_id}" if wanted.facility_group_id else "no facility group"
-    findings.ok(group, "database", f"Every table is there; shop {wanted.shop_id}, store {source.store}, {named}.")
+    findings.ok(group, READ_BY[wanted.kind], "Every table that a run needs is there; "
+                f"shop {wanted.shop_id}, store {source.store}, {named}.")  # fmt: skip
+    if isinstance(source, Database):
+        role(findings, source)
     snapshot = findings.tried(group, "stock", source.snapshot)
     if snapshot is None:
         return None
@@ -97,6 +105,18 @@ def hotwax(findings: Findings, source: oms.Source) -> tables.Snapshot | None:
     else:
         findings.ok(group, "stock", f"{stock.height} rows of product_facility.")
     return snapshot
+
+
+def role(findings: Findings, source: Database) -> None:
+    """Whether the database role may do more than read; a file has no roles."""
+    if (found := findings.tried("HotWax", "role", lambda: writable(source))) is None:
+        return
+    name, writes = found
+    if writes:
+        fix = f"REVOKE INSERT, UPDATE, DELETE on them from {name}, or connect as a role that may only SELECT"
+        findings.warn("HotWax", "role", counted(f"Role {name} may write HotWax's tables", writes, fix))
+    else:
+        findings.ok("HotWax", "role", f"Role {name} may read HotWax's tables and write none of them.")
 
 
 def clock(findings: Findings, ahead: timedelta) -> None:

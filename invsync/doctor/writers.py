@@ -1,0 +1,50 @@
+"""Whether HotWax itself sends stock to Shopify too."""
+
+import polars as pl
+
+from invsync.doctor.asking import Answer, Asked, texts
+from invsync.doctor.findings import some
+from invsync.oms.api import Filter
+from invsync.oms.sample import Lacking
+
+SERVICES = "ShopifyInventoryFeed|InventoryDeltaFeed|ShopifyInventoryAdjustment|InventoryChannelInventory|ResetInventory"
+JOBS = ["JOB_UL_INV", "UL_RCNT_INV", "JOB_ADJ_INV"]
+
+
+def other_writers(asked: Asked) -> Answer:
+    """Which of HotWax's own jobs and switches that send stock to Shopify are on."""
+    found, unseen = [], []
+    for active in (_service_jobs, _jobs, _real_time):
+        try:
+            found += active(asked)
+        except Lacking as lack:
+            unseen.append(str(lack))
+    if found:
+        return "warning", (f"HotWax itself sends stock to Shopify too ({len(found)}): {some(sorted(found))}; pause what is "
+                           "this shop's, or each undoes what the other sent.")  # fmt: skip
+    if unseen:
+        return "ok", (f"None is seen, but this HotWax shows no {', no '.join(unseen)}: look there yourself that none of its "
+                      "own jobs sends stock to this shop.")  # fmt: skip
+    return "ok", "None of HotWax's own jobs that send stock to Shopify is on."
+
+
+def _service_jobs(asked: Asked) -> list[str]:
+    schema = texts("job_name", "service_name", "paused")
+    sends = pl.concat_str("job_name", "service_name", separator=" ", ignore_nulls=True).str.contains(SERVICES)
+    on = pl.col("paused").fill_null("N") != "Y"
+    return [f"job {name}" for name in asked.rows("service_job", schema).filter(sends, on)["job_name"]]
+
+
+def _jobs(asked: Asked) -> list[str]:
+    schema = texts("job_name", "system_job_enum_id", "status_id")
+    rows = asked.rows("job_sandbox", schema, Filter("status_id", among=["SERVICE_PENDING"]))
+    sends = rows.filter(pl.col("system_job_enum_id").is_in(JOBS))
+    return [f"job {name or enum}" for name, enum in sends.select("job_name", "system_job_enum_id").unique().iter_rows()]
+
+
+def _real_time(asked: Asked) -> list[str]:
+    shop = asked.shop.oms.shop_id
+    schema = texts("shop_id", "real_time_inventory_push")
+    rows = asked.rows("shopify_shop", schema, Filter("shop_id", among=[shop]))
+    on = rows.filter(pl.col("real_time_inventory_push") == "Y")
+    return [f"the real-time push of shop {shop}"] if on.height else []
