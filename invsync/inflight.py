@@ -3,7 +3,7 @@
 import polars as pl
 
 from invsync import tables
-from invsync.mapping import AGGREGATE_FACILITY, digits
+from invsync.mapping import AGGREGATE_FACILITY, digits, matched
 
 ITEM_AT = ["inventory_item_id", "location_id"]
 
@@ -73,20 +73,14 @@ def _physical(
 ) -> pl.DataFrame:
     """Units of open fulfilment orders less what the OMS reserved or issued for that order there."""
     key = ["order_id", *ITEM_AT]
-    here = pairs.lazy().filter(pl.col("mode") == "physical").select(*ITEM_AT, "product_id")
+    units = assigned.group_by(key).agg(pl.col("units").sum())
+    here = matched(units, pairs.select(*ITEM_AT, "product_id", "mode")).filter(pl.col("mode") == "physical")
     taken = snapshot.known_units.group_by("external_id", "product_id", "facility_id").agg(taken=pl.col("units").sum())
-    rows = (
-        assigned.lazy()
-        .group_by(key)
-        .agg(pl.col("units").sum())
-        .join(here, on=ITEM_AT)
-        .join(facility_at.lazy(), on="location_id")
-        .join(
-            taken.lazy(),
-            left_on=["order_id", "product_id", "facility_id"],
-            right_on=["external_id", "product_id", "facility_id"],
-            how="left",
-        )
+    rows = here.join(facility_at.lazy(), on="location_id").join(
+        taken.lazy(),
+        left_on=["order_id", "product_id", "facility_id"],
+        right_on=["external_id", "product_id", "facility_id"],
+        how="left",
     )
     left = pl.max_horizontal(pl.col("units") - pl.col("taken").fill_null(0.0), pl.lit(0.0))
     return rows.select(*key, units=left.ceil().cast(pl.Int64)).collect(engine="streaming")

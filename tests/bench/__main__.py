@@ -1,6 +1,7 @@
 """Measure the subjects named, or all; print the table; exit 1 when a target is missed."""
 
 import argparse
+import os
 import sys
 import tempfile
 from importlib import import_module
@@ -28,7 +29,8 @@ def report(name: str, found: dict[str, list[Measured]]) -> bool:
     """Print what was measured and the targets; whether all are met."""
     subject: Any = import_module(f"tests.bench.{name}")
     medians = {variant: middle(those) for variant, those in found.items()}
-    print(f"\n{name}: {subject.__doc__.splitlines()[0]}")
+    load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    print(f"\n{name}: {subject.__doc__.splitlines()[0]} ({load})")
     print(f"  {'variant':<28}{'wall':>10}{'fastest':>10}{'slowest':>10}{'CPU':>10}{'peak above base':>18}")
     for variant, one in medians.items():
         walls = [each.wall for each in found[variant]]
