@@ -61,7 +61,8 @@ def _standing(looks: pl.DataFrame) -> pl.DataFrame:
         "look", in_flight=pl.col("in_flight").cast(pl.Float64), buffer=hidden.round(6),
         rounding=pl.col("target") - pl.col("target").round(),
     )  # fmt: skip
-    return parts.unpivot(index="look", variable_name="cause", value_name="units").fill_null(0.0)
+    long = parts.unpivot(index="look", variable_name="cause", value_name="units")
+    return long.with_columns(pl.col("units").fill_null(0.0))
 
 
 def _held(looks: pl.DataFrame) -> pl.DataFrame:
@@ -84,7 +85,7 @@ def _moves(
     """What moved between a pair's look and the one before, for each look that found the pair off its target."""
     known = looks.filter(pl.all_horizontal(pl.col("delta", *PAIR).is_not_null()))
     ran = delta_runs.select("shop", "at", last_push="at").unique().sort("at")
-    rows = known.sort("at").join_asof(ran, on="at", by="shop")
+    rows = known.sort("at").join_asof(ran, on="at", by="shop", check_sortedness=False)
     pushed = delta_runs.filter(pl.col("outcome").is_in(LANDED)).select(*PAIR, "at", units="delta")
     hand, other = (
         None if edits is None else edits.filter(of) for of in (pl.col("app").is_null(), pl.col("app").is_not_null())
@@ -120,6 +121,8 @@ def _between(looks: pl.DataFrame, moved: pl.DataFrame | None, name: str, *, unti
         return pl.DataFrame(schema={"look": pl.UInt32, name: pl.Float64})
     ends = looks.sort("at").select("look", "at", *PAIR, until=until)
     found = (
-        moved.sort("at").join_asof(ends, on="at", by=PAIR, strategy="forward").filter(pl.col("at") <= pl.col("until"))
+        moved.sort("at")
+        .join_asof(ends, on="at", by=PAIR, strategy="forward", check_sortedness=False)
+        .filter(pl.col("at") <= pl.col("until"))
     )
     return found.group_by("look").agg(pl.col("units").sum().cast(pl.Float64).alias(name))

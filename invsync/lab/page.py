@@ -22,6 +22,7 @@ from invsync.report import cells, markup
 TEMPLATE = """{% extends "page.html.j2" %}
 {% block body %}
 <main>
+<h1>{{ title }}</h1>
 {% for part in parts %}
 {{ part }}
 {% endfor %}
@@ -60,16 +61,24 @@ class PageExporter(Exporter):
 def page(notebook: Any) -> str:
     """One self-contained HTML file that asks nobody: the browser is told to refuse whatever is not in it."""
     shown = [cell for cell in notebook["cells"] if not cells.REMOVED & set(cell.get("metadata", {}).get("tags", []))]
+    title, shown = _titled(shown)
     specs = list(_specs(shown))
     live = any(specs)
     script = (Path(__file__).with_name("page.js")).read_text(encoding="utf-8").strip()
-    title = notebook.get("metadata", {}).get("title", "A notebook")
     return markup.environment().from_string(TEMPLATE).render(
         title=title, style=Markup(markup.style() + STYLE), version=__version__,
         parts=[Markup(part) for part in cells.body(shown, finished=True)],
         scripts=Markup(f"{markup.hashed(script)} 'strict-dynamic'") if live else None, script=Markup(script),
         specs=Markup(_json(specs)) if live else None, vega=_vega() if live else "",
     )  # fmt: skip
+
+
+def _titled(shown: list[Any]) -> tuple[str, list[Any]]:
+    """The notebook's first heading, and its cells without it."""
+    head, _, rest = "".join(shown[0]["source"]).partition("\n") if shown else ("", "", "")
+    if not head.startswith("# "):
+        return "A notebook", shown
+    return head.removeprefix("# "), [{**shown[0], "source": rest}, *shown[1:]]
 
 
 def _specs(shown: Any) -> Any:

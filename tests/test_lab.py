@@ -1,0 +1,154 @@
+"""The notebooks for people: causes told apart by hand, both notebooks executed, and the page that is handed on."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import papermill
+import polars as pl
+import pytest
+from browsing import chromium, needs_chromium, opened
+
+from invsync import lab
+from invsync.errors import UsageError
+from invsync.jobs import inprocess
+from invsync.lab.page import page
+from invsync.report import runs
+from invsync.sandbox.world import sales
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "reports" / "sample"
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+RESET, PUSH = "acme/hard-sync/1", "acme/push-deltas/2"
+
+
+def look(path: str, minutes: int, *, oms: float, available: int | None, **told: Any) -> dict[str, Any]:
+    """A look at item 1 at location 7; what is not told is as a run leaves a pair that was right."""
+    target = oms - told.get("in_flight", 0) - told.get("buffer", 0)
+    return {
+        "path": path, "shop": "acme", "at": NOON + timedelta(minutes=minutes), "inventory_item_id": 1, "location_id": 7,
+        "oms": oms, "in_flight": told.get("in_flight", 0), "target": target, "available": available,
+        "delta": None if available is None else round(target - available), "after": told.get("after", round(target)),
+        "outcome": told.get("outcome", "applied"), "reason": told.get("reason"),
+    }  # fmt: skip
+
+
+def looked(*rows: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema={name: runs.LOOKED.get(name, pl.String) for name in rows[0]})
+
+
+def events(*moved: tuple[int, float]) -> pl.DataFrame:
+    rows = [{"inventory_item_id": 1, "location_id": 7, "at": NOON + timedelta(minutes=at), "units": units}
+            for at, units in moved]  # fmt: skip
+    return pl.DataFrame(rows, schema=lab.causes.OWN_EVENTS)
+
+
+def units(apart: pl.DataFrame, minutes: int) -> dict[str, float]:
+    """Units apart by cause at one look."""
+    at = apart.filter(pl.col("at") == NOON + timedelta(minutes=minutes))
+    return dict(at.select("cause", "units").iter_rows())
+
+
+def test_orders_in_flight_and_the_buffer_stand_between_the_numbers_by_rule() -> None:
+    rows = looked(look(RESET, 0, oms=10, available=6, in_flight=3, buffer=1))
+
+    assert units(lab.by_cause(rows), 0) == {"in_flight": 3, "buffer": 1}
+
+
+def test_news_of_the_oms_a_change_in_shopify_and_an_edit_by_hand_are_told_apart() -> None:
+    rows = looked(look(RESET, 0, oms=10, available=10), look(RESET, 60, oms=12, available=7))
+    edits = events((40, -3.0)).with_columns(app=pl.lit(None, dtype=pl.String))
+
+    assert units(lab.by_cause(rows), 60) == {"not_told_apart": 5}
+    assert units(lab.by_cause(rows, events((30, 2.0))), 60) == {"news": 2, "changed_in_shopify": 3}
+    assert units(lab.by_cause(rows, events((30, 2.0)), edits), 60) == {"news": 2, "manual_edit": 3}
+    by_app = edits.with_columns(app=pl.lit("Another"))
+    assert units(lab.by_cause(rows, events((30, 2.0)), by_app), 60) == {"news": 2, "another_app": 3}
+
+
+def test_an_event_that_a_delta_run_should_have_pushed_is_lost() -> None:
+    pushed = look(PUSH, 40, oms=12, available=10, outcome="already_right")
+    rows = looked(look(RESET, 0, oms=10, available=10), pushed, look(RESET, 60, oms=12, available=10))
+
+    assert units(lab.by_cause(rows, events((30, 2.0))), 60) == {"lost_event": 2}
+
+
+def test_a_pair_that_an_earlier_run_left_is_not_settled_and_an_unmapped_one_counts_as_a_pair() -> None:
+    left = look(RESET, 0, oms=10, available=8, outcome="refused", after=8)
+    rows = looked(left, look(RESET, 60, oms=10, available=8))
+    unmapped = looked(look(RESET, 0, oms=10, available=None, outcome="held", reason="unmapped_product"))
+
+    assert units(lab.by_cause(rows, events()), 60) == {"not_settled": 2}
+    assert lab.by_cause(unmapped).select("cause", "pairs", "units").row(0) == ("unmapped", 1, 0.0)
+
+
+def executed(name: str, folder: Path, **given: Any) -> Any:
+    inprocess.register()
+    return papermill.execute_notebook(ROOT / "notebooks" / name, folder / name, parameters=given, progress_bar=False,
+                                      engine_name=inprocess.NAME)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scenarios(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The oversell notebook on four days of the products that sell most."""
+    folder = tmp_path_factory.mktemp("lab")
+    rows = sales(4)
+    most = rows.group_by("sku").agg(pl.col("quantity").sum()).top_k(40, by="quantity")["sku"]
+    rows.filter(pl.col("sku").is_in(most.implode())).write_parquet(folder / "sales.parquet")
+    return executed(
+        "oversell_scenarios.ipynb", folder, sales=str(folder / "sales.parquet"), save=str(folder / "b.parquet")
+    )
+
+
+def told(notebook: Any) -> str:
+    return "\n".join("".join(output.get("text", "")) + str(output.get("data", {}).get("text/html", ""))
+                     for cell in notebook.cells for output in cell.get("outputs", []))  # fmt: skip
+
+
+def test_the_oversell_notebook_replays_a_file_of_sales_and_saves_buffers(scenarios: Any) -> None:
+    said = told(scenarios)
+    saved = pl.read_parquet(Path(scenarios.metadata.papermill.parameters.save))
+
+    assert "Reset with units in flight" in said or "reset" in said.lower()
+    assert f"{saved.height} buffers were saved" in said and set(saved.columns) == {"sku", "units"}
+
+
+def test_the_history_notebook_reads_the_sample_runs(tmp_path: Path) -> None:
+    said = told(executed("run_history.ipynb", tmp_path, reports=str(SAMPLE)))
+
+    many = len(list(SAMPLE.glob("*/*/*/run.json")))
+    assert "runs looked at" in said and many > 10
+    assert "in flight" in said
+
+
+def test_parameters_and_files_that_are_wrong_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "s.parquet").write_text("no table")
+    for wrong, name in (
+        (lambda: lab.history(days="7"), "days"),
+        (lambda: lab.history(sales=str(tmp_path / "s.parquet")), "s.parquet"),
+        (lambda: lab.scenario(pos_share="much"), "pos_share"),
+        (lambda: lab.runs.history(reports=str(tmp_path)), str(tmp_path)),
+        (lambda: lab.runs.edits(str(tmp_path / "none.csv")), "none.csv"),
+    ):
+        with pytest.raises(UsageError, match=name):
+            wrong()
+
+
+@needs_chromium
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_turns_its_charts_without_a_network(scenarios: Any, tmp_path: Path, scheme: str) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(page(scenarios), encoding="utf-8")
+    with chromium() as browser, opened(browser, file, scheme=scheme) as visit:
+        visit.page.wait_for_selector("figure[data-live] .vega-bind select")
+        live = visit.page.locator("figure[data-live]")
+        before = [live.nth(n).locator("svg").first.inner_html() for n in range(live.count())]
+        for n in range(live.count()):
+            knob = live.nth(n).locator(".vega-bind select").first
+            knob.select_option(index=(knob.evaluate("one => one.selectedIndex") + 1) % knob.locator("option").count())
+        visit.page.wait_for_timeout(300)
+        after = [live.nth(n).locator("svg").first.inner_html() for n in range(live.count())]
+
+        assert live.count() >= 3 and all(one != other for one, other in zip(before, after, strict=True))
+        assert [address for address in visit.asked if not address.startswith(("file:", "blob:", "data:"))] == []
+        assert visit.complaints == [] and visit.faults() == [] and visit.sideways() <= 0
