@@ -18,6 +18,7 @@ from invsync import doctor, settings
 from invsync.cli import app
 from invsync.doctor import apis, mapped, systems
 from invsync.doctor.findings import Findings
+from invsync.doctor.questions import QUESTIONS
 from invsync.doctor.variants import answer as kept_ids
 from invsync.errors import UsageError
 from invsync.oms import probes
@@ -81,10 +82,12 @@ class Clinic:
             found.setdefault((check.group, check.name), []).append((check.status, check.message))
         return found
 
+    def answers(self) -> dict[str, tuple[str, str]]:
+        """The one answer to each question."""
+        return {name: told for (group, name), (told,) in self.checks().items() if group == "questions"}
+
     def answer(self, name: str) -> tuple[str, str]:
-        """The one answer to this question."""
-        (told,) = self.checks()["questions", name]
-        return told
+        return self.answers()[name]
 
     def found(self, status: str) -> list[str]:
         return [message for told in self.checks().values() for (kind, message) in told if kind == status]
@@ -481,7 +484,9 @@ def test_reservations_of_shopifys_own_orders_are_told_apart(clinic: Clinic, exte
     clinic.oms.import_order("OM1", external, [("P1", 1)], EARLIER)
     clinic.oms.reserve("OM1", "WH", EARLIER)
 
-    assert clinic.answer("reservations")[0] == "ok" and clinic.answer("reservations")[1].startswith(told)
+    status, found = clinic.answer("reservations")
+
+    assert status == "ok" and found.startswith(told)
 
 
 @pytest.mark.parametrize(("keep_by", "status"), [("resets", "ok"), ("deltas", "warning")])
@@ -581,6 +586,29 @@ def test_over_http_every_question_is_answered_and_nothing_is_wrong(clinic: Clini
     assert ("HotWax", "APIs") in checks and ("HotWax", "role") not in checks
 
 
+@pytest.mark.parametrize("ofbiz", [False, True])
+def test_the_apis_answer_as_the_database_does(clinic: Clinic, request: pytest.FixtureRequest, ofbiz: bool) -> None:
+    clinic.oms.import_order("OM1", 1001, [("P1", 1)], EARLIER)
+    clinic.oms.reserve("OM1", "WH", EARLIER)
+    clinic.oms.reset("P2", "SHOP1", 4, EARLIER)
+    clinic.oms.adjust("P1", "WH", -1, EARLIER, "CYCLE_COUNT", physical_inventory_id="PI1")
+    clinic.sql("UPDATE facility SET maximum_order_limit = 0 WHERE facility_id = 'WH'",
+               "UPDATE product SET product_type_id = 'DIGITAL_GOOD' WHERE product_id = 'P1'",
+               "UPDATE inventory_item_detail SET quantity_on_hand_diff = -3 WHERE reason_enum_id = 'CYCLE_COUNT'",
+               "UPDATE product_facility SET computed_last_inventory_count = 9 WHERE product_id = 'P2'")  # fmt: skip
+    of_database = clinic.answers()
+    instance = request.getfixturevalue("hotwax")
+    if ofbiz:
+        clinic.configure("username", f'ofbiz_url = "{settings.load(clinic.config).shop("acme").oms.url}"\nusername')
+        instance.traps.removed = {"/rest/s1/oms/entityData"}
+    over_http = clinic.answers()
+
+    different = {name for name in QUESTIONS if of_database[name] != over_http[name]}
+    assert different == {"other writers"} and "no table service_job over its APIs" in over_http["other writers"][1]
+    warned = [name for name, (status, _) in over_http.items() if status == "warning"]
+    assert warned == ["sellable rule", "order limits", "digital goods"]
+
+
 @pytest.mark.parametrize(
     ("largest", "size", "status", "told"),
     [
@@ -622,7 +650,9 @@ def test_whether_dates_are_honoured(clinic: Clinic, hotwax: HotWax, trap: dict[s
     for name, value in trap.items():
         setattr(hotwax.traps, name, value)
 
-    assert clinic.answer("date filters")[0] == "ok" and clinic.answer("date filters")[1].startswith(told)
+    status, found = clinic.answer("date filters")
+
+    assert status == "ok" and found.startswith(told)
 
 
 def signed(until: datetime) -> str:
@@ -660,9 +690,10 @@ def test_an_ofbiz_that_is_not_there(clinic: Clinic, hotwax: HotWax) -> None:
     clinic.configure("username", f'ofbiz_url = "{address}"\nusername')
     works = clinic.answer("token")
     hotwax.traps.removed = {"/api/performFind"}
+    status, found = clinic.answer("token")
 
     assert works == ("ok", "The login of sync works on Moqui and OFBiz; its token is renewed before it expires.")
-    assert clinic.answer("token")[0] == "warning" and clinic.answer("token")[1].endswith("correct ofbiz_url.")
+    assert status == "warning" and found.endswith("correct ofbiz_url.")
 
 
 @pytest.mark.parametrize(

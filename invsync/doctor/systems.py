@@ -113,7 +113,7 @@ def role(findings: Findings, source: Database) -> None:
         return
     name, writes = found
     if writes:
-        fix = f"REVOKE INSERT, UPDATE, DELETE on them from {name}, or connect as a role that may only SELECT"
+        fix = "give invsync a role of its own that has SELECT alone"
         findings.warn("HotWax", "role", counted(f"Role {name} may write HotWax's tables", writes, fix))
     else:
         findings.ok("HotWax", "role", f"Role {name} may read HotWax's tables and write none of them.")

@@ -4,7 +4,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,20 @@ import volume
 from test_oms import *  # noqa: F403  the reader's own tests, again on each server
 from test_oms import TEN, execute, opened
 
+from invsync.doctor import Check, systems
+from invsync.doctor.asking import Asked, ask
+from invsync.doctor.findings import Findings
+from invsync.doctor.questions import QUESTIONS
 from invsync.jobs import launch
-from invsync.oms import Source
+from invsync.oms import Source, open_source
+from invsync.oms.database import Database
+from invsync.oms.statements import COLUMNS
 from invsync.sandbox import demo
 from invsync.sandbox.hotwax import HotWax, create_app
+from invsync.sandbox.oms import Oms
 from invsync.sandbox.oms_tables import METADATA
 from invsync.sandbox.server import hosting, serve
+from invsync.settings import OmsSettings, ShopSettings
 
 del test_a_number_that_is_none_does_not_stop_the_read  # noqa: F821  a server's numbers are numbers
 del test_an_events_quantity_that_is_none_is_nan  # noqa: F821
@@ -217,3 +225,84 @@ def test_five_ways_of_reading_hotwax_give_one_file(
             files[name] = written.read_bytes()
     assert len(set(files.values())) == 1
     world.oms.close()
+
+
+ROLES = {
+    "mysql": [
+        "CREATE OR REPLACE USER 'reader' IDENTIFIED BY 'reader'", "GRANT SELECT ON oms.* TO 'reader'",
+        "CREATE OR REPLACE USER 'clerk' IDENTIFIED BY 'clerk'", "GRANT SELECT ON oms.* TO 'clerk'",
+        "GRANT UPDATE (minimum_stock) ON oms.product_facility TO 'clerk'",
+        "CREATE OR REPLACE ROLE stewards", "GRANT DELETE ON oms.facility TO stewards",
+        "CREATE OR REPLACE USER 'steward' IDENTIFIED BY 'steward'", "GRANT SELECT ON oms.* TO 'steward'",
+        "GRANT stewards TO 'steward'", "SET DEFAULT ROLE stewards FOR 'steward'",
+    ],
+    "postgresql": [
+        *(f"CREATE ROLE {role} LOGIN" for role in ("reader", "clerk", "steward")), "CREATE ROLE stewards",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader, clerk, steward",
+        "GRANT UPDATE (minimum_stock) ON product_facility TO clerk",
+        "GRANT DELETE ON facility TO stewards", "GRANT stewards TO steward",
+    ],
+}  # fmt: skip
+WRITES = {"reader": [], "clerk": ["product_facility"], "steward": ["facility"]}
+
+
+def test_the_doctor_tells_a_role_that_may_write_hotwax_from_one_that_only_reads(url: str) -> None:
+    """Rights to a table, to one column of it, and through another role; the owner may write every table."""
+    Oms(url).create().close()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        for text in ROLES[engine.dialect.name]:
+            connection.exec_driver_sql(text)
+    engine.dispose()
+    found = {role: told(engine.url.set(username=role, password=role)) for role in WRITES}
+    owner = told(engine.url)
+
+    assert all(found[role].status == ("warning" if names else "ok") for role, names in WRITES.items())
+    assert all(f" ({len(names)}): {', '.join(names)}; give invsync" in found[role].message
+               for role, names in WRITES.items() if names)  # fmt: skip
+    assert owner.status == "warning" and f"({len(COLUMNS)}): enumeration_group_member, " in owner.message
+
+
+def told(url: sa.URL) -> Check:
+    """The doctor's check of the role at this address."""
+    shop = ShopSettings(domain="acme.myshopify.com", token_env="T",
+                        oms=OmsSettings(url=url.render_as_string(hide_password=False), shop_id="SANDBOX"))  # fmt: skip
+    findings, source = Findings("acme", shop, datetime.now(UTC)), open_source(shop.oms)
+    assert isinstance(source, Database)
+    systems.role(findings, source)
+    source.close()
+    [check] = findings.checks
+    print(f"\n{check.status}: {check.message}")
+    return check
+
+
+def test_the_doctors_questions_have_one_answer_on_every_server(url: str, tmp_path: Path) -> None:
+    """A day of real sales with a reservation, a reset, a count and a switched-off facility, asked of both."""
+    world = demo.build(tmp_path)
+    world.advance(world.start + timedelta(hours=14))
+    with world.oms.batch() as connection:
+        first, second, *_ = (f"P{sku}" for sku in sorted(world.items))
+        order = connection.execute(sa.text("SELECT max(order_id) FROM order_header")).scalar_one()
+        world.oms.reserve(order, "WH", world.now)
+        world.oms.reset(first, "WH", 3, world.now)
+        world.oms.adjust(second, "WH", -1, world.now, "CYCLE_COUNT", physical_inventory_id="COUNT1")
+        connection.execute(sa.text("UPDATE facility SET maximum_order_limit = 0"))
+        connection.execute(sa.text(f"UPDATE product SET product_type_id = 'DIGITAL_GOOD' WHERE product_id = '{first}'"))
+    world.oms.close()
+    theirs, ours = answers(world.oms.url), answers(copied(world.oms.url, url))
+
+    assert theirs == ours
+    assert [name for name, (status, _) in ours.items() if status == "warning"] == ["order limits", "digital goods"]
+    assert ours["reservations"][1].endswith("HotWax has taken those units off itself, and no run does so again.")
+    assert ours["resets"][1].startswith("Each of the newest 1 ") and "each changes ATP" in ours["delta events"][1]
+
+
+def answers(url: str) -> dict[str, tuple[str, str]]:
+    """The doctor's answers about the OMS at this address."""
+    oms = OmsSettings(url=url, shop_id="SANDBOX", facility_group_id="FAC_GRP")
+    shop, source = ShopSettings(domain="acme.myshopify.com", token_env="T", oms=oms), open_source(oms)
+    findings, snapshot = Findings("acme", shop, datetime.now(UTC)), source.snapshot()
+    facts = {"aggregate_location": None, "group": "FAC_GRP", "store": source.store, "at": snapshot.now}
+    ask(findings, Asked(shop, source, snapshot, facts), QUESTIONS)
+    source.close()
+    return {check.name: (check.status, check.message) for check in findings.checks}
