@@ -163,7 +163,9 @@ def test_without_ofbiz_what_moqui_does_not_give_is_named(opened: Opened, hotwax:
         {"date_shift": timedelta(hours=5)},
         {"date_shift": timedelta(hours=-5)},
     ],
-    ids=str,
+    ids=lambda traps: ", ".join(
+        f"{name} {sorted(value) if isinstance(value, set) else value}" for name, value in traps.items()
+    ),
 )
 def test_each_trap_ends_in_the_right_frames(opened: Opened, hotwax: HotWax, url: str, traps: dict[str, Any]) -> None:
     source = opened()

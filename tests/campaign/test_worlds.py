@@ -5,7 +5,6 @@ model beside it is plain arithmetic: what was counted, what was sold, what the O
 """
 
 import os
-import random
 import shutil
 import sqlite3
 import sys
@@ -39,7 +38,7 @@ from invsync.state import State
 
 WORLDS = int(os.environ.get("INVSYNC_WORLDS", "2000"))
 PARTS = 4
-SEED = int(os.environ.get("INVSYNC_SEED", random.SystemRandom().randrange(2**32)))
+SEED = int(os.environ["INVSYNC_SEED"])
 ONLINE, STORE = 7, 8
 FACILITIES = {"WH": [ONLINE], "ST": [ONLINE, STORE]}
 ITEMS = (1, 2)
