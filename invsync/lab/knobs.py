@@ -12,8 +12,8 @@ from invsync.simulate import POLICIES, History, Scenario, replay
 from invsync.simulate.charts import POLICY_NAMES, over_days
 from invsync.simulate.study import scaled
 
-LABEL = {"description_width": "190px"}
-WIDE = widgets.Layout(width="560px")
+LABEL = {"description_width": "240px"}
+WIDE = widgets.Layout(width="620px")
 
 
 def knobs(history: History, base: Scenario) -> widgets.VBox:
