@@ -14,9 +14,9 @@ from invsync.simulate.charts import POLICY_NAMES
 from invsync.simulate.study import LOSS
 
 HEADS = {
-    "sold": "Sold", "oversold": "Oversold", "orders_touched": "Orders touched", "put_back": "Put back on sale",
-    "lost_to_hidden": "Lost to hidden stock", "hidden": "Hidden, mean", "drift": "Drift, mean", "writes": "Writes",
-    "calls": "API calls", "points": "API points",
+    "sold": "Sold", "oversold": "Oversold", "orders_touched": "Orders hit", "put_back": "Put back",
+    "lost_to_hidden": "Sales lost", "hidden": "Hidden", "drift": "Drift", "writes": "Writes", "calls": "API calls",
+    "points": "API points",
 }  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def summary(told: Replay) -> Html:
 
 def words() -> Html:
     """Each measure in words."""
-    rows = [[name.replace("_", " "), meaning] for name, meaning in MEASURES.items()]
+    rows = [[HEADS.get(name, name.replace("_", " ").capitalize()), meaning] for name, meaning in MEASURES.items()]
     return table("The measures, in words", [Column("Measure"), Column("Meaning", "wide")], rows)
 
 
