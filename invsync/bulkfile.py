@@ -67,7 +67,9 @@ def write(adjustments: pl.DataFrame, folder: Path, *, run_id: str, first_part: i
     with ThreadPoolExecutor(1) as sealing:  # while the next file is written
         for number, (start, end) in enumerate(pairwise([*offsets, rows.height])):
             text = rows[start:end].lazy().select(_text(rows, run_id, guarded))
-            text.sink_csv(paths[number], include_header=False, quote_style="never", line_terminator="", engine="streaming")
+            text.sink_csv(
+                paths[number], include_header=False, quote_style="never", line_terminator="", engine="streaming"
+            )
             sealed.append(sealing.submit(_seal_file, paths[number], f"{run_id}/{first_part + number}"))
     for file in sealed:
         file.result()
