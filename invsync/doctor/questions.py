@@ -27,8 +27,9 @@ def sellable_rule(asked: Asked) -> Answer:
     rule = "count less safety stock, and never below 0"
     if wrong.is_empty():
         return "ok", f"All {stock.height} rows of stock follow HotWax's rule for what may be sold: {rule}."
-    first = [f"{product} at {facility}: {shows or 0:g} where {wants:g} is due" for product, facility, shows, wants
-             in wrong.select("product_id", "facility_id", shown.name.keep(), "due").iter_rows()]  # fmt: skip
+    named = wrong.join(asked.snapshot.product.unique("product_id"), on="product_id", how="left", maintain_order="left")
+    first = [f"{sku} at {facility}: {shows or 0:g} where {wants:g} is due" for sku, facility, shows, wants
+             in named.select(pl.coalesce("internal_name", "product_id"), "facility_id", shown, "due").iter_rows()]  # fmt: skip
     return "warning", (f"{wrong.height} of {stock.height} rows of stock do not follow HotWax's rule ({rule}): "
                        f"{some(first)}; invsync sends what HotWax computed, so let HotWax compute these rows again.")  # fmt: skip
 
@@ -95,7 +96,7 @@ def reset_ids(asked: Asked) -> Answer:
     newest = asked.rows("external_inventory_reset", schema, newest="created_stamp")
     shared = sorted(newest.filter(pl.col("reset_item_id").is_duplicated())["reset_item_id"].unique())
     if not shared:
-        return "ok", (f"Each of the newest {newest.height} resets by other systems has an id of its own."
+        return "ok", (f"Each reset by another system has an id of its own ({newest.height} looked at)."
                       if newest.height else "No other system has reset HotWax's stock yet.")  # fmt: skip
     return asked.matters_to_deltas(), (f"Resets share a reset_item_id ({len(shared)}): {some(shared)}; deltas cannot tell "
                                        "which system such a reset came from, so keep the shop by resets.")  # fmt: skip
@@ -124,7 +125,7 @@ def delta_column(asked: Asked) -> Answer:
         return "ok", f"{told}, and each changes ATP and QOH alike."
     first = [f"{event} (ATP {a or 0:+g}, QOH {q or 0:+g})" for event, a, q in differ.select(
         "event_id", "available_to_promise_diff", "quantity_on_hand_diff").iter_rows()]  # fmt: skip
-    return asked.matters_to_deltas(), (f"{told}, and {differ.height} change ATP and QOH differently: {some(first)}; invsync "
+    return asked.matters_to_deltas(), (f"{told}, and in {differ.height} of them ATP and QOH change differently: {some(first)}; invsync "
                                        "pushes ATP, so compare these with what HotWax's own job pushed.")  # fmt: skip
 
 
