@@ -1,17 +1,32 @@
 """Literal rows made into the package's frames, with defaults for what a test does not speak of."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
+import sqlalchemy as sa
 
 from invsync import tables
+from invsync.sandbox.oms import Oms
+from invsync.sandbox.oms_tables import METADATA
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 STORE, GROUP, SHOP = "STORE", "FAC_GRP", "SHOP"
 ONLINE, FIRST, SECOND = 900, 901, 902  # locations
 Row = dict[str, Any]
+
+
+def exported(oms: Oms, folder: Path) -> Path:
+    """The OMS's tables as CSV files in a new folder."""
+    folder.mkdir()
+    with oms.batch() as connection:
+        for table in METADATA.sorted_tables:
+            found = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+            frame = pl.DataFrame(found, infer_schema_length=None) if found else pl.DataFrame(schema=table.c.keys())
+            frame.write_csv(folder / f"{table.name}.csv")
+    return folder
 
 
 def rows(schema: tables.Schema, *values: tuple[Any, ...], **defaults: Any) -> pl.DataFrame:

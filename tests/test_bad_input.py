@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from builders import exported
 
 from invsync.jobs import launch
 from invsync.sandbox import demo
@@ -100,6 +101,16 @@ def not_on_shopify(r: Rehearsal) -> None:
     r.oms.set_stock("P3", "WH", 4, START)
 
 
+def two_rows_in_the_export(r: Rehearsal) -> None:
+    stock = exported(r.oms, r.folder / "export") / "product_facility.csv"
+    (row,) = (line for line in stock.read_text().splitlines(keepends=True) if line.startswith("P2,WH,"))
+    stock.write_text(stock.read_text() + row)
+    source = f'kind = "database"\nurl = "sqlite:///{r.folder}/oms.db"'
+    files = f'kind = "files"\npath = "{stock.parent}"'
+    assert source in r.config.read_text()
+    r.config.write_text(r.config.read_text().replace(source, files))
+
+
 ROWS: dict[str, tuple[Break, str, str, int, list[int]]] = {
     "a quantity that is no number": (
         stock("computed_last_inventory_count", "'12x'"), "P2", "malformed", 4, [100, 30]),
@@ -116,6 +127,7 @@ ROWS: dict[str, tuple[Break, str, str, int, list[int]]] = {
         stock("computed_last_inventory_count", "null", "SHOP"), "P2", "no_oms_row", 0, [95, 25]),
     "stock at a facility that is not mapped": (stock_elsewhere, "P2", "unmapped_location", 0, [95, 30]),
     "a product that is not on Shopify": (not_on_shopify, "P3", "unmapped_product", 0, [95, 30]),
+    "two rows of one product and facility": (two_rows_in_the_export, "P2", "malformed", 4, [100, 30]),
     "a product with two inventory items": (
         lambda r: r.oms.map_product("P2", 22), "P2", "ambiguous_mapping", 4, [100, 25]),
     "a location that is aggregate and physical at once": (

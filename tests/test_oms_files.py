@@ -5,18 +5,18 @@ import os
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from math import isnan
 from pathlib import Path
 
 import asyncssh
 import fsspec
 import polars as pl
 import pytest
-import sqlalchemy as sa
+from builders import exported
 
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms import Source, open_source
 from invsync.sandbox.oms import Oms
-from invsync.sandbox.oms_tables import METADATA
 from invsync.settings import OmsSettings
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -35,13 +35,7 @@ def folder(tmp_path: Path) -> Path:
         oms.add_product(f"P{number}", sku)
         oms.map_product(f"P{number}", 40 + number)
         oms.set_stock(f"P{number}", "WH", 10, NOON, minimum_stock=2)
-    folder = tmp_path / "export"
-    folder.mkdir()
-    with oms.batch() as connection:
-        for table in METADATA.sorted_tables:
-            rows = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
-            frame = pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema=table.c.keys())
-            frame.write_csv(folder / f"{table.name}.csv")
+    folder = exported(oms, tmp_path / "export")
     oms.close()
     for file in folder.iterdir():
         os.utime(file, (NOON.timestamp(), NOON.timestamp()))
@@ -66,6 +60,16 @@ def counts(source: Source) -> dict[str, tuple[float, float]]:
 def test_a_reset_newer_than_the_stock_says_the_count(folder: Path) -> None:
     feed(folder, "reset.csv", RESET + "WH,SKU,SKU-A,7,\nWH,PRODUCT_ID,P1,1,\n")
     assert counts(opened(folder)) == {"P0": (7.0, 5.0), "P1": (1.0, 0.0)}
+
+
+def test_two_rows_of_one_product_and_facility_leave_no_number_to_send(folder: Path) -> None:
+    stock = folder / "product_facility.csv"
+    head, first, *rest = stock.read_text().splitlines(keepends=True)
+    stock.write_text("".join([head, first, *rest, first]))
+
+    found = counts(opened(folder))
+
+    assert isnan(found["P0"][0]) and isnan(found["P0"][1]) and found["P1"] == (10.0, 8.0)
 
 
 def test_a_reset_older_than_the_stock_says_nothing(folder: Path) -> None:

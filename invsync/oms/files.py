@@ -17,7 +17,8 @@ from invsync.oms.feeds import Feed, feed, laid_over
 from invsync.oms.statements import COLUMNS, OPTIONAL, ORIGIN
 
 SUFFIXES = (".parquet", ".csv")
-KEYS = {"product_facility": ["product_id", "facility_id"]}
+STOCK_KEY = ["product_id", "facility_id"]
+QUANTITIES = ["last_inventory_count", "computed_last_inventory_count"]
 UNDONE = "is not whole ({}): wait until it is written, or export it again."
 
 
@@ -114,11 +115,19 @@ def _conformed(rows: pl.DataFrame, name: str, file: File | None) -> pl.DataFrame
     lacking = [column for column in columns if column not in rows.columns]
     if lacking and file:
         raise OmsFailed(f"The OMS file {told} lacks the column(s) {', '.join(lacking)}: export them.")
-    key = KEYS.get(name)
-    if key and rows.select(key).is_duplicated().any():
-        raise OmsFailed(f"The OMS file {told} has two rows of one {' and '.join(key)}: export it again.")
+    rows = _once(rows) if name == "product_facility" else rows
     rows = rows.with_columns(pl.lit(None, pl.String).alias(column) for column in lacking)
     return rows.select(columns)
+
+
+def _once(stock: pl.DataFrame) -> pl.DataFrame:
+    """One row a product and facility; where the file has two, quantities that nobody can read, so the pair is held."""
+    twice = pl.struct(STOCK_KEY).is_duplicated()
+    if not stock.select(twice.any()).item():
+        return stock
+    unclear = [pl.when(twice).then(pl.lit("two rows")).otherwise(pl.col(name).cast(pl.String)).alias(name)
+               for name in QUANTITIES]  # fmt: skip
+    return stock.with_columns(unclear).unique(STOCK_KEY, keep="first", maintain_order=True)
 
 
 def _portable(column: str, dtype: pl.DataType) -> pl.Expr:
