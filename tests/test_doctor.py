@@ -569,6 +569,26 @@ def test_an_oms_that_keeps_the_products_id() -> None:
     assert status == "warning" and told.startswith("shopify_product_id holds the product's id in 1 of 2 rows looked at")
 
 
+def test_exported_files_answer_as_far_as_they_go(clinic: Clinic, tmp_path: Path) -> None:
+    engine, folder = sa.create_engine(clinic.oms.url), tmp_path / "export"
+    folder.mkdir()
+    with engine.connect() as connection:
+        for table in clinic.oms.metadata.sorted_tables:
+            rows = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+            frame = pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema=table.c.keys())
+            frame.write_parquet(folder / f"{table.name}.parquet")
+    engine.dispose()
+    clinic.configure(f'url = "{clinic.oms.url}"', f'kind = "files"\npath = "{folder}"')
+
+    checks = clinic.checks()
+
+    assert {status for told in checks.values() for (status, _) in told} == {"ok"} and ("HotWax", "files") in checks
+    assert checks["questions", "sellable rule"][0][1].startswith("All 2 rows of stock follow HotWax's rule")
+    assert checks["questions", "order limits"] == [
+        ("ok", "Cannot be told: this HotWax shows no column maximum_order_limit in facility.")
+    ]
+
+
 # -- questions that only the HTTP APIs can answer
 
 
