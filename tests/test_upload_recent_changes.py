@@ -1,5 +1,6 @@
 """The job end to end: a real HTTP shop and a real SQLite OMS, the documented stories by name."""
 
+import gc
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from rehearsal import ONLINE, RECENT, START, TOKEN, Rehearsal, open_rehearsal
 
 from invsync import errors
@@ -89,6 +91,14 @@ def test_a_truncated_oms_feed_sends_nothing(rehearsal: Rehearsal) -> None:
 
     assert facts["exit_code"] == 3 and facts["status"] == "stopped" and rehearsal.shop.journal == []
     assert "max_zeroed_share is 1 against the limit 0.05" in facts["messages"][-1]
+
+
+def test_a_run_in_this_process_leaves_nothing_of_itself_behind(rehearsal: Rehearsal) -> None:
+    rehearsal.product(1, "A", oms=95, available=100)
+    rehearsal.run()
+    gc.collect()
+
+    assert not [one for one in gc.get_objects() if type(one) is InteractiveShell]
 
 
 def test_a_dry_run_writes_the_plan_and_nothing_else(rehearsal: Rehearsal) -> None:

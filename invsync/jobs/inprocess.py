@@ -1,6 +1,9 @@
 """A papermill engine that runs the cells in this process: for fleets, tests and previews, without a kernel."""
 
+import atexit
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from IPython.core.displayhook import CapturingDisplayHook
@@ -22,24 +25,36 @@ class InProcessEngine(Engine):  # type: ignore[misc]
 
         Saved before each section and at the end; papermill's saves before and after each cell are felt in a short run.
         """
-        HistoryManager.enabled = False  # type: ignore[assignment]
-        InteractiveShell.clear_instance()
-        shell = InteractiveShell.instance()
-        shell.colors = "nocolor"
         save, nb_man.save = nb_man.save, lambda **cell: None
         before = None
-        for index, cell in enumerate(nb_man.nb.cells):
-            nb_man.cell_start(cell, index)
-            if before == "markdown" and cell.cell_type == "code":
-                save()
-            before = cell.cell_type
-            error = _run(shell, cell) if cell.cell_type == "code" else None
-            if error is not None:
-                nb_man.cell_exception(cell, index, exception=error)
-            nb_man.cell_complete(cell, index)
-            if error is not None:
-                break
+        with _private_shell() as shell:
+            for index, cell in enumerate(nb_man.nb.cells):
+                nb_man.cell_start(cell, index)
+                if before == "markdown" and cell.cell_type == "code":
+                    save()
+                before = cell.cell_type
+                error = _run(shell, cell) if cell.cell_type == "code" else None
+                if error is not None:
+                    nb_man.cell_exception(cell, index, exception=error)
+                nb_man.cell_complete(cell, index)
+                if error is not None:
+                    break
         nb_man.save = save
+
+
+@contextmanager
+def _private_shell() -> Iterator[Any]:
+    """A shell that leaves nothing behind; IPython would keep it, and all that its cells named, until the process ends."""
+    HistoryManager.enabled = False  # type: ignore[assignment]
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    shell.colors = "nocolor"
+    try:
+        yield shell
+    finally:
+        atexit.unregister(shell.atexit_operations)
+        shell.cleanup()
+        InteractiveShell.clear_instance()
 
 
 def _run(shell: Any, cell: Any) -> BaseException | None:
