@@ -93,12 +93,19 @@ def test_a_truncated_oms_feed_sends_nothing(rehearsal: Rehearsal) -> None:
     assert "max_zeroed_share is 1 against the limit 0.05" in facts["messages"][-1]
 
 
-def test_a_run_in_this_process_leaves_nothing_of_itself_behind(rehearsal: Rehearsal) -> None:
+def shells() -> int:
+    gc.collect()
+    return sum(type(one) is InteractiveShell for one in gc.get_objects())
+
+
+def test_runs_in_this_process_leave_no_more_and_more_behind(rehearsal: Rehearsal) -> None:
     rehearsal.product(1, "A", oms=95, available=100)
     rehearsal.run()
-    gc.collect()
+    before = shells()
+    for hours in (2, 3, 4):
+        rehearsal.run(START + timedelta(hours=hours))
 
-    assert not [one for one in gc.get_objects() if type(one) is InteractiveShell]
+    assert shells() <= before
 
 
 def test_a_dry_run_writes_the_plan_and_nothing_else(rehearsal: Rehearsal) -> None:
