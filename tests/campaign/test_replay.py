@@ -81,12 +81,15 @@ def of_products(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def moments(rows: pl.DataFrame, lag: int) -> Iterator[tuple[datetime, bool]]:
-    """Every quarter of an hour of each business day until its last order is in the OMS; whether it is the day's last."""
+    """Every quarter of an hour of each business day until its last order is in the OMS; whether it is the day's last.
+
+    Half a minute past, as sales are stamped to the minute: what happens in the very moment of a run is the next run's.
+    """
     days = rows.group_by_dynamic("invoiced_at", every="1d").agg(
         opens=pl.col("invoiced_at").min().dt.truncate("15m"), closes=pl.col("invoiced_at").max()
     )
     for _, opens, closes in days.sort("invoiced_at").iter_rows():
-        at = opens
+        at = opens + timedelta(seconds=30)
         while at < closes + timedelta(minutes=lag) + EVERY:
             yield at.replace(tzinfo=UTC), False
             at += EVERY
