@@ -10,13 +10,15 @@ test: $(READY)  ## set up, lint, type-check and run all tests
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest --ignore tests/campaign
 
-campaign: $(READY)  ## crashes at every step, random worlds, refusals
-	$(VENV)/bin/pytest -s --timeout 1500 tests/campaign/test_crash.py tests/campaign/test_refused.py
-	$(VENV)/bin/pytest -n 2 --dist worksteal -rP --timeout 1500 tests/campaign/test_matrix.py tests/campaign/test_worlds.py
+CAMPAIGN = $(addprefix tests/campaign/test_,$(addsuffix .py,crash refused kernel wheel jupyterlab))
+WORLDS = tests/campaign/test_matrix.py tests/campaign/test_worlds.py
 
-systems: $(READY)  ## weeks of real sales, database servers, webhooks under load, the wheel: everything else
-	$(VENV)/bin/pytest -s tests/campaign --ignore tests/campaign/test_crash.py --ignore tests/campaign/test_refused.py \
-	    --ignore tests/campaign/test_matrix.py --ignore tests/campaign/test_worlds.py
+campaign: $(READY)  ## crashes at every step, refusals, the token, the wheel, JupyterLab, random worlds
+	$(VENV)/bin/pytest -s --timeout 1500 $(CAMPAIGN)
+	$(VENV)/bin/pytest -n 2 --dist worksteal -rP --timeout 1500 $(WORLDS)
+
+systems: $(READY)  ## weeks of real sales, a million pairs, database servers, webhooks under load, Airflow: hours of it
+	$(VENV)/bin/pytest -s tests/campaign $(addprefix --ignore ,$(CAMPAIGN) $(WORLDS))
 
 bench:  ## the speed of it beside its peers, in an environment as lean as one that runs jobs
 	$(PYTHON) -m venv $(VENV)/bench
