@@ -2,9 +2,11 @@
 
 import gc
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from rehearsal import ONLINE, RECENT, START, TOKEN, Rehearsal, open_rehearsal
 
 from invsync import errors
+from invsync.jobs.opening import new_run_id
 from invsync.sandbox import demo
 from invsync.shopify.retry import Patience, Unanswered
 from invsync.state import File, State
@@ -91,6 +94,12 @@ def test_a_truncated_oms_feed_sends_nothing(rehearsal: Rehearsal) -> None:
 
     assert facts["exit_code"] == 3 and facts["status"] == "stopped" and rehearsal.shop.journal == []
     assert "max_zeroed_share is 1 against the limit 0.05" in facts["messages"][-1]
+
+
+def test_run_ids_sort_by_time_within_a_second_too() -> None:
+    ids = [(sleep(0.0005), new_run_id())[1] for _ in range(50)]
+
+    assert ids == sorted(set(ids)) and all(re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{4}", one) for one in ids)
 
 
 def shells() -> int:

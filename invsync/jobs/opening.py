@@ -1,7 +1,6 @@
 """Open a run for a notebook: check what it was given, then open the shop, the OMS, the state and the folder."""
 
 import os
-import secrets
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,8 +25,9 @@ KEPT_BY = {"upload-recent-changes": "resets", "push-deltas": "deltas"}
 
 
 def new_run_id() -> str:
-    """An id that sorts by time."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    """An id that sorts by time: its last four digits are the fraction of the second."""
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond * 0x10000 // 1_000_000:04x}"
 
 
 def check_keeper(given: Parameters, shop: settings.ShopSettings) -> None:
