@@ -8,7 +8,7 @@ demo: $(READY)  ## set up, start the sandbox, run the main job, say where the re
 test: $(READY)  ## set up, lint, type-check and run all tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/pytest --ignore tests/campaign
+	$(VENV)/bin/pytest -n 2 --dist loadfile --ignore tests/campaign
 
 CAMPAIGN = $(addprefix tests/campaign/test_,$(addsuffix .py,crash refused kernel wheel jupyterlab))
 WORLDS = tests/campaign/test_matrix.py tests/campaign/test_worlds.py

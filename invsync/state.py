@@ -49,6 +49,7 @@ LEASE = sa.Table(
     sa.Column("pid", sa.Integer), sa.Column("heartbeat", TEXT),
 )  # fmt: skip
 LEASE_SECONDS, BEAT_SECONDS = 60, 15
+AT_ONCE = 50_000  # claims inserted at once, so that memory is bounded
 OPEN = ("quarantined", "released")
 # status: baseline, sent, nothing, held, refused, unknown, reset; quarantined and released events are free again
 CLAIMS: tables.Schema = {
@@ -325,7 +326,8 @@ def _claim(connection: sa.Connection, shop: str, claims: pl.DataFrame | None) ->
         mine = (CLAIM.c.shop == shop) & (CLAIM.c.event_id == sa.bindparam("event"))
         mine &= CLAIM.c.location_id == sa.bindparam("place")
         connection.execute(sa.delete(CLAIM).where(mine), replaced)
-    connection.execute(sa.insert(CLAIM), rows.to_dicts())
+    for part in rows.iter_slices(AT_ONCE):
+        connection.execute(sa.insert(CLAIM), part.to_dicts())
 
 
 def _replaced(connection: sa.Connection, shop: str, rows: pl.DataFrame) -> list[dict[str, Any]]:
