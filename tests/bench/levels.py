@@ -15,7 +15,7 @@ from tests.bench.world import dice
 LEVELS, LOCATIONS = 1_000_000, 5
 TARGETS = [
     faster("invsync", "msgspec loop", 2),
-    Target("invsync, peak in MB", lambda m: m["invsync"].peak, at_most=400),
+    Target("invsync, peak in MB, twice the file", lambda m: m["invsync"].peak, at_most=528),
 ]
 
 
