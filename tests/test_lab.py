@@ -8,6 +8,7 @@ import papermill
 import polars as pl
 import pytest
 from browsing import chromium, needs_chromium, opened
+from rehearsal import ONLINE, START, open_rehearsal
 
 from invsync import lab
 from invsync.errors import UsageError
@@ -152,3 +153,29 @@ def test_the_page_turns_its_charts_without_a_network(scenarios: Any, tmp_path: P
         assert live.count() >= 3 and all(one != other for one, other in zip(before, after, strict=True))
         assert [address for address in visit.asked if not address.startswith(("file:", "blob:", "data:"))] == []
         assert visit.complaints == [] and visit.faults() == [] and visit.sideways() <= 0
+
+
+def test_a_shops_own_orders_lags_and_runs_are_read_from_its_oms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_rehearsal(tmp_path, monkeypatch) as own:
+        own.product(1, "A", oms=50, available=50)
+        own.run(START)
+        for number, minutes in ((1, 10), (2, 20), (3, 30)):
+            sold = START + timedelta(hours=number)
+            own.shop.place_order(1000 + number, f"#{number}", sold, [(1, 2)], ONLINE)
+            heard = sold + timedelta(minutes=minutes)
+            own.oms.import_order(f"O{number}", 1000 + number, [("P1", 2)], heard, sold_at=sold)
+        own.oms.damage("P1", "WH", 3, datetime.now(UTC), "PI1")
+        own.run(datetime.now(UTC) + timedelta(minutes=1))
+        told: dict[str, Any] = {"shop": "demo", "config": str(own.config)}
+
+        history, scenario = lab.history(**told), lab.scenario(**told)
+        saved = lab.buffer_table(pl.DataFrame({"sku": ["A"], "units": [4]}), str(tmp_path / "b.parquet"), **told)
+        many, seen = lab.runs.history(reports=str(own.config.parent / "reports"), shop="demo")
+        apart = lab.by_cause(seen, lab.runs.events(seen, **told))
+
+    assert history.lines["units"].to_list() == [2, 2, 2] and history.moves["units"].to_list() == [-3]
+    assert (min(scenario.lag), scenario.mean_lag, max(scenario.lag)) == (10.0, 20.0, 30.0) and scenario.pos_share == 0.0
+    assert "1 buffers" in saved and pl.read_parquet(tmp_path / "b.parquet")["units"].to_list() == [4]
+    assert many.height == 2 and dict(apart.group_by("cause").agg(pl.col("units").sum()).iter_rows())["news"] == 3

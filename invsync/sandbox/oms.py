@@ -91,14 +91,17 @@ class Oms(Stock):
 
     def import_order(
         self, order_id: str, external_id: int | str, lines: Iterable[tuple[str, float]], at: datetime,
-        facility_id: str = "_NA_",
+        facility_id: str = "_NA_", sold_at: datetime | None = None,
     ) -> None:  # fmt: skip
-        """Import a Shopify order of (product, units) lines; in `_NA_` it waits in the brokering queue."""
+        """Import a Shopify order of (product, units) lines; in `_NA_` it waits in the brokering queue.
+
+        It was sold at that moment, or at once where none is given.
+        """
         with self.batch():
             self._add("order_header", at, {
                 "order_id": order_id, "order_type_id": "SALES_ORDER", "order_name": f"#{external_id}",
                 "external_id": str(external_id), "sales_channel_enum_id": "WEB_SALES_CHANNEL",
-                "order_date": at, "entry_date": at, "status_id": "ORDER_APPROVED",
+                "order_date": sold_at or at, "entry_date": at, "status_id": "ORDER_APPROVED",
                 "product_store_id": self.store,
             })  # fmt: skip
             group = {"order_id": order_id, "ship_group_seq_id": "00001", "facility_id": facility_id}
