@@ -10,7 +10,7 @@ test: $(READY)  ## set up, lint, type-check and run all tests
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest -n 2 --dist loadfile --ignore tests/campaign
 
-CAMPAIGN = $(addprefix tests/campaign/test_,$(addsuffix .py,crash refused kernel wheel jupyterlab))
+CAMPAIGN = $(addprefix tests/campaign/test_,$(addsuffix .py,crash refused kernel wheel sample_made jupyterlab))
 WORLDS = tests/campaign/test_matrix.py tests/campaign/test_worlds.py
 
 campaign: $(READY)  ## crashes at every step, refusals, the token, the wheel, JupyterLab, random worlds

@@ -1,4 +1,4 @@
-"""What holds for every test: a property may take its time, because a busy machine is no failure; one seed a session."""
+"""What holds for every test: a property may take its time, because a busy machine is no failure; one seed a run."""
 
 import os
 import random

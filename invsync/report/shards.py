@@ -66,6 +66,7 @@ def _rows(history: History, mine: pl.DataFrame) -> pl.DataFrame:
     newest = newest.group_by("key", maintain_order=True).head(EVENTS_AN_ITEM).with_columns(part=pl.lit("events"))
     looks = history.pairs.select(TOLD).join(mine, on="item").with_columns(part=pl.lit("looks"))
     rows = pl.concat([newest.select(sorted(newest.columns)), looks.select(sorted(looks.columns))])
+    rows = rows.sort("key", "part", "at", "location_id", "path", descending=[False, False, True, True, True])
     known = pl.col("path").is_in(history.runs["path"].implode())
     return rows.with_columns(
         path=pl.when(known).then("path").otherwise(pl.lit("")), t=pl.col("at").dt.epoch("s"),
@@ -90,7 +91,7 @@ def _files(rows: pl.DataFrame, mine: pl.DataFrame) -> list[tuple[int, str]]:
     for part in ("events", "looks"):
         items = items.join(told.filter(part=part).select("key", pl.col("text").alias(part)), on="key", how="left")
     texts = {
-        "runs": [(row["place"], json.dumps([row["path"], row["t"]])) for row in runs.to_dicts()],
+        "runs": [(row["place"], json.dumps([row["path"], row["t"]], separators=(",", ":"))) for row in runs.to_dicts()],
         "kinds": [(row["place"], _kind(row)) for row in kinds.to_dicts()],
         "items": [(row["place"], _story(row)) for row in items.sort("key").to_dicts()],
     }
