@@ -2,7 +2,7 @@
 
 import atexit
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,9 +25,8 @@ class InProcessEngine(Engine):  # type: ignore[misc]
 
         Saved before each section and at the end; papermill's saves before and after each cell are felt in a short run.
         """
-        save, nb_man.save = nb_man.save, lambda **cell: None
         before = None
-        with _private_shell() as shell:
+        with _saved_seldom(nb_man) as save, _private_shell() as shell:
             for index, cell in enumerate(nb_man.nb.cells):
                 nb_man.cell_start(cell, index)
                 if before == "markdown" and cell.cell_type == "code":
@@ -39,6 +38,15 @@ class InProcessEngine(Engine):  # type: ignore[misc]
                 nb_man.cell_complete(cell, index)
                 if error is not None:
                     break
+
+
+@contextmanager
+def _saved_seldom(nb_man: Any) -> Iterator[Callable[[], None]]:
+    """The notebook's own save, which papermill's manager has again at the end, however that comes."""
+    save, nb_man.save = nb_man.save, lambda **cell: None
+    try:
+        yield save
+    finally:
         nb_man.save = save
 
 
