@@ -704,6 +704,7 @@ def signed(until: datetime) -> str:
         (signed(NOW + timedelta(days=90)), "ok", "The long-lived token works on Moqui and OFBiz until "),
         (signed(NOW + timedelta(days=3)), "warning", "The long-lived token expires at "),
     ],
+    ids=["without an end", "ends late", "ends soon"],
 )
 def test_a_long_lived_token(
     clinic: Clinic, hotwax: HotWax, monkeypatch: pytest.MonkeyPatch, token: str, status: str, words: str
