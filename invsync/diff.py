@@ -4,7 +4,7 @@ import polars as pl
 
 from invsync import mapping, tables
 
-KEY = mapping.KEY
+KEY = tables.KEY
 
 
 def target() -> pl.Expr:

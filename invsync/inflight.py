@@ -4,8 +4,7 @@ import polars as pl
 
 from invsync import tables
 from invsync.mapping import AGGREGATE_FACILITY, digits, matched
-
-ITEM_AT = ["inventory_item_id", "location_id"]
+from invsync.tables import KEY
 
 
 def in_flight(
@@ -27,7 +26,7 @@ def in_flight(
     ]).filter(pl.col("units") > 0)  # fmt: skip
     about = orders.select("order_id", "name", "created_at").unique("order_id", keep="any")
     found = both.join(about, on="order_id", how="left")
-    return tables.conform(found, tables.IN_FLIGHT, "in_flight").sort("created_at", "order_id", *ITEM_AT)
+    return tables.conform(found, tables.IN_FLIGHT, "in_flight").sort("created_at", "order_id", *KEY)
 
 
 def unknown_orders(orders: pl.DataFrame, snapshot: tables.Snapshot) -> pl.DataFrame:
@@ -53,7 +52,7 @@ def _online(
 ) -> pl.DataFrame:
     """Unknown orders' units less those that a facility outside the aggregate's set will deliver."""
     key = ["order_id", "inventory_item_id"]
-    online = pairs.filter(pl.col("mode") == "aggregate").select(ITEM_AT)
+    online = pairs.filter(pl.col("mode") == "aggregate").select(KEY)
     units = unknown_orders(orders, snapshot).group_by(key).agg(pl.col("units").sum())
     elsewhere = (
         assigned.join(facility_at, on="location_id")
@@ -72,9 +71,9 @@ def _physical(
     assigned: pl.DataFrame, pairs: pl.DataFrame, snapshot: tables.Snapshot, facility_at: pl.DataFrame
 ) -> pl.DataFrame:
     """Units of open fulfilment orders less what the OMS reserved or issued for that order there."""
-    key = ["order_id", *ITEM_AT]
+    key = ["order_id", *KEY]
     units = assigned.group_by(key).agg(pl.col("units").sum())
-    here = matched(units, pairs.select(*ITEM_AT, "product_id", "mode")).filter(pl.col("mode") == "physical")
+    here = matched(units, pairs.select(*KEY, "product_id", "mode")).filter(pl.col("mode") == "physical")
     taken = snapshot.known_units.group_by("external_id", "product_id", "facility_id").agg(taken=pl.col("units").sum())
     rows = here.join(facility_at.lazy(), on="location_id").join(
         taken.lazy(),

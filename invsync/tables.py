@@ -15,6 +15,7 @@ UNITS = pl.Int64()
 QUANTITY = pl.Float64()
 STAMP = pl.Datetime("us", "UTC")
 FLAG = pl.Boolean()
+KEY = ["inventory_item_id", "location_id"]  # of a pair
 MODE = pl.Enum(["aggregate", "physical"])
 
 LEVELS: Schema = {

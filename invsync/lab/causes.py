@@ -5,8 +5,7 @@ import polars as pl
 from invsync import tables
 from invsync.report.runs import DELTAS
 
-PAIR = ["inventory_item_id", "location_id"]
-KEY = ["shop", *PAIR]
+PAIR_OF_SHOP = ["shop", *tables.KEY]
 OWN_EVENTS: tables.Schema = {
     "inventory_item_id": tables.ID, "location_id": tables.ID, "at": tables.STAMP, "units": tables.QUANTITY,
 }  # fmt: skip
@@ -83,17 +82,17 @@ def _moves(
     looks: pl.DataFrame, delta_runs: pl.DataFrame, events: pl.DataFrame | None, edits: pl.DataFrame | None
 ) -> pl.DataFrame:
     """What moved between a pair's look and the one before, for each look that found the pair off its target."""
-    known = looks.filter(pl.all_horizontal(pl.col("delta", *PAIR).is_not_null()))
+    known = looks.filter(pl.all_horizontal(pl.col("delta", *tables.KEY).is_not_null()))
     ran = delta_runs.select("shop", "at", last_push="at").unique().sort("at")
     rows = known.sort("at").join_asof(ran, on="at", by="shop", check_sortedness=False)
-    pushed = delta_runs.filter(pl.col("outcome").is_in(LANDED)).select(*PAIR, "at", units="delta")
+    pushed = delta_runs.filter(pl.col("outcome").is_in(LANDED)).select(*tables.KEY, "at", units="delta")
     hand, other = (
         None if edits is None else edits.filter(of) for of in (pl.col("app").is_null(), pl.col("app").is_not_null())
     )
     for name, moved in {"own": events, "old": events, "pushed": pushed, "hand": hand, "other": other}.items():
         sums = _between(rows, moved, name, until="last_push" if name == "old" else "at")
         rows = rows.join(sums, on="look", how="left").with_columns(pl.col(name).fill_null(0.0))
-    apart = rows.sort(*KEY, "at").with_columns(_explained()).filter(pl.col("delta") != 0)
+    apart = rows.sort(*PAIR_OF_SHOP, "at").with_columns(_explained()).filter(pl.col("delta") != 0)
     rest = "not_told_apart" if events is None else "changed_in_shopify"
     left = (pl.col("delta") - pl.sum_horizontal(EXPLAINED)).alias(rest)
     told = apart.with_columns(left).select("look", *EXPLAINED, rest)
@@ -102,9 +101,9 @@ def _moves(
 
 def _explained() -> list[pl.Expr]:
     """The known parts of a look's delta; a pair's first look is a part of its own."""
-    first = pl.int_range(pl.len()).over(KEY) == 0
+    first = pl.int_range(pl.len()).over(PAIR_OF_SHOP) == 0
     settled = pl.col("outcome").is_in([*LANDED, "already_right"])
-    left_over = pl.when(~settled).then(pl.col("target") - pl.coalesce("after", "available")).shift(1).over(KEY)
+    left_over = pl.when(~settled).then(pl.col("target") - pl.coalesce("after", "available")).shift(1).over(PAIR_OF_SHOP)
     by_deltas = pl.col("last_push").is_not_null()
     parts = {
         "news": pl.col("own") - pl.when(by_deltas).then("old").otherwise(0.0),
@@ -119,10 +118,10 @@ def _between(looks: pl.DataFrame, moved: pl.DataFrame | None, name: str, *, unti
     """The units moved after the pair's look before and up to this look's `until`: look, and a column of this name."""
     if moved is None or moved.is_empty():
         return pl.DataFrame(schema={"look": pl.UInt32, name: pl.Float64})
-    ends = looks.sort("at").select("look", "at", *PAIR, until=until)
+    ends = looks.sort("at").select("look", "at", *tables.KEY, until=until)
     found = (
         moved.sort("at")
-        .join_asof(ends, on="at", by=PAIR, strategy="forward", check_sortedness=False)
+        .join_asof(ends, on="at", by=tables.KEY, strategy="forward", check_sortedness=False)
         .filter(pl.col("at") <= pl.col("until"))
     )
     return found.group_by("look").agg(pl.col("units").sum().cast(pl.Float64).alias(name))

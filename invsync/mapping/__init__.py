@@ -17,13 +17,12 @@ from invsync.mapping.facilities import (
     members,
 )
 from invsync.mapping.items import pairs, product_items
-from invsync.mapping.keys import KEY, matched
+from invsync.mapping.keys import matched
 from invsync.mapping.stock import allows_brokering, online_atp, targets
 
 __all__ = [
     "AGGREGATE_FACILITY",
     "AGGREGATE_FORMS",
-    "KEY",
     "allows_brokering",
     "counted_facilities",
     "digits",

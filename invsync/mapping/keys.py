@@ -2,7 +2,8 @@
 
 import polars as pl
 
-KEY = ["inventory_item_id", "location_id"]
+from invsync.tables import KEY
+
 CLOSE = 8  # cells a number up to which a table of them all is cheaper than sorting
 
 

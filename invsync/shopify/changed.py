@@ -29,7 +29,7 @@ def changed_at(client: Client, pairs: pl.DataFrame) -> pl.DataFrame:
         ]  # fmt: skip
     found = pl.DataFrame(rows, schema=CHANGED | {"changed_at": tables.TEXT})
     found = found.with_columns(pl.col("changed_at").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
-    return found.join(asked, on=["inventory_item_id", "location_id"], how="semi")
+    return found.join(asked, on=tables.KEY, how="semi")
 
 
 def _stamps(level: dict[str, Any] | None) -> list[str]:

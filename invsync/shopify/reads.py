@@ -63,9 +63,8 @@ def levels(client: Client, pairs: pl.DataFrame) -> pl.DataFrame:
         items, found = _levels_in_bulk(client)
     else:
         items, found = _levels_by_nodes(client, asked)
-    pair, item = ["inventory_item_id", "location_id"], "inventory_item_id"
-    frame = asked.join(found, on=pair, how="left", maintain_order="left")
-    frame = frame.join(items, on=item, how="left", maintain_order="left")
+    frame = asked.join(found, on=tables.KEY, how="left", maintain_order="left")
+    frame = frame.join(items, on="inventory_item_id", how="left", maintain_order="left")
     return tables.conform(frame, tables.LEVELS, "levels")
 
 
