@@ -17,7 +17,7 @@ campaign: $(READY)  ## crashes at every step, refusals, the token, the wheel, Ju
 	$(VENV)/bin/pytest -s --timeout 1500 $(CAMPAIGN)
 	$(VENV)/bin/pytest -n 2 --dist worksteal -rP --timeout 1500 $(WORLDS)
 
-systems: $(READY)  ## weeks of real sales, a million pairs, database servers, webhooks under load, Airflow: hours of it
+systems: $(READY)  ## weeks of real sales, a million pairs, database servers, webhooks under load, Airflow
 	$(VENV)/bin/pytest -s tests/campaign $(addprefix --ignore ,$(CAMPAIGN) $(WORLDS))
 
 bench:  ## the speed of it beside its peers, in an environment as lean as one that runs jobs
