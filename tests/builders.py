@@ -8,8 +8,8 @@ import polars as pl
 import sqlalchemy as sa
 
 from invsync import tables
-from invsync.sandbox.oms import Oms
 from invsync.sandbox.oms_tables import METADATA
+from invsync.sandbox.world import sales
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -18,15 +18,23 @@ ONLINE, FIRST, SECOND = 900, 901, 902  # locations
 Row = dict[str, Any]
 
 
-def exported(oms: Oms, folder: Path) -> Path:
-    """The OMS's tables as CSV files in a new folder."""
+def exported(connection: sa.Connection, folder: Path, suffix: str = "csv") -> Path:
+    """The OMS's tables as CSV or Parquet files in a new folder."""
     folder.mkdir()
-    with oms.batch() as connection:
-        for table in METADATA.sorted_tables:
-            found = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
-            frame = pl.DataFrame(found, infer_schema_length=None) if found else pl.DataFrame(schema=table.c.keys())
-            frame.write_csv(folder / f"{table.name}.csv")
+    for table in METADATA.sorted_tables:
+        found = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+        frame = pl.DataFrame(found, infer_schema_length=None) if found else pl.DataFrame(schema=table.c.keys())
+        write = frame.write_csv if suffix == "csv" else frame.write_parquet
+        write(folder / f"{table.name}.{suffix}")
     return folder
+
+
+def best_sellers(path: Path) -> Path:
+    """Four days of real sales of the forty products that sell most, in a Parquet file."""
+    found = sales(4)
+    most = found.group_by("sku").agg(pl.col("quantity").sum()).top_k(40, by="quantity")["sku"]
+    found.filter(pl.col("sku").is_in(most.implode())).write_parquet(path)
+    return path
 
 
 def rows(schema: tables.Schema, *values: tuple[Any, ...], **defaults: Any) -> pl.DataFrame:

@@ -55,8 +55,7 @@ class Rehearsal:
         return launch.undo(facts["run_id"], str(self.config), engine="inprocess")
 
     def keep_by_deltas(self) -> None:
-        text = self.config.read_text()
-        self.config.write_text(text.replace("[shops.demo.oms]", 'keep_by = "deltas"\n[shops.demo.oms]'))
+        of_shop(self.config, 'keep_by = "deltas"')
 
     def available(self, *items: int, at: int = ONLINE) -> list[int | None]:
         return [self.shop.available(item, at) for item in items]
@@ -70,6 +69,13 @@ class Rehearsal:
     def state(self, sql: str) -> list[tuple[Any, ...]]:
         with sqlite3.connect(self.config.parent / "invsync.db") as connection:
             return connection.execute(sql).fetchall()
+
+
+def of_shop(config: Path, *lines: str) -> Path:
+    """The configuration with these lines more in its shop's table."""
+    told = "\n".join(lines)
+    config.write_text(config.read_text().replace("[shops.demo.oms]", f"{told}\n[shops.demo.oms]"))
+    return config
 
 
 def inputs(folder: Path) -> list[dict[str, Any]]:

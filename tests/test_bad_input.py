@@ -102,7 +102,8 @@ def not_on_shopify(r: Rehearsal) -> None:
 
 
 def two_rows_in_the_export(r: Rehearsal) -> None:
-    stock = exported(r.oms, r.folder / "export") / "product_facility.csv"
+    with r.oms.batch() as connection:
+        stock = exported(connection, r.folder / "export") / "product_facility.csv"
     (row,) = (line for line in stock.read_text().splitlines(keepends=True) if line.startswith("P2,WH,"))
     stock.write_text(stock.read_text() + row)
     source = f'kind = "database"\nurl = "sqlite:///{r.folder}/oms.db"'

@@ -8,6 +8,7 @@ import papermill
 import polars as pl
 import pytest
 from browsing import chromium, needs_chromium, opened
+from builders import best_sellers
 from rehearsal import ONLINE, START, open_rehearsal
 
 from invsync import lab
@@ -15,7 +16,6 @@ from invsync.errors import UsageError
 from invsync.jobs import inprocess
 from invsync.lab.page import page
 from invsync.report import runs
-from invsync.sandbox.world import sales
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "reports" / "sample"
@@ -93,11 +93,11 @@ def executed(name: str, folder: Path, **given: Any) -> Any:
 def scenarios(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The oversell notebook on four days of the products that sell most."""
     folder = tmp_path_factory.mktemp("lab")
-    rows = sales(4)
-    most = rows.group_by("sku").agg(pl.col("quantity").sum()).top_k(40, by="quantity")["sku"]
-    rows.filter(pl.col("sku").is_in(most.implode())).write_parquet(folder / "sales.parquet")
     return executed(
-        "oversell_scenarios.ipynb", folder, sales=str(folder / "sales.parquet"), save=str(folder / "b.parquet")
+        "oversell_scenarios.ipynb",
+        folder,
+        sales=str(best_sellers(folder / "sales.parquet")),
+        save=str(folder / "b.parquet"),
     )
 
 

@@ -35,7 +35,8 @@ def folder(tmp_path: Path) -> Path:
         oms.add_product(f"P{number}", sku)
         oms.map_product(f"P{number}", 40 + number)
         oms.set_stock(f"P{number}", "WH", 10, NOON, minimum_stock=2)
-    folder = exported(oms, tmp_path / "export")
+    with oms.batch() as connection:
+        folder = exported(connection, tmp_path / "export")
     oms.close()
     for file in folder.iterdir():
         os.utime(file, (NOON.timestamp(), NOON.timestamp()))

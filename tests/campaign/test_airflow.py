@@ -7,6 +7,7 @@ import sys
 import tempfile
 import venv
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pat
     """Three shops and a twin of each, their state on PostgreSQL; the configuration, and the shops by name."""
     monkeypatch.setenv(demo.TOKEN_ENV, TOKEN)
     made = {name: make(tmp_path, name, number % 3) for number, name in enumerate([*SHOPS, *TWINS])}
-    with servers.postgresql() as url, _served([shop for shop, _ in made.values()]) as endpoints:
+    with ExitStack() as served:
+        url = served.enter_context(servers.postgresql())
+        endpoints = [served.enter_context(serve(shop)) for shop, _ in made.values()]
         text = f'[state]\nurl = "{url}"\n[reports]\npath = "{tmp_path}/reports"\n'
         text += "".join(SHOP.format(name=name, endpoint=endpoint, token=demo.TOKEN_ENV, folder=tmp_path, oms=name)
                         for name, endpoint in zip(made, endpoints, strict=True))  # fmt: skip
@@ -82,20 +85,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pat
         yield tmp_path / "invsync.toml", {name: shop for name, (shop, _) in made.items()}
     for _, oms in made.values():
         oms.close()
-
-
-class _served:
-    """Several shops served at once."""
-
-    def __init__(self, shops: list[Shop]) -> None:
-        self._serving = [serve(shop) for shop in shops]
-
-    def __enter__(self) -> list[str]:
-        return [one.__enter__() for one in self._serving]
-
-    def __exit__(self, *error: Any) -> None:
-        for one in self._serving:
-            one.__exit__(*error)
 
 
 class Engine:

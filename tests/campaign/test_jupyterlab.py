@@ -12,11 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import polars as pl
 from browsing import chromium, needs_chromium
+from builders import best_sellers
 from playwright.sync_api import Page, expect
-
-from invsync.sandbox.world import sales
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "oversell_scenarios.ipynb"
 MINUTE = 60_000
@@ -50,9 +48,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
 
 def prepare(folder: Path) -> None:
     """The notebook in this folder, its parameter naming a few days of the products that sell most."""
-    rows = sales(4)
-    most = rows.group_by("sku").agg(pl.col("quantity").sum()).top_k(40, by="quantity")["sku"]
-    rows.filter(pl.col("sku").is_in(most.implode())).write_parquet(folder / "sales.parquet")
+    best_sellers(folder / "sales.parquet")
     told = json.loads(NOTEBOOK.read_text())
     (cell,) = (cell for cell in told["cells"] if "parameters" in cell["metadata"].get("tags", []))
     cell["source"] = "".join(cell["source"]).replace('sales: str = ""', 'sales: str = "sales.parquet"')

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import volume
+from rehearsal import TOKEN, of_shop
 
 from invsync.jobs import launch
 from invsync.oms.reader import Reader
@@ -24,7 +25,6 @@ from invsync.shopify import bulk
 from invsync.shopify.client import Client
 
 PLACES, ORDERS, MOST = volume.FACILITIES, 1_000, 0.15
-TOKEN = "shpat_planted_0123456789abcdef"
 Units = Callable[[int], int]
 
 
@@ -138,9 +138,9 @@ def steps(folder: Path) -> dict[str, float]:
 
 
 def configure(folder: Path, endpoint: str, keep_by: str) -> str:
-    path = demo.configure(folder, endpoint)
-    text = path.read_text().replace("[shops.demo.oms]", f'keep_by = "{keep_by}"\n[shops.demo.oms]')
-    path.write_text(text + "[shops.demo.guards]\nmax_changed_share = 1.0\nmax_units = 1000000\n")
+    path = of_shop(demo.configure(folder, endpoint), f'keep_by = "{keep_by}"')
+    with path.open("a") as config:
+        config.write("[shops.demo.guards]\nmax_changed_share = 1.0\nmax_units = 1000000\n")
     return str(path)
 
 

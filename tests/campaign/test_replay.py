@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from rehearsal import TOKEN, of_shop
 
 from invsync.jobs import launch
 from invsync.sandbox import demo
@@ -25,7 +26,6 @@ LAGS = (60, 30, 15, 5)
 RESETS, DELTAS, HARD = demo.JOB, "push-deltas", "hard-sync"
 WAYS = ("deltas and a nightly hard sync", "deltas", "resets")
 EVERY = timedelta(minutes=15)
-TOKEN = "shpat_planted_0123456789abcdef"
 Units = Mapping[str, int]
 
 
@@ -131,7 +131,7 @@ def replay(folder: Path, days: int, lag: int, way: str = "resets") -> Replay:
     before, seen = in_the_oms(world), world.start - timedelta(days=1)
     plain, plain_all, runs, put_back = Plain(dict(truth)), Plain(dict(truth)), 0, 0
     with serve(world.shop) as endpoint:
-        config = str(keeping(demo.configure(folder, endpoint), way))
+        config = str(of_shop(demo.configure(folder, endpoint), f'keep_by = "{way.split()[0]}"'))
         if way != "resets":
             launch.run(DELTAS, {"shop": "demo", "config": config, "at": world.start.isoformat()}, engine="inprocess")
         for at, closing in moments(rows, lag):
@@ -154,14 +154,6 @@ def replay(folder: Path, days: int, lag: int, way: str = "resets") -> Replay:
     units = int(rows.filter(~pl.col("variance"))["quantity"].sum())
     took = time.monotonic() - began
     return Replay(way, days, lag, runs, units, len(truth), put_back, plain, plain_all, drift, took)
-
-
-def keeping(config: Path, way: str) -> Path:
-    """The configuration of a shop kept this way."""
-    if way != "resets":
-        text = config.read_text(encoding="utf-8")
-        config.write_text(text.replace("[shops.demo.oms]", 'keep_by = "deltas"\n[shops.demo.oms]'), encoding="utf-8")
-    return config
 
 
 def due(way: str, *, closing: bool) -> Iterator[str]:

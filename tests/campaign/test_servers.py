@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 import servers
 import sqlalchemy as sa
 import volume
+from builders import exported
 from test_oms import *  # noqa: F403  the reader's own tests, again on each server
 from test_oms import TEN, execute, opened
 
@@ -174,18 +174,6 @@ def copied(source: str, target: str) -> str:
     return target
 
 
-def exported(source: str, folder: Path) -> Path:
-    engine = sa.create_engine(source)
-    folder.mkdir()
-    with engine.connect() as connection:
-        for table in METADATA.sorted_tables:
-            rows = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
-            frame = pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema=table.c.keys())
-            frame.write_parquet(folder / f"{table.name}.parquet")
-    engine.dispose()
-    return folder
-
-
 def test_five_ways_of_reading_hotwax_give_one_file(
     mariadb: str, postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,11 +190,13 @@ def test_five_ways_of_reading_hotwax_give_one_file(
     monkeypatch.setenv("HOTWAX_PASSWORD", hotwax.password)
     files = {}
     with serve(world.shop) as shop, hosting(create_app(hotwax)) as address:
+        with world.oms.batch() as connection:
+            export = exported(connection, tmp_path / "export", "parquet")
         ways = {
             "sqlite": f'kind = "database"\nurl = "{sqlite}"',
             "mariadb": f'kind = "database"\nurl = "{copied(sqlite, mariadb)}"',
             "postgresql": f'kind = "database"\nurl = "{copied(sqlite, postgresql)}"',
-            "files": f'kind = "files"\npath = "{exported(sqlite, tmp_path / "export")}"',
+            "files": f'kind = "files"\npath = "{export}"',
             "moqui": f'kind = "rest"\nurl = "{address}"\nusername = "sync"\npassword_env = "HOTWAX_PASSWORD"',
         }
         for name, way in ways.items():

@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from rehearsal import TOKEN, of_shop
 
 import invsync
 from invsync import jobs
@@ -147,9 +148,9 @@ class World(RuleBasedStateMachine):
         places = [(facility, item) for facility in FACILITIES for item in ITEMS]
         self.model = Model(dict(zip(places, stock, strict=True)))
         self.build()
-        self.config = demo.configure(folder, self.endpoint)
-        text = self.config.read_text().replace("[shops.demo.oms]", f'keep_by = "{self.keep_by}"\n[shops.demo.oms]')
-        self.config.write_text(text + "[shops.demo.guards]\nmax_changed_share = 1.0\nmax_zeroed_share = 1.0\n")
+        self.config = of_shop(demo.configure(folder, self.endpoint), f'keep_by = "{self.keep_by}"')
+        with self.config.open("a") as config:
+            config.write("[shops.demo.guards]\nmax_changed_share = 1.0\nmax_zeroed_share = 1.0\n")
         self.expected = {pair: self.model.target(pair) for pair in PAIRS}
         self.reads: dict[str, dict[Pair, Read]] = {}
         self.open_files = False
@@ -389,7 +390,7 @@ class KeptByDeltas(World):
 @pytest.mark.parametrize("part", range(PARTS))
 def test_random_worlds(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = [World, KeptByDeltas][part % 2]
-    monkeypatch.setenv(demo.TOKEN_ENV, "shpat_planted_0123456789abcdef")
+    monkeypatch.setenv(demo.TOKEN_ENV, TOKEN)
     monkeypatch.setattr(opening, "_shopify", in_no_time)
     Oms(f"sqlite:///{tmp_path}/oms.db").create().close()
     State(f"sqlite:///{tmp_path}/invsync.db").close()
