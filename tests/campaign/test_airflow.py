@@ -49,7 +49,7 @@ def airflow() -> Path:
     home = Path(os.environ.get("INVSYNC_AIRFLOW") or Path(tempfile.gettempdir()) / "invsync-airflow")
     if not (home / "bin" / "airflow").exists():
         venv.create(home, with_pip=True, clear=True)
-        install = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--requirement", PINS]
+        install = [home / "bin" / "python", "-m", "pip", "install", "-qq", "--requirement", PINS]
         subprocess.run(install, check=True)
     return home / "bin"
 
