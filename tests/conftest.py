@@ -1,10 +1,29 @@
-"""What holds for every test: a property may take its time, because a busy machine is no failure; one seed a run."""
+"""What holds for every test: a property may take its time, one seed a run, and nothing is asked beyond this machine."""
 
 import os
 import random
+import sys
+from typing import Any
 
 from hypothesis import settings
 
-settings.register_profile("patient", deadline=None)
+HERE = {None, "", "localhost", "127.0.0.1", "::1", "0.0.0.0"}
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure
 settings.load_profile("patient")
 os.environ.setdefault("INVSYNC_SEED", str(random.SystemRandom().randrange(2**32)))
+
+
+def only_this_machine(event: str, given: tuple[Any, ...]) -> None:
+    """Refuse to look up or to reach any other machine."""
+    if event == "socket.getaddrinfo":
+        host = given[0]
+    elif event == "socket.connect" and isinstance(given[1], tuple):
+        host = given[1][0]
+    else:
+        return
+    if (host.decode() if isinstance(host, bytes) else host) not in HERE:
+        raise RuntimeError(f"A test would have reached {host}: give it an address on 127.0.0.1.")
+
+
+sys.addaudithook(only_this_machine)

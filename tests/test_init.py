@@ -90,8 +90,8 @@ def test_another_shop_is_added_and_the_same_one_refused(tmp_path: Path, monkeypa
     file = tmp_path / "invsync.toml"
     file.write_text('[shops.other]\ndomain = "o.myshopify.com"\ntoken_env = "T"\n[shops.other.oms]\nshop_id = "O"\n')
 
-    first = CliRunner().invoke(app, init("--kind", "files", "--path", "none"))
-    again = CliRunner().invoke(app, init("--kind", "files", "--path", "none"))
+    first = CliRunner().invoke(app, init("--endpoint", "http://127.0.0.1:9", "--kind", "files", "--path", "none"))
+    again = CliRunner().invoke(app, init("--endpoint", "http://127.0.0.1:9", "--kind", "files", "--path", "none"))
 
     assert set(tomllib.loads(file.read_text())["shops"]) == {"other", "acme"}
     assert first.exit_code in {4, 5} and again.exit_code == 2 and "already" in again.stderr

@@ -70,7 +70,7 @@ class Deltas(Run):
             pairs = mapped.join(self.free, on=KEY, how="semi")
             self._tell()
         held = tables.empty(tables.MAPPING_HELD)
-        self.selection = Selection(pairs, held, self.mapped(), self.oms.row_count(), whole=False)
+        self.selection = Selection(pairs, held, self.mapped(), self.stock_rows(), whole=False)
 
     def _tell(self) -> None:
         events = self.free["event_id"].n_unique()

@@ -38,7 +38,7 @@ class Realtime(Resets):
         contested = shown.join(_often(lines, now), on=KEY, how="semi")
         pairs = pl.concat([asked, shown.join(contested, on=KEY, how="anti")])
         held = pl.concat([by_pair(held), _contested(contested)])
-        self.selection = Selection(pairs, held, self.mapped(), self.oms.row_count(), whole=False)
+        self.selection = Selection(pairs, held, self.mapped(), self.stock_rows(), whole=False)
         self.summary["counts"]["read"] = pairs.height + held.height
         self._tell(named, every, now)
         return self.selection

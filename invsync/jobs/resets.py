@@ -33,7 +33,7 @@ class Resets(Run):
         mapped = pairs.height if products is None else self.mapped()
         chosen, held = self._published(snapshot, pairs), by_pair(held)
         whole = products is None and chosen.height == mapped
-        self.selection = Selection(chosen, held, mapped, self.oms.row_count(), whole)
+        self.selection = Selection(chosen, held, mapped, self.stock_rows(), whole)
         self.summary["counts"]["read"] = pairs.height + held.height
         return self.selection
 

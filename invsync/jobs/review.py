@@ -39,7 +39,7 @@ class Following(Run):
         """The pairs of the other run."""
         rows = self.rows()
         self.selection = Selection(rows.select(list(tables.PAIRS)), tables.empty(tables.MAPPING_HELD), self.mapped(),
-                                   self.oms.row_count(), whole=False)  # fmt: skip
+                                   self.stock_rows(), whole=False)  # fmt: skip
         self.summary["counts"]["read"] = rows.height
         return self.selection
 

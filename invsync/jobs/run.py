@@ -64,6 +64,11 @@ class Run:
         known = self.state.mapped(self.given.shop)
         return mapping.pairs(self.oms.snapshot(), **self.facts)[0].height if known is None else known
 
+    def stock_rows(self) -> int:
+        """The OMS's rows of stock, counted from where the last run of this job ended."""
+        before = self.state.last_done(self.given.shop, self.given.job)
+        return self.oms.row_count(before["rows_read"] if before else 0)
+
     def say(self, message: str) -> None:
         """Tell the reader of the report something, once."""
         if message not in self.summary["messages"]:

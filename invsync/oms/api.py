@@ -7,11 +7,14 @@ against what came back, and pages go on until one adds nothing.
 import itertools
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
+from threading import BoundedSemaphore
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -35,6 +38,7 @@ KEYS = {"facility_group_member": 3, "product_store_facility": 3, "shopify_shop_p
 UNKNOWN = ("No definition found", "Could not find definition")
 Row = tuple[Any, ...]
 Rows = dict[Row, Row]
+Page = tuple[list[dict[str, Any]], int | None]
 Since = tuple[str, datetime | None]
 
 
@@ -65,13 +69,15 @@ class Api:
             self._ofbiz_address = f"{oms.ofbiz_url.rstrip('/')}/api/performFind"
             self.faces.append(self._ofbiz)
         self._face: dict[str, Callable[..., Any]] = {}
-        self._pool = ThreadPoolExecutor(oms.at_once)
+        self._most, self._turn = oms.at_once, BoundedSemaphore(oms.at_once)
+        self._pool, self._pagers = ThreadPoolExecutor(oms.at_once), ThreadPoolExecutor(oms.at_once)
         self._told: datetime | None = None
         self._dates: dict[tuple[str, str], bool] = {}
 
     def close(self) -> None:
         """End the connections."""
-        self._pool.shutdown(cancel_futures=True)
+        for pool in (self._pool, self._pagers):
+            pool.shutdown(cancel_futures=True)
         self.client.close()
 
     def now(self) -> datetime:
@@ -84,8 +90,7 @@ class Api:
         """Every row of the table, in the columns that are read, by its key; a short answer is a failed read."""
         found: Rows = {}
         whole = 0
-        for number in itertools.count():
-            page, total = self.page(name, filters, number)
+        for page, total in self._pages(name, filters):
             before, whole = len(found), max(whole, total or 0)
             found |= self._rows(name, page, filters)
             if len(found) == before or (total and len(page) < self.size and len(found) >= whole):
@@ -93,6 +98,30 @@ class Api:
         if len(found) < whole or (page and total is None):
             raise OmsFailed(f"HotWax's answer for {name} is short ({len(found)} of {whole or 'more'} rows): run again.")
         return found
+
+    def _pages(self, name: str, filters: Sequence[Filter]) -> Iterator[Page]:
+        """The pages in their order; behind a full one the next are asked for before they are needed."""
+        first = self.page(name, filters, 0)
+        yield first
+        ahead = self._most if len(first[0]) >= self.size else 1
+        numbers, asked = itertools.count(1), deque[Future[Page]]()
+        try:
+            while True:
+                while len(asked) < ahead:
+                    asked.append(self._pagers.submit(self.page, name, filters, next(numbers)))
+                yield asked.popleft().result()
+        finally:
+            for page in asked:
+                page.cancel()
+
+    def at_once(self, **asks: Callable[[], Rows]) -> dict[str, Rows]:
+        """The answers to reads that wait for no other; each is one request at a time, a bounded number together."""
+        answers = {name: self._pool.submit(ask) for name, ask in asks.items()}
+        return {name: answer.result() for name, answer in answers.items()}
+
+    def whole(self, *names: str) -> dict[str, Rows]:
+        """Every row of these tables, by table."""
+        return self.at_once(**{name: partial(self.read, name) for name in names})
 
     def among(
         self, name: str, column: str, values: Sequence[str], *filters: Filter, since: Since | None = None
@@ -128,16 +157,20 @@ class Api:
         page, _ = self.page(name, filters, 0, size=size, order=f"-{column}")
         return self._rows(name, page, filters)
 
-    def count(self, name: str) -> int:
-        """The number of rows: as told, or found by asking for ever later pages of one row."""
+    def count(self, name: str, near: int = 0) -> int:
+        """The number of rows: as told, or found by asking for single rows, first where the last count ended."""
         page, total = self.page(name, (), 0, size=1)
         if total is not None or not page:
             return total or 0
-        last, step = 0, 1
-        while self.page(name, (), last + step, size=1)[0]:
+
+        def there(number: int) -> bool:
+            return bool(self.page(name, (), number, size=1)[0])
+
+        last, step = near - 1 if near > 1 and there(near - 1) else 0, 1
+        while there(last + step):
             last, step = last + step, step * 2
         while step := step // 2:
-            last += step if self.page(name, (), last + step, size=1)[0] else 0
+            last += step if there(last + step) else 0
         return last + 1
 
     def sample(
@@ -181,7 +214,7 @@ class Api:
 
     def page(
         self, name: str, filters: Sequence[Filter], number: int, *, size: int | None = None, order: str = ""
-    ) -> tuple[list[dict[str, Any]], int | None]:
+    ) -> Page:
         """One page from the face that knows the entity, and the total where it is told."""
         keys = COLUMNS[name].split()[: KEYS.get(name, 1)]
         unknown = False
@@ -199,7 +232,7 @@ class Api:
 
     def _moqui(
         self, name: str, filters: Sequence[Filter], number: int, size: int, order: str, columns: Sequence[str]
-    ) -> tuple[list[dict[str, Any]], int | None]:
+    ) -> Page:
         asked: dict[str, Any] = {"pageIndex": number, "pageSize": size, "orderByField": camel(order)}
         for condition in filters:
             field = camel(condition.column)
@@ -217,7 +250,7 @@ class Api:
 
     def _ofbiz(
         self, name: str, filters: Sequence[Filter], number: int, size: int, order: str, columns: Sequence[str]
-    ) -> tuple[list[dict[str, Any]], int | None]:
+    ) -> Page:
         asked: dict[str, Any] = {}
         for condition in filters:
             field = camel(condition.column)
@@ -241,7 +274,8 @@ class Api:
         """The answer and its JSON; cut, garbled and 5xx answers are asked for again, a refusal is told."""
         for tries in range(1, TRIES + 1):
             try:
-                response = self.client.post(address, json=body)
+                with self._turn:
+                    response = self.client.post(address, json=body)
                 if any(sign in response.text for sign in UNKNOWN):
                     raise Unknown(address)
                 if response.status_code == 404:

@@ -57,7 +57,7 @@ class Database:
         with self.reader.transaction() as connection:
             return self.reader.now(connection)
 
-    def row_count(self) -> int:
+    def row_count(self, near: int = 0) -> int:
         """The number of product_facility rows."""
         with self.reader.transaction() as connection:
             query = sa.select(sa.func.count()).select_from(self.sql["product_facility"])

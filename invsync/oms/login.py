@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 import time
 from collections.abc import Generator
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import httpx
 from invsync.errors import OmsFailed
 
 Flow = Generator[httpx.Request, httpx.Response, None]
+Found = Generator[httpx.Request, httpx.Response, str | None]
 
 
 class Bearer(httpx.Auth):
@@ -20,6 +22,7 @@ class Bearer(httpx.Auth):
 
     def __init__(self, token: str | None, login: tuple[str, str, str] | None) -> None:
         self._token, self._login, self._until = token, login, float("inf")
+        self._renewing = threading.Lock()
 
     def until(self) -> datetime | None:
         """When the token expires, as the login or the signed token itself (JWT) tells; None where neither does."""
@@ -34,20 +37,28 @@ class Bearer(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Flow:
         """Log in first where there is no token yet or it is about to expire; once more after a 401."""
-        if self._token is None or self._until < time.time() + 30:
-            yield from self._renew()
-        request.headers["Authorization"] = f"Bearer {self._token}"
+        token = yield from self._valid()
+        request.headers["Authorization"] = f"Bearer {token}"
         response = yield request
         if response.status_code == 401 and self._login:
-            yield from self._renew()
-            request.headers["Authorization"] = f"Bearer {self._token}"
+            token = yield from self._valid(refused=token)
+            request.headers["Authorization"] = f"Bearer {token}"
             yield request
+
+    def _valid(self, refused: str | None = None) -> Found:
+        """A token that was not refused yet: of several requests one logs in, the others wait for it."""
+        with self._renewing:
+            if self._token in (None, refused) or self._until < time.time() + 30:
+                yield from self._renew()
+            return self._token
 
     def _renew(self) -> Flow:
         if self._login is None:
             return
         address, name, password = self._login
         answer = yield httpx.Request("POST", address, json={"username": name, "password": password})
+        if answer.is_server_error:
+            raise httpx.RemoteProtocolError(f"The login was answered with HTTP {answer.status_code}.")
         told = answer.json() if answer.is_success and answer.content else {}
         if "token" not in told:
             raise OmsFailed(f"HotWax refused the login of {name} (HTTP {answer.status_code}): correct its password.")

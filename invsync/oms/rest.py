@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import polars as pl
 
@@ -21,6 +22,7 @@ from invsync.settings import OmsSettings
 
 FIXED = ("shopify_shop", "facility_group", "product_store")
 MEMBERSHIPS = ("facility", "facility_type", "facility_group_member", "product_store_facility")
+STAMPED = ("product_facility", "order_item")
 PASSES = 3
 Held = dict[str, Rows]
 
@@ -30,7 +32,7 @@ class Rest:
 
     def __init__(self, api: Api, oms: OmsSettings) -> None:
         self.api, self.oms = api, oms.model_copy(update={"timezone": "UTC"})
-        self.fixed = {name: api.read(name) for name in FIXED}
+        self.fixed = api.whole(*FIXED)
         with closing(self._holding({})) as held:
             self.store = held.store
 
@@ -43,9 +45,9 @@ class Rest:
         self.api.newest("shopify_shop", "shop_id", size=1)
         return self.api.now()
 
-    def row_count(self) -> int:
-        """The number of product_facility rows."""
-        return self.api.count("product_facility")
+    def row_count(self, near: int = 0) -> int:
+        """The number of product_facility rows; found soonest where it is still `near`."""
+        return self.api.count("product_facility", near)
 
     def changed_products(
         self, from_: datetime | None, thru: datetime, *, group: str | None = None, store: str | None = None
@@ -53,8 +55,8 @@ class Rest:
         """The distinct product_id touched in [from_, thru) or without a stamp; all (None) without a from_."""
         if from_ is None:
             return None
-        rows = {name: self.api.since(name, "last_updated_stamp", from_) for name in ("product_facility", "order_item")}
-        rows |= {name: self.api.read(name) for name in MEMBERSHIPS}
+        stamped = {name: partial(self.api.since, name, "last_updated_stamp", from_) for name in STAMPED}
+        rows = self.api.at_once(**stamped) | self.api.whole(*MEMBERSHIPS)
         with closing(self._holding(rows)) as held:
             moved = held.moved_facilities(from_, thru, group=group, store=store or self.store)
         rows["product_facility"] |= self.api.among("product_facility", "facility_id", moved)
@@ -123,8 +125,9 @@ class Rest:
 
     def _orders(self, since: datetime | None) -> Held:
         """The known orders since then, and the newest of all."""
-        return {"order_header": self.api.since("order_header", "order_date", since)
-                | self.api.newest("order_header", "order_date")}  # fmt: skip
+        asked = "order_header", "order_date"
+        found = self.api.at_once(recent=partial(self.api.since, *asked, since), newest=partial(self.api.newest, *asked))
+        return {"order_header": found["recent"] | found["newest"]}
 
     def _queue(self, products: Sequence[str] | None, headers: Rows) -> Held:
         """The open items of these products, with their orders and ship groups."""
@@ -146,9 +149,13 @@ class Rest:
         if products is not None:
             items = _column(mapped, name, "shopify_inventory_item_id")
             mapped |= self.api.among(name, "shopify_inventory_item_id", items, shop)
-        return {name: mapped, "shopify_shop_location": self.api.read("shopify_shop_location", shop),
-                "product": self._of("product", "product_id", products),
-                **{table: self.api.read(table) for table in MEMBERSHIPS}}  # fmt: skip
+        locations = partial(self.api.read, "shopify_shop_location", shop)
+        return {
+            name: mapped,
+            "product": self._of("product", "product_id", products),
+            **self.api.at_once(shopify_shop_location=locations),
+            **self.api.whole(*MEMBERSHIPS),
+        }
 
     def _reasons(self, detail: Rows) -> Held:
         """The variances and the resets that these stock events name."""

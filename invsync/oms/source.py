@@ -46,8 +46,8 @@ class Source(Protocol):
     ) -> Snapshot:
         """HotWax's rows in one transaction, for these products or for all; their events since `events_from` too."""
 
-    def row_count(self) -> int:
-        """The number of product_facility rows."""
+    def row_count(self, near: int = 0) -> int:
+        """The number of product_facility rows; `near`, the last one that was found, may make it cheaper."""
 
     def close(self) -> None:
         """Give the connections back."""

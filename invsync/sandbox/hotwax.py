@@ -43,6 +43,7 @@ class Traps:
     error: int = 0  # HTTP 502
     short: int = 0  # a page that lacks its last row, though the total tells it
     expired: int = 0  # the token is refused, as after its hour
+    no_login: int = 0  # HTTP 502 instead of a token
     slow: float = 0.0  # seconds before each answer
 
 
@@ -55,6 +56,7 @@ class HotWax:
         self.engine, self.password = sa.create_engine(url), password or secrets.token_hex(8)
         self.traps, self.token = Traps(), secrets.token_hex(16)
         self.asked: list[tuple[str, str]] = []
+        self.logins = 0
 
     def takes(self, trap: str) -> bool:
         """Whether this trap spoils one more answer; counts it down."""
@@ -80,9 +82,11 @@ def create_app(hotwax: HotWax) -> ASGIApp:
 
     async def login(request: Request) -> Response:
         body = await request.json()
+        if hotwax.takes("no_login"):
+            return Response("Bad Gateway", 502)
         if (body.get("username"), body.get("password")) != (hotwax.user, hotwax.password):
             return JSONResponse({"errorCode": 401, "errors": "Username or password incorrect"}, 401)
-        hotwax.token = secrets.token_hex(16)
+        hotwax.token, hotwax.logins = secrets.token_hex(16), hotwax.logins + 1
         return JSONResponse({"token": hotwax.token, "expirationTime": int((time.time() + TOKEN_LASTS) * 1000)})
 
     async def entity_data(request: Request) -> Response:

