@@ -18,6 +18,7 @@ from invsync.shopify import Shopify
 from invsync.shopify.client import Client
 
 __all__ = ["Check", "examine"]
+TRIES = 3  # somebody is waiting: a mistyped address is told within seconds
 
 
 def examine(config: Path, name: str) -> list[Check]:
@@ -31,7 +32,7 @@ def examine(config: Path, name: str) -> list[Check]:
     findings.ok("configuration", "file", f"{config} describes {shop.domain}, kept by {shop.keep_by}.")
     findings.ok("configuration", "secrets", f"{', '.join(variables)} found.")
     systems.state(findings, configured.state.url)
-    with closing(Client.open(shop, secrets=secrets, read_only=True)) as client:
+    with closing(Client.open(shop, secrets=secrets, read_only=True, tries=TRIES)) as client:
         _examine(findings, client)
     for group in GROUPS:
         if group not in {check.group for check in findings.checks}:
@@ -41,9 +42,8 @@ def examine(config: Path, name: str) -> list[Check]:
 
 def _examine(findings: Findings, client: Client) -> None:
     answers = systems.shopify(findings, client)
-    source = findings.tried(
-        "HotWax", systems.READ_BY[findings.shop.oms.kind], lambda: oms.open_source(findings.shop.oms, findings.shop)
-    )
+    shop, read_by = findings.shop, systems.READ_BY[findings.shop.oms.kind]
+    source = findings.tried("HotWax", read_by, lambda: oms.open_source(shop.oms, tries=TRIES))
     if source is None:
         return
     with closing(source):

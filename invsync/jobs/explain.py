@@ -26,7 +26,7 @@ def explain(shop: str, sku: str, config: str = "invsync.toml", *, location: int 
     """
     configured = settings.load(Path(config))
     chosen = configured.shop(shop)
-    source, state, at = oms.open_source(chosen.oms, chosen), State(configured.state.url), datetime.now(UTC)
+    source, state, at = oms.open_source(chosen.oms), State(configured.state.url), datetime.now(UTC)
     names = [name for name in (chosen.token_env, chosen.client_secret_env) if name]
     secrets = {name: settings.secret(name, os.environ) or "" for name in names}
     with Shopify.open(chosen, secrets=secrets, read_only=True) as shopify:

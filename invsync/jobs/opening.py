@@ -46,7 +46,7 @@ def open_run(job: str, **told: Any) -> Any:
     applies, undoes = os.environ.get(APPLIES_ENV), os.environ.get(UNDOES_ENV)
     if not undoes:
         check_keeper(given, shop)
-    source, state = oms.open_source(shop.oms, shop), State(configured.state.url)
+    source, state = oms.open_source(shop.oms), State(configured.state.url)
     clock = given.at or datetime.now(UTC)
     run_id = os.environ.get(RUN_ENV) or new_run_id()
     folder = Path(configured.reports.path) / given.shop / job / run_id

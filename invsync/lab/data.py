@@ -96,7 +96,7 @@ def checked(**given: tuple[Any, Any]) -> None:
 def opened(shop: str, config: str) -> tuple[Database, settings.ShopSettings]:
     """The OMS and the settings of a shop whose OMS is a database."""
     chosen = settings.load(Path(config)).shop(shop)
-    source = oms.open_source(chosen.oms, chosen)
+    source = oms.open_source(chosen.oms)
     if not isinstance(source, Database) or chosen.oms.kind != "database":
         raise UsageError(
             f"Shop {shop!r} reads its OMS by {chosen.oms.kind}: its history is read from a database alone."

@@ -62,8 +62,8 @@ class NoSuchAddress(Exception):
 class Api:
     """HotWax's two HTTP faces; the second is asked for what the first does not know."""
 
-    def __init__(self, client: httpx.Client, oms: OmsSettings) -> None:
-        self.client, self.size, self._zone = client, oms.page_size, oms.timezone
+    def __init__(self, client: httpx.Client, oms: OmsSettings, tries: int = TRIES) -> None:
+        self.client, self.size, self._zone, self._tries = client, oms.page_size, oms.timezone, tries
         self.faces: list[Callable[..., Any]] = [self._moqui]
         if oms.ofbiz_url:
             self._ofbiz_address = f"{oms.ofbiz_url.rstrip('/')}/api/performFind"
@@ -272,7 +272,7 @@ class Api:
 
     def _asked(self, address: str, body: dict[str, Any]) -> tuple[httpx.Response, Any]:
         """The answer and its JSON; cut, garbled and 5xx answers are asked for again, a refusal is told."""
-        for tries in range(1, TRIES + 1):
+        for tries in range(1, self._tries + 1):
             try:
                 with self._turn:
                     response = self.client.post(address, json=body)
@@ -288,7 +288,7 @@ class Api:
             except (httpx.TransportError, json.JSONDecodeError) as error:
                 told = type(error).__name__
             time.sleep(min(30.0, BACKOFF * 2**tries))
-        raise OmsFailed(f"HotWax gave no answer in {TRIES} tries ({address}: {told}): run again later.")
+        raise OmsFailed(f"HotWax gave no answer in {self._tries} tries ({address}: {told}): run again later.")
 
     def _noted(self, response: httpx.Response) -> httpx.Response:
         if "Date" in response.headers:
@@ -296,10 +296,10 @@ class Api:
         return response
 
 
-def connected(oms: OmsSettings, environ: Mapping[str, str]) -> Api:
+def connected(oms: OmsSettings, environ: Mapping[str, str], tries: int = TRIES) -> Api:
     """The APIs as configured; a secret that is not set is a usage error."""
     base = str(oms.url).rstrip("/").removesuffix("/rest/s1")
     password = secret(oms.password_env, environ)
     login = (f"{base}/rest/s1/admin/login", oms.username, password) if oms.username and password else None
     auth = Bearer(secret(oms.token_env, environ), login)
-    return Api(httpx.Client(base_url=base, auth=auth, timeout=TIMEOUT), oms)
+    return Api(httpx.Client(base_url=base, auth=auth, timeout=TIMEOUT), oms, tries)

@@ -7,12 +7,12 @@ from typing import Protocol
 import polars as pl
 
 from invsync.errors import UsageError
-from invsync.oms.api import connected
+from invsync.oms.api import TRIES, connected
 from invsync.oms.database import Database
 from invsync.oms.files import load
 from invsync.oms.reader import connect
 from invsync.oms.rest import Rest
-from invsync.settings import OmsSettings, ShopSettings, secret
+from invsync.settings import OmsSettings, secret
 from invsync.tables import Snapshot
 
 
@@ -53,14 +53,14 @@ class Source(Protocol):
         """Give the connections back."""
 
 
-def open_source(oms: OmsSettings, shop: ShopSettings | None = None) -> Source:
+def open_source(oms: OmsSettings, *, tries: int = TRIES) -> Source:
     """The configured OMS, checked: the shop exists, is enabled and has a product store."""
     if oms.kind == "files":
         if not oms.path:
             raise UsageError("The OMS is of kind files but names no folder: set path under the shop's oms.")
         return Database(load(oms.path, secret(oms.password_env, os.environ)), oms)
     if oms.kind == "rest":
-        return Rest(connected(oms, os.environ), oms)
+        return Rest(connected(oms, os.environ, tries), oms)
     url = oms.url or secret(oms.url_env, os.environ)
     if not url:
         raise UsageError("The OMS database has no address: set url or url_env under the shop's oms.")

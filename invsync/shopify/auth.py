@@ -8,7 +8,7 @@ import httpx
 
 from invsync.errors import ShopifyFailed
 from invsync.settings import ShopSettings, secret
-from invsync.shopify.retry import Patience, Sleep
+from invsync.shopify.retry import TRIES, Patience, Sleep
 
 MARGIN = 300.0
 
@@ -36,9 +36,9 @@ class ClientCredentials:
     """Tokens fetched with the app's id and secret; one is shared by all threads."""
 
     def __init__(self, http: httpx.Client, url: str, app: str, key: str, *, sleep: Sleep,
-                 clock: Callable[[], float] = time.monotonic) -> None:  # fmt: skip
+                 tries: int = TRIES, clock: Callable[[], float] = time.monotonic) -> None:  # fmt: skip
         self._http, self._url, self._app, self._key = http, url, app, key
-        self._sleep, self._clock = sleep, clock
+        self._sleep, self._tries, self._clock = sleep, tries, clock
         self._lock = threading.Lock()
         self._token, self._ends = "", 0.0
 
@@ -75,7 +75,7 @@ class ClientCredentials:
 
     def _answer(self) -> httpx.Response:
         form = {"grant_type": "client_credentials", "client_id": self._app, "client_secret": self._key}
-        patience = Patience(self._sleep)
+        patience = Patience(self._sleep, tries=self._tries)
         while True:
             try:
                 response = self._http.post(self._url, data=form)
@@ -98,11 +98,11 @@ class ClientCredentials:
 Token = StaticToken | ClientCredentials
 
 
-def token_of(shop: ShopSettings, http: httpx.Client, secrets: Mapping[str, str], sleep: Sleep) -> Token:
+def token_of(shop: ShopSettings, http: httpx.Client, secrets: Mapping[str, str], sleep: Sleep, tries: int) -> Token:
     """The shop's way in; an unset variable is a usage error."""
     static = secret(shop.token_env, secrets)
     if static is not None:
         return StaticToken(static)
     key = secret(shop.client_secret_env, secrets) or ""
     url = f"{shop.base_url}/admin/oauth/access_token"
-    return ClientCredentials(http, url, shop.client_id or "", key, sleep=sleep)
+    return ClientCredentials(http, url, shop.client_id or "", key, sleep=sleep, tries=tries)

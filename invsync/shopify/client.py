@@ -16,7 +16,7 @@ import httpx
 from invsync.errors import ShopifyFailed
 from invsync.settings import LOOPBACK, ShopSettings
 from invsync.shopify.auth import Token, token_of
-from invsync.shopify.retry import Pacer, Patience, Sleep, TooCostly, throttle_seconds
+from invsync.shopify.retry import TRIES, Pacer, Patience, Sleep, TooCostly, throttle_seconds
 
 Body = dict[str, Any]
 SCOPE = re.compile(r"\b(?:read|write)_[a-z_]+")
@@ -59,20 +59,23 @@ class Client:
     """Calls to one shop, safe to share between threads."""
 
     def __init__(self, shop: ShopSettings, http: httpx.Client, token: Token, *, sleep: Sleep,
-                 read_only: bool) -> None:  # fmt: skip
+                 read_only: bool, tries: int) -> None:  # fmt: skip
         self.shop, self.sleep, self.read_only = shop, sleep, read_only
         self.api_version_served: str | None = None
+        self._tries = tries
         self._http, self._token, self._pacer = http, token, Pacer(sleep)
         self._url = f"{shop.base_url}/admin/api/{shop.api_version}/graphql.json"
 
     @classmethod
     def open(cls, shop: ShopSettings, *, secrets: Mapping[str, str], sleep: Sleep = time.sleep,
-             read_only: bool = False,
+             read_only: bool = False, tries: int = TRIES,
              transport_override: httpx.BaseTransport | None = None) -> "Client":  # fmt: skip
         """A client of this shop; nothing is called yet."""
         http = httpx.Client(verify=_tls(), transport=transport_override, timeout=TIMEOUT, follow_redirects=False,
                             headers={"Accept-Encoding": "gzip"})  # fmt: skip
-        return cls(shop, http, token_of(shop, http, secrets, sleep), sleep=sleep, read_only=read_only)
+        return cls(
+            shop, http, token_of(shop, http, secrets, sleep, tries), sleep=sleep, read_only=read_only, tries=tries
+        )
 
     def __repr__(self) -> str:
         return f"Client({self.shop.domain!r}, read_only={self.read_only})"
@@ -94,7 +97,7 @@ class Client:
         if self.read_only:
             _refuse_mutation(text)
         content = json.dumps({"query": text, "variables": variables}, ensure_ascii=False).encode()
-        patience, renewed = Patience(self.sleep), False
+        patience, renewed = Patience(self.sleep, tries=self._tries), False
         while True:
             self._pacer.wait(text)
             token = self._token.value()
