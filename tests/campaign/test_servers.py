@@ -217,6 +217,34 @@ def test_five_ways_of_reading_hotwax_give_one_file(
     world.oms.close()
 
 
+def test_a_full_read_over_http_goes_on_after_cuts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """200,000 stock rows, an answer every 20 ms, of which three in the middle end in the middle."""
+    url, since = f"sqlite:///{tmp_path / 'oms.db'}", volume.END - timedelta(days=1)
+    volume.fill(url, products=20_000, events=50_000, orders=20_000)
+    hotwax = HotWax(url)
+    hotwax.traps.slow = 0.02
+    monkeypatch.setenv("HOTWAX_PASSWORD", hotwax.password)
+    find, left = hotwax.find, [200]
+
+    def cutting(*asked: Any) -> Any:
+        left[0] -= 1
+        hotwax.traps.cut = 3 if left[0] == 0 else hotwax.traps.cut
+        return find(*asked)
+
+    hotwax.find = cutting  # type: ignore[method-assign]
+    oms = OmsSettings(url=url, shop_id="SANDBOX")
+    with hosting(create_app(hotwax)) as address:
+        over = {"kind": "rest", "url": address, "username": hotwax.user, "password_env": "HOTWAX_PASSWORD"}
+        source = open_source(oms.model_copy(update=over))
+        started = time.monotonic()
+        mine, theirs = source.snapshot(since=since), open_source(oms).snapshot(since=since)
+        print(f"{len(hotwax.asked)} requests in {time.monotonic() - started:.1f} s")
+        source.close()
+    assert left[0] < 0 and hotwax.traps.cut == 0 and mine.product_facility.height == 200_000
+    assert mine.product_facility.equals(theirs.product_facility.sort("product_id", "facility_id"))
+    assert len(hotwax.asked) < 1_060  # 1,044 without a cut
+
+
 ROLES = {
     "mysql": [
         "CREATE OR REPLACE USER 'reader' IDENTIFIED BY 'reader'", "GRANT SELECT ON oms.* TO 'reader'",
