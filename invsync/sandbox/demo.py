@@ -18,7 +18,7 @@ from invsync.sandbox.world import World, sales
 
 JOB = "upload-recent-changes"
 TOKEN_ENV, HOTWAX_ENV = "INVSYNC_DEMO_TOKEN", "INVSYNC_DEMO_HOTWAX"
-OPENS = timedelta(hours=8)
+OPENS, AFTERNOON = timedelta(hours=8), timedelta(hours=14)
 EVERY = timedelta(minutes=15)
 Tell = Callable[[str], None]
 
@@ -83,9 +83,9 @@ def _say(tell: Tell, at: datetime, facts: dict[str, Any]) -> None:
 
 
 def serve(folder: Path, *, port: int, tell: Tell) -> None:
-    """Serve a shop on loopback, with real sales arriving a minute a second, until interrupted."""
+    """Serve a shop on loopback from an afternoon on, a minute of real sales a second, until interrupted."""
     world = build(folder)
-    world.advance(world.start + OPENS)
+    world.advance(world.start + AFTERNOON)
     hotwax = create_app(HotWax(world.oms.url, os.environ.get(HOTWAX_ENV, "")))
     with serving(world.shop, port) as endpoint, hosting(hotwax, port + 1 if port else 0) as apis:
         tell(f"Shop at {endpoint}, configuration {configure(folder, endpoint)}, token in ${TOKEN_ENV}.")
