@@ -23,8 +23,7 @@ def addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv(demo.TOKEN_ENV, SECRETS["ACME_TOKEN"])
-    world = demo.build(tmp_path / "world")
-    world.advance(world.start + demo.OPENS)
+    world = demo.live(tmp_path / "world")
     with serve(world.shop) as shop, hosting(create_app(HotWax(world.oms.url, SECRETS["HOTWAX_PASSWORD"]))) as hotwax:
         yield shop, hotwax
     world.oms.close()
@@ -49,6 +48,7 @@ def test_a_new_shop_ends_with_the_report_of_a_rehearsal(addresses: tuple[str, st
     assert not any(secret in text + result.output for secret in SECRETS.values())
     [facts] = [json.loads(file.read_text()) for file in (tmp_path / "reports").rglob("run.json")]
     assert facts["status"] == "planned" and facts["counts"]["selected"] > 1000
+    assert 0 < facts["counts"]["planned"] < 10 and facts["in_flight"]["units"] > 100  # sold units stay off sale
     assert "report.html" in result.output
 
 

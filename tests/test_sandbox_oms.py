@@ -157,3 +157,15 @@ def test_after_the_lag_only_variances_part_the_two_sides(path: Path) -> None:
                join inventory_item using (inventory_item_id) join shopify_shop_product using (product_id)"""
     assert apart and apart == {item for (item,) in rows(path, query)}
     assert min(order.created_at for order in shop.orders.values()).date() == NOON.date()
+
+
+def test_sales_can_pass_faster_and_reach_the_oms_no_sooner(path: Path) -> None:
+    slow, quick, day = Shop(), Shop(), timedelta(hours=14)
+    World(slow, Oms("sqlite://").create(), sales(), start=NOON).advance(NOON + day)
+    World(quick, Oms(f"sqlite:///{path}").create(), sales(), start=NOON, speed=10).advance(NOON + day / 10)
+
+    assert 10 < len(quick.orders) == len(slow.orders)
+    known = {int(order) for (order,) in rows(path, "select external_id from order_header")}
+    heard = NOON + day / 10 - timedelta(minutes=15)
+    late = {number for number, order in quick.orders.items() if order.created_at > heard}
+    assert late and set(quick.orders) - known == late

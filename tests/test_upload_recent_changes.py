@@ -59,6 +59,25 @@ def test_units_of_an_order_not_downloaded_yet_stay_off_sale(rehearsal: Rehearsal
     assert facts["in_flight"] == {"orders": 1, "units": 4, "pairs": 1}
 
 
+@pytest.mark.parametrize("imported", [True, False], ids=["an import that broke", "no import at all yet"])
+def test_units_sold_since_the_order_import_broke_stay_off_sale_after_the_look_back_too(
+    rehearsal: Rehearsal, imported: bool
+) -> None:
+    """The OMS's newest order is of 20 days ago; what it has missed since is subtracted, beyond the 14 days of the look-back."""
+    rehearsal.product(1, "A", oms=9, available=9)
+    if imported:
+        rehearsal.oms.import_order("O1", 1000, [("P1", 1)], START)
+        rehearsal.shop.place_order(1000, "#1000", START, [(1, 1)], ONLINE)
+    rehearsal.shop.place_order(1001, "#1001", START + timedelta(days=1), [(1, 2)], ONLINE)
+    rehearsal.shop.place_order(1002, "#1002", START + timedelta(days=19), [(1, 3)], ONLINE)
+
+    facts = rehearsal.run(START + timedelta(days=20))
+
+    assert facts["in_flight"]["units"] == (5 if imported else 3)
+    assert facts["counts"]["applied"] == (0 if imported else 1)  # without any order of the OMS the look-back stands
+    assert rehearsal.available(1) == [3 if imported else 6]
+
+
 def test_an_event_of_125959_that_becomes_visible_at_130001_is_sent_by_the_1315_run(rehearsal: Rehearsal) -> None:
     rehearsal.product(1, "A", oms=5, available=5)
     rehearsal.run(START + timedelta(hours=1))
@@ -197,9 +216,10 @@ def test_what_changed_while_a_plan_was_reviewed_is_seen_by_the_next_run(rehearsa
 
     rehearsal.apply(planned)
     assert rehearsal.available(1, 2) == [5, 9]
-    rehearsal.run(START + timedelta(hours=3))
+    facts = rehearsal.run(START + timedelta(hours=3))
 
     assert rehearsal.available(1, 2) == [5, 6]
+    assert facts["messages"] == []  # nothing was left open
 
 
 def test_a_shop_that_gives_no_answer_is_told_in_one_sentence(

@@ -11,7 +11,7 @@ from invsync import diff, inflight, mapping, oms, plan, settings, tables
 from invsync.diff import KEY
 from invsync.errors import UsageError
 from invsync.jobs import history
-from invsync.jobs.orders import Orders
+from invsync.jobs.orders import Orders, looked_back
 from invsync.jobs.resets import buffers
 from invsync.shopify import Shopify
 from invsync.state import State
@@ -32,9 +32,10 @@ def explain(shop: str, sku: str, config: str = "invsync.toml", *, location: int 
     with Shopify.open(chosen, secrets=secrets, read_only=True) as shopify:
         facts: Facts = {"aggregate_location": chosen.aggregate_location, "group": chosen.oms.facility_group_id,
                  "store": source.store, "at": at}  # fmt: skip
-        pair, others = _pair(source, facts, sku, location)
+        everything = source.snapshot(since=at)
+        pair, others = _pair(everything, facts, sku, location)
         levels = shopify.levels(pair)
-        since = at - timedelta(days=chosen.orders_lookback_days)
+        since = looked_back(at, chosen.orders_lookback_days, everything.newest_known)
         overlap = timedelta(minutes=chosen.overlap_minutes)
         orders, assigned = Orders(shop, shopify, state, since, at, overlap, whole=False).read()
         snapshot = source.snapshot(pair["product_id"], since=since - timedelta(days=1))
@@ -55,9 +56,8 @@ def explain(shop: str, sku: str, config: str = "invsync.toml", *, location: int 
     }  # fmt: skip
 
 
-def _pair(source: oms.Source, facts: Facts, sku: str, location: int | None) -> tuple[pl.DataFrame, list[int]]:
+def _pair(everything: tables.Snapshot, facts: Facts, sku: str, location: int | None) -> tuple[pl.DataFrame, list[int]]:
     """PAIRS with the one row that is asked for, and the other locations of its product."""
-    everything = source.snapshot()
     named = everything.product.filter((pl.col("internal_name") == sku) | (pl.col("product_id") == sku))
     if named.is_empty():
         raise UsageError(f"The OMS has no product whose SKU or id is {sku!r}: correct --sku.")

@@ -11,6 +11,13 @@ from invsync.shopify import Shopify
 from invsync.state import State
 
 HEARD_FOR = timedelta(minutes=15)
+SHOWN = timedelta(days=60)  # read_orders shows no older ones
+
+
+def looked_back(at: datetime, days: int, newest_known: datetime | None) -> datetime:
+    """From when on orders may be in flight: the look-back, and all that the OMS's order import has missed."""
+    start = at - timedelta(days=days)
+    return max(min(start, newest_known), at - SHOWN) if newest_known else start
 
 
 @dataclass

@@ -33,7 +33,7 @@ class Realtime(Resets):
         lines = self._sent(now)
         named = self.heard.join(echo.echoes(self.heard, lines), on="number", how="anti")
         self.sold = self._sold(named)
-        every, held = mapping.pairs(self.oms.snapshot(self._named_products(named)), **self.facts)
+        every, held = mapping.pairs(self.mapped_by(self._named_products(named)), **self.facts)
         asked, shown = self._asked(every, named)
         contested = shown.join(_often(lines, now), on=KEY, how="semi")
         pairs = pl.concat([asked, shown.join(contested, on=KEY, how="anti")])

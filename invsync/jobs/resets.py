@@ -9,7 +9,7 @@ import polars as pl
 from invsync import delta, diff, inflight, mapping, tables
 from invsync.diff import KEY
 from invsync.errors import UsageError
-from invsync.jobs.orders import Orders
+from invsync.jobs.orders import Orders, looked_back
 from invsync.jobs.run import Run, Selection, facilities_of
 from invsync.settings import Buffer
 from invsync.state import CLAIMS, iso
@@ -23,12 +23,13 @@ class Resets(Run):
 
     orders: Orders | None = None
     snapshot: tables.Snapshot | None = None
+    newest_known: datetime | None = None
     covered: pl.DataFrame = field(default_factory=lambda: tables.empty(delta.CLAIMABLE))
 
     def select(self) -> Selection:
         """The pairs to look at, and the rows that map to none: every mapped pair without a window."""
         products = self._products(self._window())
-        snapshot = self.oms.snapshot(products, since=self.at)
+        snapshot = self.mapped_by(products)
         pairs, held = mapping.pairs(snapshot, **self.facts)
         mapped = pairs.height if products is None else self.mapped()
         chosen, held = self._published(snapshot, pairs), by_pair(held)
@@ -36,6 +37,12 @@ class Resets(Run):
         self.selection = Selection(chosen, held, mapped, self.stock_rows(), whole)
         self.summary["counts"]["read"] = pairs.height + held.height
         return self.selection
+
+    def mapped_by(self, products: pl.Series | None) -> tables.Snapshot:
+        """What these products, or all, map to, and up to when the OMS knows orders; no order but the newest."""
+        snapshot = self.oms.snapshot(products, since=self.at)
+        self.newest_known = snapshot.newest_known
+        return snapshot
 
     def _products(self, start: datetime | None) -> pl.Series | None:
         """The products whose OMS rows were touched since `start` or that a resumed file named; None for all."""
@@ -84,7 +91,7 @@ class Resets(Run):
 
     def _orders(self) -> Orders:
         if self.orders is None:
-            since = self.at - timedelta(days=self.shop.orders_lookback_days)
+            since = looked_back(self.at, self.shop.orders_lookback_days, self.newest_known)
             self.orders = Orders(
                 self.given.shop, self.shopify, self.state, since, self.thru,
                 timedelta(minutes=self.shop.overlap_minutes), whole=self.given.job == "hard-sync",

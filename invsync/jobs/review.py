@@ -1,7 +1,7 @@
 """Runs that start from another run: a reviewed plan sent as it stands, and the inverse of a run as a plan."""
 
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -112,8 +112,9 @@ class Applied(Following):
             (self.folder / bulkfile.file_name("result", 1)).touch()
             return tables.empty(tables.OUTCOMES)
         way.part, way.guarded = len(files), bulkfile.read(files[0].path)["changed_from"].is_not_null().all()
+        way.claims = way.reasons = None
         claims = pl.read_parquet(self.source / "claims.parquet").with_columns(run_id=pl.lit(self.run_id))
-        return delivery.drive(replace(way, claims=None, reasons=None), way.send_files(files, rows, claims))
+        return delivery.drive(way, way.send_files(files, rows, claims))
 
     def _copied(self) -> list[File]:
         copies = [Path(shutil.copyfile(path, self.folder / path.name)) for path in self._files()]

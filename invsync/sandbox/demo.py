@@ -4,7 +4,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from invsync.sandbox.world import World, sales
 JOB = "upload-recent-changes"
 TOKEN_ENV, HOTWAX_ENV = "INVSYNC_DEMO_TOKEN", "INVSYNC_DEMO_HOTWAX"
 OPENS, AFTERNOON = timedelta(hours=8), timedelta(hours=14)
-EVERY = timedelta(minutes=15)
+EVERY, SPEED = timedelta(minutes=15), 10
 Tell = Callable[[str], None]
 
 CONFIG = """\
@@ -39,15 +39,23 @@ facility_group_id = "FAC_GRP"
 """
 
 
-def build(folder: Path, *, lag_minutes: int = 15) -> World:
-    """A world of real sales whose OMS is a new SQLite file in this folder."""
+def build(folder: Path, *, start: datetime | None = None, speed: int = 1) -> World:
+    """A world of real sales whose OMS is a new SQLite file in this folder; its orders arrive there 15 minutes late."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("oms.db", "invsync.db"):
         (folder / name).unlink(missing_ok=True)
     if not os.environ.get(TOKEN_ENV):
         os.environ[TOKEN_ENV] = secrets.token_hex(16)
     shop = Shop(token=os.environ[TOKEN_ENV])
-    return World(shop, Oms(f"sqlite:///{folder}/oms.db").create(), sales(), lag_minutes)
+    return World(shop, Oms(f"sqlite:///{folder}/oms.db").create(), sales(), start=start, speed=speed)
+
+
+def live(folder: Path) -> World:
+    """A world whose first afternoon is now and whose morning nobody synchronised; ten minutes of sales pass in one."""
+    now = datetime.now(UTC)
+    world = build(folder, start=now - AFTERNOON / SPEED, speed=SPEED)
+    world.advance(now)
+    return world
 
 
 def configure(folder: Path, endpoint: str) -> Path:
@@ -83,9 +91,8 @@ def _say(tell: Tell, at: datetime, facts: dict[str, Any]) -> None:
 
 
 def serve(folder: Path, *, port: int, tell: Tell) -> None:
-    """Serve a shop on loopback from an afternoon on, a minute of real sales a second, until interrupted."""
-    world = build(folder)
-    world.advance(world.start + AFTERNOON)
+    """Serve a shop on loopback from an afternoon on, ten minutes of real sales a minute, until interrupted."""
+    world = live(folder)
     hotwax = create_app(HotWax(world.oms.url, os.environ.get(HOTWAX_ENV, "")))
     with serving(world.shop, port) as endpoint, hosting(hotwax, port + 1 if port else 0) as apis:
         tell(f"Shop at {endpoint}, configuration {configure(folder, endpoint)}, token in ${TOKEN_ENV}.")
@@ -93,6 +100,6 @@ def serve(folder: Path, *, port: int, tell: Tell) -> None:
         try:
             while True:
                 time.sleep(1)
-                world.advance(world.now + timedelta(minutes=1))
+                world.advance(datetime.now(UTC))
         except KeyboardInterrupt:
             tell("Stopped.")

@@ -37,14 +37,16 @@ class World:
     Each product starts with every unit that the sales and losses will take, plus 20, at warehouse WH and at
     the shop's one location, which the OMS maps from `_NA_`. Rows without a price are stock variances in the
     OMS alone; cancelled invoices and rows without a product code are ignored.
-    `start` moves the first day's midnight to that moment; None keeps the days of the sales.
+    `start` moves the first day's midnight to that moment; None keeps the days of the sales. With `speed` so many
+    minutes of sales pass in one; the lag stays.
     """
 
     def __init__(
-        self, shop: Shop, oms: Oms, sales: pl.DataFrame, lag_minutes: int = 15, start: datetime | None = None
-    ) -> None:
+        self, shop: Shop, oms: Oms, sales: pl.DataFrame, lag_minutes: int = 15, start: datetime | None = None,
+        speed: int = 1,
+    ) -> None:  # fmt: skip
         self.shop, self.oms, self.lag = shop, oms, timedelta(minutes=lag_minutes)
-        rows = _dated(sales, start)
+        rows = _dated(sales, start, speed)
         self.items = {sku: FIRST_ITEM + n for n, sku in enumerate(sorted(rows["sku"].unique()))}
         self._sales, self._late = deque(_events(rows, self.items)), deque[Sale]()
         self.start = datetime.combine(self._sales[0].at.date(), datetime.min.time(), UTC) if start is None else start
@@ -104,16 +106,19 @@ class World:
                 self.shop.set_level(item, LOCATION, units)
 
 
-def _dated(sales: pl.DataFrame, start: datetime | None) -> pl.DataFrame:
+def _dated(sales: pl.DataFrame, start: datetime | None, speed: int) -> pl.DataFrame:
     """The sales of products, stamped in UTC, with `variance` for rows without a price."""
     first = sales["invoiced_at"].min()
     assert isinstance(first, datetime)
     midnight = first.replace(hour=0, minute=0, second=0, microsecond=0)
-    shift = start.astimezone(UTC).replace(tzinfo=None) - midnight if start else timedelta(0)
+    begins = start.astimezone(UTC).replace(tzinfo=None) if start else midnight
     variance = pl.col("unit_price") == 0
     return (
         sales.filter(pl.col("sku").str.contains(r"^\d{5}"), pl.col("invoice").str.contains(r"^\d+$"))
-        .with_columns((pl.col("invoiced_at") + shift).dt.replace_time_zone("UTC"), variance=variance)
+        .with_columns(
+            (begins + (pl.col("invoiced_at") - midnight) / speed).dt.replace_time_zone("UTC").alias("invoiced_at"),
+            variance=variance,
+        )
         .filter(pl.col("variance") | (pl.col("quantity") > 0))
     )
 
