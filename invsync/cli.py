@@ -144,11 +144,12 @@ def _again(start: Callable[..., dict[str, Any]], run_id: str, config: Path, engi
 def _tell(facts: dict[str, Any], reports: Path, as_json: bool) -> NoReturn:
     for message in facts["messages"]:
         typer.echo(message, err=True)
-    counts = facts["counts"]
+    counts, planned = facts["counts"], facts["status"] == "planned"
+    counts = counts | ({"held": counts["held"] - counts["planned"]} if planned else {})
     typer.echo(f"{facts['job']} {facts['run_id']}: {facts['status']}; " + ", ".join(
         f"{name.replace('_', ' ')} {counts[name]}" for name in counts if counts[name]))  # fmt: skip
     typer.echo(f"Report: {reports / facts['shop'] / facts['job'] / facts['run_id'] / 'report.html'}")
-    if facts["status"] == "planned" and counts["planned"]:
+    if planned and counts["planned"]:
         typer.echo(f"Nothing was sent; to send this plan as it is: invsync apply {facts['run_id']}")
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False))

@@ -109,6 +109,7 @@ def test_a_run_tells_its_counts_its_report_and_at_last_its_json(config: Path) ->
     page = config.parent / "reports" / "demo" / JOB / facts["run_id"] / "report.html"
     assert code == 0 and facts["status"] == "planned" and facts["counts"]["planned"] == 1
     assert f"Report: {page}" in out and page.exists()
+    assert facts["counts"]["held"] == 1 and "held" not in out.splitlines()[0]  # a plan is not held back
 
 
 def test_steps_are_told_when_asked_for_and_never_to_a_log(shop: Shop, config: Path) -> None:

@@ -16,6 +16,7 @@ from rehearsal import ONLINE, RECENT, START, TOKEN, Rehearsal, open_rehearsal
 from invsync import errors
 from invsync.jobs.opening import new_run_id
 from invsync.sandbox import demo
+from invsync.shopify import retry
 from invsync.shopify.retry import Patience, Unanswered
 from invsync.state import File, State
 
@@ -144,6 +145,31 @@ def test_a_dry_run_writes_the_plan_and_nothing_else(rehearsal: Rehearsal) -> Non
     assert facts["status"] == "planned" and rehearsal.available(1) == [100]
     assert [change["delta"] for change in changes(rehearsal.folder(facts))] == [-5]
     assert not (rehearsal.folder(facts) / "outcomes.parquet").exists()
+    assert facts["units"] == {"raised": 0, "lowered": 5}  # what would be sent
+
+
+def test_a_report_calls_locations_what_shopify_calls_them(rehearsal: Rehearsal) -> None:
+    rehearsal.product(1, "A", oms=95, available=100)
+    rehearsal.shop.add_location(12, "Another")
+
+    facts = rehearsal.run()
+
+    page = (rehearsal.folder(facts) / "report.html").read_text()
+    assert facts["locations"] == {str(ONLINE): "Online"}
+    assert "most at Online: 0 raised, 5 lowered" in page and f"Location {ONLINE}" not in page
+
+
+def test_a_report_that_cannot_read_names_tells_the_locations_by_number(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "backoff", lambda tries: 0)
+    rehearsal.product(1, "A", oms=95, available=100)
+    rehearsal.shop.faults.arm("error_before", 99, "query locations(")
+
+    facts = rehearsal.run()
+
+    assert facts["status"] == "done" and facts["locations"] == {}
+    assert f"most at Location {ONLINE}" in (rehearsal.folder(facts) / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -73,6 +74,14 @@ class Run:
         """Tell the reader of the report something, once."""
         if message not in self.summary["messages"]:
             self.summary["messages"].append(message)
+
+    @cached_property
+    def locations(self) -> pl.DataFrame:
+        """What Shopify calls its locations: location_id, name; none where it does not tell, for no number hangs on it."""
+        try:
+            return self.shopify.locations().select("location_id", "name")
+        except ShopifyFailed:
+            return pl.DataFrame(schema={"location_id": tables.ID, "name": tables.TEXT})
 
     # -- what an earlier run left open
 
@@ -247,6 +256,7 @@ class Run:
         self.summary |= {
             "status": status, "exit_code": summary.EXIT[status], "finished_at": iso(ended),
             "api_version": self.shopify.api_version_served, "files": summary.files(self.folder),
+            "locations": self._names(),
         }  # fmt: skip
         if self.alone:
             self._page()
@@ -265,6 +275,13 @@ class Run:
                               timezone=self.shop.timezone, locale=self.shop.locale)  # fmt: skip
         (self.folder / "report.html").write_text(page, encoding="utf-8")
         self.summary["files"] = summary.files(self.folder)
+
+    def _names(self) -> dict[str, str]:
+        """The names of the locations that this run looked at, by id as text."""
+        if self.selection is None or self.selection.pairs.is_empty():
+            return {}
+        named = self.locations.join(self.selection.pairs, on="location_id", how="semi").sort("location_id")
+        return {str(location): name for location, name in named.iter_rows()}
 
     def _stop(self, error: GuardStopped, decided: plan.Plan) -> None:
         """Leave the whole plan to be looked at: its file, no results, and every change held by the guard."""

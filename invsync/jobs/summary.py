@@ -13,6 +13,7 @@ from invsync.diff import KEY
 from invsync.plan import BENIGN
 
 NAMES = ["report.ipynb", "report.html", "mutation.graphql", "plan.parquet", "outcomes.parquet", "claims.parquet"]
+LANDED = ["applied", "superseded"]
 CLASSES = ["applied", "already_right", "superseded", "refused", "held", "unknown"]
 EXIT = {"done": 0, "planned": 0, "stopped": 3, "partial": 4, "failed": 5}
 
@@ -25,6 +26,7 @@ def blank(run_id: str, shop: str, job: str, started_at: str) -> dict[str, Any]:
         "counts": dict.fromkeys(["read", "selected", "planned", *CLASSES], 0),
         "units": {"raised": 0, "lowered": 0}, "in_flight": {"orders": 0, "units": 0, "pairs": 0},
         "transport": None, "api_version": None, "operation_ids": [], "files": [], "guards": [], "messages": [],
+        "locations": {},
     }  # fmt: skip
 
 
@@ -70,6 +72,6 @@ def in_flight(rows: pl.DataFrame) -> dict[str, int]:
 
 
 def units(outcomes: pl.DataFrame) -> dict[str, int]:
-    """Units that were raised and lowered by what landed."""
-    landed = outcomes.filter(pl.col("outcome").is_in(["applied", "superseded"]) & (pl.col("delta") != 0))["delta"]
+    """Units that were raised and lowered by what landed, or would be by a dry run's plan."""
+    landed = outcomes.filter(pl.col("outcome").is_in([*LANDED, "planned"]) & (pl.col("delta") != 0))["delta"]
     return {"raised": int(landed.filter(landed > 0).sum()), "lowered": int(-landed.filter(landed < 0).sum())}
