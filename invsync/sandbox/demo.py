@@ -14,6 +14,7 @@ from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import hosting
 from invsync.sandbox.server import serve as serving
 from invsync.sandbox.shop import Shop
+from invsync.sandbox.webhooks import Webhooks
 from invsync.sandbox.world import World, sales
 
 JOB = "upload-recent-changes"
@@ -91,12 +92,17 @@ def _say(tell: Tell, at: datetime, facts: dict[str, Any]) -> None:
 
 
 def serve(folder: Path, *, port: int, tell: Tell) -> None:
-    """Serve a shop on loopback from an afternoon on, ten minutes of real sales a minute, until interrupted."""
+    """Serve a shop on loopback from an afternoon on, ten minutes of real sales a minute, until interrupted.
+
+    It sends webhooks to those who subscribe on this machine, signed with the secret of its app.
+    """
     world = live(folder)
+    webhooks = Webhooks(world.shop, world.shop.domain)
     hotwax = create_app(HotWax(world.oms.url, os.environ.get(HOTWAX_ENV, "")))
-    with serving(world.shop, port) as endpoint, hosting(hotwax, port + 1 if port else 0) as apis:
+    with serving(world.shop, port) as endpoint, hosting(hotwax, port + 1 if port else 0) as apis, webhooks.sending():
         tell(f"Shop at {endpoint}, configuration {configure(folder, endpoint)}, token in ${TOKEN_ENV}.")
         tell(f"HotWax's APIs at {apis}, user {HotWax.user}, password in ${HOTWAX_ENV}.")
+        tell(f"Webhooks of {world.shop.domain} are signed with {world.shop.client_secret}.")
         try:
             while True:
                 time.sleep(1)

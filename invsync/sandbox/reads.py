@@ -27,7 +27,7 @@ class Reads:
 
     def shop(self, info: Info) -> Node:
         """The shop itself."""
-        domain = f"{self._shop.name.lower()}.myshopify.com"
+        domain = self._shop.domain
         plan = {
             "displayName": "Basic",
             "publicDisplayName": "Basic",

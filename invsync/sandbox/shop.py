@@ -134,6 +134,11 @@ class Shop:
     random: Random = field(default_factory=lambda: Random(20260))
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
+    @property
+    def domain(self) -> str:
+        """The shop's myshopify.com address."""
+        return f"{self.name.lower()}.myshopify.com"
+
     def add_location(self, location_id: int, name: str) -> None:
         """Add an active location."""
         with self.lock:
