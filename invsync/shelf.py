@@ -13,7 +13,7 @@ from invsync.services import CONFIG, Config, Shop
 
 reports = typer.Typer(no_args_is_help=True, help="The index of all runs, and the week of a shop.")
 
-ENDING_HELP = "The week's last day, as 2026-11-22; yesterday by default."
+ENDING_HELP = "The week's last day, as 2026-11-22; yesterday by default, today on a shop's first day."
 PRICES_HELP = "Unit prices: a CSV or Parquet table with sku, price and currency."
 
 

@@ -4,6 +4,7 @@ import io
 import threading
 from collections.abc import Iterator
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pypdfium2
@@ -81,6 +82,18 @@ def test_they_print_on_a4(browser: Browser, site: Path, name: str) -> None:
     charts = [("Drift, by day", "raised,"), ("What was wrong, by product", "Units changed in Shopify", "are drawn.")]
     for chart in charts if "weekly" in name else []:
         assert any(all(word in sheet for word in chart) for sheet in sheets), chart
+
+
+@pytest.mark.parametrize("units", [-390, 7])
+def test_a_first_day_is_drawn_with_every_label_apart(browser: Browser, tmp_path: Path, units: int) -> None:
+    leave(tmp_path, outcomes({"delta": units}))
+    index.build(tmp_path, READERS)
+    with opened(browser, tmp_path / "index.html") as visit:
+        texts = visit.page.locator("#drift svg text")
+        expect(texts).to_have_count(4)
+        boxes = [box for text in texts.all() if (box := text.bounding_box())]
+        edges = sorted((box["y"], box["y"] + box["height"]) for box in boxes)
+        assert len(boxes) == 4 and all(above[1] <= below[0] + 1 for above, below in pairwise(edges))
 
 
 def look_up(page: Page, item: str) -> None:

@@ -107,7 +107,17 @@ def test_the_page_is_one_file_without_scripts_or_links(tmp_path: Path) -> None:
 
 def test_a_week_without_a_run_says_so(tmp_path: Path) -> None:
     leave(tmp_path, outcomes({}), at=MONDAY + timedelta(days=20))
-    assert "No run looked at Shopify in this week." in page(tmp_path)
+    text = page(tmp_path)
+    assert "No run looked at Shopify in this week." in text and "Nothing is known of this week" in text
+    assert "was right whenever a run looked" not in text and "is right, or is left aside" not in text
+
+
+@pytest.mark.parametrize(("age", "ends"), [(0, 0), (1, 1), (30, 1)])
+def test_the_week_ends_yesterday_or_on_a_shops_first_day(tmp_path: Path, age: int, ends: int) -> None:
+    now = datetime.now(UTC)
+    leave(tmp_path, outcomes({}), at=now - timedelta(days=age))
+    written = week_page.write(tmp_path, "acme", {"acme": Reader("en-GB", "UTC")})
+    assert written.stem in {str(moment.date() - timedelta(days=ends)) for moment in (now, datetime.now(UTC))}
 
 
 def test_the_index_leads_to_the_newest_week(tmp_path: Path) -> None:

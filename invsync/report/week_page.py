@@ -33,12 +33,17 @@ COMPARED = {
 def write(
     root: Path, shop: str, readers: index.Readers, *, ending: date | None = None, prices: Path | None = None
 ) -> Path:
-    """Write `<shop>/weekly/<day>.html` for the seven days that end with `ending`, by default yesterday; and the index."""
+    """Write `<shop>/weekly/<day>.html` for the seven days that end with `ending`; and the index.
+
+    By default they end yesterday, or today where the shop's first run is of today.
+    """
     index.build(root, readers)
     history, reader = kept.load(root / index.SITE / "state"), readers.get(shop, charts.Reader())
-    if shop not in set(history.runs["shop"]):
+    started = history.runs.filter(pl.col("shop") == shop)["started_at"]
+    if started.is_empty():
         raise UsageError(f"Shop {shop!r} has no run below {root}: correct --shop, or run a job first.")
-    day = ending or reader.local(datetime.now(UTC)).date() - timedelta(days=1)
+    yesterday = reader.local(datetime.now(UTC)).date() - timedelta(days=1)
+    day = ending or max(yesterday, reader.local(started.min()).date())  # type: ignore[arg-type]
     path = root / shop / "weekly" / f"{day}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render(root, history, shop, day, reader, prices), encoding="utf-8")
@@ -59,7 +64,7 @@ def render(
     span = f"{reader.day(now.first)} to {reader.day(day)}"
     return page(
         "week.html.j2", title=f"{shop}: the week to {reader.day(day)}", locale=reader.locale.replace("_", "-"),
-        zone=zone, version=__version__, kind=_kind(now, faults), sentence=_sentence(now, faults, reader),
+        zone=zone, version=__version__, kind=_kind(now, faults), sentence=_sentence(now, faults, reader), made=now.made,
         about=[shop, "the week", span, f"days in {zone}"], figures=_figures(now, faults, reader),
         changes=_changes(now, before, reader), faults=_faults(faults, names, reader),
         drawn=[_drawn(chart, n, reader) for n, chart in enumerate(_charts(now, zone, names))],

@@ -81,10 +81,10 @@
   };
   const bars = (id, days, found, series) => {
     const box = document.getElementById(id), width = Math.max(280, Math.min(720, box.clientWidth)), height = 170, left = 46, foot = 22;
-    const up = nice(Math.max(...days.map(day => found.get(day)?.[series[0].name] || 0), 0));
-    const down = series[1] ? nice(Math.max(...days.map(day => found.get(day)?.[series[1].name] || 0), 0)) : 0;
+    const reach = ({ name }) => { const most = Math.max(...days.map(day => found.get(day)?.[name] || 0)); return most ? nice(most) : 0; };
+    const down = series[1] ? reach(series[1]) : 0, up = reach(series[0]) || (down ? 0 : 1);
     const y = value => 8 + (up - value) / (up + down) * (height - foot - 8), step = (width - left) / days.length;
-    const ticks = [...new Set([up, up / 2, 0, ...(down ? [-down] : [])])];
+    const wide = Math.max(1.5, Math.min(step * 0.76, 48)), ticks = [...new Set([up, up / 2, 0, up ? 0 : -down / 2, -down])];
     const drawn = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": box.nextElementSibling.textContent });
     for (const tick of ticks) {
       drawn.append(svg("line", { x1: left, x2: width, y1: y(tick), y2: y(tick), class: tick ? "iv-grid" : "iv-zero" }), svg("text", { x: left - 6, y: y(tick) + 4, "text-anchor": "end" }, number(Math.abs(tick))));
@@ -92,12 +92,12 @@
     const every = Math.ceil(days.length / Math.max(2, Math.floor((width - left) / 70)));
     days.forEach((day, n) => {
       const x = left + n * step, sum = found.get(day) || {};
-      if (n % every === 0) drawn.append(svg("text", { x: x + 1, y: height - 5 }, short.format(at(day))));
+      if (n % every === 0) drawn.append(svg("text", step > 60 ? { x: x + step / 2, y: height - 5, "text-anchor": "middle" } : { x: x + 1, y: height - 5 }, short.format(at(day))));
       series.forEach(({ name, words }, side) => {
         const value = sum[name] || 0;
         if (!value) return;
         const rise = Math.max(1.5, y(0) - y(value));
-        drawn.append(svg("rect", { x: x + step * 0.12, y: side ? y(0) : y(0) - rise, width: Math.max(1.5, step * 0.76), height: rise, class: `iv-bar ${name}`, role: "graphics-symbol", "aria-roledescription": "bar", "aria-label": `${long.format(at(day))}; ${number(value)} units ${words}`, "data-day": day }));
+        drawn.append(svg("rect", { x: x + (step - wide) / 2, y: side ? y(0) : y(0) - rise, width: wide, height: rise, class: `iv-bar ${name}`, role: "graphics-symbol", "aria-roledescription": "bar", "aria-label": `${long.format(at(day))}; ${number(value)} units ${words}`, "data-day": day }));
       });
     });
     box.replaceChildren(drawn);
