@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from rehearsal import ONLINE, RECENT, START, TOKEN, Rehearsal, open_rehearsal
+from rehearsal import ONLINE, RECENT, START, STORE, TOKEN, Rehearsal, open_rehearsal
 
 from invsync import errors
 from invsync.jobs.opening import new_run_id
@@ -58,6 +58,20 @@ def test_units_of_an_order_not_downloaded_yet_stay_off_sale(rehearsal: Rehearsal
 
     assert rehearsal.available(1) == [1] and rehearsal.shop.journal == []
     assert facts["in_flight"] == {"orders": 1, "units": 4, "pairs": 1}
+
+
+def test_what_a_store_sold_leaves_the_online_number_before_the_oms_hears_of_it(rehearsal: Rehearsal) -> None:
+    rehearsal.store()
+    rehearsal.product(1, "A", oms=5, available=8)
+    rehearsal.oms.set_stock("P1", "ST", 3, START)
+    rehearsal.shop.set_level(1, STORE, 3)
+    rehearsal.run(START + timedelta(hours=1))
+    rehearsal.shop.place_order(1001, "#1001", START + timedelta(hours=2), [(1, 2)], STORE)
+
+    facts = rehearsal.run(START + timedelta(hours=2, minutes=5))
+
+    assert rehearsal.available(1) == [6] and rehearsal.available(1, at=STORE) == [1]
+    assert facts["counts"]["selected"] == 2 and facts["counts"]["applied"] == 1
 
 
 @pytest.mark.parametrize("imported", [True, False], ids=["an import that broke", "no import at all yet"])

@@ -28,8 +28,14 @@ class Resets(Run):
 
     def select(self) -> Selection:
         """The pairs to look at, and the rows that map to none: every mapped pair without a window."""
-        products = self._products(self._window())
+        start = self._window()
+        products = self._products(start)
         snapshot = self.mapped_by(products)
+        if products is not None and start is not None:
+            sold = self._sold_since(start, snapshot)
+            if not sold.is_in(products.implode()).all():
+                products = products.append(sold).unique()
+                snapshot = self.mapped_by(products)
         pairs, held = mapping.pairs(snapshot, **self.facts)
         mapped = pairs.height if products is None else self.mapped()
         chosen, held = self._published(snapshot, pairs), by_pair(held)
@@ -53,6 +59,15 @@ class Resets(Run):
         )
         resumed = pl.Series("product_id", self.reopened, dtype=pl.String)
         return None if touched is None else touched.append(resumed).unique()
+
+    def _sold_since(self, start: datetime, snapshot: tables.Snapshot) -> pl.Series:
+        """The products of the window's orders in a shop that has stores: what a store sells is online no more, though
+        no row of the OMS tells so yet. Where every order falls on the online location itself, Shopify counts for us.
+        """
+        if "physical" not in mapping.locations(snapshot, aggregate_location=self.shop.aggregate_location)["form"]:
+            return pl.Series("product_id", [], dtype=pl.String)
+        orders, _ = self._orders().read()
+        return self.oms.products_of(orders.filter(pl.col("created_at") >= start)["inventory_item_id"])
 
     def _window(self) -> datetime | None:
         """The effective lower bound of the window; None for every pair."""
