@@ -15,7 +15,7 @@ import pytest
 
 from invsync import tables
 from invsync.errors import OmsFailed, UsageError
-from invsync.oms import Source, api, open_source
+from invsync.oms import Source, faces, open_source
 from invsync.sandbox.hotwax import HotWax, create_app
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.oms_tables import METADATA
@@ -80,7 +80,7 @@ Opened = Callable[..., Source]
 @pytest.fixture
 def opened(hotwax: HotWax, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     """Opens the reader over HTTP; waits between tries are not waited for."""
-    monkeypatch.setattr(api, "BACKOFF", 0)
+    monkeypatch.setattr(faces, "BACKOFF", 0)
     with ExitStack() as stack:
         address = stack.enter_context(hosting(create_app(hotwax)))
 
@@ -174,6 +174,12 @@ def test_each_trap_ends_in_the_right_frames(opened: Opened, hotwax: HotWax, url:
     for name, value in traps.items():
         setattr(hotwax.traps, name, value)
     all_the_same(source, url)
+
+
+def test_one_answer_without_a_body_after_another_failure_is_no_empty_list(opened: Opened, hotwax: HotWax) -> None:
+    source = opened()
+    hotwax.traps.error = hotwax.traps.spurious = 1
+    assert source.row_count() == 2 * PRODUCTS
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import polars as pl
 from invsync import delta, mapping, oms, tables
 from invsync.doctor.findings import Findings, Status
 from invsync.errors import InvsyncError
-from invsync.oms.api import Filter
+from invsync.oms.faces import Filter
 from invsync.oms.sample import Lacking, sample
 from invsync.settings import ShopSettings
 

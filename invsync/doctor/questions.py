@@ -10,7 +10,7 @@ from invsync.doctor.asking import Answer, Asked, Question, texts
 from invsync.doctor.findings import some
 from invsync.doctor.writers import other_writers
 from invsync.oms import known
-from invsync.oms.api import Filter
+from invsync.oms.faces import Filter
 from invsync.oms.sample import Lacking
 
 RESERVES = {"INV_RES_CREATE", "INV_RES_RELEASE"}

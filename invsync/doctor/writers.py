@@ -4,7 +4,7 @@ import polars as pl
 
 from invsync.doctor.asking import Answer, Asked, texts
 from invsync.doctor.findings import some
-from invsync.oms.api import Filter
+from invsync.oms.faces import Filter
 from invsync.oms.sample import Lacking
 
 SERVICES = "ShopifyInventoryFeed|InventoryDeltaFeed|ShopifyInventoryAdjustment|InventoryChannelInventory|ResetInventory"

@@ -5,86 +5,50 @@ against what came back, and pages go on until one adds nothing.
 """
 
 import itertools
-import json
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
-from threading import BoundedSemaphore
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
 
 from invsync.errors import OmsFailed
-from invsync.oms.answers import camel, rows_in
+from invsync.oms.answers import camel
+from invsync.oms.faces import TRIES, Face, Faces, Filter, NoSuchAddress, Page, Unknown
 from invsync.oms.login import Bearer
 from invsync.oms.statements import COLUMNS, OPTIONAL, QUANTITIES
-from invsync.oms.values import naive, stamp, text
+from invsync.oms.values import stamp, text
 from invsync.settings import OmsSettings, secret
 
-TRIES = 6
 TIMEOUT = 60.0
-BACKOFF = 0.25
 CHUNK = 100
 KEYS = {"facility_group_member": 3, "product_store_facility": 3, "shopify_shop_product": 3, "enumeration_group_member": 3,
         "product_facility": 2, "shopify_shop_location": 2, "order_item": 2, "order_item_ship_group": 2,
         "inventory_item_detail": 2, "inventory_item_variance": 2, "shopify_shop_remote": 2,
         "order_item_ship_grp_inv_res": 4}  # fmt: skip
-UNKNOWN = ("No definition found", "Could not find definition")
 Row = tuple[Any, ...]
 Rows = dict[Row, Row]
-Page = tuple[list[dict[str, Any]], int | None]
 Since = tuple[str, datetime | None]
 
 
-@dataclass(frozen=True)
-class Filter:
-    """One condition on a column: among these values, not before this moment, or without a value."""
-
-    column: str
-    among: Sequence[str] | None = None
-    since: datetime | None = None
-
-
-class Unknown(Exception):
-    """The server has no such entity."""
-
-
-class NoSuchAddress(Exception):
-    """The server has no such address."""
-
-
 class Api:
-    """HotWax's two HTTP faces; the second is asked for what the first does not know."""
+    """Tables over HTTP; the second face is asked for what the first does not know."""
 
     def __init__(self, client: httpx.Client, oms: OmsSettings, tries: int = TRIES) -> None:
-        self.client, self.size, self._zone, self._tries = client, oms.page_size, oms.timezone, tries
-        self.faces: list[Callable[..., Any]] = [self._moqui]
-        if oms.ofbiz_url:
-            self._ofbiz_address = f"{oms.ofbiz_url.rstrip('/')}/api/performFind"
-            self.faces.append(self._ofbiz)
-        self._face: dict[str, Callable[..., Any]] = {}
-        self._most, self._turn = oms.at_once, BoundedSemaphore(oms.at_once)
+        self.faces, self.size, self._zone = Faces(client, oms, tries), oms.page_size, oms.timezone
+        self._face: dict[str, Face] = {}
+        self._most = oms.at_once
         self._pool, self._pagers = ThreadPoolExecutor(oms.at_once), ThreadPoolExecutor(oms.at_once)
-        self._told: datetime | None = None
         self._dates: dict[tuple[str, str], bool] = {}
 
     def close(self) -> None:
         """End the connections."""
         for pool in (self._pool, self._pagers):
             pool.shutdown(cancel_futures=True)
-        self.client.close()
-
-    def now(self) -> datetime:
-        """HotWax's clock as its last answer told it, UTC, cut to seconds."""
-        if self._told is None:
-            raise OmsFailed("HotWax's answers have no Date header: its time is not known; check what stands before it.")
-        return self._told
+        self.faces.client.close()
 
     def read(self, name: str, *filters: Filter) -> Rows:
         """Every row of the table, in the columns that are read, by its key; a short answer is a failed read."""
@@ -177,7 +141,7 @@ class Api:
         self, name: str, columns: Sequence[str], size: int, *filters: Filter, order: str | None = None
     ) -> list[Row] | None:
         """One page of any entity's rows in these columns, null where a field is not there; None without the entity."""
-        for face in self.faces:
+        for face in self.faces.all:
             try:
                 page, _ = face(name, filters, 0, size, order or columns[0], columns)
             except (Unknown, NoSuchAddress):
@@ -218,82 +182,17 @@ class Api:
         """One page from the face that knows the entity, and the total where it is told."""
         keys = COLUMNS[name].split()[: KEYS.get(name, 1)]
         unknown = False
-        for face in [self._face[name]] if name in self._face else self.faces:
+        for face in [self._face[name]] if name in self._face else self.faces.all:
             try:
                 page = face(name, filters, number, size or self.size, order or ",".join(keys), COLUMNS[name].split())
             except (Unknown, NoSuchAddress) as error:
                 unknown = unknown or isinstance(error, Unknown)
                 continue
             self._face[name] = face
-            return page  # type: ignore[no-any-return]
+            return page
         if unknown and name in OPTIONAL:
             return [], 0
         raise OmsFailed(f"HotWax gives no {name} over HTTP: set ofbiz_url, or read its database or its files.")
-
-    def _moqui(
-        self, name: str, filters: Sequence[Filter], number: int, size: int, order: str, columns: Sequence[str]
-    ) -> Page:
-        asked: dict[str, Any] = {"pageIndex": number, "pageSize": size, "orderByField": camel(order)}
-        for condition in filters:
-            field = camel(condition.column)
-            if condition.since is not None:
-                asked[f"{field}_from"] = int(condition.since.timestamp() * 1000)
-            elif condition.among is not None:
-                asked |= {field: list(condition.among), f"{field}_op": "in"}
-            else:
-                asked[f"{field}_op"] = "empty"
-        body = {"selectedEntity": camel(f"_{name}"), "filterByDate": False, "pageIndex": number * size,
-                "pageLimit": size, "customParametersMap": asked}  # fmt: skip
-        response, found = self._asked("/rest/s1/oms/entityData", body)
-        total = response.headers.get("X-Total-Count")
-        return rows_in(found), int(total) if total else None
-
-    def _ofbiz(
-        self, name: str, filters: Sequence[Filter], number: int, size: int, order: str, columns: Sequence[str]
-    ) -> Page:
-        asked: dict[str, Any] = {}
-        for condition in filters:
-            field = camel(condition.column)
-            if condition.since is not None:
-                moment = naive(condition.since, self._zone)
-                asked |= {f"{field}_fld0_value": f"{moment:%Y-%m-%d %H:%M:%S.%f}"[:-3],
-                          f"{field}_fld0_op": "greaterThanEqualTo"}  # fmt: skip
-            elif condition.among is not None:
-                asked |= {field: list(condition.among), f"{field}_op": "in"}
-            else:
-                asked[f"{field}_op"] = "empty"
-        body = {"entityName": camel(f"_{name}"), "inputFields": asked, "noConditionFind": "Y", "filterByDate": "N",
-                "fieldList": [camel(column) for column in columns], "viewSize": size,
-                "viewIndex": number, "orderBy": camel(order)}  # fmt: skip
-        _, found = self._asked(self._ofbiz_address, body)
-        if isinstance(found, dict) and "No record found" in str(found.get("error")):
-            return [], None if number else 0
-        return rows_in(found), found.get("count") if isinstance(found, dict) else None
-
-    def _asked(self, address: str, body: dict[str, Any]) -> tuple[httpx.Response, Any]:
-        """The answer and its JSON; cut, garbled and 5xx answers are asked for again, a refusal is told."""
-        for tries in range(1, self._tries + 1):
-            try:
-                with self._turn:
-                    response = self.client.post(address, json=body)
-                if any(sign in response.text for sign in UNKNOWN):
-                    raise Unknown(address)
-                if response.status_code == 404:
-                    raise NoSuchAddress(address)
-                if response.status_code in (401, 403):
-                    raise OmsFailed(f"HotWax refused {address} (HTTP {response.status_code}): check its token.")
-                if response.is_success and (response.content or tries > 1):
-                    return self._noted(response), json.loads(response.content) if response.content else []
-                told = f"HTTP {response.status_code}, {len(response.content)} bytes"
-            except (httpx.TransportError, json.JSONDecodeError) as error:
-                told = type(error).__name__
-            time.sleep(min(30.0, BACKOFF * 2**tries))
-        raise OmsFailed(f"HotWax gave no answer in {self._tries} tries ({address}: {told}): run again later.")
-
-    def _noted(self, response: httpx.Response) -> httpx.Response:
-        if "Date" in response.headers:
-            self._told = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
-        return response
 
 
 def connected(oms: OmsSettings, environ: Mapping[str, str], tries: int = TRIES) -> Api:

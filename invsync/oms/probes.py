@@ -7,7 +7,8 @@ from typing import Any, Literal
 import httpx
 
 from invsync.errors import OmsFailed
-from invsync.oms.api import Api, Filter, NoSuchAddress, Unknown
+from invsync.oms.api import Api
+from invsync.oms.faces import Filter, NoSuchAddress, Unknown
 from invsync.oms.login import Bearer
 from invsync.oms.statements import COLUMNS
 from invsync.oms.values import stamp
@@ -48,23 +49,23 @@ def dates(api: Api, name: str, column: str) -> Dates | None:
 
 def until(api: Api) -> datetime | None:
     """When the token expires, where that is told."""
-    return api.client.auth.until() if isinstance(api.client.auth, Bearer) else None
+    return api.faces.client.auth.until() if isinstance(api.faces.client.auth, Bearer) else None
 
 
 def ofbiz(api: Api) -> bool:
     """Whether OFBiz is asked too, with the same token; a refusal is told as an error."""
     try:
-        for face in api.faces[1:]:
+        for face in api.faces.all[1:]:
             face("shopify_shop", (), 0, 1, "shop_id", ["shop_id"])
     except (NoSuchAddress, Unknown) as error:
         raise OmsFailed(f"OFBiz has no performFind ({error}): correct ofbiz_url.") from None
-    return len(api.faces) > 1
+    return len(api.faces.all) > 1
 
 
 def detail(api: Api) -> str | None:
     """The shape of the answer about stock events; None where there is no such address."""
     try:
-        response = api.client.get(DETAIL, params={"pageSize": 1, "pageIndex": 0})
+        response = api.faces.client.get(DETAIL, params={"pageSize": 1, "pageIndex": 0})
         if response.status_code == 404:
             return None
         found: Any = response.raise_for_status().json()

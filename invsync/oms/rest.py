@@ -15,8 +15,9 @@ import polars as pl
 from invsync import tables
 from invsync.errors import OmsFailed
 from invsync.oms import memory
-from invsync.oms.api import Api, Filter, Rows
+from invsync.oms.api import Api, Rows
 from invsync.oms.database import Database
+from invsync.oms.faces import Filter
 from invsync.oms.statements import CLOSED_ITEMS, COLUMNS, DELTA_GROUP
 from invsync.settings import OmsSettings
 
@@ -43,7 +44,7 @@ class Rest:
     def now(self) -> datetime:
         """The clock of the server that answers, UTC."""
         self.api.newest("shopify_shop", "shop_id", size=1)
-        return self.api.now()
+        return self.api.faces.now()
 
     def row_count(self, near: int = 0) -> int:
         """The number of product_facility rows; found soonest where it is still `near`."""

@@ -4,8 +4,8 @@ import polars as pl
 import sqlalchemy as sa
 
 from invsync import tables
-from invsync.oms.api import Filter
 from invsync.oms.database import Database
+from invsync.oms.faces import Filter
 from invsync.oms.rest import Rest
 from invsync.oms.source import Source
 from invsync.oms.values import frame

@@ -7,8 +7,9 @@ from typing import Protocol
 import polars as pl
 
 from invsync.errors import UsageError
-from invsync.oms.api import TRIES, connected
+from invsync.oms.api import connected
 from invsync.oms.database import Database
+from invsync.oms.faces import TRIES
 from invsync.oms.files import load
 from invsync.oms.reader import connect
 from invsync.oms.rest import Rest
