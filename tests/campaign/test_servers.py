@@ -4,6 +4,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import volume
 from builders import exported
 from test_oms import *  # noqa: F403  the reader's own tests, again on each server
 from test_oms import TEN, execute, opened
+from test_oms_rest import same
 
+from invsync import settings
 from invsync.doctor import Check, systems
 from invsync.doctor.asking import Asked, ask
 from invsync.doctor.findings import Findings
@@ -188,7 +191,7 @@ def test_five_ways_of_reading_hotwax_give_one_file(
     sqlite = f"sqlite:///{tmp_path / 'sqlite' / 'oms.db'}"
     hotwax = HotWax(sqlite)
     monkeypatch.setenv("HOTWAX_PASSWORD", hotwax.password)
-    files = {}
+    files, frames = {}, {}
     with serve(world.shop) as shop, hosting(create_app(hotwax)) as address:
         with world.oms.batch() as connection:
             export = exported(connection, tmp_path / "export", "parquet")
@@ -213,7 +216,12 @@ def test_five_ways_of_reading_hotwax_give_one_file(
             assert facts["exit_code"] == 0 and facts["counts"]["planned"] >= 300, facts["messages"]
             [written] = (tmp_path / name / "reports").rglob("adjustments.jsonl")
             files[name] = written.read_bytes()
+            with closing(open_source(settings.load(config).shop("demo").oms)) as source:
+                day = world.now - timedelta(days=1)
+                frames[name] = source.snapshot(since=day, events_from=day)
     assert len(set(files.values())) == 1
+    for found in frames.values():
+        same(found, frames["sqlite"])
     world.oms.close()
 
 
