@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from invsync import delta, mapping, tables
+from invsync import delta, tables
 from tests.bench import world
 
-KEY = mapping.KEY
+KEY = tables.KEY
 SELLABLE, TOTAL = "computed_last_inventory_count", "last_inventory_count"
 PHYSICAL = ["facility_id", "location_id"]
 MODE = pd.CategoricalDtype(tables.MODE.categories.to_list())
