@@ -10,7 +10,7 @@ from dataclasses import replace
 import polars as pl
 
 from invsync import mapping, tables
-from invsync.diff import KEY
+from invsync.tables import KEY
 
 DEFAULT_REASONS = ("CYCLE_COUNT", "VAR_MANUAL", "POS_SALE")
 FREE = ["quarantined", "released"]

@@ -3,8 +3,7 @@
 import polars as pl
 
 from invsync import mapping, tables
-
-KEY = tables.KEY
+from invsync.tables import KEY
 
 
 def target() -> pl.Expr:

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from invsync import bulkfile, tables
-from invsync.diff import KEY
+from invsync.tables import KEY
 
 ANSWERS: tables.Schema = {
     "inventory_item_id": pl.Int64(), "location_id": pl.Int64(), "line": pl.Int64(),

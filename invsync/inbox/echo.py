@@ -8,8 +8,8 @@ import polars as pl
 import sqlalchemy as sa
 
 from invsync import bulkfile, tables
-from invsync.diff import KEY
 from invsync.state import OUTBOX, RUNS, iso
+from invsync.tables import KEY
 
 CLOCKS_DIFFER = timedelta(minutes=2)
 LONGEST_RUN = timedelta(days=1)

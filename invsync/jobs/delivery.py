@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 
 from invsync import bulkfile, plan, tables, verify
-from invsync.diff import KEY
 from invsync.shopify import Shopify, Transport
 from invsync.state import File, Pending, State
+from invsync.tables import KEY
 
 PASSES = 3
 Frame = pl.DataFrame

@@ -7,10 +7,10 @@ from typing import ClassVar
 import polars as pl
 
 from invsync import delta, mapping, tables
-from invsync.diff import KEY
 from invsync.jobs.resets import WHOLE_FROM, claims_of
 from invsync.jobs.run import Run, Selection
 from invsync.state import iso
+from invsync.tables import KEY
 
 
 @dataclass

@@ -8,13 +8,13 @@ from typing import Any
 import polars as pl
 
 from invsync import diff, inflight, mapping, oms, plan, settings, tables
-from invsync.diff import KEY
 from invsync.errors import UsageError
 from invsync.jobs import history
 from invsync.jobs.orders import Orders, looked_back
 from invsync.jobs.resets import buffers
 from invsync.shopify import Shopify
 from invsync.state import State
+from invsync.tables import KEY
 
 Facts = dict[str, Any]
 

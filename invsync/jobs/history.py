@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 
 from invsync import bulkfile
-from invsync.diff import KEY
 from invsync.state import State
+from invsync.tables import KEY
 
 FACTS = ["run_id", "job", "status", "finished_at"]
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from invsync import mapping, tables
-from invsync.diff import KEY
 from invsync.inbox import HEARD, LEVEL, Inbox, echo
 from invsync.jobs.resets import Resets, by_pair
 from invsync.jobs.run import Selection
 from invsync.state import iso
+from invsync.tables import KEY
 
 MOST_WRITES, WITHIN = 3, timedelta(minutes=15)
 ITEM, PRODUCT, ORDER = "inventory_item_id", "product_id", "order_id"

@@ -7,12 +7,12 @@ from pathlib import Path
 import polars as pl
 
 from invsync import delta, diff, inflight, mapping, tables
-from invsync.diff import KEY
 from invsync.errors import UsageError
 from invsync.jobs.orders import Orders, looked_back
 from invsync.jobs.run import Run, Selection, facilities_of
 from invsync.settings import Buffer
 from invsync.state import CLAIMS, iso
+from invsync.tables import KEY
 
 WHOLE_FROM = 20_000  # products beyond which one read of everything is cheaper than asking by name
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 
 from invsync import bulkfile, plan, tables
-from invsync.diff import KEY
 from invsync.errors import GuardStopped, UsageError
 from invsync.jobs import delivery, summary
 from invsync.jobs.run import Run, Selection
 from invsync.state import CLAIMS, File, State
+from invsync.tables import KEY
 
 
 def earlier(state: State, run_id: str, *, planned: bool) -> tuple[str, str, Path]:

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import polars as pl
 
 from invsync import bulkfile, mapping, oms, plan, report, settings, tables, verify
-from invsync.diff import KEY
 from invsync.errors import GuardStopped, ShopifyFailed
 from invsync.jobs import delivery, summary
 from invsync.jobs.parameters import Parameters
 from invsync.shopify import Shopify
 from invsync.state import CLAIMS, Pending, State, iso
+from invsync.tables import KEY
 
 REPLAY_HOURS = 23
 CLOCKS_DIFFER = timedelta(minutes=10)

@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 
 from invsync import bulkfile
-from invsync.diff import KEY
 from invsync.plan import BENIGN
+from invsync.tables import KEY
 
 NAMES = ["report.ipynb", "report.html", "mutation.graphql", "plan.parquet", "outcomes.parquet", "claims.parquet"]
 LANDED = ["applied", "superseded"]

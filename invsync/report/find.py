@@ -7,8 +7,8 @@ import json
 import polars as pl
 
 from invsync import charts
-from invsync.diff import KEY
 from invsync.report import needs
+from invsync.tables import KEY
 
 MOST = 12_000  # rows that a page carries; a larger run's pairs that were right already are counted, not listed
 COLUMNS = ["item", "label", "available", "oms", "in_flight", "buffer", "target", "delta", "after", "what"]
