@@ -17,6 +17,7 @@ VERDICTS: tables.Schema = {"place": pl.Int64()} | {
     name: ANSWERS[name] for name in ("line", "answer", "code", "message")
 }
 STALE = {"CHANGE_FROM_QUANTITY_STALE"}
+LANDED = ["applied", "superseded"]  # the outcomes of a change that Shopify took, or that needed nothing any more
 SILENCE = "Shopify gave no answer to this line"
 Verdict = tuple[int | None, str, str | None, str | None]
 

@@ -13,6 +13,7 @@ from invsync.jobs import delivery, summary
 from invsync.jobs.run import Run, Selection
 from invsync.state import CLAIMS, File, State
 from invsync.tables import KEY
+from invsync.verify import LANDED
 
 
 def earlier(state: State, run_id: str, *, planned: bool) -> tuple[str, str, Path]:
@@ -135,7 +136,7 @@ class Undone(Following):
         """What landed, turned around: target is the available of now less what the run added."""
         outcomes = pl.read_parquet(self.source / "outcomes.parquet")
         landed = outcomes.filter(
-            pl.col("outcome").is_in(["applied", "superseded"]),
+            pl.col("outcome").is_in(LANDED),
             pl.col("reason").is_null() | (pl.col("reason") == "moved_after_the_write"), pl.col("delta") != 0,
         )  # fmt: skip
         shown = ["available", "is_active", "tracked", "requires_components"]

@@ -11,9 +11,9 @@ import polars as pl
 from invsync import bulkfile
 from invsync.plan import BENIGN
 from invsync.tables import KEY
+from invsync.verify import LANDED
 
 NAMES = ["report.ipynb", "report.html", "mutation.graphql", "plan.parquet", "outcomes.parquet", "claims.parquet"]
-LANDED = ["applied", "superseded"]
 CLASSES = ["applied", "already_right", "superseded", "refused", "held", "unknown"]
 EXIT = {"done": 0, "planned": 0, "stopped": 3, "partial": 4, "failed": 5}
 

@@ -4,6 +4,7 @@ import polars as pl
 
 from invsync import tables
 from invsync.report.runs import DELTAS
+from invsync.verify import LANDED
 
 PAIR_OF_SHOP = ["shop", *tables.KEY]
 OWN_EVENTS: tables.Schema = {
@@ -25,7 +26,6 @@ CAUSES = {
     "first_look": "The pair's first look: nothing is known of before.",
     "not_told_apart": "Without the OMS's events, its news and changes in Shopify look alike.",
 }
-LANDED = ["applied", "superseded"]
 EXPLAINED = ["first_look", "news", "lost_event", "manual_edit", "another_app", "not_settled"]
 
 

@@ -10,11 +10,12 @@ import polars as pl
 from invsync.errors import UsageError
 from invsync.report.history import KEY, History
 from invsync.report.runs import DELTAS
+from invsync.verify import LANDED
 
 DAYS = 7
 FULL = "hard-sync"  # the job that looks at every mapped pair
-MOVED, ENDED, BROKEN = ["applied", "superseded"], ["done", "partial"], ["stopped", "failed"]
-JUDGED = ["already_right", *MOVED, "refused", "unknown"]
+ENDED, BROKEN = ["done", "partial"], ["stopped", "failed"]
+JUDGED = ["already_right", *LANDED, "refused", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Week:
     def moved(self, *, up: bool) -> pl.DataFrame:
         """Item, location and units that runs raised or lowered."""
         way = pl.col("delta") > 0 if up else pl.col("delta") < 0
-        sent = self.events.filter(pl.col("outcome").is_in(MOVED) & way)
+        sent = self.events.filter(pl.col("outcome").is_in(LANDED) & way)
         return sent.select("item", "location_id", "at", units=pl.col("delta").abs())
 
     def worth(self, rows: pl.DataFrame) -> tuple[float | None, float]:

@@ -14,7 +14,8 @@ from invsync.report import history as kept
 from invsync.report.facts import Figure
 from invsync.report.markup import Column, page, table
 from invsync.report.page import locations
-from invsync.report.week import FULL, MOVED, Week, midnight, open_faults, read_prices, week
+from invsync.report.week import FULL, Week, midnight, open_faults, read_prices, week
+from invsync.verify import LANDED
 
 ACCURACY = (
     "Of the pairs that a run looked at and could judge, the share that Shopify showed right before the run changed "
@@ -147,7 +148,7 @@ def _faults(faults: pl.DataFrame, names: pl.DataFrame | None, reader: charts.Rea
 
 
 def _charts(now: Week, zone: str, names: pl.DataFrame | None) -> list[charts.Chart]:
-    days, sent = now.days(zone), now.events.filter(pl.col("outcome").is_in(MOVED)).with_columns(sku="item")
+    days, sent = now.days(zone), now.events.filter(pl.col("outcome").is_in(LANDED)).with_columns(sku="item")
     by_place, by_item = charts.variances_by_location(sent, names), charts.variances_by_product(sent)
     return [charts.drift(days), charts.protected(days), by_place, by_item]
 
