@@ -150,10 +150,8 @@ def _new_product(
 ) -> dict[str, dict[str, Any]]:
     """The row of each table that a new product with stock at one facility needs."""
     key, item = {"product_id": product_id, "facility_id": facility_id}, f"{product_id}-{facility_id}"
-    shown = {
-        "shopify_product_id": str(item_id),
-        "shopify_inventory_item_id": str(item_id),
-    }  # the variant's id is the item's
+    variant = shopify_item = str(item_id)  # the sandbox's shop gives a variant the id of its item
+    shown = {"shopify_product_id": variant, "shopify_inventory_item_id": shopify_item}
     names = {"internal_name": sku, "product_name": sku, "is_virtual": "N", "is_variant": "Y"}
     counts = {"last_inventory_count": units, "computed_last_inventory_count": max(units, 0)}
     totals = {"quantity_on_hand_total": units, "available_to_promise_total": units}
