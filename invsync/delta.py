@@ -14,6 +14,7 @@ from invsync.tables import KEY
 
 DEFAULT_REASONS = ("CYCLE_COUNT", "VAR_MANUAL", "POS_SALE")
 FREE = ["quarantined", "released"]
+RETURNED = ["RTN_ITM_RCPT"]  # Shopify may have restocked the same units by itself
 NEVER = ["SHOPIFY_POS_SALE", "VAR_SHOPIFY_RESET"]
 EVERY_LOCATION = 0
 MOVES = ["product_id", "facility_id", "atp"]

@@ -13,7 +13,8 @@ from invsync.settings import Guards
 
 LARGEST_DELTA = 2_000_000_000
 LARGEST_TARGET = 1_000_000_000
-BENIGN = {"unmapped_product", "unmapped_location", "untracked", "bundle", "no_oms_row"}
+BENIGN = {"unmapped_product", "unmapped_location", "untracked", "bundle", "no_oms_row", "deferred"}
+STARVED = "deferred_for_an_hour"
 
 
 def no_oms_row() -> pl.Expr:

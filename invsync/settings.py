@@ -146,6 +146,10 @@ class ShopSettings(Part):
     aggregate_location: int | None = None
     activate_levels: bool = False
     orders_lookback_days: Annotated[int, Field(ge=1, le=60)] = 14
+    orders_settle: Annotated[int, Field(ge=1, description="minutes until every order is visible")] = 10
+    orders_settle_seconds: Annotated[int, Field(ge=0, description="for which a change that no order explains is fresh")] = 60
+    orders_again_after: Annotated[float, Field(ge=0, le=60, description="seconds until orders are read again")] = 2
+    set_aside: tuple[Literal["damaged", "quality_control", "safety_stock"], ...] = ()
     overlap_minutes: Annotated[int, Field(ge=0)] = 15
     late_after_minutes: Annotated[int, Field(ge=1)] = 60
     delta_reasons: tuple[str, ...] | None = None

@@ -1,5 +1,6 @@
 """What must survive a crash, in one database: runs, the outbox with its claims, remembered orders, one lease a shop."""
 
+import io
 import os
 import socket
 import threading
@@ -37,13 +38,16 @@ CLAIM = sa.Table(
     sa.Column("created_at", TEXT), sa.Index("claim_by_run", "run_id", "inventory_item_id", "location_id"),
     sa.Index("claim_by_stamp", "shop", "created_at"), sa.Index("claim_by_status", "shop", "status", "created_at"),
 )  # fmt: skip
-REMEMBERED = sa.Table(
-    "remembered_order", META, sa.Column("shop", TEXT, primary_key=True),
-    sa.Column("order_id", sa.BigInteger, primary_key=True, autoincrement=False),
+LEDGER = sa.Table(  # SOLD of the orders that may be in flight or are open, as an Arrow file, and until when it is known
+    "order_ledger", META, sa.Column("shop", TEXT, primary_key=True), sa.Column("thru", TEXT), sa.Column("since", TEXT),
+    sa.Column("sold", sa.LargeBinary), sa.Column("in_flight", sa.LargeBinary),
 )  # fmt: skip
-ORDERS_READ = sa.Table(
-    "orders_read", META, sa.Column("shop", TEXT, primary_key=True), sa.Column("thru", TEXT), sa.Column("since", TEXT)
-)
+MEMORY = sa.Table(  # of a level: committed units of orders too old to be shown, and what the next run must look at
+    "level_memory", META, sa.Column("shop", TEXT, primary_key=True),
+    sa.Column("inventory_item_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("location_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("units", sa.BigInteger), sa.Column("watched", sa.Boolean), sa.Column("deferred_since", TEXT),
+)  # fmt: skip
 LEASE = sa.Table(
     "lease", META, sa.Column("shop", TEXT, primary_key=True), sa.Column("run_id", TEXT), sa.Column("host", TEXT),
     sa.Column("pid", sa.Integer), sa.Column("heartbeat", TEXT),
@@ -55,6 +59,12 @@ OPEN = ("quarantined", "released")
 CLAIMS: tables.Schema = {
     "event_id": tables.TEXT, "location_id": tables.ID, "inventory_item_id": tables.ID, "status": tables.TEXT,
     "run_id": tables.TEXT, "created_at": tables.STAMP,
+}  # fmt: skip
+
+
+LEVEL_MEMORY: tables.Schema = {
+    "inventory_item_id": tables.ID, "location_id": tables.ID, "units": tables.UNITS, "watched": tables.FLAG,
+    "deferred_since": tables.STAMP,
 }  # fmt: skip
 
 
@@ -88,6 +98,16 @@ class Pending:
     transport: str
     guarded: bool
     committed_at: datetime
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What is remembered of a shop's orders: SOLD, which of them were in flight, until when they are known, and since."""
+
+    sold: pl.DataFrame
+    in_flight: list[int]
+    thru: datetime
+    since: datetime
 
 
 class State:
@@ -237,29 +257,51 @@ class State:
             with self._engine.begin() as connection:
                 connection.execute(sa.update(CLAIM).where(mine).values(status=status), keys)
 
-    # -- orders that may still be in flight
+    # -- orders and levels that the next run must know
 
-    def orders_read(self, shop: str) -> tuple[datetime, datetime] | None:
-        """Until when this shop's orders are known, and how far back the first read went."""
-        query = sa.select(ORDERS_READ.c.thru, ORDERS_READ.c.since).where(ORDERS_READ.c.shop == shop)
+    def ledger(self, shop: str) -> Ledger | None:
+        """What is remembered of this shop's orders; None before the first read, or where another version wrote it."""
         with self._engine.connect() as connection:
-            row = connection.execute(query).first()
-        return (datetime.fromisoformat(row[0]), datetime.fromisoformat(row[1])) if row else None
+            row = connection.execute(sa.select(LEDGER).where(LEDGER.c.shop == shop)).mappings().first()
+        if row is None:
+            return None
+        sold = pl.read_ipc(io.BytesIO(row["sold"]))
+        if sold.schema != pl.Schema(tables.SOLD):
+            return None
+        flying = pl.read_ipc(io.BytesIO(row["in_flight"]))["order_id"].to_list()
+        return Ledger(sold, flying, datetime.fromisoformat(row["thru"]), datetime.fromisoformat(row["since"]))
 
-    def remembered(self, shop: str) -> list[int]:
-        """The orders that may be in flight whatever happens to them next."""
-        query = sa.select(REMEMBERED.c.order_id).where(REMEMBERED.c.shop == shop)
-        with self._engine.connect() as connection:
-            return list(connection.execute(query).scalars())
-
-    def remember(self, shop: str, orders: Sequence[int], *, thru: datetime, since: datetime) -> None:
+    def remember(
+        self, shop: str, sold: pl.DataFrame, in_flight: Sequence[int], *, thru: datetime, since: datetime
+    ) -> None:
         """Replace what is remembered of this shop's orders."""
+        flying = pl.DataFrame({"order_id": in_flight}, schema={"order_id": tables.ID})
+        row = {"sold": _arrow(sold), "in_flight": _arrow(flying), "thru": iso(thru), "since": iso(since)}
         with self._engine.begin() as connection:
-            for table in (REMEMBERED, ORDERS_READ):
-                connection.execute(sa.delete(table).where(table.c.shop == shop))
-            connection.execute(sa.insert(ORDERS_READ).values(shop=shop, thru=iso(thru), since=iso(since)))
-            if orders:
-                connection.execute(sa.insert(REMEMBERED), [{"shop": shop, "order_id": order} for order in orders])
+            connection.execute(sa.delete(LEDGER).where(LEDGER.c.shop == shop))
+            connection.execute(sa.insert(LEDGER).values(shop=shop, **row))
+
+    def level_memory(self, shop: str) -> pl.DataFrame:
+        """LEVEL_MEMORY of this shop: baselines, and the pairs that the next run must look at."""
+        query = sa.select(*(MEMORY.c[name] for name in LEVEL_MEMORY)).where(MEMORY.c.shop == shop)
+        with self._engine.connect() as connection:
+            rows = [tuple(row) for row in connection.execute(query)]
+        found = pl.DataFrame(rows, schema=LEVEL_MEMORY | {"deferred_since": tables.TEXT}, orient="row")
+        return found.with_columns(pl.col("deferred_since").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
+
+    def remember_levels(self, shop: str, read: pl.DataFrame, memory: pl.DataFrame) -> None:
+        """Replace what is remembered of the levels that were read, by LEVEL_MEMORY."""
+        before = self.level_memory(shop).join(read, on=tables.KEY, how="semi")
+        mine = (MEMORY.c.shop == shop) & (MEMORY.c.inventory_item_id == sa.bindparam("item"))
+        mine &= MEMORY.c.location_id == sa.bindparam("place")
+        told = pl.col("deferred_since").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
+        with self._engine.begin() as connection:
+            if before.height:
+                keys = before.select(item="inventory_item_id", place="location_id").to_dicts()
+                connection.execute(sa.delete(MEMORY).where(mine), keys)
+            if memory.height:
+                rows = memory.select(list(LEVEL_MEMORY)).with_columns(deferred_since=told, shop=pl.lit(shop))
+                connection.execute(sa.insert(MEMORY), rows.to_dicts())
 
     # -- the lease
 
@@ -306,6 +348,12 @@ class State:
         except sa.exc.IntegrityError:
             raise LeaseHeld(f"Another run has just taken shop {shop}: wait for it.") from None
         return held["run_id"] if held is not None else None
+
+
+def _arrow(frame: pl.DataFrame) -> bytes:
+    kept = io.BytesIO()
+    frame.write_ipc(kept, compression="zstd")
+    return kept.getvalue()
 
 
 def _settle(connection: sa.Connection, run_id: str, part: int, how: str) -> None:

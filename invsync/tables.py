@@ -18,29 +18,36 @@ FLAG = pl.Boolean()
 KEY = ["inventory_item_id", "location_id"]  # of a pair
 MODE = pl.Enum(["aggregate", "physical"])
 
+# One level of an item at a location, every quantity from one read; a stamp says when that quantity last changed.
 LEVELS: Schema = {
     "inventory_item_id": ID, "location_id": ID, "available": UNITS, "is_active": FLAG,
-    "tracked": FLAG, "requires_components": FLAG, "sku": TEXT,
+    "tracked": FLAG, "requires_components": FLAG, "sku": TEXT, "committed": UNITS, "reserved": UNITS,
+    "damaged": UNITS, "quality_control": UNITS, "safety_stock": UNITS, "on_hand_at": STAMP, "committed_at": STAMP,
 }  # fmt: skip
-ORDERS: Schema = {
-    "order_id": ID, "name": TEXT, "created_at": STAMP, "updated_at": STAMP,
-    "inventory_item_id": ID, "units": UNITS,
+# One row a Shopify order, item and location with the units that left `available` there and have not come back:
+# `open` in open fulfilment orders, `shipped` less what was shipped and restocked (below 0 where another location took
+# it back). Without a location: `open` is not routed yet, `removed` was taken off the order by an edit or a refund,
+# and the order does not tell whether it was restocked. An item of which nothing is left has a row of zeros.
+SOLD: Schema = {
+    "order_id": ID, "name": TEXT, "created_at": STAMP, "updated_at": STAMP, "inventory_item_id": ID,
+    "location_id": ID, "open": UNITS, "shipped": UNITS, "removed": UNITS,
 }  # fmt: skip
-ASSIGNED: Schema = {"order_id": ID, "inventory_item_id": ID, "location_id": ID, "units": UNITS}
 PAIRS: Schema = {"inventory_item_id": ID, "location_id": ID, "product_id": TEXT, "sku": TEXT, "mode": MODE}
-TARGETS: Schema = PAIRS | {"oms": QUANTITY}
+# `oms` is what the OMS sells at the pair; `debt`, below 0, what an aggregate owes before its floor at 0, else null.
+TARGETS: Schema = PAIRS | {"oms": QUANTITY, "debt": QUANTITY}
 MAPPING_HELD: Schema = {
     "product_id": TEXT, "facility_id": TEXT, "inventory_item_id": ID, "location_id": ID,
     "sku": TEXT, "reason": TEXT,
 }  # fmt: skip
+# Units of an order to take off a pair, and the reason why they still count; an order that is not visible has no id.
 IN_FLIGHT: Schema = {
     "order_id": ID, "name": TEXT, "created_at": STAMP,
-    "inventory_item_id": ID, "location_id": ID, "units": UNITS,
+    "inventory_item_id": ID, "location_id": ID, "units": UNITS, "reason": TEXT,
 }  # fmt: skip
 BUFFERS: Schema = {"inventory_item_id": ID, "location_id": ID, "units": UNITS}
 VARIANCES: Schema = TARGETS | {
     "available": UNITS, "is_active": FLAG, "tracked": FLAG, "requires_components": FLAG,
-    "in_flight": UNITS, "buffer": UNITS, "target": QUANTITY, "delta": UNITS, "held": TEXT,
+    "in_flight": UNITS, "set_aside": UNITS, "buffer": UNITS, "target": QUANTITY, "delta": UNITS, "held": TEXT,
 }  # fmt: skip
 OUTCOMES: Schema = VARIANCES | {"outcome": TEXT, "reason": TEXT, "message": TEXT, "after": UNITS}
 
@@ -65,7 +72,10 @@ SHOPIFY_SHOP_PRODUCT: Schema = {
 PRODUCT: Schema = {"product_id": TEXT, "internal_name": TEXT}
 QUEUE: Schema = {"product_id": TEXT, "quantity": QUANTITY}
 KNOWN_ORDERS: Schema = {"external_id": ID}
-KNOWN_UNITS: Schema = {"external_id": ID, "product_id": TEXT, "facility_id": TEXT, "units": QUANTITY}
+# What the OMS holds of a Shopify order, by product: `ORDERED` the units of its items that are not cancelled (0 where all
+# are), `BOOKED` the units that its quantities lack, at a facility or, without one, in the brokering queue.
+ORDERED: Schema = {"external_id": ID, "product_id": TEXT, "units": QUANTITY}
+BOOKED: Schema = {"external_id": ID, "product_id": TEXT, "facility_id": TEXT, "units": QUANTITY}
 # One inventory_item_detail row: event_id is inventory_item_id/inventory_item_detail_seq_id, atp its
 # available_to_promise_diff, reason coalesced from detail and variance, names_movement whether it names an order,
 # return or shipment, origin the remote that an external reset came from.
@@ -82,9 +92,10 @@ class Snapshot:
 
     `queue` is already restricted to sales orders of the store whose ship group facility is virtual and
     whose item is not cancelled, completed or rejected (empty when reserve_inventory = 'N').
-    `known_orders` are the Shopify order ids that have a header; `known_units` the units of those orders
-    reserved or issued at each facility. `newest_known` is the newest header's order_date. `events` are the stock
-    events that the same transaction saw, where they were asked for.
+    `known_orders`, `ordered` and `booked` speak of the Shopify orders that were asked for: those that have a header,
+    whatever its type and status; what their items say; and the units of them that the OMS's quantities already lack.
+    `newest_known` is the newest header's order_date. `events` are the stock events that the same transaction saw,
+    where they were asked for.
     """
 
     product_facility: pl.DataFrame
@@ -96,7 +107,8 @@ class Snapshot:
     product: pl.DataFrame
     queue: pl.DataFrame
     known_orders: pl.DataFrame
-    known_units: pl.DataFrame
+    ordered: pl.DataFrame
+    booked: pl.DataFrame
     newest_known: datetime | None
     now: datetime
     events: pl.DataFrame = field(default_factory=lambda: empty(EVENTS))

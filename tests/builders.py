@@ -115,7 +115,8 @@ def snapshot(**frames: Any) -> tables.Snapshot:
         "product": rows(tables.PRODUCT, ("A", "SKU-A")),
         "queue": tables.empty(tables.QUEUE),
         "known_orders": tables.empty(tables.KNOWN_ORDERS),
-        "known_units": tables.empty(tables.KNOWN_UNITS),
+        "ordered": tables.empty(tables.ORDERED),
+        "booked": tables.empty(tables.BOOKED),
         "newest_known": None,
         "now": NOW,
     }
@@ -127,12 +128,23 @@ def levels(*values: tuple[Any, ...]) -> pl.DataFrame:
     return rows(tables.LEVELS, *values, is_active=True, tracked=True, requires_components=False, sku="SKU-A")
 
 
-def orders(*values: tuple[int, int, int]) -> pl.DataFrame:
-    """ORDERS from (order, item, units)."""
-    made = [(order, f"#{order}", NOW, NOW, item, units) for order, item, units in values]
-    return rows(tables.ORDERS, *made)
+def sold(*values: tuple[Any, ...]) -> pl.DataFrame:
+    """SOLD from (order, item, location, open=0, shipped=0, removed=0)."""
+    made = [(order, f"#{order}", NOW, NOW, item, location, *units, *[0] * (3 - len(units)))
+            for order, item, location, *units in values]  # fmt: skip
+    return rows(tables.SOLD, *made)
 
 
-def assigned(*values: tuple[int, int, int, int]) -> pl.DataFrame:
-    """ASSIGNED from (order, item, location, units)."""
-    return rows(tables.ASSIGNED, *values)
+def booked(*values: tuple[Any, ...]) -> dict[str, pl.DataFrame]:
+    """What the OMS holds of orders from (order, product, facility or None for the queue, units, ordered=units)."""
+    ordered = {(order, product): float(more[0] if more else units) for order, product, _, units, *more in values}
+    return {
+        "known_orders": rows(tables.KNOWN_ORDERS, *((order,) for order in {value[0] for value in values})),
+        "ordered": rows(tables.ORDERED, *((*key, units) for key, units in ordered.items())),
+        "booked": rows(tables.BOOKED, *((o, p, f, float(units)) for o, p, f, units, *_ in values if units)),
+    }  # fmt: skip
+
+
+def known(*orders: int) -> pl.DataFrame:
+    """KNOWN_ORDERS of these."""
+    return rows(tables.KNOWN_ORDERS, *((order,) for order in orders))

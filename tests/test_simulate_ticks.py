@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from builders import GROUP, LONG_AGO, NOW, ONLINE, STORE, levels, listed, orders, rows, snapshot, stock
+from builders import GROUP, LONG_AGO, NOW, ONLINE, STORE, levels, listed, sold, rows, snapshot, stock
 
 from invsync import delta, diff, inflight, mapping, plan, simulate, tables
 from invsync.simulate import engine
@@ -89,9 +89,9 @@ class Shop:
     def reset(self, pairs: set[int], *, subtracts: bool) -> None:
         seen = self.snapshot()
         mapped = mapping.pairs(seen, **WHERE)[0].filter(pl.col("inventory_item_id").is_in([pair + 1 for pair in pairs]))
-        placed = orders(*((line, pair + 1, units) for line, (pair, units) in self.unseen.items()))
+        placed = sold(*((line, pair + 1, ONLINE, units) for line, (pair, units) in self.unseen.items()))
         flight = inflight.in_flight(
-            placed, tables.empty(tables.ASSIGNED), mapped, seen, counted=mapping.counted_facilities(seen, **WHERE)
+            placed, tables.empty(tables.BUFFERS), mapped, seen, counted=mapping.counted_facilities(seen, **WHERE)
         )
         shown = levels(*((pair + 1, ONLINE, units) for pair, units in enumerate(self.shown)))
         found = diff.variances(mapping.targets(mapped, seen, **WHERE), shown,

@@ -1,28 +1,35 @@
 """The job that adds what the OMS itself counted: each stock event once, whatever crashes in between."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
 import polars as pl
 
-from invsync import delta, mapping, tables
-from invsync.jobs.resets import WHOLE_FROM, claims_of
-from invsync.jobs.run import Run, Selection
+from invsync import delta, mapping, plan, tables
+from invsync.jobs import delivery
+from invsync.jobs.resets import WHOLE_FROM, Resets, buffers, claims_of
+from invsync.jobs.run import Selection
 from invsync.state import iso
 from invsync.tables import KEY
 
+SHOWN = ["available", "is_active", "tracked", "requires_components"]
+
 
 @dataclass
-class Deltas(Run):
-    """A run that sends the net of the OMS's stock events, unguarded and exactly once."""
+class Deltas(Resets):
+    """A run that sends the net of the OMS's stock events, unguarded and exactly once.
+
+    Where a net change does not add up to the target, because of a floor, a buffer or a return that Shopify may have
+    restocked itself, the pair is reset instead: guarded, and less what is in flight.
+    """
 
     guarded: ClassVar[bool] = False
     free: pl.DataFrame = field(default_factory=lambda: tables.empty(delta.CLAIMABLE))
     every: pl.DataFrame = field(default_factory=lambda: tables.empty(delta.CLAIMABLE))
     net: pl.DataFrame = field(default_factory=lambda: tables.empty(delta.NET))
     baseline: pl.DataFrame | None = None
-    snapshot: tables.Snapshot | None = None
+    bent: pl.DataFrame = field(default_factory=lambda: tables.empty(tables.PAIRS))  # the pairs that are reset instead
 
     def events(self) -> pl.DataFrame:
         """CLAIMABLE: the stock events of the window that Shopify should hear of and that no run has claimed yet.
@@ -30,7 +37,7 @@ class Deltas(Run):
         The first run of a shop claims what it sees as its baseline and sends nothing, unless `since` is given.
         """
         mark = self._mark()
-        start = self._window(mark)
+        start = self._begin(mark)
         seen = self.oms.events(start, self.thru)
         found = delta.pushable(
             seen, self.oms.delta_reasons(), override=self.shop.delta_reasons, remotes=self.oms.remotes()
@@ -48,7 +55,7 @@ class Deltas(Run):
         reset = self.state.watermark(self.given.shop, "upload-recent-changes")
         return None if mark is None or (reset is not None and reset > mark) else mark
 
-    def _window(self, mark: datetime | None) -> datetime:
+    def _begin(self, mark: datetime | None) -> datetime:
         start = self.given.since or (mark or self.thru) - timedelta(hours=self.shop.delta_overlap_hours)
         open_ = self.state.oldest_open(self.given.shop) if mark else None
         start = min(start, open_) if open_ else start
@@ -58,19 +65,31 @@ class Deltas(Run):
     def _concerned(self, found: pl.DataFrame, start: datetime) -> None:
         """These events as the stock's own transaction saw them, at the pairs that they move, less what is claimed."""
         pairs = tables.empty(tables.PAIRS)
-        if found.height:
-            products = found["product_id"].drop_nulls().unique()
+        owed = self._owed()
+        if found.height or owed.height:
+            products = pl.concat([found["product_id"].drop_nulls(), self._products_of(owed)]).unique()
             by_name = products if products.len() <= WHOLE_FROM else None
-            self.snapshot = snapshot = self.oms.snapshot(by_name, since=self.at, events_from=start)
+            self.snapshot = snapshot = self.oms.snapshot(by_name, events_from=start)
             mapped, _ = mapping.pairs(snapshot, **self.facts)
+            self.beside = mapped
             named = mapping.locations(snapshot, aggregate_location=self.shop.aggregate_location)
             seen = snapshot.events.join(found, on="event_id", how="semi")
             self.every = delta.concerned(seen, mapped, named)
             self.free = delta.unclaimed(self.every, self.state.claims(self.given.shop, since=start))
-            pairs = mapped.join(self.free, on=KEY, how="semi")
+            self.bent = mapped.join(owed, on=KEY, how="semi")
+            pairs = mapped.join(pl.concat([self.free.select(KEY), owed]), on=KEY, how="semi")
             self._tell()
         held = tables.empty(tables.MAPPING_HELD)
         self.selection = Selection(pairs, held, self.mapped(), self.stock_rows(), whole=False)
+
+    def _owed(self) -> pl.DataFrame:
+        """The pairs whose stock went below a floor when an event was counted: what was swallowed there is still owed."""
+        memory = self.state.level_memory(self.given.shop)
+        return memory.filter("watched").select(KEY) if self.baseline is None else memory.clear().select(KEY)
+
+    def _products_of(self, pairs: pl.DataFrame) -> pl.Series:
+        items = pairs["inventory_item_id"].unique()
+        return self.oms.products_of(items) if items.len() else pl.Series("product_id", [], dtype=pl.String)
 
     def _tell(self) -> None:
         events = self.free["event_id"].n_unique()
@@ -93,16 +112,46 @@ class Deltas(Run):
             return mapping.targets(chosen.pairs, snapshot, **self.facts)
 
         self.net = delta.net_changes(self.free, self.every, chosen.pairs, self.snapshot, targets)
-        levels = self.shopify.levels(chosen.pairs).drop("sku")
-        found = self.net.join(levels, on=KEY, how="left").with_columns(
+        self.bent = chosen.pairs.join(pl.concat([self._bent(), self.bent.select(KEY)]), on=KEY, how="semi")
+        straight = self.net.join(self.bent, on=KEY, how="anti")
+        levels = self.shopify.levels(straight).select(*KEY, *SHOWN)
+        found = straight.join(levels, on=KEY, how="left").with_columns(
             target=pl.col("available").fill_null(0) + pl.col("net"), delta=pl.col("net").round(0),
-            in_flight=pl.lit(0), buffer=pl.lit(0), held=pl.lit(None),
+            in_flight=pl.lit(0), set_aside=pl.lit(0), buffer=pl.lit(0), held=pl.lit(None),
         )  # fmt: skip
-        return tables.conform(found, tables.VARIANCES, "variances")
+        blind = tables.conform(found, tables.VARIANCES, "variances")
+        if self.bent.is_empty():
+            return blind
+        reset = self.variances(self.bent)
+        self.witness.watch(reset.filter(pl.col("debt") < 0))
+        return pl.concat([blind, reset])
+
+    def _bent(self) -> pl.DataFrame:
+        """The pairs whose net change is no change of the target: at a floor, with a buffer, or by a return."""
+        back = self.free.filter(pl.col("reason").is_in(delta.RETURNED)).select(KEY)
+        own = buffers(self.shop.buffer).select(*KEY, "units")
+        rows = self.net.join(own, on=KEY, how="left")
+        held_back = pl.col("units").fill_null(self.shop.buffer.units) > 0
+        at_floor = (pl.col("oms") <= 0) | (pl.col("oms") - pl.col("net") <= 0)
+        return pl.concat([rows.filter(held_back | at_floor).select(KEY), back.drop_nulls()]).unique()
+
+    def _deliver(self, way: delivery.Delivery, decided: plan.Plan) -> pl.DataFrame:
+        rows = decided.adjustments
+        bent = rows.join(self.bent, on=KEY, how="semi")
+        if bent.is_empty():
+            return super()._deliver(way, decided)
+        blind = super()._deliver(way, replace(decided, adjustments=rows.join(bent, on=KEY, how="anti")))
+        guarded = self._way(self.run_id, self.folder, guarded=True)
+        guarded.claims, guarded.reasons, guarded.part = self.claims, self.reasons(), way.part
+        sent = delivery.drive(guarded, guarded.send(bent), self.reread)
+        way.used, way.operation_ids = way.used or guarded.used, way.operation_ids + guarded.operation_ids
+        return pl.concat([blind, sent])
 
     def claims(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        """CLAIMS of the events that these changes count."""
-        return claims_of(self.free.join(pairs, on=KEY, how="semi"), "sent", self.run_id)
+        """CLAIMS of the events that these changes count: a reset counts every one that its read of the OMS saw."""
+        reset = super().claims(pairs.join(self.bent, on=KEY, how="semi"))
+        counted = self.free.join(pairs, on=KEY, how="semi").join(reset, on=["event_id", "location_id"], how="anti")
+        return pl.concat([claims_of(counted, "sent", self.run_id), reset])
 
     def reasons(self) -> pl.DataFrame:
         """Shopify's reason by pair: that of the pair's largest event."""
@@ -120,6 +169,9 @@ class Deltas(Run):
         nowhere = self.free.filter(pl.col("location_id") == delta.EVERY_LOCATION).with_columns(ended_as=pl.lit("held"))
         told = pl.concat([judged, nowhere])
         self.state.claim(self.given.shop, claims_of(told, pl.col("ended_as"), self.run_id))
+        bent = outcomes.join(self.bent, on=KEY, how="semi")
+        super().settled(bent.filter(pl.col("outcome") != "held"))
+        self.state.release(self.given.shop, self.run_id, bent.filter(pl.col("reason").is_in(["deferred", "moving"])))
         if self.baseline is not None:
             seen = self.baseline.with_columns(inventory_item_id=None, location_id=delta.EVERY_LOCATION)
             self.state.claim(self.given.shop, claims_of(seen, "baseline", self.run_id))

@@ -12,6 +12,7 @@ from invsync.errors import UsageError
 from invsync.jobs import history
 from invsync.jobs.orders import Orders, looked_back
 from invsync.jobs.resets import buffers
+from invsync.jobs.witness import Witness, not_for_sale
 from invsync.shopify import Shopify
 from invsync.state import State
 from invsync.tables import KEY
@@ -32,25 +33,32 @@ def explain(shop: str, sku: str, config: str = "invsync.toml", *, location: int 
     with Shopify.open(chosen, secrets=secrets, read_only=True) as shopify:
         facts: Facts = {"aggregate_location": chosen.aggregate_location, "group": chosen.oms.facility_group_id,
                  "store": source.store, "at": at}  # fmt: skip
-        everything = source.snapshot(since=at)
+        everything = source.snapshot()
         pair, others = _pair(everything, facts, sku, location)
-        levels = shopify.levels(pair)
+        every, _ = mapping.pairs(everything, **facts)
+        every = every.join(pair, on="inventory_item_id", how="semi")
         since = looked_back(at, chosen.orders_lookback_days, everything.newest_known)
         overlap = timedelta(minutes=chosen.overlap_minutes)
-        orders, assigned = Orders(shop, shopify, state, since, at, overlap, whole=False).read()
-        snapshot = source.snapshot(pair["product_id"], since=since - timedelta(days=1))
+        orders = Orders(shop, shopify, state, since, at, overlap, whole=False)
+        seen = Witness(chosen, orders, at).look(pair, every)
+        sold = seen.sold.join(pair, on="inventory_item_id", how="semi")
+        snapshot = source.snapshot(pair["product_id"], orders=sold["order_id"].unique().to_list())
     targets = mapping.targets(pair, snapshot, **facts)
     counted = mapping.counted_facilities(snapshot, **facts)
-    flight = inflight.in_flight(orders, assigned, pair, snapshot, counted=counted)
+    flight = inflight.in_flight(sold, seen.unseen, pair, snapshot, counted=counted)
+    aside = inflight.at_pairs(not_for_sale(seen.levels, chosen.set_aside), pair, snapshot, counted)
     decided = plan.decide(
-        diff.variances(targets, levels, flight, buffer=chosen.buffer.units, buffers=buffers(chosen.buffer))
-    )
+        diff.variances(
+            targets, seen.levels, flight, buffer=chosen.buffer.units,
+            buffers=buffers(chosen.buffer), set_aside=aside,
+        )
+    )  # fmt: skip
     row = pl.concat([decided.adjustments, decided.already_right, decided.held]).row(0, named=True)
     past = history.of_pair(state, shop, *(row[name] for name in KEY))
     return {
         "shop": shop, **{name: row[name] for name in ("sku", "product_id", *KEY, "mode")}, "locations": others,
         "target": row["target"], "available": row["available"], "difference": row["delta"],
-        "oms": _oms(snapshot, facts, row), "in_flight": _orders(flight), "buffer": row["buffer"],
+        "oms": _oms(snapshot, facts, row), "in_flight": _orders(flight), "set_aside": row["set_aside"], "buffer": row["buffer"],
         "held": row["held"], "tracked": row["tracked"], "active": row["is_active"],
         "history": past, "moved_since": _moved(row, past),
     }  # fmt: skip
@@ -96,7 +104,7 @@ def _oms(snapshot: tables.Snapshot, facts: Facts, row: Facts) -> Facts:
 
 
 def _orders(flight: pl.DataFrame) -> list[Facts]:
-    return flight.select("order_id", "name", "created_at", "units").to_dicts()
+    return flight.select("order_id", "name", "created_at", "units", "reason").to_dicts()
 
 
 def _moved(row: Facts, past: list[Facts]) -> int | None:
@@ -122,14 +130,21 @@ def lines(facts: Facts) -> list[str]:
             told.append(f"    less {name:<13}  {_number(part[name])}")
     units = sum(one["units"] for one in facts["in_flight"])
     told.append(f"  less in flight        {units}")
-    told += [f"    order {one['name']:<12}  {one['units']}, placed {one['created_at']:%Y-%m-%d %H:%M} UTC"
-             for one in facts["in_flight"]]  # fmt: skip
+    told += [_order(one) for one in facts["in_flight"]]
+    if facts["set_aside"]:
+        told.append(f"  less set aside        {facts['set_aside']} (reserved by draft orders or other apps)")
     told.append(f"  less buffer           {facts['buffer']}")
     if facts["held"]:
         told.append(f"  Nothing is sent: {facts['held'].replace('_', ' ')}.")
     if facts["moved_since"]:
         told.append(f"  Moved by {facts['moved_since']:+} since the last run.")
     return told + [_past(one) for one in facts["history"]]
+
+
+def _order(one: Facts) -> str:
+    if one["order_id"] is None:
+        return f"    committed units       {one['units']}, {one['reason']}"
+    return f"    order {one['name']:<12}  {one['units']}, placed {one['created_at']:%Y-%m-%d %H:%M} UTC: {one['reason']}"
 
 
 def _past(one: Facts) -> str:

@@ -11,6 +11,7 @@ from invsync.errors import UsageError
 from invsync.jobs import review, summary
 from invsync.jobs.deltas import Deltas
 from invsync.jobs.parameters import Parameters, parameters
+from invsync.jobs.peers import peers
 from invsync.jobs.realtime import Realtime
 from invsync.jobs.resets import Resets
 from invsync.jobs.run import Run
@@ -56,10 +57,15 @@ def open_run(job: str, **told: Any) -> Any:
         held.enter_context(state.lease(given.shop, run_id))
     folder.mkdir(parents=True, exist_ok=True)
     charts.enable(locale=shop.locale, timezone=shop.timezone)
+    thru = min(clock, source.now())
+    beside = list(peers(configured, given.shop, source, state, at=clock, thru=thru, given=given.at))
+    for peer in beside:
+        held.callback(peer.close)
     facts: dict[str, Any] = dict(
         run_id=run_id, given=given, shop=shop, folder=folder, state=state, oms=source, shopify=_shopify(shop, given),
-        at=clock, thru=min(clock, source.now()), summary=summary.blank(run_id, given.shop, job, iso(datetime.now(UTC))),
+        at=clock, thru=thru, summary=summary.blank(run_id, given.shop, job, iso(datetime.now(UTC))),
         held=held, alone=alone,
+        peers=beside,
     )  # fmt: skip
     if alone:  # nobody closes this folder for us: it has failed until it says otherwise
         summary.write(folder, facts["summary"])

@@ -1,31 +1,32 @@
-"""Shopify's orders of the look-back, read whole once and from then on only where something moved."""
+"""Shopify's orders as the ledger needs them: read whole once, from then on only where something moved."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from invsync import inflight, tables
 from invsync.inbox import Inbox
 from invsync.shopify import Shopify
 from invsync.state import State
 
 HEARD_FOR = timedelta(minutes=15)
 SHOWN = timedelta(days=60)  # read_orders shows no older ones
+ID, ITEM = "order_id", "inventory_item_id"
 
 
 def looked_back(at: datetime, days: int, newest_known: datetime | None) -> datetime:
-    """From when on orders may be in flight: the look-back, and all that the OMS's order import has missed."""
+    """From when on orders are looked for: the look-back, and all that the OMS's order import has missed."""
     start = at - timedelta(days=days)
     return max(min(start, newest_known), at - SHOWN) if newest_known else start
 
 
 @dataclass
 class Orders:
-    """The ORDERS and ASSIGNED that may be in flight; equal in effect to reading every order created since `since`.
+    """The SOLD rows of every order that may be in flight, and of every open one.
 
-    One that a webhook spoke of is read by its id, whether Shopify's search finds it yet or not.
-    An order stays remembered while the OMS does not know it, or while it is assigned to a physical location.
+    The first read takes every order that changed since `since` and the open ones of any age; later ones what changed
+    since the last read, and every order that was in flight. One that a webhook spoke of is read by its id, whether
+    Shopify's search finds it yet or not. Age removes no order: it goes when its units are booked or given back.
     """
 
     shop: str
@@ -35,38 +36,66 @@ class Orders:
     thru: datetime
     overlap: timedelta
     whole: bool
-    _read: tuple[pl.DataFrame, pl.DataFrame] | None = field(default=None)
+    _sold: pl.DataFrame | None = field(default=None)
 
-    def read(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The orders as they are now."""
-        self._read = self._first() if self._read is None else self._again(*self._read)
-        return self._read
+    def read(self) -> pl.DataFrame:
+        """SOLD as it is now."""
+        if self._sold is None:
+            self._sold = self._first()
+        else:
+            self._changed(self.thru - self.overlap, [])
+        return self._sold
 
-    def _first(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        known = self.state.orders_read(self.shop)
-        if self.whole or known is None or known[1] > self.since or known[0] - self.overlap < self.since:
-            return self._young(None, [])
-        return self._young(known[0] - self.overlap, self.state.remembered(self.shop))
+    def read_again(self, items: pl.Series) -> pl.DataFrame:
+        """SOLD after a second look at what changed, and at every order of these items that is known."""
+        sold = self.read() if self._sold is None else self._sold
+        known = sold.filter(pl.col(ITEM).is_in(items.implode()), pl.col("open") > 0)[ID].unique().to_list()
+        self._changed(self.thru - self.overlap, known)
+        assert self._sold is not None
+        return self._sold
 
-    def _again(self, orders: pl.DataFrame, assigned: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """What changed since the first read of this run, put over it."""
-        changed, moved = self._young(self.thru - self.overlap, [])
-        fresh = [frame.join(changed, on="order_id", how="anti") for frame in (orders, assigned)]
-        return pl.concat([fresh[0], changed]), pl.concat([fresh[1], moved])
+    def updated(self, since: datetime) -> pl.Series:
+        """The items of the orders that changed since then."""
+        return self.read().filter(pl.col("updated_at") >= since)[ITEM].unique()
 
-    def _young(self, updated: datetime | None, ids: list[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The orders of the look-back that changed since then, those of these ids, and those heard of."""
-        heard = Inbox(self.state.engine).orders(self.shop, datetime.now(UTC) - max(self.overlap, HEARD_FOR))
-        found, assigned = self.shopify.orders(self.since, updated=updated, ids=sorted({*ids, *heard}))
-        young = found.filter(pl.col("created_at") >= self.since)
-        return young, assigned.join(young, on="order_id", how="semi")
+    def _first(self) -> pl.DataFrame:
+        kept = self.state.ledger(self.shop)
+        if kept is None or self.whole or kept.since > self.since or kept.thru - self.overlap < self.since:
+            fresh = self.shopify.orders(self.since, open_too=True, ids=self._heard())
+            missing = [] if kept is None else sorted({*kept.in_flight} - {*fresh[ID]})
+            return fresh if kept is None else self._with(fresh, kept.sold, missing)
+        self._sold = kept.sold
+        self._changed(kept.thru - self.overlap, kept.in_flight)
+        return self._sold
 
-    def remember(self, snapshot: tables.Snapshot, physical: pl.Series) -> None:
-        """Keep for the next run which orders may still be in flight, given the OMS and its physical locations."""
-        if self._read is None:
+    def _with(self, fresh: pl.DataFrame, before: pl.DataFrame, missing: list[int]) -> pl.DataFrame:
+        """A whole read, with the orders that are in flight though they are closed and long unchanged."""
+        named = self.shopify.orders_named(missing)
+        too_old = before.filter(pl.col(ID).is_in(missing), pl.col("created_at") < self.thru - SHOWN)
+        return pl.concat([fresh, named, too_old.join(named, on=ID, how="anti")])
+
+    def _changed(self, since: datetime, ids: list[int]) -> None:
+        """Put what changed since then, and these orders as they are now, over what is known."""
+        assert self._sold is not None
+        fresh = self.shopify.orders(since, ids=sorted({*ids, *self._heard()}))
+        gone = pl.col(ID).is_in(ids) & (pl.col("created_at") >= self.thru - SHOWN)  # deleted, unless read below
+        kept = self._sold.join(fresh, on=ID, how="anti").filter(~gone)
+        self._sold = pl.concat([kept, fresh])
+
+    def _heard(self) -> list[int]:
+        return Inbox(self.state.engine).orders(self.shop, datetime.now(UTC) - max(self.overlap, HEARD_FOR))
+
+    def remember(self, in_flight: pl.DataFrame, judged: pl.Series | None) -> None:
+        """Keep for the next run the open orders, those in flight, and those with an item that this run did not judge.
+
+        `judged` are the items of the pairs that were read; None for all.
+        """
+        if self._sold is None:
             return
-        orders, assigned = self._read
-        open_ = assigned.filter(pl.col("location_id").is_in(physical.implode()))["order_id"]
-        unknown = inflight.unknown_orders(orders, snapshot)["order_id"]
-        kept = pl.concat([unknown, open_]).unique().to_list()
-        self.state.remember(self.shop, kept, thru=self.thru, since=self.since)
+        flying = in_flight[ID].drop_nulls().unique()
+        unjudged = pl.lit(False) if judged is None else ~pl.col(ITEM).is_in(judged.implode())
+        left = pl.sum_horizontal("open", "shipped", "removed") != 0
+        stays = pl.col(ID).is_in(flying.implode()) | ((pl.col("open") > 0) | (left & unjudged)).any().over(ID)
+        self.state.remember(
+            self.shop, self._sold.filter(stays), sorted(flying), thru=self.thru, since=self.since
+        )  # fmt: skip

@@ -34,6 +34,7 @@ class Realtime(Resets):
         named = self.heard.join(echo.echoes(self.heard, lines), on="number", how="anti")
         self.sold = self._sold(named)
         every, held = mapping.pairs(self.mapped_by(self._named_products(named)), **self.facts)
+        self.beside = every
         asked, shown = self._asked(every, named)
         contested = shown.join(_often(lines, now), on=KEY, how="semi")
         pairs = pl.concat([asked, shown.join(contested, on=KEY, how="anti")])
@@ -52,8 +53,7 @@ class Realtime(Resets):
     def _sold(self, named: pl.DataFrame) -> pl.DataFrame:
         """The items of the orders that are named, read by the orders' ids: order_id, inventory_item_id."""
         ids = named[ORDER].drop_nulls().unique().to_list()
-        frames = self.shopify.orders_named(ids) if ids else ()
-        return pl.concat([self.sold, *(frame.select(ORDER, ITEM) for frame in frames)]).unique()
+        return self.shopify.orders_named(ids).select(ORDER, ITEM).unique() if ids else self.sold
 
     def _named_products(self, named: pl.DataFrame) -> pl.Series:
         items = pl.concat([named[ITEM], self.sold[ITEM]])
@@ -80,7 +80,7 @@ class Realtime(Resets):
     def settled(self, outcomes: pl.DataFrame) -> None:
         """Take from the inbox what this run covered; what is not known yet stays and is looked at again."""
         super().settled(outcomes)
-        unsure = outcomes.filter((pl.col("outcome") == "unknown") | (pl.col("reason") == "moving"))
+        unsure = outcomes.filter((pl.col("outcome") == "unknown") | pl.col("reason").is_in(["moving", "deferred"]))
         orders = self.sold.join(unsure, on=ITEM, how="semi")
         stays = (
             pl.struct(KEY).is_in(unsure.select(pl.struct(KEY)).to_series().implode())

@@ -2,29 +2,35 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
-from invsync import delta, diff, inflight, mapping, tables
+from invsync import delta, diff, inflight, mapping, plan, tables
 from invsync.errors import UsageError
 from invsync.jobs.orders import Orders, looked_back
 from invsync.jobs.run import Run, Selection, facilities_of
+from invsync.jobs.witness import Seen, Witness, not_for_sale
 from invsync.settings import Buffer
 from invsync.state import CLAIMS, iso
 from invsync.tables import KEY
 
+SET_ASIDE = ("reserved", "damaged", "quality_control", "safety_stock")
 WHOLE_FROM = 20_000  # products beyond which one read of everything is cheaper than asking by name
+
+
+STARVED_AFTER = timedelta(hours=1)
 
 
 @dataclass
 class Resets(Run):
     """A run that sends target - available, guarded by what was read."""
 
-    orders: Orders | None = None
     snapshot: tables.Snapshot | None = None
     newest_known: datetime | None = None
     covered: pl.DataFrame = field(default_factory=lambda: tables.empty(delta.CLAIMABLE))
+    beside: pl.DataFrame = field(default_factory=lambda: tables.empty(tables.PAIRS))  # every pair of the items read
 
     def select(self) -> Selection:
         """The pairs to look at, and the rows that map to none: every mapped pair without a window."""
@@ -32,12 +38,13 @@ class Resets(Run):
         products = self._products(start)
         snapshot = self.mapped_by(products)
         if products is not None and start is not None:
-            sold = self._sold_since(start, snapshot)
-            if not sold.is_in(products.implode()).all():
-                products = products.append(sold).unique()
+            moved = self._moved_on_shopify(start)
+            if not moved.is_in(products.implode()).all():
+                products = products.append(moved).unique()
                 snapshot = self.mapped_by(products)
         pairs, held = mapping.pairs(snapshot, **self.facts)
         mapped = pairs.height if products is None else self.mapped()
+        self.beside = pairs
         chosen, held = self._published(snapshot, pairs), by_pair(held)
         whole = products is None and chosen.height == mapped
         self.selection = Selection(chosen, held, mapped, self.stock_rows(), whole)
@@ -45,8 +52,8 @@ class Resets(Run):
         return self.selection
 
     def mapped_by(self, products: pl.Series | None) -> tables.Snapshot:
-        """What these products, or all, map to, and up to when the OMS knows orders; no order but the newest."""
-        snapshot = self.oms.snapshot(products, since=self.at)
+        """What these products, or all, map to, and up to when the OMS knows orders."""
+        snapshot = self.oms.snapshot(products)
         self.newest_known = snapshot.newest_known
         return snapshot
 
@@ -60,14 +67,15 @@ class Resets(Run):
         resumed = pl.Series("product_id", self.reopened, dtype=pl.String)
         return None if touched is None else touched.append(resumed).unique()
 
-    def _sold_since(self, start: datetime, snapshot: tables.Snapshot) -> pl.Series:
-        """The products of the window's orders in a shop that has stores: what a store sells is online no more, though
-        no row of the OMS tells so yet. Where every order falls on the online location itself, Shopify counts for us.
-        """
-        if "physical" not in mapping.locations(snapshot, aggregate_location=self.shop.aggregate_location)["form"]:
-            return pl.Series("product_id", [], dtype=pl.String)
-        orders, _ = self._orders().read()
-        return self.oms.products_of(orders.filter(pl.col("created_at") >= start)["inventory_item_id"])
+    def _moved_on_shopify(self, start: datetime) -> pl.Series:
+        """The products of the orders that changed since then, at any shop of this stock, and of unsettled levels."""
+        unsettled = pl.col("watched") | pl.col("deferred_since").is_not_null()
+        waiting = self.state.level_memory(self.given.shop).filter(unsettled)["inventory_item_id"]
+        items = self.witness.orders.updated(start).append(waiting).unique()
+        return pl.concat([
+            self.oms.products_of(items) if items.len() else pl.Series("product_id", [], dtype=pl.String),
+            *(peer.moved(start) for peer in self.peers),
+        ]).unique()  # fmt: skip
 
     def _window(self) -> datetime | None:
         """The effective lower bound of the window; None for every pair."""
@@ -89,36 +97,63 @@ class Resets(Run):
 
     def variances(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """VARIANCES of these pairs, read in the safe order: Shopify's levels, Shopify's orders, then the OMS."""
-        levels = self.shopify.levels(pairs)
-        orders, assigned = self._orders().read()
-        self.snapshot = snapshot = self._stock(pairs)
+        seen = self.witness.look(pairs, self.beside)
+        mine = seen.sold.join(pairs, on="inventory_item_id", how="semi")
+        elsewhere = [peer.look(pairs["product_id"].unique()) for peer in self.peers]
+        self.snapshot = snapshot = self._stock(pairs, mine)
         counted = mapping.counted_facilities(snapshot, **self.facts)
         targets = mapping.targets(pairs, snapshot, **self.facts)
-        flight = inflight.in_flight(orders, assigned, pairs, snapshot, counted=counted)
+        flight = inflight.in_flight(mine, seen.unseen, pairs, snapshot, counted=counted)
+        flight = pl.concat([flight, *(rows.at(pairs, snapshot) for rows in elsewhere)])
         self.in_flight = pl.concat([self.in_flight.join(pairs, on=KEY, how="anti"), flight])
         self._cover(snapshot, pairs)
-        self._freshness(orders, snapshot)
-        return diff.variances(targets, levels, flight, buffer=self.shop.buffer.units, buffers=buffers(self.shop.buffer))
+        self._freshness(mine, snapshot)
+        self._tell_levels(seen)
+        aside, fresh = not_for_sale(seen.levels, self.shop.set_aside), self.witness.fresh_changes(seen)
+        found = diff.variances(
+            targets, seen.levels, flight, buffer=self.shop.buffer.units, buffers=buffers(self.shop.buffer),
+            set_aside=inflight.at_pairs(aside, pairs, snapshot, counted),
+        )  # fmt: skip
+        return self._deferred(found, inflight.at_pairs(fresh, pairs, snapshot, counted))
+
+    def _deferred(self, found: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
+        """VARIANCES in which no pair is raised on a fresh, unexplained change; lowering never waits."""
+        raised = found.filter(pl.col("delta") > 0).join(fresh, on=KEY, how="semi").select(KEY)
+        if raised.is_empty():
+            return found
+        since = self.witness.defer(raised)
+        word = pl.when(pl.col("since") <= self.at - STARVED_AFTER).then(pl.lit(plan.STARVED)).otherwise(pl.lit("deferred"))
+        held = found.join(since.with_columns(word=word), on=KEY, how="left", maintain_order="left")
+        return held.with_columns(held=pl.coalesce("held", "word")).select(list(tables.VARIANCES))
+
+    def _tell_levels(self, seen: Seen) -> None:
+        """What people must know of orders that Shopify does not show, and of units that are set aside."""
+        if seen.baseline.height:
+            named = ", ".join(f"{item} at {place}: {units}" for item, place, units in seen.baseline.head(5).iter_rows())
+            self.say(f"{seen.baseline['units'].sum()} committed units at {seen.baseline.height} levels belong to orders "
+                     f"that Shopify does not show us; they are not subtracted ({named}).")  # fmt: skip
+        aside = {name: int(seen.levels[name].fill_null(0).sum()) for name in SET_ASIDE}
+        self.summary["set_aside"] = {name: units for name, units in aside.items() if units}
 
     def reread(self, stale: pl.DataFrame) -> pl.DataFrame:
         """VARIANCES of pairs that moved between our read and our write, from fresh reads."""
         return self.variances(stale.select(list(tables.PAIRS)))
 
-    def _orders(self) -> Orders:
-        if self.orders is None:
-            since = looked_back(self.at, self.shop.orders_lookback_days, self.newest_known)
-            self.orders = Orders(
-                self.given.shop, self.shopify, self.state, since, self.thru,
-                timedelta(minutes=self.shop.overlap_minutes), whole=self.given.job == "hard-sync",
-            )  # fmt: skip
-        return self.orders
+    @cached_property
+    def witness(self) -> Witness:
+        """The shop's levels and orders, seen together."""
+        since = looked_back(self.at, self.shop.orders_lookback_days, self.newest_known)
+        overlap, whole = timedelta(minutes=self.shop.overlap_minutes), self.given.job == "hard-sync"
+        orders = Orders(self.given.shop, self.shopify, self.state, since, self.thru, overlap, whole=whole)
+        return Witness(self.shop, orders, self.at, self.given.at)
 
-    def _stock(self, pairs: pl.DataFrame) -> tables.Snapshot:
+    def _stock(self, pairs: pl.DataFrame, sold: pl.DataFrame) -> tables.Snapshot:
+        """The OMS's rows for these pairs, and what it holds of these orders."""
         products = pairs["product_id"].unique()
-        since = self._orders().since - timedelta(days=1)
         return self.oms.snapshot(
-            products if products.len() <= WHOLE_FROM else None, since=since, events_from=self._events_from()
-        )
+            products if products.len() <= WHOLE_FROM else None, orders=sold["order_id"].unique().to_list(),
+            events_from=self._events_from(),
+        )  # fmt: skip
 
     def _events_from(self) -> datetime | None:
         """From which stamp on the delta job may still look at stock events; None where it never ran."""
@@ -151,8 +186,10 @@ class Resets(Run):
             self.state.claim(self.given.shop, self.claims(right))
             self.state.release(self.given.shop, self.run_id, wrong.join(self.covered, on=KEY, how="semi"))
         if self.snapshot is not None:
-            named = mapping.locations(self.snapshot, aggregate_location=self.shop.aggregate_location)
-            self._orders().remember(self.snapshot, named.filter(pl.col("form") == "physical")["location_id"])
+            judged = None if self.chosen().whole else self.chosen().pairs["inventory_item_id"].unique()
+            self.witness.remember(self.in_flight, judged)
+            for peer in self.peers:
+                peer.remember()
 
     def _freshness(self, orders: pl.DataFrame, snapshot: tables.Snapshot) -> None:
         unknown = inflight.unknown_orders(orders, snapshot)["created_at"].min()

@@ -13,6 +13,7 @@ from invsync import bulkfile, mapping, oms, plan, report, settings, tables, veri
 from invsync.errors import GuardStopped, ShopifyFailed
 from invsync.jobs import delivery, summary
 from invsync.jobs.parameters import Parameters
+from invsync.jobs.peers import Peer
 from invsync.shopify import Shopify
 from invsync.state import CLAIMS, Pending, State, iso
 from invsync.tables import KEY
@@ -51,6 +52,7 @@ class Run:
     reopened: list[str] = field(default_factory=list)
     held: ExitStack = field(default_factory=ExitStack)
     alone: bool = False
+    peers: list[Peer] = field(default_factory=list)
     guarded: ClassVar[bool] = True
     windowed: bool = True  # whether its end may move the watermark to `thru`
 

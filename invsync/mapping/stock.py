@@ -21,7 +21,10 @@ def targets(
     pairs: pl.DataFrame, snapshot: tables.Snapshot, *,
     aggregate_location: int | None = None, group: str | None, store: str, at: datetime,
 ) -> pl.DataFrame:  # fmt: skip
-    """TARGETS, by item and location: each pair with the units the OMS wants there; null where the OMS has no row."""
+    """TARGETS, by item and location: each pair with the units the OMS wants there; null where the OMS has no row.
+
+    An aggregate's `debt` is what it comes to below 0, before the floor; null for any other pair.
+    """
     found = members(snapshot, aggregate_location=aggregate_location, group=group, store=store, at=at)
     own = locations(snapshot, aggregate_location=aggregate_location).filter(pl.col("form") == "physical")
     asked, item = in_order(pairs), pl.col("inventory_item_id")
@@ -32,7 +35,7 @@ def targets(
     facilities = pl.concat([own["facility_id"], found["facility_id"]]).drop_nulls().unique()
     stock = _ranked(snapshot.product_facility, products, facilities)
     online = _online(stock, products, facilities, found, snapshot.queue).join(sites.lazy(), on="location_id")
-    online = online.select("online_atp", number=number)
+    online = online.select("online_atp", "debt", number=number)
     at_site = pl.lit(sites["location_id"]).search_sorted(pl.col("location_id"))
     both = asked.lazy().with_columns(product=is_first.cum_sum() - 1, site=at_site).with_columns(number=number)
     known = [_physical(stock, facilities, own, sites, number), online]
@@ -101,10 +104,11 @@ def _online(
         .join(asked, on="product", how="left")
         .with_columns(pl.col("threshold", "queue").fill_null(0.0), pl.col("closed").fill_null(False))
     )
+    total = pl.min_horizontal("sellable", "total") - pl.col("threshold") - pl.col("queue")
     left = pl.max_horizontal(pl.col("sellable") - pl.col("threshold") - pl.col("queue"), pl.lit(0.0))
     shut = pl.col("closed") | (pl.col("total") < 0)
     return terms.select(
-        "product", "sellable", "total", "threshold", "closed", "queue",
+        "product", "sellable", "total", "threshold", "closed", "queue", debt=pl.when(total < 0).then(total),
         location_id=of(sites, "site"), online_atp=pl.when(shut).then(0.0).otherwise(left),
     )  # fmt: skip
 

@@ -27,7 +27,7 @@ TIMEOUT = 60.0
 CHUNK = 100
 KEYS = {"facility_group_member": 3, "product_store_facility": 3, "shopify_shop_product": 3, "enumeration_group_member": 3,
         "product_facility": 2, "shopify_shop_location": 2, "order_item": 2, "order_item_ship_group": 2,
-        "inventory_item_detail": 2, "inventory_item_variance": 2, "shopify_shop_remote": 2,
+        "inventory_item_detail": 2, "inventory_item_variance": 2, "shopify_shop_remote": 2, "shopify_shop_order": 2,
         "order_item_ship_grp_inv_res": 4}  # fmt: skip
 Row = tuple[Any, ...]
 Rows = dict[Row, Row]

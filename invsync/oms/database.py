@@ -1,5 +1,6 @@
 """HotWax over SQL: one reader for SQLite, MySQL and PostgreSQL, each snapshot in one transaction."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,7 @@ from invsync import tables
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms import known
 from invsync.oms.reader import MANY, Reader
-from invsync.oms.statements import CHANNEL_GROUP, ORIGIN, REQUIRED, Rows, Statements
+from invsync.oms.statements import CHANNEL_GROUP, OPTIONAL_COLUMNS, ORIGIN, REQUIRED, Rows, Statements
 from invsync.oms.touched import Window, moved_facilities, touched_products
 from invsync.oms.values import stamp
 from invsync.settings import OmsSettings
@@ -24,6 +25,7 @@ class Database:
         with self.reader.transaction() as connection:
             self.names = _table_names(connection)
             self.sql = Statements(self.names, has_origin=_has_origin(connection, self.names))
+            self.stamped = {name for name, column in OPTIONAL_COLUMNS if _has(connection, self.names, name, column)}
             self.store = self._store(connection)
             self._check_group(connection)
 
@@ -66,15 +68,29 @@ class Database:
     def changed_products(
         self, from_: datetime | None, thru: datetime, *, group: str | None = None, store: str | None = None
     ) -> pl.Series | None:
-        """The distinct product_id touched in [from_, thru) or without a stamp; all (None) without a from_."""
+        """The distinct product_id touched in [from_, thru) or without a stamp; all (None) without a from_.
+
+        All too where a location of this shop was mapped in between.
+        """
         if from_ is None:
             return None
         with self.reader.transaction() as connection:
+            window = self._window(connection, from_, thru)
+            if connection.execute(self._mapped_since("shopify_shop_location", "facility_id", window)).first():
+                return None
             found = touched_products(
                 connection, self.sql, from_, thru,
                 group=group, store=store or self.store, timezone=self.oms.timezone,
             )  # fmt: skip
+            mapped = connection.execute(self._mapped_since("shopify_shop_product", "product_id", window)).scalars()
+            found |= {str(product) for product in mapped if product is not None}
         return pl.Series("product_id", sorted(found), dtype=pl.String)
+
+    def _mapped_since(self, name: str, column: str, window: Window) -> Rows:
+        """One column of this shop's mapping rows that were written in the window; none where they have no stamp."""
+        table = self.sql[name].c
+        written = window.holds(table.last_updated_stamp) if name in self.stamped else sa.false()
+        return sa.select(table[column]).where(table.shop_id == self.oms.shop_id, written)
 
     def moved_facilities(self, from_: datetime, thru: datetime, *, group: str | None, store: str) -> list[str]:
         """The facilities whose membership of the group or the store changed in [from_, thru)."""
@@ -116,21 +132,18 @@ class Database:
             return frozenset(str(remote) for remote in connection.execute(query).scalars())
 
     def snapshot(
-        self, products: pl.Series | None = None, *, since: datetime | None = None, events_from: datetime | None = None
+        self, products: pl.Series | None = None, *, orders: Sequence[int] = (), events_from: datetime | None = None
     ) -> tables.Snapshot:
-        """HotWax's rows for these products, or for all; orders dated before `since` are left out.
+        """HotWax's rows for these products, or for all, and what it holds of these Shopify orders, whatever their age.
 
-        With `events_from` the same transaction reads their stock events recorded since then.
+        With `events_from` the same transaction reads the products' stock events recorded since then.
         """
         wanted = None if products is None else products.drop_nulls().unique().to_list()
         with self.reader.transaction() as connection:
-            recent = self._recent(connection, since)
-            orders = known.orders(self.reader.rows(connection, known.headers(self.sql).where(recent), known.HEADERS))
             return tables.Snapshot(
                 **self._stock(connection, wanted),
                 queue=self._for(connection, self._queue(connection), self.sql["order_item"], wanted, tables.QUEUE),
-                known_orders=orders,
-                known_units=self._known_units(connection, orders, wanted, recent),
+                **self._orders(connection, list(orders), wanted),
                 newest_known=self._newest_known(connection),
                 now=self.reader.now(connection),
                 events=(
@@ -138,13 +151,51 @@ class Database:
                 ),
             )
 
+    def _orders(
+        self, connection: sa.Connection, asked: list[int], wanted: list[str] | None
+    ) -> dict[str, pl.DataFrame]:  # fmt: skip
+        """KNOWN_ORDERS, ORDERED and BOOKED of these Shopify orders."""
+        known_ = self._known(connection, asked) if asked else tables.empty(known.KNOWN)
+        sql, ids = self.sql, known_["order_id"].unique().to_list()
+
+        def of(query: Rows, name: str, schema: tables.Schema, *needed: str) -> pl.DataFrame:
+            if not ids or not {name, *needed} <= set(self.names):
+                return tables.empty(schema)
+            rows = self.reader.rows_of(connection, query, sql[name].c.order_id, ids, schema)
+            return rows if wanted is None else rows.filter(pl.col("product_id").is_in(wanted))
+
+        queued = self._if_reserving(connection, sql.queued(self.store))
+        booked = known.booked(
+            of(queued, "order_item", known.ITEMS),
+            of(sql.reserved(), "order_item_ship_grp_inv_res", known.RESERVED, "inventory_item"),
+            of(sql.moved(), "inventory_item_detail", known.MOVED, "inventory_item"),
+            known_,
+        )
+        ordered = known.ordered(of(sql.items(), "order_item", known.ITEMS), known_)
+        return {"known_orders": known.orders(known_), "ordered": ordered, "booked": booked}
+
+    def _known(self, connection: sa.Connection, asked: list[int]) -> pl.DataFrame:
+        """KNOWN: these orders' ids in the OMS."""
+        header, sql = self.sql["order_header"].c, self.sql
+        every = sql.plain("order_header", list(known.HEADERS))
+        if len(asked) > known.WHOLE_FROM:
+            headers = self.reader.rows(connection, every.where(header.external_id.is_not(None)), known.HEADERS)
+        else:
+            named = sa.func.trim(header.external_id)
+            headers = self.reader.rows_of(connection, every, named, known.spellings(asked), known.HEADERS)
+        if "shopify_shop_order" not in self.names:
+            return known.identified(headers, headers.clear(), asked)
+        table = sql["shopify_shop_order"].c
+        query = sa.select(table.order_id, table.shopify_order_id)
+        other = self.reader.rows_of(
+            connection, query, table.shopify_order_id, known.spellings(asked), known.HEADERS
+        )  # fmt: skip
+        more = [order for order in other["order_id"].drop_nulls().unique() if order not in set(headers["order_id"])]
+        owners = self.reader.rows_of(connection, every, header.order_id, more, known.HEADERS)
+        return known.identified(pl.concat([headers, owners]).unique(), other, asked)
+
     def _window(self, connection: sa.Connection, from_: datetime, thru: datetime | None) -> Window:
         return Window(from_, thru, timezone=self.oms.timezone, dialect=connection.dialect.name)
-
-    def _recent(self, connection: sa.Connection, since: datetime | None) -> sa.ColumnElement[bool]:
-        """True for orders dated since then, and for those without a date."""
-        date = self.sql["order_header"].c.order_date
-        return sa.true() if since is None else self._window(connection, since, None).touched(date)
 
     def _newest_known(self, connection: sa.Connection) -> datetime | None:
         newest = connection.execute(known.newest(self.sql)).scalar()
@@ -193,28 +244,15 @@ class Database:
         return pl.concat([rows, others]).unique()
 
     def _queue(self, connection: sa.Connection) -> Rows:
-        query = self.sql.queue(self.store)
+        return self._if_reserving(connection, self.sql.queue(self.store))
+
+    def _if_reserving(self, connection: sa.Connection, query: Rows) -> Rows:
+        """The query of the brokering queue; it counts nothing where the store does not reserve."""
         if "product_store" not in self.names:
             return query
         stores = self.sql["product_store"]
         reserves = sa.select(stores.c.reserve_inventory).where(stores.c.product_store_id == self.store)
         return query.where(sa.false()) if connection.execute(reserves).scalar() == "N" else query
-
-    def _known_units(
-        self, connection: sa.Connection, orders: pl.DataFrame, wanted: list[str] | None,
-        recent: sa.ColumnElement[bool],
-    ) -> pl.DataFrame:  # fmt: skip
-        of = self.sql["inventory_item"]
-        parts = [
-            self._for(connection, query.where(recent), of, wanted, schema)
-            if {"inventory_item", name} <= set(self.names)
-            else tables.empty(schema)
-            for name, query, schema in (
-                ("order_item_ship_grp_inv_res", self.sql.reserved(), known.RESERVED),
-                ("inventory_item_detail", self.sql.moved(), known.MOVED),
-            )
-        ]
-        return known.units(parts[0], parts[1], orders)
 
     def _plain(self, connection: sa.Connection, name: str, schema: tables.Schema) -> pl.DataFrame:
         return self.reader.rows(connection, self.sql.plain(name, list(schema)), schema)
@@ -243,8 +281,8 @@ def _table_names(connection: sa.Connection) -> dict[str, str]:
 
 
 def _has_origin(connection: sa.Connection, names: dict[str, str]) -> bool:
-    inspector = sa.inspect(connection)
-    return all(
-        name in names and column in {found["name"].lower() for found in inspector.get_columns(names[name])}
-        for name, column in ORIGIN.items()
-    )
+    return all(name in names and _has(connection, names, name, column) for name, column in ORIGIN.items())
+
+
+def _has(connection: sa.Connection, names: dict[str, str], name: str, column: str) -> bool:
+    return column in {found["name"].lower() for found in sa.inspect(connection).get_columns(names[name])}

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms import memory
 from invsync.oms.feeds import Feed, feed, laid_over
-from invsync.oms.statements import COLUMNS, OPTIONAL, ORIGIN
+from invsync.oms.statements import COLUMNS, OPTIONAL, OPTIONAL_COLUMNS, ORIGIN
 
 SUFFIXES = (".parquet", ".csv")
 STOCK_KEY = ["product_id", "facility_id"]
@@ -113,8 +113,8 @@ def _conformed(rows: pl.DataFrame, name: str, file: File | None) -> pl.DataFrame
     told = file.name if file else f"feed for {name}"
     columns = [column for column in COLUMNS[name].split() if column in rows.columns or ORIGIN.get(name) != column]
     lacking = [column for column in columns if column not in rows.columns]
-    if lacking and file:
-        raise OmsFailed(f"The OMS file {told} lacks the column(s) {', '.join(lacking)}: export them.")
+    if needed := [column for column in lacking if (name, column) not in OPTIONAL_COLUMNS and file]:
+        raise OmsFailed(f"The OMS file {told} lacks the column(s) {', '.join(needed)}: export them.")
     rows = _once(rows) if name == "product_facility" else rows
     rows = rows.with_columns(pl.lit(None, pl.String).alias(column) for column in lacking)
     return rows.select(columns)

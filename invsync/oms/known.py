@@ -1,4 +1,6 @@
-"""Which Shopify orders the OMS knows, and the units of them it has reserved or issued."""
+"""What the OMS holds of Shopify's orders: which it knows, what their items say, and the units that its numbers lack."""
+
+from collections.abc import Iterable
 
 import polars as pl
 import sqlalchemy as sa
@@ -6,16 +8,21 @@ import sqlalchemy as sa
 from invsync import tables
 from invsync.oms.statements import Rows, Statements
 
-HEADERS: tables.Schema = {"external_id": tables.TEXT}
-KEY: tables.Schema = {"external_id": tables.TEXT, "product_id": tables.TEXT, "facility_id": tables.TEXT}
-RESERVED: tables.Schema = KEY | {"reserved": tables.QUANTITY}
-MOVED: tables.Schema = KEY | {"atp": tables.QUANTITY, "qoh": tables.QUANTITY}
+ORDER: tables.Schema = {"order_id": tables.TEXT}
+HEADERS: tables.Schema = ORDER | {"external_id": tables.TEXT}
+LINE: tables.Schema = ORDER | {"product_id": tables.TEXT}
+ITEMS: tables.Schema = LINE | {"units": tables.QUANTITY}
+PLACED: tables.Schema = LINE | {"facility_id": tables.TEXT}
+RESERVED: tables.Schema = PLACED | {"units": tables.QUANTITY}
+MOVED: tables.Schema = PLACED | {"atp": tables.QUANTITY, "qoh": tables.QUANTITY}
+KNOWN: tables.Schema = ORDER | {"external_id": tables.ID}
 SHOPIFY_ORDER = r"^ *(gid://shopify/Order/)?([0-9]{1,19})([?].*)? *$"
+WHOLE_FROM = 2_000  # orders beyond which one read of every header is cheaper than asking by id
 
 
-def headers(sql: Statements) -> Rows:
-    """external_id of every order that has one."""
-    return sql.plain("order_header", list(HEADERS)).where(sql["order_header"].c.external_id.is_not(None))
+def spellings(orders: Iterable[int]) -> list[str]:
+    """The texts by which these Shopify orders are named: bare digits, and as a gid."""
+    return [text for order in orders for text in (str(order), f"gid://shopify/Order/{order}")]
 
 
 def newest(sql: Statements) -> Rows:
@@ -29,19 +36,40 @@ def shopify_order() -> pl.Expr:
     return pl.col("external_id").str.extract(SHOPIFY_ORDER, 2).cast(pl.Int64, strict=False)
 
 
-def orders(headers: pl.DataFrame) -> pl.DataFrame:
-    """KNOWN_ORDERS among the headers; another system's orders are left out."""
-    return headers.select(external_id=shopify_order()).drop_nulls().unique()
+def identified(headers: pl.DataFrame, named: pl.DataFrame, asked: Iterable[int]) -> pl.DataFrame:
+    """KNOWN: the OMS's order ids of the Shopify orders that were asked for; several may carry the same.
 
-
-def units(reserved: pl.DataFrame, moved: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """KNOWN_UNITS: the larger of reserved and issued per order, product and facility.
-
-    A shipped unit has left the reservation but stands in the events; a reserved one stands in both, so the
-    two are never added. Events are net: a reservation that was released counts 0.
+    `named` are the HEADERS of shopify_shop_order; a header's own Shopify id comes first.
     """
-    issued = moved.select(*KEY, units=-pl.min_horizontal("atp", "qoh"))
-    both = pl.concat([reserved.rename({"reserved": "units"}), issued]).fill_nan(None)
-    found = both.with_columns(external_id=shopify_order()).drop_nulls()
-    largest = found.group_by(list(KEY)).agg(pl.col("units").max()).filter(pl.col("units") > 0)
-    return tables.conform(largest.join(known, on="external_id", how="semi"), tables.KNOWN_UNITS, "known_units")
+    own = headers.select("order_id", external_id=shopify_order())
+    other = named.select("order_id", external_id=shopify_order()).join(own.drop_nulls(), on="order_id", how="anti")
+    both = pl.concat([own, other.join(own, on="order_id", how="semi")]).drop_nulls().unique()
+    return both.filter(pl.col("external_id").is_in(list(asked)))
+
+
+def orders(known: pl.DataFrame) -> pl.DataFrame:
+    """KNOWN_ORDERS."""
+    return known.select("external_id").unique()
+
+
+def ordered(items: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """ORDERED from ITEMS; an item without a product or a readable quantity says nothing."""
+    rows = items.with_columns(pl.col("units").fill_nan(None)).drop_nulls().join(known, on="order_id")
+    found = rows.group_by("external_id", "product_id").agg(pl.col("units").sum())
+    return tables.conform(found, tables.ORDERED, "ordered")
+
+
+def booked(queued: pl.DataFrame, reserved: pl.DataFrame, moved: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """BOOKED: what waits in the queue, and the larger of reserved and issued at each facility.
+
+    A shipped unit has left the reservation but stands in the events; a reserved one stands in both, so the two are
+    never added. Events are net: a reservation that was released counts 0.
+    """
+    issued = moved.select(*PLACED, units=-pl.min_horizontal("atp", "qoh"))
+    placed = pl.concat([reserved, issued]).with_columns(pl.col("units").fill_nan(None)).drop_nulls()
+    largest = placed.group_by(list(PLACED)).agg(pl.col("units").max())
+    waiting = queued.with_columns(pl.col("units").fill_nan(None), facility_id=pl.lit(None, tables.TEXT))
+    both = pl.concat([largest, waiting.drop_nulls("units").select(largest.columns)]).filter(pl.col("units") > 0)
+    key = ["external_id", "product_id", "facility_id"]
+    found = both.join(known, on="order_id").group_by(key).agg(pl.col("units").sum())
+    return tables.conform(found, tables.BOOKED, "booked")

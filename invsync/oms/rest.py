@@ -1,7 +1,7 @@
 """HotWax over its HTTP APIs: the rows that a question needs are fetched, then asked like any database.
 
-There is no transaction over HTTP. Known orders are read before the stock, so an order that arrives in between is
-subtracted twice rather than never; stock events are read before and after, until both reads agree.
+There is no transaction over HTTP. What is booked of the orders is read before the stock and after it, and the smaller
+number counts: units are subtracted twice rather than never. Stock events are read until both reads agree.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,13 @@ from invsync.oms import memory
 from invsync.oms.api import Api, Rows
 from invsync.oms.database import Database
 from invsync.oms.faces import Filter
+from invsync.oms.known import spellings
 from invsync.oms.statements import CLOSED_ITEMS, COLUMNS, DELTA_GROUP
 from invsync.settings import OmsSettings
 
 FIXED = ("shopify_shop", "facility_group", "product_store")
 MEMBERSHIPS = ("facility", "facility_type", "facility_group_member", "product_store_facility")
+MAPPINGS = ("shopify_shop_product", "shopify_shop_location")
 STAMPED = ("product_facility", "order_item")
 PASSES = 3
 Held = dict[str, Rows]
@@ -57,6 +59,8 @@ class Rest:
         if from_ is None:
             return None
         stamped = {name: partial(self.api.since, name, "last_updated_stamp", from_) for name in STAMPED}
+        for name in MAPPINGS:
+            stamped[name] = partial(self.api.since, name, "last_updated_stamp", from_, self._of_shop())
         rows = self.api.at_once(**stamped) | self.api.whole(*MEMBERSHIPS)
         with closing(self._holding(rows)) as held:
             moved = held.moved_facilities(from_, thru, group=group, store=store or self.store)
@@ -93,29 +97,36 @@ class Rest:
             return held.remotes()
 
     def snapshot(
-        self, products: pl.Series | None = None, *, since: datetime | None = None, events_from: datetime | None = None
+        self, products: pl.Series | None = None, *, orders: Sequence[int] = (), events_from: datetime | None = None
     ) -> tables.Snapshot:
-        """HotWax's rows for these products, or for all; orders dated before `since` are left out.
+        """HotWax's rows for these products, or for all, and what it holds of these Shopify orders, whatever their age.
 
         With `events_from`, their stock events since then, the same before and after the stock was read.
         """
         wanted = None if products is None else sorted(products.drop_nulls().unique())
-        rows = self._orders(since) | self._mapping(wanted)
-        rows["inventory_item"] = items = self._of("inventory_item", "product_id", wanted)
+        known = self._known(orders)
+        rows = self._mapping(wanted) | self._booked(known)
+        rows["order_header"] |= self._newest()
+        items = self._of("inventory_item", "product_id", wanted)
+        rows["inventory_item"] |= items
         mine = None if wanted is None else _column(items, "inventory_item")
-        earliest = min(since, events_from) if since and events_from else since
+        booked = {name: rows[name] for name in ("inventory_item_detail", "order_item", "order_item_ship_group")}
         for _ in range(PASSES):
-            detail = self._events(mine, earliest)
-            rows |= {"inventory_item_detail": detail} | self._reasons(detail)
-            rows["order_item_ship_grp_inv_res"] = self._of("order_item_ship_grp_inv_res", "inventory_item_id", mine)
-            rows |= self._queue(wanted, rows["order_header"])
+            detail = self._events(mine, events_from) if events_from else {}
+            rows |= {"inventory_item_detail": booked["inventory_item_detail"] | detail} | self._reasons(detail)
+            queue = self._queue(wanted, rows["order_header"])
+            rows |= {name: booked[name] | queue[name] for name in ("order_item", "order_item_ship_group")}
+            rows["order_header"] = queue["order_header"]
             rows["product_facility"] = self._of("product_facility", "product_id", wanted)
             if events_from is None or set(self._events(mine, events_from)) <= set(detail):
                 break
         else:
             raise OmsFailed("HotWax's stock moved while it was read, three times over: run again in a quieter moment.")
         with closing(self._holding(rows)) as held:
-            found = held.snapshot(products, since=since, events_from=events_from)
+            found = held.snapshot(products, orders=orders, events_from=events_from)
+        if found.booked.height:  # what was released while the stock was read is not booked any more
+            with closing(self._holding(rows | self._booked(known))) as held:
+                found = replace(found, booked=_least(found.booked, held.snapshot(products, orders=orders).booked))
         return replace(found, now=self.now())
 
     def _events(self, items: Sequence[str] | None, since: datetime | None) -> Rows:
@@ -124,11 +135,27 @@ class Rest:
             return self.api.since(name, *recorded)
         return self.api.among(name, "inventory_item_id", items, since=recorded)
 
-    def _orders(self, since: datetime | None) -> Held:
-        """The known orders since then, and the newest of all."""
-        asked = "order_header", "order_date"
-        found = self.api.at_once(recent=partial(self.api.since, *asked, since), newest=partial(self.api.newest, *asked))
-        return {"order_header": found["recent"] | found["newest"]}
+    def _known(self, orders: Sequence[int]) -> Held:
+        """The headers of these Shopify orders, and the rows that name one by its Shopify id."""
+        texts = spellings(orders)
+        headers = self.api.among("order_header", "external_id", texts)
+        named = self.api.among("shopify_shop_order", "shopify_order_id", texts)
+        ids = _column(named, "shopify_shop_order", "order_id")
+        others = [order for order in ids if (order,) not in headers]
+        return {
+            "order_header": headers | self.api.among("order_header", "order_id", others),
+            "shopify_shop_order": named,
+        }
+
+    def _booked(self, known: Held) -> Held:
+        """The items, ship groups, reservations and stock events of these orders."""
+        ids = _column(known["order_header"], "order_header")
+        names = ("order_item", "order_item_ship_group", "order_item_ship_grp_inv_res", "inventory_item_detail")
+        rows = known | {name: self.api.among(name, "order_id", ids) for name in names}
+        stock = {
+            item for name in names[2:] for item in _column(rows[name], name, "inventory_item_id")
+        }  # fmt: skip
+        return rows | {"inventory_item": self.api.among("inventory_item", "inventory_item_id", sorted(stock))}
 
     def _queue(self, products: Sequence[str] | None, headers: Rows) -> Held:
         """The open items of these products, with their orders and ship groups."""
@@ -142,6 +169,10 @@ class Rest:
             "order_header": headers | self.api.among("order_header", "order_id", older),
             "order_item_ship_group": self.api.among("order_item_ship_group", "order_id", orders),
         }
+
+    def _newest(self) -> Rows:
+        """The newest order of all."""
+        return self.api.newest("order_header", "order_date")
 
     def _mapping(self, products: Sequence[str] | None) -> Held:
         """What the pairs are made of: locations, memberships, and the products with all that share their items."""
@@ -182,6 +213,13 @@ class Rest:
         held = {name: (self.fixed | rows).get(name, {}).values() for name in COLUMNS}
         columns = {name: names.split() for name, names in COLUMNS.items()}
         return Database(memory.database({name: (columns[name], found) for name, found in held.items()}), self.oms)
+
+
+def _least(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """BOOKED at both moments: the smaller number of units."""
+    key = ["external_id", "product_id", "facility_id"]
+    both = before.join(after.rename({"units": "later"}), on=key, nulls_equal=True)
+    return both.select(*key, units=pl.min_horizontal("units", "later"))
 
 
 def _column(rows: Rows, name: str, column: str | None = None) -> list[str]:

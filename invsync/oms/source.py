@@ -1,6 +1,7 @@
 """What a job needs of an OMS, and how the configured one is opened."""
 
 import os
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -43,9 +44,12 @@ class Source(Protocol):
         """The remotes through which the OMS talks with this shop."""
 
     def snapshot(
-        self, products: pl.Series | None = None, *, since: datetime | None = None, events_from: datetime | None = None
+        self, products: pl.Series | None = None, *, orders: Sequence[int] = (), events_from: datetime | None = None
     ) -> Snapshot:
-        """HotWax's rows in one transaction, for these products or for all; their events since `events_from` too."""
+        """HotWax's rows in one transaction, for these products or for all, and what it holds of these Shopify orders.
+
+        Their events since `events_from` too.
+        """
 
     def row_count(self, near: int = 0) -> int:
         """The number of product_facility rows; `near`, the last one that was found, may make it cheaper."""

@@ -14,8 +14,8 @@ COLUMNS: Mapping[str, str] = {
     "facility_group_member": "facility_id facility_group_id from_date thru_date last_updated_stamp",
     "product_store_facility": "product_store_id facility_id from_date thru_date last_updated_stamp",
     "shopify_shop": "shop_id product_store_id is_enabled",
-    "shopify_shop_location": "shop_id facility_id shopify_location_id",
-    "shopify_shop_product": "shop_id product_id shopify_product_id shopify_inventory_item_id",
+    "shopify_shop_location": "shop_id facility_id shopify_location_id last_updated_stamp",
+    "shopify_shop_product": "shop_id product_id shopify_product_id shopify_inventory_item_id last_updated_stamp",
     "order_header": "order_id order_type_id external_id order_date product_store_id",
     "order_item": "order_id order_item_seq_id product_id quantity status_id ship_group_seq_id last_updated_stamp",
     "order_item_ship_group": "order_id ship_group_seq_id facility_id",
@@ -29,12 +29,15 @@ COLUMNS: Mapping[str, str] = {
     "external_inventory_reset": "reset_item_id origin_system_message_remote_id",
     "order_item_ship_grp_inv_res": "order_id ship_group_seq_id order_item_seq_id inventory_item_id quantity",
     "enumeration_group_member": "enumeration_id enumeration_group_id from_date thru_date",
+    "shopify_shop_order": "shop_id order_id shopify_order_id",
     "shopify_shop_remote": "shop_id system_message_remote_id",
 }
 OPTIONAL = {
     "product", "product_store", "inventory_item", "inventory_item_detail", "inventory_item_variance",
-    "external_inventory_reset", "order_item_ship_grp_inv_res", "enumeration_group_member", "shopify_shop_remote",
+    "external_inventory_reset", "order_item_ship_grp_inv_res", "enumeration_group_member", "shopify_shop_order",
+    "shopify_shop_remote",
 }  # fmt: skip
+OPTIONAL_COLUMNS = {("shopify_shop_location", "last_updated_stamp"), ("shopify_shop_product", "last_updated_stamp")}
 REQUIRED = set(COLUMNS) - OPTIONAL
 ORIGIN = {"inventory_item_detail": "reset_item_id", "external_inventory_reset": "origin_system_message_remote_id"}
 DELTA_GROUP = "SHPFY_INV_DLT_REASON"
@@ -44,6 +47,7 @@ QUANTITIES = {
 }  # fmt: skip
 VIRTUAL = "VIRTUAL_FACILITY"
 CHANNEL_GROUP = "CHANNEL_FAC_GROUP"
+CANCELLED_ITEMS = ["ITEM_CANCELLED", "ITEM_REJECTED"]
 CLOSED_ITEMS = ["ITEM_CANCELLED", "ITEM_COMPLETED", "ITEM_REJECTED"]
 Rows = sa.Select[Any]
 
@@ -90,8 +94,8 @@ class Statements:
             group.c.facility_group_type_id,
         ).select_from(joined)  # fmt: skip
 
-    def queue(self, store: str) -> Rows:
-        """Units per product that wait at a virtual facility: the store's sales orders, open items."""
+    def _waiting(self, store: str, *columns: sa.ColumnElement[Any]) -> Rows:
+        """These columns of the items that wait at a virtual facility: the store's sales orders, open items."""
         item, header, where = self["order_item"], self["order_header"], self["order_item_ship_group"]
         facility, kind = self["facility"], self["facility_type"]
         same_group = (where.c.order_id == item.c.order_id) & (where.c.ship_group_seq_id == item.c.ship_group_seq_id)
@@ -102,7 +106,7 @@ class Statements:
             .outerjoin(kind, kind.c.facility_type_id == facility.c.facility_type_id)
         )
         return (
-            sa.select(item.c.product_id, sa.func.sum(item.c.quantity))
+            sa.select(*columns)
             .select_from(joined)
             .where(
                 header.c.order_type_id == "SALES_ORDER",
@@ -110,37 +114,39 @@ class Statements:
                 (facility.c.facility_type_id == VIRTUAL) | (kind.c.parent_type_id == VIRTUAL),
                 item.c.status_id.is_(None) | item.c.status_id.not_in(CLOSED_ITEMS),
             )
-            .group_by(item.c.product_id)
         )
+
+    def queue(self, store: str) -> Rows:
+        """Units per product that wait in the brokering queue."""
+        item = self["order_item"].c
+        return self._waiting(store, item.product_id, sa.func.sum(item.quantity)).group_by(item.product_id)
+
+    def queued(self, store: str) -> Rows:
+        """Units that wait in the brokering queue: order_id, product_id, units."""
+        item = self["order_item"].c
+        key = (item.order_id, item.product_id)
+        return self._waiting(store, *key, sa.func.sum(item.quantity)).group_by(*key)
+
+    def items(self) -> Rows:
+        """Units of orders' items that are not cancelled: order_id, product_id, units; 0 where all are."""
+        item = self["order_item"].c
+        left = sa.case((item.status_id.in_(CANCELLED_ITEMS), 0), else_=item.quantity)
+        return sa.select(item.order_id, item.product_id, sa.func.sum(left)).group_by(item.order_id, item.product_id)
 
     def reserved(self) -> Rows:
-        """Units reserved: external_id, product_id, facility_id, units, for orders with an external id."""
-        res, stock, header = (self[n] for n in ("order_item_ship_grp_inv_res", "inventory_item", "order_header"))
-        joined = res.join(stock, stock.c.inventory_item_id == res.c.inventory_item_id).join(
-            header, header.c.order_id == res.c.order_id
-        )
-        key = (header.c.external_id, stock.c.product_id, stock.c.facility_id)
-        return (
-            sa.select(*key, sa.func.sum(res.c.quantity))
-            .select_from(joined)
-            .where(header.c.external_id.is_not(None))
-            .group_by(*key)
-        )
+        """Units reserved: order_id, product_id, facility_id, units."""
+        res, stock = self["order_item_ship_grp_inv_res"], self["inventory_item"]
+        joined = res.join(stock, stock.c.inventory_item_id == res.c.inventory_item_id)
+        key = (res.c.order_id, stock.c.product_id, stock.c.facility_id)
+        return sa.select(*key, sa.func.sum(res.c.quantity)).select_from(joined).group_by(*key)
 
     def moved(self) -> Rows:
-        """Net stock events of orders, returns left out: external_id, product_id, facility_id, atp, qoh."""
-        detail, stock, header = (self[n] for n in ("inventory_item_detail", "inventory_item", "order_header"))
-        joined = detail.join(stock, stock.c.inventory_item_id == detail.c.inventory_item_id).join(
-            header, header.c.order_id == detail.c.order_id
-        )
-        key = (header.c.external_id, stock.c.product_id, stock.c.facility_id)
+        """Net stock events of orders, returns left out: order_id, product_id, facility_id, atp, qoh."""
+        detail, stock = self["inventory_item_detail"], self["inventory_item"]
+        joined = detail.join(stock, stock.c.inventory_item_id == detail.c.inventory_item_id)
+        key = (detail.c.order_id, stock.c.product_id, stock.c.facility_id)
         sums = (sa.func.sum(detail.c.available_to_promise_diff), sa.func.sum(detail.c.quantity_on_hand_diff))
-        return (
-            sa.select(*key, *sums)
-            .select_from(joined)
-            .where(header.c.external_id.is_not(None), detail.c.return_id.is_(None))
-            .group_by(*key)
-        )
+        return sa.select(*key, *sums).select_from(joined).where(detail.c.return_id.is_(None)).group_by(*key)
 
     def events(self) -> Rows:
         """Stock events: the columns of EVENTS, names_movement as 0 or 1."""

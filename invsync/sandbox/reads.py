@@ -5,7 +5,7 @@ from typing import Any
 from graphql import GraphQLError
 
 from invsync.sandbox.search import MAX_PAGE, Info, Node, connection, gid, matches, number_of, stamp
-from invsync.sandbox.shop import Item, Level, Line, Order, Shop
+from invsync.sandbox.shop import Fulfillment, Item, Level, Line, Order, Refund, Shop
 
 QUANTITIES = (
     "available",
@@ -55,6 +55,8 @@ class Reads:
             found = self._location(number)
         elif kind == "Order" and number in self._shop.orders:
             found = self._order(self._shop.orders[number])
+        elif kind in ("Fulfillment", "Refund"):
+            found = self._moved(kind, number)
         elif kind == "FulfillmentOrder" and number in self._shop.orders:
             found = self._fulfillment_order(self._shop.orders[number])
         elif kind == "ProductVariant" and number in self._shop.items:
@@ -109,7 +111,11 @@ class Reads:
 
     def orders(self, info: Info, **arguments: Any) -> Node:
         """Orders that fit the search, in the order of `sortKey`."""
-        rows = [o for o in self._shop.orders.values() if matches(arguments.get("query"), _searchable(o))]
+        seen = self._shop.clock() - self._shop.search_lag
+        rows = [
+            o for o in self._shop.orders.values()
+            if (o.created_at <= seen or not self._shop.search_lag) and matches(arguments.get("query"), _searchable(o))
+        ]  # fmt: skip
         sort = arguments.get("sortKey") or "PROCESSED_AT"
         keys = {
             "ID": lambda o: (o.order_id,),
@@ -119,11 +125,7 @@ class Reads:
 
     def level(self, item_id: int, location_id: int, level: Level) -> Node:
         """One inventory level."""
-        amounts = {
-            "available": level.available,
-            "on_hand": level.available + level.committed,
-            "committed": level.committed,
-        }
+        amounts = {name: getattr(level, name, 0) for name in QUANTITIES}
         when = stamp(level.updated_at or self._shop.clock())
 
         def quantities(info: Info, names: list[str]) -> list[Node]:
@@ -212,10 +214,53 @@ class Reads:
             "test": False, "returnStatus": "NO_RETURN", "currentSubtotalLineItemsQuantity": units,
             "subtotalLineItemsQuantity": sum(line.quantity for line in order.lines),
             "displayFulfillmentStatus": "UNFULFILLED" if order.fulfillment_status == "OPEN" else "FULFILLED",
+            "closed": order.closed, "edited": order.edited,
+            "sourceName": "pos" if order.retail_location else "web",
             "lineItems": lambda info, **a: self._page(order.lines, self._line, lambda n: (n.line_id,), a),
             "fulfillmentOrders": lambda info, **a: self._page(
-                [order], self._fulfillment_order, lambda o: (o.order_id,), a
+                [order] if order.routed else [], self._fulfillment_order, lambda o: (o.order_id,), a
             ),
+            "fulfillments": lambda info, first=None, **a: [
+                self._fulfillment(order, one) for one in order.fulfillments[:first]
+            ],
+            "refunds": lambda info, first=None, **a: [self._refund(order, one) for one in order.refunds[:first]],
+        }  # fmt: skip
+
+    def _moved(self, kind: str, number: int | None) -> Node | None:
+        """A fulfilment or a refund by its number."""
+        for order in self._shop.orders.values():
+            for one in order.fulfillments if kind == "Fulfillment" else ():
+                if one.number == number:
+                    return self._fulfillment(order, one)
+            for back in order.refunds if kind == "Refund" else ():
+                if back.number == number:
+                    return self._refund(order, back)
+        return None
+
+    def _fulfillment(self, order: Order, one: Fulfillment) -> Node:
+        def line(pair: tuple[int, int]) -> Node:
+            return {"__typename": "FulfillmentLineItem", "id": gid("FulfillmentLineItem", pair[0]), "quantity": pair[1],
+                    "lineItem": lambda info: self._line(order.line(pair[0]))}  # fmt: skip
+
+        return {
+            "__typename": "Fulfillment", "id": gid("Fulfillment", one.number), "status": one.status,
+            "createdAt": stamp(one.created_at), "updatedAt": stamp(one.created_at),
+            "location": lambda info: self._location(one.location_id),
+            "fulfillmentLineItems": lambda info, **a: self._page(one.lines, line, lambda pair: pair, a),
+        }  # fmt: skip
+
+    def _refund(self, order: Order, one: Refund) -> Node:
+        place = one.location_id
+
+        def line(pair: tuple[int, int]) -> Node:
+            return {"__typename": "RefundLineItem", "id": gid("RefundLineItem", pair[0]), "quantity": pair[1],
+                    "restockType": one.kind, "restocked": one.kind != "NO_RESTOCK",
+                    "location": lambda info: self._location(place) if place else None,
+                    "lineItem": lambda info: self._line(order.line(pair[0]))}  # fmt: skip
+
+        return {
+            "__typename": "Refund", "id": gid("Refund", one.number), "createdAt": stamp(one.created_at), "updatedAt": stamp(one.created_at),
+            "refundLineItems": lambda info, **a: self._page(one.lines, line, lambda pair: pair, a),
         }  # fmt: skip
 
     def _line(self, line: Line) -> Node:
@@ -264,4 +309,5 @@ def _searchable(order: Order) -> dict[str, Any]:
     return {
         "id": order.order_id, "name": order.name, "created_at": order.created_at,
         "processed_at": order.created_at, "updated_at": order.updated_at,
+        "status": "cancelled" if order.cancelled_at else "closed" if order.closed else "open",
     }  # fmt: skip

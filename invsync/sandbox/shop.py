@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -42,21 +42,31 @@ class Level:
     available: int
     active: bool
     committed: int = 0
+    reserved: int = 0
+    damaged: int = 0
+    quality_control: int = 0
+    safety_stock: int = 0
     updated_at: datetime | None = None
     changed_at: dict[str, datetime] = field(default_factory=dict)
 
-    def change(self, at: datetime, *, available: int = 0, committed: int = 0) -> None:
-        """Add units to the quantities; on hand is their sum."""
-        self.available += available
-        self.committed += committed
+    def change(self, at: datetime, **units: int) -> None:
+        """Add units to the quantities of these names; on hand is the sum of all."""
+        for name, moved in units.items():
+            setattr(self, name, getattr(self, name) + moved)
         self.updated_at = at
-        units = {"available": available, "committed": committed, "on_hand": available + committed}
-        self.changed_at |= {name: at for name, moved in units.items() if moved}
+        changed = units | {"on_hand": sum(units.values())}
+        self.changed_at |= {name: at for name, moved in changed.items() if moved}
+
+    @property
+    def on_hand(self) -> int:
+        """The units that are physically there, as Shopify counts them."""
+        aside = self.reserved + self.damaged + self.quality_control + self.safety_stock
+        return self.available + self.committed + aside
 
 
 @dataclass
 class Line:
-    """One line of an order: units ordered, and units left after cancellations and removals."""
+    """One line of an order: units ordered, units left after refunds and edits, units left to ship."""
 
     line_id: int
     item_id: int
@@ -66,8 +76,30 @@ class Line:
 
 
 @dataclass
+class Fulfillment:
+    """Units that were shipped from a location, as (line, units)."""
+
+    number: int
+    location_id: int
+    created_at: datetime
+    lines: list[tuple[int, int]]
+    status: str = "SUCCESS"
+
+
+@dataclass
+class Refund:
+    """Units of lines that were refunded, as (line, units); the kind says whether and how they were restocked."""
+
+    number: int
+    created_at: datetime
+    location_id: int | None
+    kind: str
+    lines: list[tuple[int, int]]
+
+
+@dataclass
 class Order:
-    """An order with one fulfilment order at one location."""
+    """An order with one fulfilment order at one location, or with none where it is not routed yet."""
 
     order_id: int
     name: str
@@ -77,6 +109,20 @@ class Order:
     lines: list[Line]
     fulfillment_status: str = "OPEN"
     cancelled_at: datetime | None = None
+    routed: bool = True
+    edited: bool = False
+    retail_location: int | None = None
+    fulfillments: list[Fulfillment] = field(default_factory=list)
+    refunds: list[Refund] = field(default_factory=list)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is left to ship."""
+        return not any(line.remaining for line in self.lines)
+
+    def line(self, line_id: int) -> Line:
+        """The line of this id."""
+        return next(line for line in self.lines if line.line_id == line_id)
 
 
 @dataclass
@@ -123,6 +169,7 @@ class Shop:
     remember_failures: bool = True
     faults: Faults = field(default_factory=Faults)
     bucket: Bucket = field(default_factory=Bucket)
+    search_lag: timedelta = timedelta(0)  # by which the order search is behind
     bulk_lines_per_poll: int = 100_000
     uploads: dict[str, bytes | None] = field(default_factory=dict)
     results: dict[str, bytes] = field(default_factory=dict)
@@ -168,40 +215,127 @@ class Shop:
         return level.available if level else None
 
     def place_order(
-        self, order_id: int, name: str, created_at: datetime, lines: Iterable[tuple[int, int]], location: int
-    ) -> None:
-        """Take an order of (item, units) lines: available falls by the units where the item is tracked."""
+        self, order_id: int, name: str, created_at: datetime, lines: Iterable[tuple[int, int]], location: int,
+        *, routed: bool = True,
+    ) -> None:  # fmt: skip
+        """Take an order of (item, units) lines: available falls by the units where the item is tracked.
+
+        One that is not routed has no fulfilment order yet; its units are committed at the location all the same.
+        """
         with self.lock:
             rows = [
                 Line(order_id * 1000 + number, item, units, units, units)
                 for number, (item, units) in enumerate(lines, start=1)
             ]
-            self.orders[order_id] = Order(order_id, name, created_at, created_at, location, rows)
+            self.orders[order_id] = Order(order_id, name, created_at, created_at, location, rows, routed=routed)
             for row in rows:
                 self._commit(row.item_id, location, row.quantity, created_at)
             self.tell("ORDERS_CREATE", order_id)
 
-    def cancel_order(self, order_id: int) -> None:
+    def sell_at_till(
+        self, order_id: int, name: str, at: datetime, lines: Iterable[tuple[int, int]], location: int
+    ) -> None:  # fmt: skip
+        """Sell (item, units) lines at a till: available falls, nothing is committed, the order is closed at once."""
+        with self.lock:
+            rows = [Line(order_id * 1000 + n, item, units, units, 0) for n, (item, units) in enumerate(lines, start=1)]
+            sold = [(row.line_id, row.quantity) for row in rows]
+            self.orders[order_id] = Order(
+                order_id, name, at, at, location, rows, "CLOSED", retail_location=location,
+                fulfillments=[Fulfillment(order_id * 100 + 1, location, at, sold)],
+            )  # fmt: skip
+            for row in rows:
+                self._move(row.item_id, location, at, available=-row.quantity)
+            self.tell("ORDERS_CREATE", order_id)
+
+    def route_order(self, order_id: int, location: int | None = None) -> None:
+        """Give an order its fulfilment order, at its location or at another."""
+        with self.lock:
+            self.orders[order_id].routed = True
+            self.orders[order_id].updated_at = self.clock()
+            if location is not None:
+                self.move_order(order_id, location)
+
+    def edit_order(
+        self, order_id: int, add: Iterable[tuple[int, int]] = (), remove: Iterable[tuple[int, int]] = (),
+        *, restock: bool = True,
+    ) -> None:  # fmt: skip
+        """Add (item, units) lines to an order and take (line, units) off it; no record says whether they came back."""
+        with self.lock:
+            order = self.orders[order_id]
+            order.updated_at, order.edited = self.clock(), True
+            for item, units in add:
+                row = Line(order_id * 1000 + len(order.lines) + 1, item, units, units, units)
+                order.lines.append(row)
+                self._commit(item, order.location_id, units, order.updated_at)
+            for line_id, units in remove:
+                self._unship(order, line_id, units, restock=restock)
+            order.fulfillment_status = "CLOSED" if order.closed else "OPEN"
+            self.tell("ORDERS_EDITED", order_id)
+
+    def refund(
+        self, order_id: int, lines: Iterable[tuple[int, int]], kind: str = "NO_RESTOCK", location: int | None = None
+    ) -> None:  # fmt: skip
+        """Refund (line, units): NO_RESTOCK, CANCEL (units not shipped come back) or RETURN (shipped ones do)."""
+        with self.lock:
+            order, rows = self.orders[order_id], list(lines)
+            order.updated_at = self.clock()
+            place = (location or order.location_id) if kind != "NO_RESTOCK" else None
+            self._record(order, rows, kind, place)
+            for line_id, units in rows:
+                line = order.line(line_id)
+                if kind == "RETURN":
+                    line.current -= units
+                    self._move(line.item_id, place or order.location_id, order.updated_at, available=units)
+                else:
+                    unshipped = min(units, line.remaining)
+                    self._unship(order, line_id, unshipped, restock=kind == "CANCEL")
+                    line.current -= units - unshipped
+            order.fulfillment_status = "CLOSED" if order.closed else order.fulfillment_status
+            self.tell("REFUNDS_CREATE", order_id)
+
+    def cancel_order(self, order_id: int, *, restock: bool = True) -> None:
         """Cancel an order and restock what was not yet fulfilled; its current quantities become 0."""
         with self.lock:
             order = self.orders[order_id]
             order.cancelled_at = order.updated_at = self.clock()
-            order.fulfillment_status = "CLOSED"
+            open_ = [(line.line_id, line.remaining) for line in order.lines if line.remaining]
+            if open_:
+                place = order.location_id if restock else None
+                self._record(order, open_, "CANCEL" if restock else "NO_RESTOCK", place)
+            for line_id, units in open_:
+                self._unship(order, line_id, units, restock=restock)
             for line in order.lines:
-                self._commit(line.item_id, order.location_id, -line.remaining, order.updated_at)
                 line.current = line.remaining = 0
+            order.fulfillment_status = "CLOSED"
             self.tell("ORDERS_CANCELLED", order_id)
 
-    def fulfil_order(self, order_id: int) -> None:
-        """Ship an order whole: committed units leave the location, available stays."""
+    def _record(self, order: Order, lines: list[tuple[int, int]], kind: str, place: int | None) -> None:
+        number = order.order_id * 100 + len(order.refunds) + 1
+        order.refunds.append(Refund(number, order.updated_at, place, kind, lines))
+
+    def _unship(self, order: Order, line_id: int, units: int, *, restock: bool) -> None:
+        """Take units that were not shipped off a line; they come back to available, or are gone."""
+        line = order.line(line_id)
+        line.current -= units
+        line.remaining -= units
+        back = {"available": units} if restock else {}
+        self._move(line.item_id, order.location_id, order.updated_at, committed=-units, **back)
+
+    def fulfil_order(self, order_id: int, lines: Iterable[tuple[int, int]] | None = None) -> None:
+        """Ship an order, or these (line, units) of it: committed units leave the location, available stays."""
         with self.lock:
             order = self.orders[order_id]
-            order.updated_at, order.fulfillment_status = self.clock(), "CLOSED"
-            for line in order.lines:
+            order.updated_at = self.clock()
+            sent = [(one.line_id, one.remaining) for one in order.lines if one.remaining] if lines is None else list(lines)
+            for line_id, units in sent:
+                line = order.line(line_id)
                 level = self.levels.get((line.item_id, order.location_id))
                 if level:
-                    level.change(order.updated_at, committed=-line.remaining)
-                line.remaining = 0
+                    level.change(order.updated_at, committed=-units)
+                line.remaining -= units
+            number = order_id * 100 + len(order.fulfillments) + 1
+            order.fulfillments.append(Fulfillment(number, order.location_id, order.updated_at, sent))
+            order.fulfillment_status = "CLOSED" if order.closed else "IN_PROGRESS"
 
     def move_order(self, order_id: int, location: int) -> None:
         """Move an order's open fulfilment order to another location; the stock moves with it."""
@@ -213,13 +347,21 @@ class Shop:
                 self._commit(line.item_id, location, line.remaining, order.updated_at)
             order.location_id = location
 
+    def set_aside(self, item: int, location: int, units: int, name: str = "reserved") -> None:
+        """Move units from available to reserved (a draft order, another app), damaged, quality_control or safety_stock."""
+        with self.lock:
+            self._move(item, location, self.clock(), available=-units, **{name: units})
+
     def rotate_token(self) -> None:
         """Make the token invalid, as expiry does; the next client-credentials grant gives a new one."""
         with self.lock:
             self.token = f"shpat_{uuid4().hex}"
 
     def _commit(self, item: int, location: int, units: int, at: datetime) -> None:
+        self._move(item, location, at, available=-units, committed=units)
+
+    def _move(self, item: int, location: int, at: datetime, **units: int) -> None:
         level = self.levels.get((item, location))
         if level and item in self.items and self.items[item].tracked:
-            level.change(at, available=-units, committed=units)
+            level.change(at, **units)
             self.tell("INVENTORY_LEVELS_UPDATE", item, location)

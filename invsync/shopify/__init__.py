@@ -50,6 +50,11 @@ class Shopify:
         self._client.close()
 
     @property
+    def told_at(self) -> datetime | None:
+        """Shopify's clock as its last answer told it, UTC; None where it tells none."""
+        return self._client.told_at
+
+    @property
     def api_version_served(self) -> str | None:
         """The API version of the last answer; None before the first."""
         return self._client.api_version_served
@@ -66,17 +71,20 @@ class Shopify:
         """Every location: location_id, name, is_active."""
         return reads.locations(self._client)
 
-    def orders(self, since: datetime, *, updated: datetime | None = None,
-               ids: Sequence[int] = ()) -> tuple[pl.DataFrame, pl.DataFrame]:  # fmt: skip
-        """ORDERS and ASSIGNED of the orders created at or after this instant, or of what changed among them."""
-        return orders.orders(self._client, since, updated=updated, ids=ids)
+    def orders(self, since: datetime, *, open_too: bool = False, ids: Sequence[int] = ()) -> pl.DataFrame:
+        """SOLD of the orders that changed at or after this instant, of older open ones too, and of these ids."""
+        return orders.orders(self._client, since, open_too=open_too, ids=ids)
+
+    def wait(self, seconds: float) -> None:
+        """Give Shopify's order search time to see what its levels show."""
+        self._client.sleep(seconds)
 
     def activate(self, pairs: pl.DataFrame, run_id: str) -> pl.DataFrame:
         """Activate the levels of these pairs; those refused, with Shopify's message."""
         return activate.activate(self._client, pairs, run_id)
 
-    def orders_named(self, ids: Sequence[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """ORDERS and ASSIGNED of the orders of these ids that exist."""
+    def orders_named(self, ids: Sequence[int]) -> pl.DataFrame:
+        """SOLD of the orders of these ids that exist."""
         return orders.orders_named(self._client, ids)
 
     def subscriptions(self, address: str) -> list[Subscription]:

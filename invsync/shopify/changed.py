@@ -33,4 +33,5 @@ def changed_at(client: Client, pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _stamps(level: dict[str, Any] | None) -> list[str]:
-    return [quantity["updatedAt"] for quantity in (level or {}).get("quantities", []) if quantity["updatedAt"]]
+    told = (level or {}).get("quantities", [])
+    return [one["updatedAt"] for one in told if one["name"] == "available" and one["updatedAt"]]

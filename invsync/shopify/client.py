@@ -6,6 +6,8 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -62,6 +64,7 @@ class Client:
                  read_only: bool, tries: int) -> None:  # fmt: skip
         self.shop, self.sleep, self.read_only = shop, sleep, read_only
         self.api_version_served: str | None = None
+        self.told_at: datetime | None = None
         self._tries = tries
         self._http, self._token, self._pacer = http, token, Pacer(sleep)
         self._url = f"{shop.base_url}/admin/api/{shop.api_version}/graphql.json"
@@ -137,6 +140,8 @@ class Client:
         if response.status_code != 200:
             raise ShopifyFailed(self._status(response.status_code))
         self._check_version(response)
+        if "Date" in response.headers:
+            self.told_at = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
         self._pacer.learn(text, body)
         if "MAX_COST_EXCEEDED" in found:
             raise TooCostly("Shopify found one query too costly: ask for fewer objects.")

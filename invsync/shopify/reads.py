@@ -24,16 +24,18 @@ ITEM_LINE = pl.Struct({
 })  # fmt: skip
 LEVEL_LINE = pl.Struct({
     "isActive": pl.Boolean, "location": pl.Struct({"id": pl.String}),
-    "quantities": pl.List(pl.Struct({"quantity": pl.Int64})), "__parentId": pl.String,
+    "quantities": pl.List(pl.Struct({"name": pl.String, "quantity": pl.Int64, "updatedAt": pl.String})),
+    "__parentId": pl.String,
 })  # fmt: skip
+QUANTITIES = ("available", "committed", "reserved", "damaged", "quality_control", "safety_stock")
+STAMPED = ("on_hand", "committed")
 ITEMS: tables.Schema = {
     "inventory_item_id": tables.ID, "tracked": tables.FLAG,
     "requires_components": tables.FLAG, "sku": tables.TEXT,
 }  # fmt: skip
 LEVEL: tables.Schema = {
-    "inventory_item_id": tables.ID, "location_id": tables.ID, "available": tables.UNITS,
-    "is_active": tables.FLAG,
-}  # fmt: skip
+    name: dtype for name, dtype in tables.LEVELS.items() if name not in ("tracked", "requires_components", "sku")
+}
 
 
 def locations(client: Client) -> pl.DataFrame:
@@ -92,7 +94,9 @@ def _levels_by_nodes(client: Client, asked: pl.DataFrame) -> tuple[pl.DataFrame,
             continue
         items += [_item(node) for node in nodes if node]
         found += [row for node in nodes if node for row in _levels_of(node, places)]
-    return pl.DataFrame(items, schema=ITEMS), pl.DataFrame(found, schema=LEVEL)
+    text = LEVEL | {f"{name}_at": tables.TEXT for name in STAMPED}
+    levels = pl.DataFrame(found, schema=text)
+    return pl.DataFrame(items, schema=ITEMS), levels.with_columns(_moment(f"{name}_at") for name in STAMPED)
 
 
 def _halves(ids: list[int]) -> tuple[list[int], list[int]]:
@@ -115,11 +119,12 @@ def _item(node: dict[str, Any]) -> dict[str, Any]:
 def _levels_of(node: dict[str, Any], places: list[int]) -> Iterator[dict[str, Any]]:
     for i, place in enumerate(places):
         if level := node[f"level{i}"]:
-            quantities = level["quantities"]
+            told = {one["name"]: one for one in level["quantities"]}
             yield {
                 "inventory_item_id": number(node["id"]), "location_id": place, "is_active": level["isActive"],
-                "available": quantities[0]["quantity"] if quantities else None,
-            }  # fmt: skip
+                **{name: told[name]["quantity"] for name in QUANTITIES if name in told},
+                **{f"{name}_at": told[name]["updatedAt"] for name in STAMPED if name in told},
+            }
 
 
 def chunks(asked: pl.DataFrame, limit: int = LEVELS_LIMIT) -> Iterator[Chunk]:
@@ -173,6 +178,16 @@ def _number(column: pl.Expr, prefix: str) -> pl.Expr:
     return column.str.strip_prefix(prefix).cast(pl.Int64)
 
 
+def _told(name: str, field: str) -> pl.Expr:
+    """One field of the quantity of this name, wherever it stands in the level's list."""
+    each = [pl.col("quantities").list.get(i, null_on_oob=True).struct for i in range(len(QUANTITIES) + 1)]
+    return pl.coalesce(pl.when(one.field("name") == name).then(one.field(field)) for one in each)
+
+
+def _moment(column: str) -> pl.Expr:
+    return pl.col(column).str.to_datetime("%+", time_unit="us", time_zone="UTC")
+
+
 def _parsed(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The items and the levels of a result file; a level's line names its parent, and each line is decoded once."""
     if path.stat().st_size == 0:
@@ -188,9 +203,10 @@ def _parsed(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         levels.select(
             inventory_item_id=_number(pl.col("__parentId"), ITEM),
             location_id=_number(pl.col("location").struct.field("id"), LOCATION),
-            available=pl.col("quantities").list.get(0, null_on_oob=True).struct.field("quantity"),
             is_active="isActive",
-        ),
+            **{name: _told(name, "quantity") for name in QUANTITIES},
+            **{f"{name}_at": _told(name, "updatedAt") for name in STAMPED},
+        ).with_columns(_moment(f"{name}_at") for name in STAMPED).select(list(LEVEL)),
     ]  # fmt: skip
     try:
         found, there = pl.collect_all(wanted, engine="streaming")

@@ -1,0 +1,117 @@
+"""A shop's levels and orders seen together: what the orders do not explain is in flight, or must not be raised yet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from invsync import inflight, tables
+from invsync.inbox import echo
+from invsync.jobs.orders import HEARD_FOR, Orders
+from invsync.settings import ShopSettings
+from invsync.state import LEVEL_MEMORY
+from invsync.tables import KEY
+
+SAME_CHANGE = timedelta(seconds=5)  # between a change of a level and the update of the order that caused it
+ITEM = "inventory_item_id"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """LEVELS, SOLD, the committed units that are not visible yet, and those of orders too old to be shown."""
+
+    levels: pl.DataFrame
+    sold: pl.DataFrame
+    unseen: pl.DataFrame
+    baseline: pl.DataFrame
+
+
+@dataclass
+class Witness:
+    """The levels and the orders of one shop; `given` is the clock that replaces Shopify's own in every decision."""
+
+    settings: ShopSettings
+    orders: Orders
+    at: datetime
+    given: datetime | None = None
+    memory: pl.DataFrame = field(default_factory=lambda: tables.empty(LEVEL_MEMORY))
+
+    def look(self, pairs: pl.DataFrame, beside: pl.DataFrame) -> Seen:
+        """What the levels and the orders of these pairs' items say, read in this order; looked at twice where they differ.
+
+        `beside` are the other pairs of the shop, PAIRS both: a store's units come off the online number too.
+        """
+        every = pl.concat([pairs, beside.join(pairs, on=ITEM, how="semi")]).unique(KEY, keep="first", maintain_order=True)
+        shopify = self.orders.shopify
+        seen = self._judged(shopify.levels(every), self.orders.read())
+        again = every.join(seen.unseen, on=ITEM, how="semi")
+        if again.height:
+            shopify.wait(self.settings.orders_again_after)
+            fresh = shopify.levels(again)
+            levels = pl.concat([seen.levels.join(fresh, on=KEY, how="anti"), fresh])
+            seen = self._judged(levels, self.orders.read_again(again[ITEM].unique()))
+        self._note(seen)
+        return seen
+
+    def _judged(self, levels: pl.DataFrame, sold: pl.DataFrame) -> Seen:
+        excess, before = inflight.unexplained(levels, sold), self.orders.state.level_memory(self.orders.shop)
+        settle = timedelta(minutes=self.settings.orders_settle)
+        baseline = inflight.settled(excess, levels, before, now=self._now(), settle=settle)
+        return Seen(levels, sold, inflight.less(excess, baseline), baseline)
+
+    def _now(self) -> datetime:
+        return self.given or self.orders.shopify.told_at or self.at
+
+    def _note(self, seen: Seen) -> None:
+        watched = seen.unseen.select(*KEY, watched=pl.lit(True))
+        rows = seen.levels.select(KEY).join(seen.baseline, on=KEY, how="left").join(watched, on=KEY, how="left")
+        rows = rows.with_columns(
+            pl.col("units").fill_null(0), pl.col("watched").fill_null(False),
+            deferred_since=pl.lit(None, dtype=tables.STAMP),
+        )  # fmt: skip
+        self.memory = pl.concat([self.memory.join(rows, on=KEY, how="anti"), rows.select(list(LEVEL_MEMORY))])
+
+    def fresh_changes(self, seen: Seen) -> pl.DataFrame:
+        """The levels whose stock changed a moment ago, by no visible order and no adjustment of ours: item, location, units 1.
+
+        What moves between available, committed and reserved is read in one level and needs no explanation; a change
+        of what is on hand does: it may be a till sale whose order is not visible yet.
+        """
+        settle, now, at = timedelta(seconds=self.settings.orders_settle_seconds), self._now(), pl.col("on_hand_at")
+        fresh = seen.levels.filter(at > now - settle, at < now + settle)
+        near = (pl.col("updated_at") >= at - timedelta(seconds=1)) & (pl.col("updated_at") <= at + SAME_CHANGE)
+        here = pl.col("location_id_right").is_null() | (pl.col("location_id_right") == pl.col("location_id"))
+        by_order = fresh.join(seen.sold, on=ITEM).filter(near, here).select(KEY)
+        left = fresh.join(by_order, on=KEY, how="anti")
+        if left.height:
+            clock = datetime.now(UTC)
+            ours = echo.sent(self.orders.state.engine, self.orders.shop, clock - HEARD_FOR, clock)
+            left = left.join(ours, on=[*KEY, "available"], how="anti")
+        return left.select(*KEY, units=pl.lit(1, dtype=pl.Int64))
+
+    def watch(self, pairs: pl.DataFrame) -> None:
+        """Let the next run look at these pairs, whatever else it looks at."""
+        rows = self.memory.join(pairs.select(*KEY, more=pl.lit(True)), on=KEY, how="left")
+        self.memory = rows.with_columns(watched=pl.col("watched") | pl.col("more").fill_null(False)).drop("more")
+
+    def defer(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """Since when these pairs wait to be raised, remembered for the next run: item, location, since."""
+        before = self.orders.state.level_memory(self.orders.shop).select(*KEY, since="deferred_since")
+        since = pairs.join(before, on=KEY, how="left").with_columns(pl.col("since").fill_null(self.at))
+        rows = self.memory.join(since, on=KEY, how="left")
+        rows = rows.with_columns(deferred_since=pl.coalesce("since", "deferred_since"))
+        self.memory = rows.select(list(LEVEL_MEMORY))
+        return since
+
+    def remember(self, in_flight: pl.DataFrame, judged: pl.Series | None) -> None:
+        """Keep for the next run what it must know of the orders, given those in flight and the items judged, and of levels."""
+        self.orders.remember(in_flight, judged)
+        told = (pl.col("units") > 0) | pl.col("watched") | pl.col("deferred_since").is_not_null()
+        self.orders.state.remember_levels(self.orders.shop, self.memory.select(KEY), self.memory.filter(told))
+
+
+def not_for_sale(levels: pl.DataFrame, listed: Sequence[str]) -> pl.DataFrame:
+    """Units of LEVELS set aside in Shopify, reserved or by the names listed: item, location, units (> 0)."""
+    units = pl.sum_horizontal(pl.max_horizontal(pl.col(name).fill_null(0), 0) for name in ["reserved", *listed])
+    return levels.select(*KEY, units=units).filter(pl.col("units") > 0)
