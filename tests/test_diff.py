@@ -1,14 +1,38 @@
-import polars as pl
 import pytest
+from builders import levels, rows
 
 from invsync import diff, tables
 
 
-def world(oms: float | None, available: int | None, in_flight: int = 0, buffer: int = 0) -> dict[str, object]:
-    targets = pl.DataFrame([[1, 7, "P", "SKU", "aggregate", oms]], schema=tables.TARGETS, orient="row")
-    levels = pl.DataFrame([[1, 7, available, True, True, False, "SKU"]], schema=tables.LEVELS, orient="row")
-    flight = pl.DataFrame([[9, "#9", None, 1, 7, in_flight]], schema=tables.IN_FLIGHT, orient="row")
-    return diff.variances(targets, levels, flight, buffer=buffer).row(0, named=True)
+def world(
+    oms: float | None, available: int | None, in_flight: int = 0, buffer: int = 0, *, debt: float | None = None, aside: int = 0
+) -> dict[str, object]:
+    targets = rows(tables.TARGETS, (1, 7, "P", "SKU", "aggregate", oms, debt))
+    flight = rows(tables.IN_FLIGHT, (9, "#9", None, 1, 7, in_flight))
+    set_aside = rows(tables.BUFFERS, (1, 7, aside))
+    found = diff.variances(targets, levels((1, 7, available)), flight, buffer=buffer, set_aside=set_aside)
+    return found.row(0, named=True)
+
+
+def test_units_set_aside_are_a_term_of_their_own() -> None:
+    found = world(10, 7, in_flight=2, buffer=1, aside=3)
+    assert (found["in_flight"], found["set_aside"], found["target"], found["delta"]) == (2, 3, 4, -3)
+
+
+@pytest.mark.parametrize(
+    ("available", "debt", "in_flight", "target"),
+    [(-5, -5, 0, -5), (-8, -5, 0, -5), (-3, -5, 0, -3), (0, -5, 0, 0), (4, -5, 0, 0), (-7, -5, 2, -7), (-2, None, 0, 0)],
+    ids=["owed", "beyond the debt", "less than the debt", "paid back", "above", "and in flight", "no debt"],
+)
+def test_a_negative_number_is_not_raised_beyond_what_the_oms_owes(
+    available: int, debt: int | None, in_flight: int, target: int
+) -> None:
+    assert world(0, available, in_flight, debt=debt)["target"] == target
+
+
+@pytest.mark.parametrize(("available", "target"), [(10, 2), (2, 2), (1, 2.5), (None, 2.5)])
+def test_a_fraction_is_left_out_unless_that_raises(available: int | None, target: float) -> None:
+    assert world(2.5, available)["target"] == target
 
 
 @pytest.mark.parametrize(("oms", "available", "delta"), [(95, 100, -5), (50, 50, 0), (30, 25, 5)])

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from invsync import mapping, tables
 from invsync.errors import OmsFailed, UsageError
-from invsync.oms import Source, open_source
+from invsync.oms import Source, known, open_source
 from invsync.oms.reader import connect
 from invsync.oms.values import bound, column, number, stamp
 from invsync.settings import OmsSettings
@@ -31,8 +31,10 @@ COLUMNS = {
     "facility_group_member": "facility_id, facility_group_id, from_date, thru_date, last_updated_stamp",
     "product_store_facility": "product_store_id, facility_id, from_date, thru_date, last_updated_stamp",
     "shopify_shop": "shop_id, product_store_id, is_enabled",
-    "shopify_shop_location": "shop_id, facility_id, shopify_location_id",
-    "shopify_shop_product": "shop_id, product_id, shopify_product_id, shopify_inventory_item_id",
+    "shopify_shop_location": "shop_id, facility_id, shopify_location_id, created_stamp, last_updated_stamp",
+    "shopify_shop_product": "shop_id, product_id, shopify_product_id, shopify_inventory_item_id, created_stamp,"
+    "last_updated_stamp",
+    "shopify_shop_order": "shop_id, order_id, shopify_order_id",
     "order_header": "order_id, order_type_id, external_id, order_date, product_store_id",
     "order_item": "order_id, order_item_seq_id, product_id, quantity, status_id, ship_group_seq_id,last_updated_stamp",
     "order_item_ship_group": "order_id, ship_group_seq_id, facility_id",
@@ -66,8 +68,17 @@ ROWS: dict[str, list[tuple[Any, ...]]] = {
     ],
     "product_store_facility": [("STORE", "W1", LONG_AGO, None, LONG_AGO)],
     "shopify_shop": [("SHOP", "STORE", "Y"), ("OFF", "STORE", "N"), ("BARE", None, None)],
-    "shopify_shop_location": [("SHOP", "_NA_", "900"), ("SHOP", "W1", "901"), ("OFF", "W2", "999")],
-    "shopify_shop_product": [("SHOP", "A", "v1", "1"), ("SHOP", "C", "v2", "1"), ("OFF", "A", "v9", "9")],
+    "shopify_shop_location": [
+        ("SHOP", "_NA_", "900", LONG_AGO, LONG_AGO),
+        ("SHOP", "W1", "901", None, None),
+        ("OFF", "W2", "999", LONG_AGO, LONG_AGO),
+    ],
+    "shopify_shop_product": [
+        ("SHOP", "A", "v1", "1", LONG_AGO, LONG_AGO),
+        ("SHOP", "C", "v2", "1", None, None),
+        ("OFF", "A", "v9", "9", LONG_AGO, LONG_AGO),
+    ],
+    "shopify_shop_order": [("OFF", "O3", "gid://shopify/Order/7003"), ("SHOP", "O4", "7099"), ("SHOP", "O8", "7008")],
     "order_header": [
         ("O1", "SALES_ORDER", "7001", "2026-02-28 09:00:00", "STORE"),
         ("O2", "SALES_ORDER", "gid://shopify/Order/7002", "2026-03-01 09:00:00.25", "STORE"),
@@ -122,6 +133,7 @@ ROWS: dict[str, list[tuple[Any, ...]]] = {
     "shopify_shop_remote": [("SHOP", "SHOP_RW", "P"), ("SHOP", "SHOP_FEED", "P"), ("OFF", "OFF_RW", "P")],
 }
 
+ASKED = range(7000, 7100)
 FRAMES = [field.name for field in fields(tables.Snapshot) if hasattr(tables, field.name.upper())]
 
 
@@ -215,18 +227,111 @@ def test_queue_is_empty_when_the_store_does_not_reserve(hotwax: str, source: Sou
     assert source.snapshot().queue.is_empty()
 
 
-def test_known_orders_are_bare_or_gid_and_others_are_ignored(source: Source) -> None:
-    seen = source.snapshot()
-    assert sorted(seen.known_orders["external_id"]) == [7001, 7002, 7004]
+def rows(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
+    return frame.sort(frame.columns, nulls_last=True).rows()
+
+
+def test_an_order_is_known_by_its_header_before_the_shops_table(source: Source) -> None:
+    """7003 is another system's order that the shop's table names; 7099 is 7004 by its header; 7008 has none."""
+    seen = source.snapshot(orders=ASKED)
+    assert rows(seen.known_orders) == [(7001,), (7002,), (7003,), (7004,)]
+    assert rows(source.snapshot(orders=[7002, 7005]).known_orders) == [(7002,)]
     assert seen.newest_known == datetime(2026, 3, 1, 9, 0, 0, 250000, tzinfo=UTC)
-    since = datetime(2026, 3, 1, tzinfo=UTC)
-    assert sorted(source.snapshot(since=since).known_orders["external_id"]) == [7002, 7004]
 
 
-def test_known_units_are_the_larger_of_reserved_and_issued(source: Source) -> None:
-    """O1: 2 reserved, 1 shipped; O2: 5 shipped, its return aside; O4: released again."""
-    found = source.snapshot().known_units.sort("external_id").rows()
-    assert found == [(7001, "A", "W1", 2.0), (7002, "A", "W1", 5.0)]
+def test_no_order_is_read_where_none_is_asked_for(source: Source) -> None:
+    seen = source.snapshot()
+    assert [seen.known_orders.height, seen.ordered.height, seen.booked.height] == [0, 0, 0]
+    assert seen.newest_known is not None
+
+
+@pytest.mark.parametrize("told", [" 7001 ", "7001?x=1", "gid://shopify/Order/7001", "gid://shopify/Order/7001?x=1"])
+@pytest.mark.parametrize("name", ["order_header set external_id", "shopify_shop_order set shopify_order_id"])
+def test_an_id_is_known_in_any_spelling(hotwax: str, source: Source, name: str, told: str) -> None:
+    execute(hotwax, "update order_header set external_id = 'POS-1' where order_id = 'O1'")
+    execute(hotwax, "update shopify_shop_order set order_id = 'O1' where order_id = 'O8'")
+    execute(hotwax, f"update {name} = '{told}' where order_id = 'O1'")
+    assert rows(source.snapshot(orders=[7001]).booked) == [(7001, "A", "W1", 2.0), (7001, "A", None, 2.0)]
+
+
+def test_many_orders_are_found_as_few_are(source: Source) -> None:
+    few, many = source.snapshot(orders=ASKED), source.snapshot(orders=range(5000, 5000 + known.WHOLE_FROM + 100))
+    assert all(rows(getattr(few, name)) == rows(getattr(many, name)) for name in ("known_orders", "ordered", "booked"))
+
+
+def test_ordered_are_the_items_that_are_not_cancelled(source: Source) -> None:
+    found = rows(source.snapshot(orders=ASKED).ordered)
+    assert found == [(7001, "A", 2.0), (7002, "A", 11.0), (7003, "A", 16.0), (7004, "A", 32.0)]
+
+
+@pytest.mark.parametrize("status", ["ITEM_CANCELLED", "ITEM_REJECTED"])
+def test_a_product_whose_items_are_all_cancelled_is_ordered_0(hotwax: str, source: Source, status: str) -> None:
+    execute(hotwax, f"update order_item set status_id = '{status}' where order_id = 'O4'")
+    execute(hotwax, "update order_item set status_id = null where order_id = 'O1'")
+    assert rows(source.snapshot(orders=[7001, 7004]).ordered) == [(7001, "A", 6.0), (7004, "A", 0.0)]
+
+
+def test_an_item_without_a_product_is_left_out(hotwax: str, source: Source) -> None:
+    execute(hotwax, "update order_item set product_id = null where order_id = 'O2'")
+    seen = source.snapshot(orders=[7002])
+    assert rows(seen.known_orders) == [(7002,)] and seen.ordered.is_empty()
+    assert rows(seen.booked) == [(7002, "A", "W1", 5.0)]
+
+
+def test_headers_of_one_order_add_up(hotwax: str, source: Source) -> None:
+    execute(hotwax, "update order_header set external_id = '7001' where order_id = 'O2'")
+    seen = source.snapshot(orders=[7001])
+    assert rows(seen.ordered) == [(7001, "A", 13.0)]
+    assert rows(seen.booked) == [(7001, "A", "W1", 7.0), (7001, "A", None, 5.0)]
+
+
+BOOKED = [(7001, "A", "W1", 2.0), (7001, "A", None, 2.0), (7002, "A", "W1", 5.0), (7002, "A", None, 3.0)]
+
+
+def test_booked_is_the_queue_and_the_larger_of_reserved_and_issued(source: Source) -> None:
+    """O1: 2 reserved, 1 of them shipped; O2: 5 shipped, its return aside; O4: released, and of another store."""
+    seen = source.snapshot(orders=ASKED)
+    assert rows(seen.booked) == BOOKED
+    assert seen.queue["quantity"].sum() == seen.booked.filter(pl.col("facility_id").is_null())["units"].sum()
+
+
+def test_an_order_of_any_age_is_booked(hotwax: str, source: Source) -> None:
+    execute(hotwax, "update order_header set order_date = '2001-01-01 00:00:00'")
+    assert rows(source.snapshot(orders=ASKED).booked) == BOOKED
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "update product_store set reserve_inventory = 'N'",
+        "update order_header set product_store_id = 'ELSEWHERE'",
+        "update order_header set order_type_id = 'PURCHASE_ORDER'",
+        "update order_item_ship_group set facility_id = 'W2'",
+        "update order_item set status_id = 'ITEM_COMPLETED' where status_id <> 'ITEM_CANCELLED'",
+    ],
+)
+def test_what_the_queue_does_not_count_is_not_booked_in_it(hotwax: str, source: Source, sql: str) -> None:
+    execute(hotwax, sql)
+    seen = source.snapshot(orders=ASKED)
+    assert seen.queue.is_empty() and seen.ordered["units"].sum() == 61
+    assert rows(seen.booked) == [row for row in BOOKED if row[2]]
+
+
+def test_only_the_wanted_products_are_ordered_and_booked(hotwax: str, source: Source) -> None:
+    execute(hotwax, f"insert into order_item values ('O1', '9', 'B', 7, null, '1', '{LONG_AGO}')")
+    seen = source.snapshot(pl.Series(["B"]), orders=ASKED)
+    assert rows(seen.ordered) == [(7001, "B", 7.0)] and rows(seen.booked) == [(7001, "B", None, 7.0)]
+    assert seen.known_orders.height == 4
+
+
+def test_a_number_that_is_none_books_and_orders_nothing() -> None:
+    id_of = pl.DataFrame([("O1", 7001)], schema=known.KNOWN, orient="row")
+    lines = [("O1", "A", float("nan")), ("O1", "A", 2.0), ("O1", "B", None), ("O1", "B", 1.0), ("O1", "C", 3.0)]
+    items = pl.DataFrame(lines, schema=known.ITEMS, orient="row")
+    reserved = items.select("order_id", "product_id", pl.lit("W1").alias("facility_id"), "units")
+    moved = reserved.select(*known.PLACED, atp=-pl.col("units"), qoh=pl.lit(-9.0)).filter(pl.col("product_id") == "A")
+    assert rows(known.ordered(items, id_of)) == [(7001, "C", 3.0)]
+    assert rows(known.booked(items.clear(), reserved, moved, id_of)) == [(7001, "B", "W1", 1.0), (7001, "C", "W1", 3.0)]
 
 
 def test_a_partial_snapshot_still_sees_a_shared_inventory_item(source: Source) -> None:
@@ -282,6 +387,30 @@ def test_an_order_item_touched_selects_its_product(hotwax: str, source: Source) 
     day = datetime(2026, 3, 2, tzinfo=UTC)
     assert changed(source, day, day + timedelta(seconds=1)) == ["A", "C"]
     assert source.changed_products(None, day) is None
+
+
+MAPPED = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("stamp", ["created_stamp", "last_updated_stamp"])
+@pytest.mark.parametrize(("shop", "selected"), [("SHOP", ["A", "C"]), ("OFF", ["C"])])
+def test_a_product_mapped_anew_is_selected(
+    hotwax: str, source: Source, shop: str, selected: list[str], stamp: str
+) -> None:  # fmt: skip
+    where = f"where product_id = 'A' and shop_id = '{shop}'"
+    execute(hotwax, f"update shopify_shop_product set {stamp} = '2026-03-02 00:00:00' {where}")
+    assert changed(source, MAPPED, MAPPED + timedelta(seconds=1)) == selected
+    assert changed(source, MAPPED - timedelta(seconds=1), MAPPED) == ["C"]
+
+
+@pytest.mark.parametrize("stamp", ["created_stamp", "last_updated_stamp"])
+def test_a_location_mapped_anew_selects_all(hotwax: str, source: Source, stamp: str) -> None:
+    named = f"update shopify_shop_location set {stamp} = '2026-03-02 00:00:00' where shop_id = "
+    execute(hotwax, named + "'OFF'")
+    assert changed(source, MAPPED, MAPPED + timedelta(seconds=1)) == ["C"]
+    execute(hotwax, named + "'SHOP' and facility_id = 'W1'")
+    assert source.changed_products(MAPPED, MAPPED + timedelta(seconds=1), group="FAC_GRP") is None
+    assert changed(source, MAPPED - timedelta(seconds=1), MAPPED) == ["C"]
 
 
 def test_stamps_are_read_in_the_configured_time_zone(hotwax: str) -> None:
@@ -363,6 +492,12 @@ def test_what_older_connectors_lack_is_no_fault(hotwax: str) -> None:
         "drop table inventory_item_variance",
         "drop table enumeration_group_member",
         "drop table shopify_shop_remote",
+        "drop table shopify_shop_order",
+        *(
+            f"alter table {name} drop column {lacking}"
+            for name in ("shopify_shop_location", "shopify_shop_product")
+            for lacking in ("created_stamp", "last_updated_stamp")
+        ),
     ):
         execute(hotwax, change)
     older = opened(hotwax)
@@ -370,6 +505,8 @@ def test_what_older_connectors_lack_is_no_fault(hotwax: str) -> None:
     assert found["origin"].null_count() == found.height > 0
     assert dict(events(found, "reason"))["I2/1"] is None
     assert older.delta_reasons().is_empty() and older.remotes() == frozenset()
+    assert rows(older.snapshot(orders=ASKED).booked) == BOOKED
+    assert changed(older, MAPPED, MAPPED + timedelta(seconds=1)) == ["C"]
 
 
 def test_events_are_refused_by_name_where_the_oms_has_none(hotwax: str) -> None:
@@ -403,7 +540,8 @@ def test_optional_tables_may_be_missing_and_required_ones_are_named(hotwax: str)
     ):
         execute(hotwax, f"drop table {name}")
     bare = opened(hotwax)
-    assert bare.snapshot().known_units.is_empty() and bare.snapshot(pl.Series(["A"])).product.is_empty()
+    assert rows(bare.snapshot(orders=ASKED).booked) == [row for row in BOOKED if not row[2]]
+    assert bare.snapshot(pl.Series(["A"])).product.is_empty()
     execute(hotwax, "drop table product_facility")
     with pytest.raises(OmsFailed, match="product_facility"):
         opened(hotwax)
@@ -421,8 +559,9 @@ def test_a_missing_database_is_told_and_not_made(tmp_path: Path) -> None:
 def test_exported_files_give_the_same_frames(hotwax: str, source: Source, tmp_path: Path, kind: str) -> None:
     folder = export(hotwax, tmp_path / kind, kind)
     files = open_source(OmsSettings(kind="files", path=str(folder), shop_id="SHOP"))
-    mine, theirs = files.snapshot(), source.snapshot()
-    for name in ("product_facility", "facility_group_member", "shopify_shop_product", "queue", "known_units"):
+    mine, theirs = files.snapshot(orders=ASKED), source.snapshot(orders=ASKED)
+    told = ("product_facility", "facility_group_member", "shopify_shop_product", "queue")
+    for name in (*told, "known_orders", "ordered", "booked"):
         order = getattr(mine, name).columns
         assert getattr(mine, name).sort(order).equals(getattr(theirs, name).sort(order)), name
     assert changed(files, TEN, TEN + timedelta(seconds=1)) == ["A", "B", "C"]

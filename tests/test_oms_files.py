@@ -144,6 +144,36 @@ def test_the_files_of_an_object_store_are_read(folder: Path) -> None:
     store.rm("/bucket", recursive=True)
 
 
+def test_stamps_of_the_mapping_and_the_shops_orders_may_be_missing(folder: Path) -> None:
+    later = NOON.replace(hour=13)
+    for name in ("shopify_shop_product", "shopify_shop_location"):
+        rows = pl.read_csv(folder / f"{name}.csv", infer_schema=False)
+        rows.drop("created_stamp", "last_updated_stamp").write_csv(folder / f"{name}.csv")
+    (folder / "shopify_shop_order.csv").unlink(missing_ok=True)
+    source = opened(folder)
+    found = source.changed_products(NOON, later, group="FAC_GRP")
+    assert found is not None and found.to_list() == ["P0", "P1"]
+    assert source.snapshot(orders=[1]).known_orders.is_empty()
+
+
+def test_a_product_mapped_anew_is_selected(folder: Path) -> None:
+    later = NOON.replace(hour=13)
+    file = folder / "shopify_shop_product.csv"
+    rows = pl.read_csv(file, infer_schema=False)
+    made = pl.when(product_id="P1").then(pl.lit(f"{later:%Y-%m-%d %H:%M:%S}")).otherwise("created_stamp")
+    rows.with_columns(created_stamp=made).write_csv(file)
+    found = opened(folder).changed_products(later, later.replace(minute=1), group="FAC_GRP")
+    assert found is not None and found.to_list() == ["P1"]
+
+
+def test_the_shops_orders_are_read_where_they_are_exported(folder: Path) -> None:
+    header = pl.read_csv(folder / "order_header.csv", infer_schema=False)
+    row = {"order_id": "O1", "order_type_id": "SALES_ORDER", "external_id": "POS-1"}
+    pl.concat([header, pl.DataFrame([row])], how="diagonal_relaxed").write_csv(folder / "order_header.csv")
+    (folder / "shopify_shop_order.csv").write_text("shop_id,order_id,shopify_order_id\nSANDBOX,O1,7001\n")
+    assert opened(folder).snapshot(orders=[7001, 7002]).known_orders["external_id"].to_list() == [7001]
+
+
 @pytest.fixture
 def sftp(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The folder behind a real SFTP server on loopback, whose key this user knows."""

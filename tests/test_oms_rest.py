@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from invsync import tables
 from invsync.errors import OmsFailed, UsageError
@@ -27,6 +28,13 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 MOQUI, OFBIZ = "/rest/s1/oms/entityData", "/api/performFind"
 PRODUCTS = 12
+ASKED = range(7000, 7000 + 2 * PRODUCTS)
+ENTITIES = sa.MetaData()  # the sandbox's, with shopify_shop_order
+for _table in METADATA.tables.values():
+    _table.to_metadata(ENTITIES)
+if "shopify_shop_order" not in ENTITIES.tables:
+    _key = [sa.Column(name, sa.String(40), primary_key=True) for name in ("shop_id", "order_id")]
+    sa.Table("shopify_shop_order", ENTITIES, *_key, sa.Column("shopify_order_id", sa.String(255)))
 
 
 def fill(url: str) -> None:
@@ -54,6 +62,22 @@ def fill(url: str) -> None:
         oms.reset("P4", "W1", 3, NOON, origin="SANDBOX_REMOTE")
         oms.leave_group("W2", NOON)
     oms.close()
+    execute(url, "update order_header set external_id = 'POS-5', order_date = '2001-01-01 00:00:00'"
+                 " where order_id in ('O5', 'O6')")  # fmt: skip
+    execute(url, "update order_header set product_store_id = 'ELSEWHERE' where order_id = 'O7'")
+    execute(url, "update order_item set product_id = null where order_id = 'O8' and order_item_seq_id = '00001'")
+    ENTITIES.create_all(engine := sa.create_engine(url))
+    engine.dispose()
+    for order in ("O5", "O6", "O7"):
+        named = {"shop_id": "OTHER", "order_id": order, "shopify_order_id": f"700{order[1:]}"}
+        execute(url, f"insert into shopify_shop_order ({', '.join(named)}) values {tuple(named.values())}")
+
+
+def execute(url: str, sql: str) -> None:
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(sql)
+    engine.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +95,7 @@ def url(filled: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def hotwax(url: str, monkeypatch: pytest.MonkeyPatch) -> HotWax:
     instance = HotWax(url)
+    monkeypatch.setattr("invsync.sandbox.hotwax.METADATA", ENTITIES)
     monkeypatch.setenv("HOTWAX_PASSWORD", instance.password)
     return instance
 
@@ -106,12 +131,13 @@ def same(mine: tables.Snapshot, theirs: tables.Snapshot) -> None:
 
 def all_the_same(mine: Source, url: str) -> None:
     theirs = open_source(OmsSettings(url=url, shop_id="SANDBOX"))
-    few, since = pl.Series(["P1", "P4", "P9"]), NOON - 30 * MINUTE
+    few = pl.Series(["P1", "P4", "P9"])
     same(
-        mine.snapshot(few, since=since, events_from=NOON - MINUTE),
-        theirs.snapshot(few, since=since, events_from=NOON - MINUTE),
+        mine.snapshot(few, orders=ASKED, events_from=NOON - MINUTE),
+        theirs.snapshot(few, orders=ASKED, events_from=NOON - MINUTE),
     )
-    same(mine.snapshot(since=since), theirs.snapshot(since=since))
+    same(mine.snapshot(orders=ASKED), theirs.snapshot(orders=ASKED))
+    same(mine.snapshot(few), theirs.snapshot(few))
     for window in ((NOON, NOON + MINUTE), (NOON - 10 * MINUTE, NOON - 5 * MINUTE), (NOON + DAY, NOON + 2 * DAY)):
         a, b = (s.changed_products(*window, group="FAC_GRP") for s in (mine, theirs))
         assert a is not None and b is not None and a.to_list() == b.to_list()
@@ -202,16 +228,89 @@ def test_or_in_a_clear_refusal(opened: Opened, hotwax: HotWax, traps: dict[str, 
     for name, value in traps.items():
         setattr(hotwax.traps, name, value)
     with pytest.raises(OmsFailed, match=told):
-        source.snapshot(pl.Series(["P1"]), since=NOON - DAY)
+        source.snapshot(pl.Series(["P1"]), orders=ASKED)
+
+
+def test_the_shops_table_names_old_orders_too(opened: Opened) -> None:
+    seen = opened().snapshot(orders=[7005, 7006])
+    assert sorted(seen.known_orders["external_id"]) == [7005, 7006]
+    assert sorted(seen.booked.select("external_id", "product_id", "facility_id", "units").rows(), key=str) == [
+        (7005, "P5", None, 2.0), (7005, "P6", None, 1.5), (7006, "P6", "W1", 2.0), (7006, "P7", "W1", 1.5)
+    ]  # fmt: skip
+
+
+def test_without_the_shops_table_its_orders_are_unknown(opened: Opened, hotwax: HotWax) -> None:
+    source, hotwax.traps.hidden = opened(), {"ShopifyShopOrder"}
+    assert source.snapshot(orders=[7000, 7005]).known_orders["external_id"].to_list() == [7000]
+
+
+def test_no_order_is_read_where_none_is_asked_for(opened: Opened, hotwax: HotWax) -> None:
+    source = opened()
+    hotwax.asked.clear()
+    assert source.snapshot().booked.is_empty()
+    assert not {"ShopifyShopOrder", "OrderItemShipGrpInvRes", "InventoryItemDetail"} & {e for _, e in hotwax.asked}
+
+
+def while_reading(hotwax: HotWax, name: str, act: Callable[[], None]) -> None:
+    """Do this once, just before the entity is read for the first time."""
+    find, left = hotwax.find, [act]
+
+    def moving(entity: str, *rest: Any) -> Any:
+        if entity == name and left:
+            left.pop()()
+        return find(entity, *rest)
+
+    hotwax.find = moving  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("name", ["InventoryItem", "ProductFacility"])
+def test_an_order_that_is_reserved_and_shipped_while_it_is_read_is_booked_nowhere(
+    opened: Opened, hotwax: HotWax, url: str, name: str
+) -> None:
+    """Subtracted twice rather than never."""
+    source, oms = opened(), Oms(url)
+
+    def ship() -> None:
+        oms.reserve("O1", "W1", NOON)
+        execute(url, "update order_item set status_id = 'ITEM_COMPLETED' where order_id = 'O1'")
+
+    while_reading(hotwax, name, ship)
+    seen = source.snapshot(pl.Series(["P1", "P2"]), orders=[7000, 7001])
+    now = open_source(OmsSettings(url=url, shop_id="SANDBOX")).snapshot(pl.Series(["P1", "P2"]))
+    assert 7001 not in seen.booked["external_id"] and 7001 in seen.known_orders["external_id"]
+    assert seen.queue.sort("product_id").equals(now.queue.sort("product_id")) or name == "ProductFacility"
+    oms.close()
+
+
+def test_an_order_that_is_released_while_it_is_read_is_booked_no_more(
+    opened: Opened, hotwax: HotWax, url: str
+) -> None:  # fmt: skip
+    source, oms = opened(), Oms(url)
+    while_reading(hotwax, "ProductFacility", lambda: oms.release("O6", NOON))
+    seen = source.snapshot(pl.Series(["P6"]), orders=[7000, 7006])
+    assert 7006 not in seen.booked["external_id"] and 7006 in seen.known_orders["external_id"]
+    oms.close()
+
+
+@pytest.mark.parametrize("stamp", ["created_stamp", "last_updated_stamp"])
+def test_new_mappings_are_selected(opened: Opened, url: str, stamp: str) -> None:
+    source, day = opened(), NOON + DAY
+    window = day - MINUTE, day + MINUTE
+    execute(url, f"update shopify_shop_product set {stamp} = '{day:%Y-%m-%d %H:%M:%S.%f}' where product_id = 'P3'")
+    found = source.changed_products(*window, group="FAC_GRP")
+    assert found is not None and found.to_list() == ["P3"]
+    execute(url, f"update shopify_shop_location set {stamp} = '{day:%Y-%m-%d %H:%M:%S.%f}' where facility_id = 'W1'")
+    assert source.changed_products(*window, group="FAC_GRP") is None
 
 
 def test_a_cut_full_read_goes_on_where_it_was(opened: Opened, hotwax: HotWax, url: str) -> None:
-    source, whole = opened(page_size=5), open_source(OmsSettings(url=url, shop_id="SANDBOX")).snapshot()
+    source, theirs = opened(page_size=5), open_source(OmsSettings(url=url, shop_id="SANDBOX"))
+    whole = theirs.snapshot(orders=ASKED)
     asked = []
     for cuts in (0, 4):
         hotwax.asked.clear()
         hotwax.traps.cut = cuts
-        same(source.snapshot(), whole)
+        same(source.snapshot(orders=ASKED), whole)
         asked.append((len(hotwax.asked), hotwax.asked.count((MOQUI, "ProductFacility"))))
     pages, ahead = ceil(2 * PRODUCTS / 5) + 1, 3
     assert pages <= asked[0][1] <= pages + ahead
@@ -236,7 +335,7 @@ def test_never_more_requests_at_once_than_are_allowed(opened: Opened, hotwax: Ho
             enters(-1)
 
     hotwax.find = watched  # type: ignore[method-assign]
-    source.snapshot()
+    source.snapshot(orders=ASKED)
     assert max(seen) == 3
 
 
@@ -270,23 +369,18 @@ def test_a_quiet_quarter_asks_little(opened: Opened, hotwax: HotWax) -> None:
     hotwax.asked.clear()
     changed = source.changed_products(NOON + DAY, NOON + 2 * DAY, group="FAC_GRP")
     assert changed is not None and changed.is_empty()
-    assert len(hotwax.asked) < 20
+    assert len(hotwax.asked) < 32
 
 
 def test_stock_that_moves_while_it_is_read_is_read_again(opened: Opened, hotwax: HotWax, url: str) -> None:
     source, oms = opened(), Oms(url)
-    find, left = hotwax.find, [1]
-
-    def moving(entity: str, *rest: Any) -> Any:
-        if entity == "ProductFacility" and left:
-            left.pop()
-            oms.adjust("P1", "W1", -3, NOON + MINUTE, "VAR_MANUAL", physical_inventory_id="PI9")
-        return find(entity, *rest)
-
-    hotwax.find = moving  # type: ignore[method-assign]
-    seen = source.snapshot(pl.Series(["P1"]), since=NOON - DAY, events_from=NOON)
+    while_reading(
+        hotwax, "ProductFacility",
+        lambda: oms.adjust("P1", "W1", -3, NOON + MINUTE, "VAR_MANUAL", physical_inventory_id="PI9"),
+    )  # fmt: skip
+    seen = source.snapshot(pl.Series(["P1"]), orders=ASKED, events_from=NOON)
     same(seen, open_source(OmsSettings(url=url, shop_id="SANDBOX")).snapshot(
-        pl.Series(["P1"]), since=NOON - DAY, events_from=NOON))  # fmt: skip
+        pl.Series(["P1"]), orders=ASKED, events_from=NOON))  # fmt: skip
     assert "VAR_MANUAL" in seen.events["reason"]
     oms.close()
 

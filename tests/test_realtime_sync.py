@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rehearsal import ONLINE, STORE, Rehearsal, open_rehearsal
+from rehearsal import ONLINE, STORE, Rehearsal, of_shop, open_rehearsal
 
 from invsync.errors import GuardStopped
 from invsync.inbox import CANCELLED, CREATED, LEVEL, STOCK, Heard, Inbox
@@ -104,6 +104,7 @@ def test_an_order_that_is_heard_is_in_flight_though_no_search_finds_it(ears: Ear
 
 
 def test_a_job_by_schedule_counts_the_orders_that_were_heard_too(ears: Ears) -> None:
+    raises_at_once(ears)
     ears.rehearsal.run(datetime.now(UTC))
     order(ears, 502, (1, 2))
     ears.rehearsal.shop.orders[502].updated_at = datetime.now(UTC) - timedelta(days=1)
@@ -201,7 +202,23 @@ def test_a_change_that_is_not_ours_is_no_echo(ears: Ears, told: dict[str, Any]) 
     assert ears.drain()["counts"]["selected"] == 1
 
 
+def test_a_raise_over_a_change_of_a_moment_ago_waits(ears: Ears) -> None:
+    """Somebody, or a till whose order is not visible yet, took units a moment ago."""
+    ears.rehearsal.shop.set_level(1, ONLINE, 5)
+    ears.level(1, available=5)
+
+    facts = ears.drain()
+
+    assert (facts["exit_code"], facts["counts"]["held"], ears.rehearsal.available(1)) == (0, 1, [5])
+    assert ears.rehearsal.outcomes(facts)["reason"].to_list() == ["deferred"] and ears.waiting() == 1
+
+
+def raises_at_once(ears: Ears) -> None:
+    of_shop(ears.rehearsal.config, "orders_settle_seconds = 0")
+
+
 def test_two_writers_settle_instead_of_looping(ears: Ears) -> None:
+    raises_at_once(ears)
     for _ in range(6):
         ears.rehearsal.shop.set_level(1, ONLINE, 5)
         ears.level(1, available=5, updated_at=datetime.now(UTC))
@@ -213,6 +230,7 @@ def test_two_writers_settle_instead_of_looping(ears: Ears) -> None:
 
 
 def test_a_contested_pair_still_follows_the_oms(ears: Ears) -> None:
+    raises_at_once(ears)
     for _ in range(4):
         ears.rehearsal.shop.set_level(1, ONLINE, 5)
         ears.level(1, available=5, updated_at=datetime.now(UTC))

@@ -70,7 +70,7 @@ class LevelsShop:
         if (item, place) not in self.levels:
             return None
         available, active = self.levels[item, place]
-        return {"isActive": active, "quantities": [{"quantity": available}]}
+        return {"isActive": active, "quantities": [{"name": "available", "quantity": available, "updatedAt": None}]}
 
     @staticmethod
     def ok(data: dict[str, Any]) -> httpx.Response:
@@ -128,7 +128,7 @@ def test_a_query_too_costly_is_asked_in_halves_and_stays_small() -> None:
 
 CHILD_FIRST = [
     '{"id":"gid:\\/\\/shopify\\/InventoryLevel\\/7?inventory_item_id=1","isActive":true,'
-    '"location":{"id":"gid:\\/\\/shopify\\/Location\\/10"},"quantities":[{"quantity":5}],'
+    '"location":{"id":"gid:\\/\\/shopify\\/Location\\/10"},"quantities":[{"name":"available","quantity":5},{"name":"committed","quantity":2}],'
     '"__parentId":"gid:\\/\\/shopify\\/InventoryItem\\/1"}',
     '{"id":"gid:\\/\\/shopify\\/InventoryItem\\/2","sku":null,"tracked":false,"variant":{"requiresComponents":true}}',
     '{"id":"gid:\\/\\/shopify\\/InventoryItem\\/1","sku":"A","tracked":true,"variant":{"requiresComponents":false}}',
@@ -197,68 +197,103 @@ def page(nodes: list[Any], cursor: str | None = None) -> dict[str, Any]:
     return {"nodes": nodes, "pageInfo": {"hasNextPage": cursor is not None, "endCursor": cursor}}
 
 
-def line(item: int | None, units: int) -> dict[str, Any]:
-    return {"currentQuantity": units, "variant": item and {"inventoryItem": {"id": f"{ITEM}{item}"}}}
+def gid(kind: str, number: int) -> dict[str, str]:
+    return {"id": f"gid://shopify/{kind}/{number}"}
 
 
-def part(number: int, state: str, location: int | None, lines: dict[str, Any]) -> dict[str, Any]:
-    place = location and {"id": f"{LOCATION}{location}"}
-    return {"id": f"gid://shopify/FulfillmentOrder/{number}", "status": state,
-            "assignedLocation": {"location": place}, "lineItems": lines}  # fmt: skip
+def line(number: int, item: int | None, quantity: int, current: int, unfulfilled: int) -> dict[str, Any]:
+    return gid("LineItem", number) | {"quantity": quantity, "currentQuantity": current, "unfulfilledQuantity": unfulfilled,
+            "variant": item and {"inventoryItem": gid("InventoryItem", item)}}  # fmt: skip
 
 
-def wanted(item: int | None, units: int) -> dict[str, Any]:
-    return {"inventoryItemId": item and f"{ITEM}{item}", "totalQuantity": units}
+def part(number: int, state: str, place: int | None, lines: dict[str, Any]) -> dict[str, Any]:
+    return gid("FulfillmentOrder", number) | {
+        "status": state, "assignedLocation": {"location": place and gid("Location", place)}, "lineItems": lines,
+    }  # fmt: skip
 
 
-def order(number: int, lines: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
-    return {"id": f"gid://shopify/Order/{number}", "name": f"#{number}", "createdAt": "2026-11-23T10:00:00Z",
-            "updatedAt": "2026-11-23T11:00:00Z", "lineItems": lines, "fulfillmentOrders": parts}  # fmt: skip
+def wanted(number: int, item: int | None, units: int) -> dict[str, Any]:
+    return {"inventoryItemId": item and f"{ITEM}{item}", "remainingQuantity": units, "lineItem": gid("LineItem", number)}
+
+
+def moved(number: int, units: int, **more: Any) -> dict[str, Any]:
+    return {"quantity": units, "lineItem": gid("LineItem", number), **more}
+
+
+def shipped(number: int, state: str, place: int, lines: dict[str, Any]) -> dict[str, Any]:
+    return gid("Fulfillment", number) | {
+        "status": state, "location": gid("Location", place), "fulfillmentLineItems": lines,
+    }  # fmt: skip
+
+
+def refunded(number: int, units: int, kind: str, place: int | None = None) -> dict[str, Any]:
+    back = {"restockType": kind, "restocked": kind != "NO_RESTOCK", "location": place and gid("Location", place)}
+    return gid("Refund", number) | {"refundLineItems": page([moved(number, units, **back)])}
+
+
+def order(number: int, lines: dict[str, Any], parts: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return gid("Order", number) | {
+        "name": f"#{number}", "createdAt": "2026-11-23T10:00:00Z", "updatedAt": "2026-11-23T11:00:00Z",
+        "lineItems": lines, "fulfillmentOrders": parts, "fulfillments": [], "refunds": [], **more,
+    }  # fmt: skip
+
+
+SHIPPED = [shipped(n, "SUCCESS", 10, page([moved(31, 1)])) for n in (1, 2)]
 
 
 def orders_shop(request: httpx.Request) -> httpx.Response:
-    """Two pages of orders; the first order's lines, parts and a part's lines go on to second pages."""
+    """Pages of every list: of orders, lines, fulfilment orders and their lines, fulfilments and refunds."""
     call = json.loads(request.content)
     name, given = re.match(r"query (\w+)", call["query"])[1], call["variables"]  # type: ignore[index]
-    one = order(1, page([line(7, 2), line(None, 9), line(8, 1)], "L"),
-                page([part(1, "OPEN", 10, page([wanted(7, 2)], "F")),
-                      part(2, "CLOSED", 10, page([wanted(8, 1)]))],
+    one = order(1, page([line(11, 7, 4, 4, 4), line(12, None, 9, 9, 9)], "L"),
+                page([part(1, "OPEN", 10, page([wanted(11, 7, 2)], "F")),
+                      part(2, "CLOSED", 10, page([wanted(13, 8, 1)]))],
                      "P"))  # fmt: skip
-    two = order(2, page([line(7, 0)]), page([part(4, "CANCELLED", 10, page([wanted(7, 4)]))]))
+    three = order(3, page([line(31, 7, 9, 4, 1)]), page([part(6, "IN_PROGRESS", 11, page([wanted(31, 7, 1)]))]),
+                  fulfillments=[*SHIPPED, shipped(3, "CANCELLED", 10, page([moved(31, 9)]))])  # fmt: skip
     data = {
-        "orders": lambda: {"orders": page([one], "O") if given["after"] is None else page([one, two])},
-        "orderLineItems": lambda: {"order": {"lineItems": page([line(7, 3)])}},
-        "orderFulfillmentOrders": lambda: {"order": {"fulfillmentOrders": page([
-            part(3, "ON_HOLD", 11, page([wanted(7, 1), wanted(None, 5)])),
-            part(5, "OPEN", None, page([wanted(7, 1)])),
+        "orders": lambda: {"orders": page([one], "O") if given["after"] is None else page([one, three])},
+        "orderLineItems": lambda: {"node": {"lineItems": page([line(13, 8, 1, 1, 1)])}},
+        "orderFulfillmentOrders": lambda: {"node": {"fulfillmentOrders": page([
+            part(3, "ON_HOLD", 11, page([wanted(11, 7, 1), wanted(12, None, 5)])),
+            part(5, "OPEN", None, page([wanted(13, 8, 1)])),
         ])}},
-        "fulfillmentOrderLineItems": lambda: {"node": {"lineItems": page([wanted(7, 2), wanted(8, 1)])}},
+        "fulfillmentOrderLineItems": lambda: {"node": {"lineItems": page([wanted(11, 7, 1)])}},
+        "orderMoves": lambda: {"node": {
+            "fulfillments": [*SHIPPED, shipped(4, "SUCCESS", 10, page([moved(31, 2)], "S"))],
+            "refunds": [refunded(31, 2, "RETURN", 12), refunded(31, 1, "CANCEL", 11), refunded(31, 1, "NO_RESTOCK")],
+        }},
+        "fulfillmentLineItems": lambda: {"node": {"fulfillmentLineItems": page([moved(31, 1)])}},
         "locations": lambda: {"locations": page([{"id": f"{LOCATION}10", "name": "A", "isActive": True}], "X")
                               if given["after"] is None
                               else page([{"id": f"{LOCATION}11", "name": "B", "isActive": False}])},
     }  # fmt: skip
     if name == "orders":
-        assert given["query"] == "created_at:>='2026-11-20T00:00:00Z'"
+        assert given["query"] == "updated_at:>='2026-11-20T00:00:00Z'"
     return LevelsShop.ok(data[name]())  # type: ignore[no-untyped-call]
 
 
 def test_orders_are_read_with_all_their_pages() -> None:
-    sold, assigned = opened(orders_shop).orders(datetime(2026, 11, 20, tzinfo=UTC))
+    """Order 1 waits at three places; of 9 units of order 3 one is open, 5 were shipped, of which 2 came back to another
+    location, one was restocked before it was shipped, and 2 were taken off the order otherwise."""
+    sold = opened(orders_shop).orders(datetime(2026, 11, 20, tzinfo=UTC))
 
     created, updated = datetime(2026, 11, 23, 10, tzinfo=UTC), datetime(2026, 11, 23, 11, tzinfo=UTC)
-    assert sold.schema == tables.ORDERS and assigned.schema == tables.ASSIGNED
-    assert sold.rows() == [
-        (1, "#1", created, updated, 7, 5), (1, "#1", created, updated, 8, 1),
-        (2, "#2", created, updated, 7, 0),
+    assert sold.schema == tables.SOLD
+    assert set(sold.select("name", "created_at", "updated_at").rows()) == {
+        ("#1", created, updated), ("#3", created, updated),
+    }  # fmt: skip
+    units = sold.select("order_id", "inventory_item_id", "location_id", "open", "shipped", "removed").rows()
+    assert sorted(units, key=repr) == [
+        (1, 7, 10, 3, 0, 0), (1, 7, 11, 1, 0, 0), (1, 7, None, 0, 0, 0), (1, 8, None, 1, 0, 0),
+        (3, 7, 10, 0, 5, 0), (3, 7, 11, 1, 0, 0), (3, 7, 12, 0, -2, 0), (3, 7, None, 0, 0, 2),
     ]  # fmt: skip
-    assert sorted(assigned.rows()) == [(1, 7, 10, 4), (1, 7, 11, 1), (1, 8, 10, 1)]
 
 
-def test_a_shop_without_orders_gives_empty_frames() -> None:
-    sold, assigned = opened(lambda _: LevelsShop.ok({"orders": page([])})).orders(datetime(2026, 11, 20))
+def test_a_shop_without_orders_gives_an_empty_frame() -> None:
+    sold = opened(lambda _: LevelsShop.ok({"orders": page([])})).orders(datetime(2026, 11, 20), open_too=True)
 
-    assert_frame_equal(sold, tables.empty(tables.ORDERS))
-    assert_frame_equal(assigned, tables.empty(tables.ASSIGNED))
+    assert_frame_equal(sold, tables.empty(tables.SOLD))
 
 
 def test_locations_come_from_all_pages() -> None:

@@ -16,6 +16,7 @@ from graphql import parse
 from invsync import simulate
 from invsync.errors import UsageError
 from invsync.sandbox.costs import requested_cost
+from invsync.shopify.orders import document
 from invsync.sandbox.world import sales
 from invsync.simulate import costs, engine, events, ledger
 from invsync.simulate.history import LINES, MOVES, NEVER, STOCK, History
@@ -333,10 +334,10 @@ def test_reads_and_writes_cost_what_shopify_asks(number: int) -> None:
 
 
 def test_orders_cost_what_shopify_asks() -> None:
-    document = parse((OPERATIONS / "orders.graphql").read_text())
+    asked = parse(document("orders"))
     page = costs.ORDER_POINTS * math.log2(costs.ORDERS_A_PAGE)
 
-    assert page == pytest.approx(requested_cost(document, {"first": costs.ORDERS_A_PAGE}), rel=0.02)
+    assert page == pytest.approx(requested_cost(asked, {"first": costs.ORDERS_A_PAGE}), rel=0.02)
 
 
 def test_every_run_is_paid_also_those_that_change_nothing() -> None:
@@ -344,7 +345,7 @@ def test_every_run_is_paid_also_those_that_change_nothing() -> None:
 
     assert told["runs"] == 4
     assert told["calls"] == 4 + 1 + 2  # a page of orders each; levels once; a line, and its levels read back
-    assert told["points"] == 4 * 52 + 4 + 10 + 4
+    assert told["points"] == 4 * costs.ORDER_POINTS + 4 + 10 + 4
 
 
 def test_a_day_ends_with_what_stands_then() -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from builders import rows, sold
 
 from invsync.errors import LeaseHeld
-from invsync.state import CLAIMS, File, State
+from invsync.state import CLAIMS, LEVEL_MEMORY, File, State
 
 AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -65,12 +66,24 @@ def test_claims_are_read_since_a_stamp_to_the_microsecond(state: State) -> None:
 
 
 def test_remembered_orders_are_replaced_whole(state: State) -> None:
-    assert state.orders_read("demo") is None
+    assert state.ledger("demo") is None
 
-    state.remember("demo", [1, 2], thru=AT, since=AT - timedelta(days=14))
-    state.remember("demo", [2], thru=AT, since=AT - timedelta(days=14))
+    for orders in ([1, 2], [2]):
+        rows = sold(*((order, 7, 9, 3) for order in orders))
+        state.remember("demo", rows, orders, thru=AT, since=AT - timedelta(days=14))
 
-    assert state.remembered("demo") == [2] and state.orders_read("demo") == (AT, AT - timedelta(days=14))
+    kept = state.ledger("demo")
+    assert kept is not None and kept.sold.equals(sold((2, 7, 9, 3)))
+    assert (kept.in_flight, kept.thru, kept.since) == ([2], AT, AT - timedelta(days=14))
+
+
+def test_only_the_levels_that_were_read_are_remembered_anew(state: State) -> None:
+    memory = rows(LEVEL_MEMORY, (1, 7, 2, False, None), (2, 7, 0, True, AT))
+    state.remember_levels("demo", memory, memory)
+    assert state.level_memory("demo").sort("inventory_item_id").equals(memory)
+
+    state.remember_levels("demo", memory[:1], memory.clear())
+    assert state.level_memory("demo").equals(memory[1:])
 
 
 def test_a_living_holder_keeps_the_shop_and_one_that_is_gone_is_told(state: State) -> None:

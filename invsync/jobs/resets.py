@@ -114,6 +114,8 @@ class Resets(Run):
             targets, seen.levels, flight, buffer=self.shop.buffer.units, buffers=buffers(self.shop.buffer),
             set_aside=inflight.at_pairs(aside, pairs, snapshot, counted),
         )  # fmt: skip
+        if parts := targets.filter(pl.col("oms") != pl.col("oms").round(0)).height:
+            self.say(f"{parts} pairs have a fraction of a unit in the OMS: it is left out, and never raises a number.")
         return self._deferred(found, inflight.at_pairs(fresh, pairs, snapshot, counted))
 
     def _deferred(self, found: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -11,10 +12,13 @@ from invsync import tables
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms import known
 from invsync.oms.reader import MANY, Reader
-from invsync.oms.statements import CHANNEL_GROUP, OPTIONAL_COLUMNS, ORIGIN, REQUIRED, Rows, Statements
+from invsync.oms.statements import CHANNEL_GROUP, OPTIONAL_COLUMNS, ORIGIN, REQUIRED, STAMPS, Rows, Statements
 from invsync.oms.touched import Window, moved_facilities, touched_products
 from invsync.oms.values import stamp
 from invsync.settings import OmsSettings
+
+Frames = dict[str, pl.DataFrame]
+OF_ORDERS = {"known_orders": tables.KNOWN_ORDERS, "ordered": tables.ORDERED, "booked": tables.BOOKED}
 
 
 class Database:
@@ -25,7 +29,7 @@ class Database:
         with self.reader.transaction() as connection:
             self.names = _table_names(connection)
             self.sql = Statements(self.names, has_origin=_has_origin(connection, self.names))
-            self.stamped = {name for name, column in OPTIONAL_COLUMNS if _has(connection, self.names, name, column)}
+            self.stamped = {(name, at) for name, at in OPTIONAL_COLUMNS if _has(connection, self.names, name, at)}
             self.store = self._store(connection)
             self._check_group(connection)
 
@@ -89,8 +93,8 @@ class Database:
     def _mapped_since(self, name: str, column: str, window: Window) -> Rows:
         """One column of this shop's mapping rows that were written in the window; none where they have no stamp."""
         table = self.sql[name].c
-        written = window.holds(table.last_updated_stamp) if name in self.stamped else sa.false()
-        return sa.select(table[column]).where(table.shop_id == self.oms.shop_id, written)
+        written = [window.holds(table[at]) for at in STAMPS if (name, at) in self.stamped]
+        return sa.select(table[column]).where(table.shop_id == self.oms.shop_id, sa.or_(sa.false(), *written))
 
     def moved_facilities(self, from_: datetime, thru: datetime, *, group: str | None, store: str) -> list[str]:
         """The facilities whose membership of the group or the store changed in [from_, thru)."""
@@ -143,7 +147,7 @@ class Database:
             return tables.Snapshot(
                 **self._stock(connection, wanted),
                 queue=self._for(connection, self._queue(connection), self.sql["order_item"], wanted, tables.QUEUE),
-                **self._orders(connection, list(orders), wanted),
+                **self._orders(connection, orders, wanted),
                 newest_known=self._newest_known(connection),
                 now=self.reader.now(connection),
                 events=(
@@ -151,48 +155,53 @@ class Database:
                 ),
             )
 
-    def _orders(
-        self, connection: sa.Connection, asked: list[int], wanted: list[str] | None
-    ) -> dict[str, pl.DataFrame]:  # fmt: skip
+    def _orders(self, connection: sa.Connection, asked: Sequence[int], wanted: list[str] | None) -> Frames:
         """KNOWN_ORDERS, ORDERED and BOOKED of these Shopify orders."""
-        known_ = self._known(connection, asked) if asked else tables.empty(known.KNOWN)
-        sql, ids = self.sql, known_["order_id"].unique().to_list()
+        if not asked:
+            return {name: tables.empty(schema) for name, schema in OF_ORDERS.items()}
+        found = self._known(connection, asked)
+        sql, orders = self.sql, found["order_id"].unique().to_list()
 
-        def of(query: Rows, name: str, schema: tables.Schema, *needed: str) -> pl.DataFrame:
-            if not ids or not {name, *needed} <= set(self.names):
+        def of(query: Rows, name: str, by: str, schema: tables.Schema) -> pl.DataFrame:
+            """The rows of these orders and the wanted products, the product as the table `by` names it."""
+            if name not in self.names:
                 return tables.empty(schema)
-            rows = self.reader.rows_of(connection, query, sql[name].c.order_id, ids, schema)
-            return rows if wanted is None else rows.filter(pl.col("product_id").is_in(wanted))
+            chunks = (orders[start : start + MANY] for start in range(0, len(orders), MANY))
+            parts = [query.where(sql[name].c.order_id.in_(chunk)) for chunk in chunks]
+            return pl.concat([
+                tables.empty(schema), *(self._for(connection, part, sql[by], wanted, schema) for part in parts)
+            ])  # fmt: skip
 
-        queued = self._if_reserving(connection, sql.queued(self.store))
         booked = known.booked(
-            of(queued, "order_item", known.ITEMS),
-            of(sql.reserved(), "order_item_ship_grp_inv_res", known.RESERVED, "inventory_item"),
-            of(sql.moved(), "inventory_item_detail", known.MOVED, "inventory_item"),
-            known_,
+            of(self._if_reserving(connection, sql.queued(self.store)), "order_item", "order_item", known.ITEMS),
+            of(sql.reserved(), "order_item_ship_grp_inv_res", "inventory_item", known.RESERVED),
+            of(sql.moved(), "inventory_item_detail", "inventory_item", known.MOVED),
+            found,
         )
-        ordered = known.ordered(of(sql.items(), "order_item", known.ITEMS), known_)
-        return {"known_orders": known.orders(known_), "ordered": ordered, "booked": booked}
+        ordered = known.ordered(of(sql.items(), "order_item", "order_item", known.ITEMS), found)
+        return {"known_orders": known.orders(found), "ordered": ordered, "booked": booked}
 
-    def _known(self, connection: sa.Connection, asked: list[int]) -> pl.DataFrame:
+    def _known(self, connection: sa.Connection, asked: Sequence[int]) -> pl.DataFrame:
         """KNOWN: these orders' ids in the OMS."""
-        header, sql = self.sql["order_header"].c, self.sql
-        every = sql.plain("order_header", list(known.HEADERS))
-        if len(asked) > known.WHOLE_FROM:
-            headers = self.reader.rows(connection, every.where(header.external_id.is_not(None)), known.HEADERS)
-        else:
-            named = sa.func.trim(header.external_id)
-            headers = self.reader.rows_of(connection, every, named, known.spellings(asked), known.HEADERS)
+        header, link = self.sql["order_header"].c, self.sql["shopify_shop_order"].c
+        every = self.sql.plain("order_header", list(known.HEADERS))
+        headers = self._named(connection, every, header.external_id, asked)
         if "shopify_shop_order" not in self.names:
             return known.identified(headers, headers.clear(), asked)
-        table = sql["shopify_shop_order"].c
-        query = sa.select(table.order_id, table.shopify_order_id)
-        other = self.reader.rows_of(
-            connection, query, table.shopify_order_id, known.spellings(asked), known.HEADERS
-        )  # fmt: skip
-        more = [order for order in other["order_id"].drop_nulls().unique() if order not in set(headers["order_id"])]
-        owners = self.reader.rows_of(connection, every, header.order_id, more, known.HEADERS)
-        return known.identified(pl.concat([headers, owners]).unique(), other, asked)
+        named = self._named(connection, sa.select(link.order_id, link.shopify_order_id), link.shopify_order_id, asked)
+        others = named.drop_nulls().join(headers, on="order_id", how="anti")["order_id"].unique().to_list()
+        owners = self.reader.rows_of(connection, every, header.order_id, others, known.HEADERS)
+        return known.identified(pl.concat([headers, owners]), named, asked)
+
+    def _named(
+        self, connection: sa.Connection, query: Rows, name: sa.ColumnElement[Any], asked: Sequence[int]
+    ) -> pl.DataFrame:  # fmt: skip
+        """HEADERS with these Shopify ids, by an index where they are few, and those spelt unusually; or every one."""
+        if len(asked) > known.WHOLE_FROM:
+            return self.reader.rows(connection, query.where(name.is_not(None)), known.HEADERS)
+        unusual = name.startswith(" ") | name.endswith(" ") | name.contains("?")
+        usual = self.reader.rows_of(connection, query, name, known.spellings(asked), known.HEADERS)
+        return pl.concat([usual, self.reader.rows(connection, query.where(unusual), known.HEADERS)]).unique()
 
     def _window(self, connection: sa.Connection, from_: datetime, thru: datetime | None) -> Window:
         return Window(from_, thru, timezone=self.oms.timezone, dialect=connection.dialect.name)
@@ -212,7 +221,7 @@ class Database:
         rows = self._for(connection, query, self.sql["inventory_item"], wanted, schema)
         return tables.conform(rows, tables.EVENTS, "events")
 
-    def _stock(self, connection: sa.Connection, wanted: list[str] | None) -> dict[str, pl.DataFrame]:
+    def _stock(self, connection: sa.Connection, wanted: list[str] | None) -> Frames:
         sql, shop = self.sql, self.oms.shop_id
         at_shop = sql["shopify_shop_location"].c.shop_id == shop
         schema = tables.PRODUCT_FACILITY

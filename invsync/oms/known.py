@@ -1,6 +1,7 @@
 """What the OMS holds of Shopify's orders: which it knows, what their items say, and the units that its numbers lack."""
 
 from collections.abc import Iterable
+from math import nan
 
 import polars as pl
 import sqlalchemy as sa
@@ -53,9 +54,9 @@ def orders(known: pl.DataFrame) -> pl.DataFrame:
 
 
 def ordered(items: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """ORDERED from ITEMS; an item without a product or a readable quantity says nothing."""
-    rows = items.with_columns(pl.col("units").fill_nan(None)).drop_nulls().join(known, on="order_id")
-    found = rows.group_by("external_id", "product_id").agg(pl.col("units").sum())
+    """ORDERED from ITEMS; of a product with a quantity that nobody can read, the order says nothing."""
+    rows = items.with_columns(pl.col("units").fill_null(nan)).drop_nulls().join(known, on="order_id")
+    found = rows.group_by("external_id", "product_id").agg(pl.col("units").sum()).filter(pl.col("units").is_not_nan())
     return tables.conform(found, tables.ORDERED, "ordered")
 
 
@@ -63,13 +64,14 @@ def booked(queued: pl.DataFrame, reserved: pl.DataFrame, moved: pl.DataFrame, kn
     """BOOKED: what waits in the queue, and the larger of reserved and issued at each facility.
 
     A shipped unit has left the reservation but stands in the events; a reserved one stands in both, so the two are
-    never added. Events are net: a reservation that was released counts 0.
+    never added. Events are net: a reservation that was released counts 0. A sum with an unreadable number counts 0.
     """
-    issued = moved.select(*PLACED, units=-pl.min_horizontal("atp", "qoh"))
-    placed = pl.concat([reserved, issued]).with_columns(pl.col("units").fill_nan(None)).drop_nulls()
+    held = reserved.group_by(list(PLACED)).agg(pl.col("units").sum())
+    net = moved.group_by(list(PLACED)).agg(pl.col("atp", "qoh").sum()).drop_nans()
+    issued = net.select(*PLACED, units=-pl.min_horizontal("atp", "qoh"))
+    placed = pl.concat([held, issued]).drop_nans().drop_nulls()
     largest = placed.group_by(list(PLACED)).agg(pl.col("units").max())
-    waiting = queued.with_columns(pl.col("units").fill_nan(None), facility_id=pl.lit(None, tables.TEXT))
-    both = pl.concat([largest, waiting.drop_nulls("units").select(largest.columns)]).filter(pl.col("units") > 0)
-    key = ["external_id", "product_id", "facility_id"]
-    found = both.join(known, on="order_id").group_by(key).agg(pl.col("units").sum())
+    waiting = queued.drop_nans().drop_nulls().select(*LINE, pl.lit(None, tables.TEXT).alias("facility_id"), "units")
+    rows = pl.concat([largest, waiting]).filter(pl.col("units") > 0).join(known, on="order_id")
+    found = rows.group_by("external_id", "product_id", "facility_id").agg(pl.col("units").sum())
     return tables.conform(found, tables.BOOKED, "booked")

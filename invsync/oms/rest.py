@@ -19,12 +19,11 @@ from invsync.oms.api import Api, Rows
 from invsync.oms.database import Database
 from invsync.oms.faces import Filter
 from invsync.oms.known import spellings
-from invsync.oms.statements import CLOSED_ITEMS, COLUMNS, DELTA_GROUP
+from invsync.oms.statements import CLOSED_ITEMS, COLUMNS, DELTA_GROUP, STAMPS
 from invsync.settings import OmsSettings
 
 FIXED = ("shopify_shop", "facility_group", "product_store")
 MEMBERSHIPS = ("facility", "facility_type", "facility_group_member", "product_store_facility")
-MAPPINGS = ("shopify_shop_product", "shopify_shop_location")
 STAMPED = ("product_facility", "order_item")
 PASSES = 3
 Held = dict[str, Rows]
@@ -59,9 +58,10 @@ class Rest:
         if from_ is None:
             return None
         stamped = {name: partial(self.api.since, name, "last_updated_stamp", from_) for name in STAMPED}
-        for name in MAPPINGS:
-            stamped[name] = partial(self.api.since, name, "last_updated_stamp", from_, self._of_shop())
-        rows = self.api.at_once(**stamped) | self.api.whole(*MEMBERSHIPS)
+        rows = self.api.at_once(**stamped) | self.api.whole(*MEMBERSHIPS, "shopify_shop_location")
+        name, shop = "shopify_shop_product", self._of_shop()
+        mapped = self.api.at_once(**{stamp: partial(self.api.since, name, stamp, from_, shop) for stamp in STAMPS})
+        rows[name] = {key: row for found in mapped.values() for key, row in found.items()}
         with closing(self._holding(rows)) as held:
             moved = held.moved_facilities(from_, thru, group=group, store=store or self.store)
         rows["product_facility"] |= self.api.among("product_facility", "facility_id", moved)
@@ -106,7 +106,7 @@ class Rest:
         wanted = None if products is None else sorted(products.drop_nulls().unique())
         known = self._known(orders)
         rows = self._mapping(wanted) | self._booked(known)
-        rows["order_header"] |= self._newest()
+        rows["order_header"] = known["order_header"] | self.api.newest("order_header", "order_date")
         items = self._of("inventory_item", "product_id", wanted)
         rows["inventory_item"] |= items
         mine = None if wanted is None else _column(items, "inventory_item")
@@ -114,7 +114,7 @@ class Rest:
         for _ in range(PASSES):
             detail = self._events(mine, events_from) if events_from else {}
             rows |= {"inventory_item_detail": booked["inventory_item_detail"] | detail} | self._reasons(detail)
-            queue = self._queue(wanted, rows["order_header"])
+            queue = self._queue(wanted, rows["order_header"], booked["order_item"])
             rows |= {name: booked[name] | queue[name] for name in ("order_item", "order_item_ship_group")}
             rows["order_header"] = queue["order_header"]
             rows["product_facility"] = self._of("product_facility", "product_id", wanted)
@@ -152,16 +152,15 @@ class Rest:
         ids = _column(known["order_header"], "order_header")
         names = ("order_item", "order_item_ship_group", "order_item_ship_grp_inv_res", "inventory_item_detail")
         rows = known | {name: self.api.among(name, "order_id", ids) for name in names}
-        stock = {
-            item for name in names[2:] for item in _column(rows[name], name, "inventory_item_id")
-        }  # fmt: skip
+        stock = {item for name in names[2:] for item in _column(rows[name], name, "inventory_item_id")}
         return rows | {"inventory_item": self.api.among("inventory_item", "inventory_item_id", sorted(stock))}
 
-    def _queue(self, products: Sequence[str] | None, headers: Rows) -> Held:
-        """The open items of these products, with their orders and ship groups."""
+    def _queue(self, products: Sequence[str] | None, headers: Rows, known: Rows) -> Held:
+        """The open items of these products, and what has become of known ones, with their orders and ship groups."""
         name = "order_item"
         at = COLUMNS[name].split().index("status_id")
-        items = {key: row for key, row in self._of(name, "product_id", products).items() if row[at] not in CLOSED_ITEMS}
+        found = self._of(name, "product_id", products)
+        items = {key: row for key, row in found.items() if key in known or row[at] not in CLOSED_ITEMS}
         orders = _column(items, name)
         older = [order for order in orders if (order,) not in headers]
         return {
@@ -169,10 +168,6 @@ class Rest:
             "order_header": headers | self.api.among("order_header", "order_id", older),
             "order_item_ship_group": self.api.among("order_item_ship_group", "order_id", orders),
         }
-
-    def _newest(self) -> Rows:
-        """The newest order of all."""
-        return self.api.newest("order_header", "order_date")
 
     def _mapping(self, products: Sequence[str] | None) -> Held:
         """What the pairs are made of: locations, memberships, and the products with all that share their items."""

@@ -14,8 +14,9 @@ COLUMNS: Mapping[str, str] = {
     "facility_group_member": "facility_id facility_group_id from_date thru_date last_updated_stamp",
     "product_store_facility": "product_store_id facility_id from_date thru_date last_updated_stamp",
     "shopify_shop": "shop_id product_store_id is_enabled",
-    "shopify_shop_location": "shop_id facility_id shopify_location_id last_updated_stamp",
-    "shopify_shop_product": "shop_id product_id shopify_product_id shopify_inventory_item_id last_updated_stamp",
+    "shopify_shop_location": "shop_id facility_id shopify_location_id created_stamp last_updated_stamp",
+    "shopify_shop_product": "shop_id product_id shopify_product_id shopify_inventory_item_id created_stamp"
+    " last_updated_stamp",
     "order_header": "order_id order_type_id external_id order_date product_store_id",
     "order_item": "order_id order_item_seq_id product_id quantity status_id ship_group_seq_id last_updated_stamp",
     "order_item_ship_group": "order_id ship_group_seq_id facility_id",
@@ -37,7 +38,8 @@ OPTIONAL = {
     "external_inventory_reset", "order_item_ship_grp_inv_res", "enumeration_group_member", "shopify_shop_order",
     "shopify_shop_remote",
 }  # fmt: skip
-OPTIONAL_COLUMNS = {("shopify_shop_location", "last_updated_stamp"), ("shopify_shop_product", "last_updated_stamp")}
+STAMPS = ("created_stamp", "last_updated_stamp")
+OPTIONAL_COLUMNS = {(name, stamp) for name in ("shopify_shop_location", "shopify_shop_product") for stamp in STAMPS}
 REQUIRED = set(COLUMNS) - OPTIONAL
 ORIGIN = {"inventory_item_detail": "reset_item_id", "external_inventory_reset": "origin_system_message_remote_id"}
 DELTA_GROUP = "SHPFY_INV_DLT_REASON"
@@ -128,25 +130,24 @@ class Statements:
         return self._waiting(store, *key, sa.func.sum(item.quantity)).group_by(*key)
 
     def items(self) -> Rows:
-        """Units of orders' items that are not cancelled: order_id, product_id, units; 0 where all are."""
+        """Units of the orders' items, 0 of a cancelled one: order_id, product_id, units."""
         item = self["order_item"].c
         left = sa.case((item.status_id.in_(CANCELLED_ITEMS), 0), else_=item.quantity)
-        return sa.select(item.order_id, item.product_id, sa.func.sum(left)).group_by(item.order_id, item.product_id)
+        return sa.select(item.order_id, item.product_id, left)
 
     def reserved(self) -> Rows:
-        """Units reserved: order_id, product_id, facility_id, units."""
+        """Reservations: order_id, product_id, facility_id, units."""
         res, stock = self["order_item_ship_grp_inv_res"], self["inventory_item"]
         joined = res.join(stock, stock.c.inventory_item_id == res.c.inventory_item_id)
-        key = (res.c.order_id, stock.c.product_id, stock.c.facility_id)
-        return sa.select(*key, sa.func.sum(res.c.quantity)).select_from(joined).group_by(*key)
+        return sa.select(res.c.order_id, stock.c.product_id, stock.c.facility_id, res.c.quantity).select_from(joined)
 
     def moved(self) -> Rows:
-        """Net stock events of orders, returns left out: order_id, product_id, facility_id, atp, qoh."""
+        """Stock events of orders, returns left out: order_id, product_id, facility_id, atp, qoh."""
         detail, stock = self["inventory_item_detail"], self["inventory_item"]
         joined = detail.join(stock, stock.c.inventory_item_id == detail.c.inventory_item_id)
         key = (detail.c.order_id, stock.c.product_id, stock.c.facility_id)
-        sums = (sa.func.sum(detail.c.available_to_promise_diff), sa.func.sum(detail.c.quantity_on_hand_diff))
-        return sa.select(*key, *sums).select_from(joined).where(detail.c.return_id.is_(None)).group_by(*key)
+        diffs = (detail.c.available_to_promise_diff, detail.c.quantity_on_hand_diff)
+        return sa.select(*key, *diffs).select_from(joined).where(detail.c.return_id.is_(None))
 
     def events(self) -> Rows:
         """Stock events: the columns of EVENTS, names_movement as 0 or 1."""

@@ -197,9 +197,14 @@ class Shop:
             self.items[item_id] = Item(item_id, sku, tracked, requires_components)
 
     def set_level(self, item: int, location: int, available: int, active: bool = True) -> None:
-        """Set the available units of an item at a location, past every rule and the journal."""
+        """Set the available units of an item at a location, past every rule and the journal.
+
+        A level that is new has been so for long: it tells no change.
+        """
         with self.lock:
-            level = self.levels.setdefault((item, location), Level(0, active))
+            if (item, location) not in self.levels:
+                self.levels[item, location] = Level(available, active, updated_at=self.clock())
+            level = self.levels[item, location]
             level.active = active
             level.change(self.clock(), available=available - level.available)
             self.tell("INVENTORY_LEVELS_UPDATE", item, location)

@@ -16,7 +16,7 @@ from invsync.shopify.reads import number
 from invsync.shopify.retry import TooCostly
 
 ORDERS_A_PAGE = 25
-LISTED = 5  # fulfilments and refunds that come with their order; longer lists are read by the order's id
+LISTED = 3  # fulfilments and refunds that come with their order; longer lists are read by the order's id
 ENDED = frozenset({"CLOSED", "CANCELLED"})  # fulfilment orders that hold no units
 UNDONE = frozenset({"CANCELLED", "ERROR", "FAILURE"})  # fulfilments that shipped nothing
 UNSHIPPED, SHIPPED = "CANCEL", "RETURN"  # what a refund restocks: units that were not fulfilled, units that were
@@ -46,7 +46,7 @@ def _second(moment: datetime) -> str:
 
 
 @cache
-def _text(name: str) -> str:
+def document(name: str) -> str:
     """operations/<name>.graphql with the fragments of order_parts.graphql that it needs."""
     text, found = operation(name), {m[1]: m[0] for m in FRAGMENT.finditer(operation("order_parts"))}
     needed: dict[str, str] = {}
@@ -65,7 +65,7 @@ def _named(client: Client, ids: Sequence[int]) -> Iterator[Node]:
     while start < len(ids):
         gids = [f"gid://shopify/Order/{order}" for order in ids[start : start + size]]
         try:
-            found = client.data("orders_by_id", {"ids": gids}, text=_text("orders_by_id"))["nodes"]
+            found = client.data("orders_by_id", {"ids": gids}, text=document("orders_by_id"))["nodes"]
         except TooCostly:
             if size == 1:
                 raise
@@ -81,7 +81,7 @@ def _orders(client: Client, query: str) -> Iterator[Node]:
     while True:
         variables = {"first": first, "after": after, "query": query}
         try:
-            page = client.data("orders", variables, text=_text("orders"))["orders"]
+            page = client.data("orders", variables, text=document("orders"))["orders"]
         except TooCostly:
             if first == 1:
                 raise
@@ -100,7 +100,7 @@ def _rest(client: Client, owner: Node, field: str, name: str) -> Iterator[Node]:
     yield from page["nodes"]
     while page["pageInfo"]["hasNextPage"]:
         variables = {"id": owner["id"], "after": page["pageInfo"]["endCursor"]}
-        found = client.data(name, variables, text=_text(name))["node"]
+        found = client.data(name, variables, text=document(name))["node"]
         if not found:  # deleted while it was read
             return
         page = found[field]
@@ -173,7 +173,7 @@ def _moves(client: Client, order: Node) -> Node:
     """The order's fulfilments and refunds, whole."""
     if max(len(order["fulfillments"]), len(order["refunds"])) < LISTED:
         return order
-    return client.data("order_moves", {"id": order["id"]}, text=_text("order_moves"))["node"] or order
+    return client.data("order_moves", {"id": order["id"]}, text=document("order_moves"))["node"] or order
 
 
 def _shipped(client: Client, fulfilments: list[Node]) -> Iterator[tuple[str, int | None, int]]:

@@ -8,7 +8,7 @@ from invsync.simulate.history import DAY_MINUTES
 from invsync.simulate.scenario import Scenario
 
 BATCH, ORDERS_A_PAGE = 250, 25
-LEVEL_POINTS, ORDER_POINTS, WRITE_POINTS = 4, 52, 10  # a list of one level, a list of one order, a line written
+LEVEL_POINTS, ORDER_POINTS, WRITE_POINTS = 4, 79, 10  # a list of one level, a list of one order, a line written
 
 
 def runs(scenario: Scenario, ledger: pl.DataFrame, lines: pl.DataFrame, *, days: int) -> pl.DataFrame:
