@@ -121,7 +121,7 @@ ROWS: dict[str, tuple[Break, str, str, int, list[int]]] = {
         lambda r: r.write("update shopify_shop_product set shopify_inventory_item_id = 'two' where product_id = 'P2'"),
         "P2", "malformed", 4, [100, 25]),
     "a fractional quantity": (
-        stock("computed_last_inventory_count", "100.5"), "P2", "fractional", 4, [100, 30]),
+        stock("computed_last_inventory_count", "101.5"), "P2", "fractional", 4, [100, 30]),
     "a quantity too large": (
         stock("computed_last_inventory_count", "3e9"), "P2", "too_large", 4, [100, 30]),
     "a row without a quantity": (

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
+from builders import rows
 from polars.testing import assert_frame_equal
 
 from invsync import tables
@@ -93,10 +94,9 @@ def test_every_asked_pair_has_one_row_and_no_level_is_null() -> None:
 
     found = opened(shop).levels(pairs((2, 10), (1, 10), (1, 11), (9_001, 10)))
 
-    expected = pl.DataFrame(
-        [(2, 10, None, None, True, False, "S2"), (1, 10, 5, True, True, False, "S1"),
-         (1, 11, -2, False, True, False, "S1"), (9_001, 10, None, None, None, None, None)],
-        schema=tables.LEVELS, orient="row",
+    expected = rows(
+        tables.LEVELS, (2, 10, None, None, True, False, "S2"), (1, 10, 5, True, True, False, "S1"),
+        (1, 11, -2, False, True, False, "S1"), (9_001, 10, None, None, None, None, None),
     )  # fmt: skip
     assert_frame_equal(found, expected)
 
@@ -142,10 +142,7 @@ def test_children_may_come_before_their_parents(tmp_path: Path) -> None:
     path = tmp_path / "levels.jsonl"
     path.write_text("\n".join(CHILD_FIRST) + "\n")
 
-    expected = pl.DataFrame(
-        [(1, 10, 5, True, True, False, "A"), (1, 11, None, False, True, False, "A")],
-        schema=tables.LEVELS, orient="row",
-    )  # fmt: skip
+    expected = rows(tables.LEVELS, (1, 10, 5, True, True, False, "A", 2), (1, 11, None, False, True, False, "A"))
     assert_frame_equal(parse_levels(path), expected)
 
 
@@ -172,8 +169,8 @@ def test_many_items_are_read_by_a_bulk_query() -> None:
     found = opened(shop).levels(asked)
 
     assert shop.asked == [] and found.height == asked.height
-    assert found.row(0) == (1, 10, 5, True, True, False, "A")
-    assert found.row(1) == (2, 10, None, None, False, True, None)
+    assert found.row(0)[:8] == (1, 10, 5, True, True, False, "A", 2)
+    assert found.row(1)[:7] == (2, 10, None, None, False, True, None)
 
 
 def test_a_read_only_client_reads_many_items_without_a_bulk_query() -> None:

@@ -16,8 +16,8 @@ from graphql import parse
 from invsync import simulate
 from invsync.errors import UsageError
 from invsync.sandbox.costs import requested_cost
-from invsync.shopify.orders import document
 from invsync.sandbox.world import sales
+from invsync.shopify.orders import document
 from invsync.simulate import costs, engine, events, ledger
 from invsync.simulate.history import LINES, MOVES, NEVER, STOCK, History
 from invsync.simulate.measures import Replay

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from builders import GROUP, LONG_AGO, NOW, ONLINE, STORE, levels, listed, sold, rows, snapshot, stock
+from builders import GROUP, LONG_AGO, NOW, ONLINE, STORE, levels, listed, rows, snapshot, sold, stock
 
 from invsync import delta, diff, inflight, mapping, plan, simulate, tables
 from invsync.simulate import engine

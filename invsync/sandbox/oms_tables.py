@@ -70,6 +70,7 @@ COLUMNS: dict[str, str] = {
     "order_item_ship_grp_inv_res": "order_id* ship_group_seq_id* order_item_seq_id* inventory_item_id*"
     " reserve_order_enum_id quantity:d quantity_not_available:d reserved_datetime:t created_datetime:t"
     " promised_datetime:t priority:f sequence_id:n shipment_id",
+    "shopify_shop_order": "shop_id* order_id* shopify_order_id:l",
     "shopify_shop": "shop_id* shopify_shop_id:l product_store_id name:x timezone:l domain:l"
     " myshopify_domain:l"
     " primary_location_id:l currency country_code is_enabled:f",
