@@ -21,7 +21,7 @@ MOVES = ["product_id", "facility_id", "atp"]
 CLAIMABLE: tables.Schema = tables.EVENTS | {"inventory_item_id": tables.ID, "location_id": tables.ID}
 NET: tables.Schema = tables.TARGETS | {"net": tables.QUANTITY, "shopify_reason": tables.TEXT}
 # Shopify's reason by HotWax's, as HotWax's own event types name them; an event of a physical inventory is a count.
-COUNTED = "cycle_count_available"
+COUNTED, CORRECTION = "cycle_count_available", "correction"
 SHOPIFY_REASONS = {
     "CYCLE_COUNT": COUNTED, "VAR_SHIP_RECV": "received", "VAR_SCH_SHIP_RECV": "received", "RTN_ITM_RCPT": "restock",
 }  # fmt: skip
@@ -132,7 +132,7 @@ def _undone(snapshot: tables.Snapshot, events: pl.DataFrame) -> tables.Snapshot:
 
 def shopify_reason() -> pl.Expr:
     """Shopify's adjustment reason for an event."""
-    named = pl.col("reason").replace_strict(SHOPIFY_REASONS, default="correction", return_dtype=pl.String)
+    named = pl.col("reason").replace_strict(SHOPIFY_REASONS, default=CORRECTION, return_dtype=pl.String)
     return pl.when(is_manual()).then(pl.lit(COUNTED)).otherwise(named)
 
 

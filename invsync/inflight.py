@@ -143,16 +143,19 @@ def unexplained(levels: pl.DataFrame, sold: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("units") > 0)
 
 
-def settled(excess: pl.DataFrame, levels: pl.DataFrame, before: pl.DataFrame, *, now: datetime,
-            settle: timedelta) -> pl.DataFrame:  # fmt: skip
+def settled(
+    excess: pl.DataFrame, levels: pl.DataFrame, sold: pl.DataFrame, before: pl.DataFrame, *, now: datetime, settle: timedelta
+) -> pl.DataFrame:
     """The baseline: units of orders older than Shopify returns, by item and location (> 0).
 
     What `unexplained` gives is the baseline once the level's `committed` has been quiet for `settle`: every younger
-    order is visible by then. In between the baseline only falls. `before` is the baseline of the last run.
+    order is visible by then. In between the baseline only falls. Units of visible orders that are not routed yet may
+    be committed anywhere: they are no baseline. `before` is the baseline of the last run.
     """
     quiet = pl.col("committed_at").is_not_null() & (pl.col("committed_at") <= now - settle)
     rows = excess.join(levels.select(*KEY, quiet=quiet), on=KEY, how="left")
-    rows = rows.join(before.select(*KEY, was="units"), on=KEY, how="left")
+    rows = rows.join(before.select(*KEY, was="units"), on=KEY, how="left").join(_waiting(sold), on=ITEM, how="left")
+    rows = rows.with_columns(pl.col("units") - pl.col("waiting").fill_null(0))
     lower = pl.min_horizontal(pl.col("units"), pl.col("was").fill_null(0))
     found = rows.select(*KEY, units=pl.when("quiet").then("units").otherwise(lower).cast(pl.Int64))
     return found.filter(pl.col("units") > 0)
@@ -185,9 +188,13 @@ def _unseen(
     sold: pl.DataFrame, unseen: pl.DataFrame, pairs: pl.DataFrame, places: pl.DataFrame, counted: pl.DataFrame
 ) -> pl.DataFrame:
     """IN_FLIGHT rows without an order; units that are not routed yet are committed somewhere, and counted once."""
-    waiting = sold.filter(pl.col("location_id").is_null()).group_by(ITEM).agg(waiting=pl.col("open").sum())
     mode = pairs.select(*KEY, "mode")
-    rows = _seen_from(unseen, pairs, places, counted).join(mode, on=KEY).join(waiting, on=ITEM, how="left")
+    rows = _seen_from(unseen, pairs, places, counted).join(mode, on=KEY).join(_waiting(sold), on=ITEM, how="left")
     counted_already = pl.when(pl.col("mode") == "aggregate").then("waiting").fill_null(0)
     found = rows.with_columns(pl.col("units") - counted_already).filter(pl.col("units") > 0)
     return found.select(*KEY, "units", name=pl.lit(NOT_VISIBLE), reason=pl.lit(NOT_VISIBLE))
+
+
+def _waiting(sold: pl.DataFrame) -> pl.DataFrame:
+    """Units of visible orders that are not routed to a location yet, by item."""
+    return sold.filter(pl.col("location_id").is_null()).group_by(ITEM).agg(waiting=pl.col("open").sum())

@@ -146,7 +146,7 @@ def level(item: int, place: int, committed: int, minutes: int = 0, **more: Any) 
 
 def settled(at: pl.DataFrame, excess: pl.DataFrame, before: int = 0) -> int:
     memory = rows(tables.BUFFERS, (1, ONLINE, before))
-    found = inflight.settled(excess, at, memory, now=NOW, settle=timedelta(minutes=10))
+    found = inflight.settled(excess, at, sold((7, 2, None, 9)), memory, now=NOW, settle=timedelta(minutes=10))
     return int(found["units"].sum())
 
 

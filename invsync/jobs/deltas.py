@@ -154,8 +154,10 @@ class Deltas(Resets):
         return pl.concat([claims_of(counted, "sent", self.run_id), reset])
 
     def reasons(self) -> pl.DataFrame:
-        """Shopify's reason by pair: that of the pair's largest event."""
-        return self.net.select(*KEY, "shopify_reason")
+        """Shopify's reason by pair: that of the pair's largest event, else a correction."""
+        known = self.net.select(*KEY, "shopify_reason")
+        owed = self.bent.join(known, on=KEY, how="anti")
+        return pl.concat([known, owed.select(*KEY, shopify_reason=pl.lit(delta.CORRECTION))])
 
     def settled(self, outcomes: pl.DataFrame) -> None:
         """Claim what was not sent as well: events that cancel out, that are held, or that nobody maps."""

@@ -57,7 +57,7 @@ class Witness:
     def _judged(self, levels: pl.DataFrame, sold: pl.DataFrame) -> Seen:
         excess, before = inflight.unexplained(levels, sold), self.orders.state.level_memory(self.orders.shop)
         settle = timedelta(minutes=self.settings.orders_settle)
-        baseline = inflight.settled(excess, levels, before, now=self._now(), settle=settle)
+        baseline = inflight.settled(excess, levels, sold, before, now=self._now(), settle=settle)
         return Seen(levels, sold, inflight.less(excess, baseline), baseline)
 
     def _now(self) -> datetime:

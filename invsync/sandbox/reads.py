@@ -1,5 +1,7 @@
 """Resolvers of the query root: objects as dicts whose lists are functions of the arguments."""
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from graphql import GraphQLError
@@ -57,7 +59,7 @@ class Reads:
             found = self._order(self._shop.orders[number])
         elif kind in ("Fulfillment", "Refund"):
             found = self._moved(kind, number)
-        elif kind == "FulfillmentOrder" and number in self._shop.orders:
+        elif kind == "FulfillmentOrder" and number in self._shop.orders and self._shop.orders[number].routed:
             found = self._fulfillment_order(self._shop.orders[number])
         elif kind == "ProductVariant" and number in self._shop.items:
             found = self._variant(self._shop.items[number])
@@ -110,16 +112,16 @@ class Reads:
         return self._page(rows, self._item, lambda item: (item.item_id,), arguments)
 
     def orders(self, info: Info, **arguments: Any) -> Node:
-        """Orders that fit the search, in the order of `sortKey`."""
-        seen = self._shop.clock() - self._shop.search_lag
+        """Orders that fit the search, in the order of `sortKey`; the search is behind by the shop's `search_lag`."""
+        seen = self._shop.clock() - self._shop.search_lag if self._shop.search_lag else None
         rows = [
             o for o in self._shop.orders.values()
-            if (o.created_at <= seen or not self._shop.search_lag) and matches(arguments.get("query"), _searchable(o))
+            if (seen is None or o.created_at <= seen) and matches(arguments.get("query"), _searchable(o, seen))
         ]  # fmt: skip
         sort = arguments.get("sortKey") or "PROCESSED_AT"
         keys = {
             "ID": lambda o: (o.order_id,),
-            "UPDATED_AT": lambda o: (o.updated_at, o.order_id),
+            "UPDATED_AT": lambda o: (_updated(o, seen), o.order_id),
         }
         return self._page(rows, self._order, keys.get(sort, lambda o: (o.created_at, o.order_id)), arguments)
 
@@ -149,7 +151,7 @@ class Reads:
     def _now(self, info: Info) -> str | None:
         return stamp(self._shop.clock())
 
-    def _page(self, rows: list[Any], node: Any, key: Any, arguments: dict[str, Any]) -> Node:
+    def _page(self, rows: Iterable[Any], node: Any, key: Any, arguments: dict[str, Any]) -> Node:
         return connection(rows, node, key, every=self._every, arguments=arguments)
 
     def _item(self, item: Item) -> Node:
@@ -213,9 +215,9 @@ class Reads:
             "updatedAt": stamp(order.updated_at), "cancelledAt": stamp(order.cancelled_at), "tags": [],
             "test": False, "returnStatus": "NO_RETURN", "currentSubtotalLineItemsQuantity": units,
             "subtotalLineItemsQuantity": sum(line.quantity for line in order.lines),
-            "displayFulfillmentStatus": "UNFULFILLED" if order.fulfillment_status == "OPEN" else "FULFILLED",
-            "closed": order.closed, "edited": order.edited,
+            "displayFulfillmentStatus": _displayed(order), "closed": order.closed, "edited": order.edited,
             "sourceName": "pos" if order.retail_location else "web",
+            "retailLocation": lambda info: self._location(order.retail_location) if order.retail_location else None,
             "lineItems": lambda info, **a: self._page(order.lines, self._line, lambda n: (n.line_id,), a),
             "fulfillmentOrders": lambda info, **a: self._page(
                 [order] if order.routed else [], self._fulfillment_order, lambda o: (o.order_id,), a
@@ -238,29 +240,32 @@ class Reads:
         return None
 
     def _fulfillment(self, order: Order, one: Fulfillment) -> Node:
-        def line(pair: tuple[int, int]) -> Node:
-            return {"__typename": "FulfillmentLineItem", "id": gid("FulfillmentLineItem", pair[0]), "quantity": pair[1],
-                    "lineItem": lambda info: self._line(order.line(pair[0]))}  # fmt: skip
+        def line(place: int) -> Node:
+            line_id, units = one.lines[place]
+            return {"__typename": "FulfillmentLineItem", "id": gid("FulfillmentLineItem", one.number * 1000 + place),
+                    "quantity": units, "lineItem": lambda info: self._line(order.line(line_id))}  # fmt: skip
 
         return {
             "__typename": "Fulfillment", "id": gid("Fulfillment", one.number), "status": one.status,
             "createdAt": stamp(one.created_at), "updatedAt": stamp(one.created_at),
             "location": lambda info: self._location(one.location_id),
-            "fulfillmentLineItems": lambda info, **a: self._page(one.lines, line, lambda pair: pair, a),
+            "fulfillmentLineItems": lambda info, **a: self._page(range(len(one.lines)), line, lambda n: (n,), a),
         }  # fmt: skip
 
     def _refund(self, order: Order, one: Refund) -> Node:
-        place = one.location_id
+        location = one.location_id
 
-        def line(pair: tuple[int, int]) -> Node:
-            return {"__typename": "RefundLineItem", "id": gid("RefundLineItem", pair[0]), "quantity": pair[1],
-                    "restockType": one.kind, "restocked": one.kind != "NO_RESTOCK",
-                    "location": lambda info: self._location(place) if place else None,
-                    "lineItem": lambda info: self._line(order.line(pair[0]))}  # fmt: skip
+        def line(place: int) -> Node:
+            line_id, units = one.lines[place]
+            return {"__typename": "RefundLineItem", "id": gid("RefundLineItem", one.number * 1000 + place),
+                    "quantity": units, "restockType": one.kind, "restocked": one.kind != "NO_RESTOCK",
+                    "location": lambda info: self._location(location) if location else None,
+                    "lineItem": lambda info: self._line(order.line(line_id))}  # fmt: skip
 
         return {
-            "__typename": "Refund", "id": gid("Refund", one.number), "createdAt": stamp(one.created_at), "updatedAt": stamp(one.created_at),
-            "refundLineItems": lambda info, **a: self._page(one.lines, line, lambda pair: pair, a),
+            "__typename": "Refund", "id": gid("Refund", one.number),
+            "createdAt": stamp(one.created_at), "updatedAt": stamp(one.created_at),
+            "refundLineItems": lambda info, **a: self._page(range(len(one.lines)), line, lambda n: (n,), a),
         }  # fmt: skip
 
     def _line(self, line: Line) -> Node:
@@ -268,7 +273,7 @@ class Reads:
         return {
             "__typename": "LineItem", "id": gid("LineItem", line.line_id), "quantity": line.quantity,
             "currentQuantity": line.current, "unfulfilledQuantity": line.remaining,
-            "nonFulfillableQuantity": 0,
+            "nonFulfillableQuantity": line.quantity - line.current,
             "refundableQuantity": line.current, "requiresShipping": True, "restockable": True,
             "title": item.sku if item else "", "sku": item.sku if item else None,
             "variant": lambda info: self._variant(item) if item else None,
@@ -277,22 +282,23 @@ class Reads:
     def _fulfillment_order(self, order: Order) -> Node:
         place = {"name": self._shop.locations[order.location_id], "countryCode": "GB",
                  "location": lambda info: self._location(order.location_id)}  # fmt: skip
+        over = order.fulfillment_status == "CLOSED"
         return {
             "__typename": "FulfillmentOrder", "id": gid("FulfillmentOrder", order.order_id),
-            "status": order.fulfillment_status, "requestStatus": "UNSUBMITTED", "assignedLocation": place,
+            "status": "ON_HOLD" if order.held and not over else order.fulfillment_status, "requestStatus": "UNSUBMITTED", "assignedLocation": place,
             "order": lambda info: self._order(order), "orderId": gid("Order", order.order_id),
             "orderName": order.name, "orderProcessedAt": stamp(order.created_at),
             "createdAt": stamp(order.created_at), "updatedAt": stamp(order.updated_at),
             "lineItems": lambda info, **a: self._page(
-                order.lines, self._fulfillment_line, lambda n: (n.line_id,), a
+                order.lines, lambda n: self._fulfillment_line(n, over), lambda n: (n.line_id,), a
             ),
         }  # fmt: skip
 
-    def _fulfillment_line(self, line: Line) -> Node:
+    def _fulfillment_line(self, line: Line, over: bool) -> Node:
         return {
             "__typename": "FulfillmentOrderLineItem", "id": gid("FulfillmentOrderLineItem", line.line_id),
             "inventoryItemId": gid("InventoryItem", line.item_id), "totalQuantity": line.quantity,
-            "remainingQuantity": line.remaining, "requiresShipping": True, "productTitle": "",
+            "remainingQuantity": 0 if over else line.remaining, "requiresShipping": True, "productTitle": "",
             "lineItem": lambda info: self._line(line),
         }  # fmt: skip
 
@@ -305,9 +311,24 @@ def too_many(count: int, name: str) -> GraphQLError:
     )
 
 
-def _searchable(order: Order) -> dict[str, Any]:
+def _updated(order: Order, seen: datetime | None) -> datetime:
+    """When an order last changed, as the search knows it."""
+    return order.updated_at if seen is None else order.updated_by(seen)
+
+
+def _displayed(order: Order) -> str:
+    if order.closed and not order.cancelled_at:
+        return "FULFILLED"
+    words = {"unshipped": "UNFULFILLED", "partial": "PARTIALLY_FULFILLED", "shipped": "FULFILLED"}
+    return "ON_HOLD" if order.held and not order.closed else words[order.shipped]
+
+
+def _searchable(order: Order, seen: datetime | None) -> dict[str, Any]:
+    status = "cancelled" if order.cancelled_at else "closed" if order.closed else "open"
+    words = {"unshipped": ("unfulfilled",), "partial": ("unfulfilled",), "shipped": ("fulfilled",)}
     return {
         "id": order.order_id, "name": order.name, "created_at": order.created_at,
-        "processed_at": order.created_at, "updated_at": order.updated_at,
-        "status": "cancelled" if order.cancelled_at else "closed" if order.closed else "open",
+        "processed_at": order.created_at, "updated_at": _updated(order, seen),
+        "status": frozenset({status, "any", "not_closed" if status == "open" else status}),
+        "fulfillment_status": frozenset({order.shipped, "any", *words[order.shipped]}),
     }  # fmt: skip

@@ -35,7 +35,10 @@ def stamp(value: datetime | None) -> str | None:
 
 
 def matches(query: str | None, fields: Mapping[str, Any]) -> bool:
-    """Whether an object with these fields fits the search; a field that is not searchable is ignored."""
+    """Whether an object with these fields fits the search; a field that is not searchable is ignored.
+
+    A field that is a set fits each of its values.
+    """
     for name, operator, quoted, double, bare in TERM.findall(query or ""):
         if name in fields and not _holds(fields[name], operator, quoted or double or bare):
             return False
@@ -46,6 +49,8 @@ def _holds(have: Any, operator: str, text: str) -> bool:
     want: Any = text
     if isinstance(have, datetime):
         have, want = have.replace(microsecond=0), _moment(text)
+    elif isinstance(have, frozenset):
+        return text.lower() in have
     elif isinstance(have, bool):
         want = text.lower() == "true"
     elif isinstance(have, int):

@@ -99,7 +99,10 @@ class Refund:
 
 @dataclass
 class Order:
-    """An order with one fulfilment order at one location, or with none where it is not routed yet."""
+    """An order with one fulfilment order at one location, or with none where it is not routed yet.
+
+    `history` holds every `updated_at` it ever had: the order search may be behind.
+    """
 
     order_id: int
     name: str
@@ -111,14 +114,34 @@ class Order:
     cancelled_at: datetime | None = None
     routed: bool = True
     edited: bool = False
+    held: bool = False
     retail_location: int | None = None
     fulfillments: list[Fulfillment] = field(default_factory=list)
     refunds: list[Refund] = field(default_factory=list)
+    history: list[datetime] = field(init=False, repr=False, compare=False)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "updated_at":
+            self.__dict__.setdefault("history", []).append(value)
+        super().__setattr__(name, value)
 
     @property
     def closed(self) -> bool:
         """Whether nothing is left to ship."""
         return not any(line.remaining for line in self.lines)
+
+    @property
+    def shipped(self) -> str:
+        """How much was shipped, in the words of the order search: unshipped, partial or shipped."""
+        return ("shipped" if self.closed else "partial") if self.fulfillments else "unshipped"
+
+    def updated_by(self, seen: datetime) -> datetime:
+        """The last update up to a moment."""
+        return next((at for at in reversed(self.history) if at <= seen), self.created_at)
+
+    def settle(self) -> None:
+        """Set the status of the fulfilment order by what was shipped and what is left."""
+        self.fulfillment_status = "CLOSED" if self.closed else "IN_PROGRESS" if self.fulfillments else "OPEN"
 
     def line(self, line_id: int) -> Line:
         """The line of this id."""
@@ -221,7 +244,7 @@ class Shop:
 
     def place_order(
         self, order_id: int, name: str, created_at: datetime, lines: Iterable[tuple[int, int]], location: int,
-        *, routed: bool = True,
+        routed: bool = True,
     ) -> None:  # fmt: skip
         """Take an order of (item, units) lines: available falls by the units where the item is tracked.
 
@@ -262,7 +285,7 @@ class Shop:
 
     def edit_order(
         self, order_id: int, add: Iterable[tuple[int, int]] = (), remove: Iterable[tuple[int, int]] = (),
-        *, restock: bool = True,
+        restock: bool = True,
     ) -> None:  # fmt: skip
         """Add (item, units) lines to an order and take (line, units) off it; no record says whether they came back."""
         with self.lock:
@@ -274,17 +297,21 @@ class Shop:
                 self._commit(item, order.location_id, units, order.updated_at)
             for line_id, units in remove:
                 self._unship(order, line_id, units, restock=restock)
-            order.fulfillment_status = "CLOSED" if order.closed else "OPEN"
+            order.settle()
             self.tell("ORDERS_EDITED", order_id)
 
     def refund(
         self, order_id: int, lines: Iterable[tuple[int, int]], kind: str = "NO_RESTOCK", location: int | None = None
     ) -> None:  # fmt: skip
-        """Refund (line, units): NO_RESTOCK, CANCEL (units not shipped come back) or RETURN (shipped ones do)."""
+        """Refund (line, units): NO_RESTOCK, CANCEL (units not shipped come back) or RETURN (shipped ones do).
+
+        A RETURN comes back at `location`, or where the order is. NO_RESTOCK takes units that were not shipped first.
+        """
         with self.lock:
             order, rows = self.orders[order_id], list(lines)
             order.updated_at = self.clock()
-            place = (location or order.location_id) if kind != "NO_RESTOCK" else None
+            places = {"CANCEL": order.location_id, "RETURN": location or order.location_id}
+            place = places.get(kind)
             self._record(order, rows, kind, place)
             for line_id, units in rows:
                 line = order.line(line_id)
@@ -295,11 +322,11 @@ class Shop:
                     unshipped = min(units, line.remaining)
                     self._unship(order, line_id, unshipped, restock=kind == "CANCEL")
                     line.current -= units - unshipped
-            order.fulfillment_status = "CLOSED" if order.closed else order.fulfillment_status
+            order.settle()
             self.tell("REFUNDS_CREATE", order_id)
 
-    def cancel_order(self, order_id: int, *, restock: bool = True) -> None:
-        """Cancel an order and restock what was not yet fulfilled; its current quantities become 0."""
+    def cancel_order(self, order_id: int, restock: bool = True) -> None:
+        """Cancel an order and restock what was not yet fulfilled, or not; its current quantities become 0."""
         with self.lock:
             order = self.orders[order_id]
             order.cancelled_at = order.updated_at = self.clock()
@@ -331,16 +358,17 @@ class Shop:
         with self.lock:
             order = self.orders[order_id]
             order.updated_at = self.clock()
-            sent = [(one.line_id, one.remaining) for one in order.lines if one.remaining] if lines is None else list(lines)
+            remaining = [(line.line_id, line.remaining) for line in order.lines if line.remaining]
+            sent = remaining if lines is None else list(lines)
             for line_id, units in sent:
                 line = order.line(line_id)
-                level = self.levels.get((line.item_id, order.location_id))
-                if level:
+                if level := self._tracked(line.item_id, order.location_id):
                     level.change(order.updated_at, committed=-units)
                 line.remaining -= units
-            number = order_id * 100 + len(order.fulfillments) + 1
-            order.fulfillments.append(Fulfillment(number, order.location_id, order.updated_at, sent))
-            order.fulfillment_status = "CLOSED" if order.closed else "IN_PROGRESS"
+            if sent:
+                number = order_id * 100 + len(order.fulfillments) + 1
+                order.fulfillments.append(Fulfillment(number, order.location_id, order.updated_at, sent))
+            order.settle()
 
     def move_order(self, order_id: int, location: int) -> None:
         """Move an order's open fulfilment order to another location; the stock moves with it."""
@@ -352,8 +380,12 @@ class Shop:
                 self._commit(line.item_id, location, line.remaining, order.updated_at)
             order.location_id = location
 
+    def set_reserved(self, item: int, location: int, units: int) -> None:
+        """Move units from available to reserved, as a draft order or another app does."""
+        self.set_aside(item, location, units)
+
     def set_aside(self, item: int, location: int, units: int, name: str = "reserved") -> None:
-        """Move units from available to reserved (a draft order, another app), damaged, quality_control or safety_stock."""
+        """Move units from available to reserved, damaged, quality_control or safety_stock; negative ones come back."""
         with self.lock:
             self._move(item, location, self.clock(), available=-units, **{name: units})
 
@@ -366,7 +398,9 @@ class Shop:
         self._move(item, location, at, available=-units, committed=units)
 
     def _move(self, item: int, location: int, at: datetime, **units: int) -> None:
-        level = self.levels.get((item, location))
-        if level and item in self.items and self.items[item].tracked:
+        if level := self._tracked(item, location):
             level.change(at, **units)
             self.tell("INVENTORY_LEVELS_UPDATE", item, location)
+
+    def _tracked(self, item: int, location: int) -> Level | None:
+        return self.levels.get((item, location)) if item in self.items and self.items[item].tracked else None
