@@ -170,7 +170,7 @@ def _labelled(bars: alt.Chart, title: str, words: str) -> Chart:
 
 def _aged(frame: pl.DataFrame, at: datetime | None) -> pl.DataFrame:
     end = pl.lit(at.astimezone(UTC), pl.Datetime("us", "UTC")) if at else pl.col("created_at").max()
-    minutes = (end - pl.col("created_at")).dt.total_minutes()
+    minutes = (end - pl.col("created_at").fill_null(end)).dt.total_minutes()  # not visible yet: a moment old
     age, rank = pl.lit(OLDEST), pl.lit(len(AGES))
     for place, (name, limit) in reversed(list(enumerate(AGES))):
         age = pl.when(minutes < limit).then(pl.lit(name)).otherwise(age)

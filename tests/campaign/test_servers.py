@@ -86,8 +86,8 @@ def test_a_snapshot_is_of_one_moment_while_others_write(hotwax: str, source: Sou
         while waiting:
             execute(hotwax, waiting.pop())
 
-    before = source.snapshot(since=TEN - timedelta(days=1), events_from=TEN)
-    after = source.snapshot(since=TEN - timedelta(days=1), events_from=TEN)
+    before = source.snapshot(orders=[7009], events_from=TEN)
+    after = source.snapshot(orders=[7009], events_from=TEN)
     assert 7009 not in before.known_orders["external_id"] and 7009 in after.known_orders["external_id"]
     assert "I1/9" not in before.events["event_id"] and "I1/9" in after.events["event_id"]
     counts = [dict(s.product_facility.select("product_id", "computed_last_inventory_count").rows())["A"]
@@ -105,14 +105,14 @@ def crowded(url: str) -> str:
 
 def test_a_window_of_a_crowded_hotwax_is_read_quickly_and_in_little_memory(crowded: str) -> None:
     source, quarter = opened(crowded, "SANDBOX"), volume.END - timedelta(minutes=15)
-    since = volume.END - timedelta(days=15)
+    recent = [5_000_000_000 + number for number in range(ORDERS - 1_000, ORDERS)]
     plans = Plans(source)
     products = timed("changed products", lambda: source.changed_products(quarter, volume.END))
-    stock = timed("their snapshot", lambda: source.snapshot(products, since=since))
+    stock = timed("their snapshot", lambda: source.snapshot(products, orders=recent))
     events = timed("stock events", lambda: source.events(quarter, volume.END))
     moved = events["product_id"].unique()
     claimed = timed("their snapshot and a day of their events",
-                    lambda: source.snapshot(moved, since=since, events_from=volume.END - timedelta(days=1)))  # fmt: skip
+                    lambda: source.snapshot(moved, orders=recent, events_from=volume.END - timedelta(days=1)))  # fmt: skip
     scanned = plans.scanned()
     assert stock.product_facility.height == len(products) * volume.FACILITIES
     assert events.height == EVENTS // (volume.DAYS * 96) and set(events["event_id"]) <= set(claimed.events["event_id"])
@@ -218,7 +218,7 @@ def test_five_ways_of_reading_hotwax_give_one_file(
             files[name] = written.read_bytes()
             with closing(open_source(settings.load(config).shop("demo").oms)) as source:
                 day = world.now - timedelta(days=1)
-                frames[name] = source.snapshot(since=day, events_from=day)
+                frames[name] = source.snapshot(orders=list(world.shop.orders), events_from=day)
     assert len(set(files.values())) == 1
     for found in frames.values():
         same(found, frames["sqlite"])
@@ -227,7 +227,7 @@ def test_five_ways_of_reading_hotwax_give_one_file(
 
 def test_a_full_read_over_http_goes_on_after_cuts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """200,000 stock rows, an answer every 20 ms, of which three in the middle end in the middle."""
-    url, since = f"sqlite:///{tmp_path / 'oms.db'}", volume.END - timedelta(days=1)
+    url, orders = f"sqlite:///{tmp_path / 'oms.db'}", [5_000_000_000 + number for number in range(19_900, 20_000)]
     volume.fill(url, products=20_000, events=50_000, orders=20_000)
     hotwax = HotWax(url)
     hotwax.traps.slow = 0.02
@@ -245,7 +245,7 @@ def test_a_full_read_over_http_goes_on_after_cuts(tmp_path: Path, monkeypatch: p
         over = {"kind": "rest", "url": address, "username": hotwax.user, "password_env": "HOTWAX_PASSWORD"}
         source = open_source(oms.model_copy(update=over))
         started = time.monotonic()
-        mine, theirs = source.snapshot(since=since), open_source(oms).snapshot(since=since)
+        mine, theirs = source.snapshot(orders=orders), open_source(oms).snapshot(orders=orders)
         print(f"{len(hotwax.asked)} requests in {time.monotonic() - started:.1f} s")
         source.close()
     assert left[0] < 0 and hotwax.traps.cut == 0 and mine.product_facility.height == 200_000
