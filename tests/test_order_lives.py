@@ -9,6 +9,7 @@ import pytest
 from rehearsal import DELTAS, HARD, ONLINE, RECENT, START, STORE, Rehearsal, of_shop, open_rehearsal
 
 from invsync.jobs.explain import explain, lines
+from invsync.state import State
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -260,3 +261,20 @@ def test_a_return_that_shopify_restocked_itself_is_not_added_again(lives: Lives)
     lives.oms.take_back("P1", "WH", 1, lives.now, "R1")
 
     assert lives.shown(HOUR + 10 * MINUTE, DELTAS) == [15, 5]
+
+
+def test_the_delta_job_forgets_no_order_of_a_pair_that_it_does_not_judge(lives: Lives) -> None:
+    """A's event is added blindly while its shipped, unknown order is remembered; B's pair at the floor is reset."""
+    lives.rehearsal.product(2, "B", oms=1, available=0)
+    lives.rehearsal.keep_by_deltas()
+    lives.shown(HOUR + MINUTE, DELTAS)
+    lives.place(3, HOUR + 2 * MINUTE)
+    lives.shop.fulfil_order(1001)
+    lives.shown(HOUR + 3 * MINUTE, HARD)
+    for product, units in (("P1", 1), ("P2", -1)):
+        lives.oms.adjust(product, "WH", units, lives.now, "CYCLE_COUNT", physical_inventory_id=f"PI{product}")
+    lives.shown(HOUR + 5 * MINUTE, DELTAS)
+
+    assert lives.shown(HOUR + 10 * MINUTE, HARD) == [13, 5] and lives.facts["in_flight"]["units"] == 3
+    ledger = State(f"sqlite:///{lives.rehearsal.config.parent}/invsync.db").ledger("demo")
+    assert ledger is not None and ledger.in_flight == [1001]

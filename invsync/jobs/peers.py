@@ -51,7 +51,6 @@ class Peer:
     thru: datetime
     given: datetime | None
     in_flight: pl.DataFrame = field(default_factory=lambda: NOWHERE)
-    judged: pl.Series | None = None
 
     @cached_property
     def witness(self) -> Witness:
@@ -80,14 +79,14 @@ class Peer:
         snapshot = self.source.snapshot(products, orders=sold["order_id"].unique().to_list())
         counted = mapping.counted_facilities(snapshot, **self.facts)
         flight = inflight.in_flight(sold, seen.unseen, pairs, snapshot, counted=counted)
-        self.in_flight, self.judged = pl.concat([self.in_flight, flight]), pairs[ITEM].unique()
+        self.in_flight = pl.concat([self.in_flight, flight])
         placed = flight.join(pairs.select(*tables.KEY, "product_id"), on=tables.KEY)
         placed = placed.join(_facilities(pairs, snapshot), on="location_id", how="left")
         return Elsewhere(self.name, placed.drop(tables.KEY))
 
     def remember(self) -> None:
         """Keep what the next run must know."""
-        self.witness.remember(self.in_flight, self.judged)
+        self.witness.remember(self.in_flight)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -188,8 +188,7 @@ class Resets(Run):
             self.state.claim(self.given.shop, self.claims(right))
             self.state.release(self.given.shop, self.run_id, wrong.join(self.covered, on=KEY, how="semi"))
         if self.snapshot is not None:
-            judged = None if self.chosen().whole else self.chosen().pairs["inventory_item_id"].unique()
-            self.witness.remember(self.in_flight, judged)
+            self.witness.remember(self.in_flight, whole=self.chosen().whole)
             for peer in self.peers:
                 peer.remember()
 

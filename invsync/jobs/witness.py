@@ -104,9 +104,12 @@ class Witness:
         self.memory = rows.select(list(LEVEL_MEMORY))
         return since
 
-    def remember(self, in_flight: pl.DataFrame, judged: pl.Series | None) -> None:
-        """Keep for the next run what it must know of the orders, given those in flight and the items judged, and of levels."""
-        self.orders.remember(in_flight, judged)
+    def remember(self, in_flight: pl.DataFrame, *, whole: bool = False) -> None:
+        """Keep for the next run what it must know of orders, given those in flight, and of levels.
+
+        Only the items that were looked at are judged, or every item where the whole shop was.
+        """
+        self.orders.remember(in_flight, None if whole else self.memory[ITEM].unique())
         told = (pl.col("units") > 0) | pl.col("watched") | pl.col("deferred_since").is_not_null()
         self.orders.state.remember_levels(self.orders.shop, self.memory.select(KEY), self.memory.filter(told))
 
