@@ -157,8 +157,8 @@ def settled(
     rows = rows.join(before.select(*KEY, was="units"), on=KEY, how="left").join(_waiting(sold), on=ITEM, how="left")
     rows = rows.with_columns(pl.col("units") - pl.col("waiting").fill_null(0))
     lower = pl.min_horizontal(pl.col("units"), pl.col("was").fill_null(0))
-    found = rows.select(*KEY, units=pl.when("quiet").then("units").otherwise(lower).cast(pl.Int64))
-    return found.filter(pl.col("units") > 0)
+    baseline = rows.select(*KEY, units=pl.when("quiet").then("units").otherwise(lower).cast(pl.Int64))
+    return baseline.filter(pl.col("units") > 0)
 
 
 def less(excess: pl.DataFrame, baseline: pl.DataFrame) -> pl.DataFrame:
@@ -191,8 +191,8 @@ def _unseen(
     mode = pairs.select(*KEY, "mode")
     rows = _seen_from(unseen, pairs, places, counted).join(mode, on=KEY).join(_waiting(sold), on=ITEM, how="left")
     counted_already = pl.when(pl.col("mode") == "aggregate").then("waiting").fill_null(0)
-    found = rows.with_columns(pl.col("units") - counted_already).filter(pl.col("units") > 0)
-    return found.select(*KEY, "units", name=pl.lit(NOT_VISIBLE), reason=pl.lit(NOT_VISIBLE))
+    left = rows.with_columns(pl.col("units") - counted_already).filter(pl.col("units") > 0)
+    return left.select(*KEY, "units", name=pl.lit(NOT_VISIBLE), reason=pl.lit(NOT_VISIBLE))
 
 
 def _waiting(sold: pl.DataFrame) -> pl.DataFrame:

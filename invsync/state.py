@@ -286,21 +286,21 @@ class State:
         query = sa.select(*(MEMORY.c[name] for name in LEVEL_MEMORY)).where(MEMORY.c.shop == shop)
         with self._engine.connect() as connection:
             rows = [tuple(row) for row in connection.execute(query)]
-        found = pl.DataFrame(rows, schema=LEVEL_MEMORY | {"deferred_since": tables.TEXT}, orient="row")
-        return found.with_columns(pl.col("deferred_since").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
+        memory = pl.DataFrame(rows, schema=LEVEL_MEMORY | {"deferred_since": tables.TEXT}, orient="row")
+        return memory.with_columns(pl.col("deferred_since").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
 
     def remember_levels(self, shop: str, read: pl.DataFrame, memory: pl.DataFrame) -> None:
         """Replace what is remembered of the levels that were read, by LEVEL_MEMORY."""
         before = self.level_memory(shop).join(read, on=tables.KEY, how="semi")
         mine = (MEMORY.c.shop == shop) & (MEMORY.c.inventory_item_id == sa.bindparam("item"))
         mine &= MEMORY.c.location_id == sa.bindparam("place")
-        told = pl.col("deferred_since").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
+        since = pl.col("deferred_since").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
         with self._engine.begin() as connection:
             if before.height:
                 keys = before.select(item="inventory_item_id", place="location_id").to_dicts()
                 connection.execute(sa.delete(MEMORY).where(mine), keys)
             if memory.height:
-                rows = memory.select(list(LEVEL_MEMORY)).with_columns(deferred_since=told, shop=pl.lit(shop))
+                rows = memory.select(list(LEVEL_MEMORY)).with_columns(deferred_since=since, shop=pl.lit(shop))
                 connection.execute(sa.insert(MEMORY), rows.to_dicts())
 
     # -- the lease

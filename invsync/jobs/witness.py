@@ -61,7 +61,7 @@ class Witness:
         return Seen(levels, sold, inflight.less(excess, baseline), baseline)
 
     def _now(self) -> datetime:
-        return self.given or self.orders.shopify.told_at or self.at
+        return self.given or self.orders.shopify.server_time or self.at
 
     def _note(self, seen: Seen) -> None:
         watched = seen.unseen.select(*KEY, watched=pl.lit(True))
@@ -110,8 +110,8 @@ class Witness:
         Only the items that were looked at are judged, or every item where the whole shop was.
         """
         self.orders.remember(in_flight, None if whole else self.memory[ITEM].unique())
-        told = (pl.col("units") > 0) | pl.col("watched") | pl.col("deferred_since").is_not_null()
-        self.orders.state.remember_levels(self.orders.shop, self.memory.select(KEY), self.memory.filter(told))
+        kept = (pl.col("units") > 0) | pl.col("watched") | pl.col("deferred_since").is_not_null()
+        self.orders.state.remember_levels(self.orders.shop, self.memory.select(KEY), self.memory.filter(kept))
 
 
 def not_for_sale(levels: pl.DataFrame, listed: Sequence[str]) -> pl.DataFrame:

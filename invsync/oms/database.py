@@ -159,8 +159,8 @@ class Database:
         """KNOWN_ORDERS, ORDERED and BOOKED of these Shopify orders."""
         if not asked:
             return {name: tables.empty(schema) for name, schema in OF_ORDERS.items()}
-        found = self._known(connection, asked)
-        sql, orders = self.sql, found["order_id"].unique().to_list()
+        headers = self._known(connection, asked)
+        sql, orders = self.sql, headers["order_id"].unique().to_list()
 
         def of(query: Rows, name: str, by: str, schema: tables.Schema) -> pl.DataFrame:
             """The rows of these orders and the wanted products, the product as the table `by` names it."""
@@ -176,10 +176,10 @@ class Database:
             of(self._if_reserving(connection, sql.queued(self.store)), "order_item", "order_item", known.ITEMS),
             of(sql.reserved(), "order_item_ship_grp_inv_res", "inventory_item", known.RESERVED),
             of(sql.moved(), "inventory_item_detail", "inventory_item", known.MOVED),
-            found,
+            headers,
         )
-        ordered = known.ordered(of(sql.items(), "order_item", "order_item", known.ITEMS), found)
-        return {"known_orders": known.orders(found), "ordered": ordered, "booked": booked}
+        ordered = known.ordered(of(sql.items(), "order_item", "order_item", known.ITEMS), headers)
+        return {"known_orders": known.orders(headers), "ordered": ordered, "booked": booked}
 
     def _known(self, connection: sa.Connection, asked: Sequence[int]) -> pl.DataFrame:
         """KNOWN: these orders' ids in the OMS."""

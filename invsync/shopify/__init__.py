@@ -50,9 +50,9 @@ class Shopify:
         self._client.close()
 
     @property
-    def told_at(self) -> datetime | None:
-        """Shopify's clock as its last answer told it, UTC; None where it tells none."""
-        return self._client.told_at
+    def server_time(self) -> datetime | None:
+        """Shopify's clock (UTC) in the Date header of its last answer; None before the first."""
+        return self._client.server_time
 
     @property
     def api_version_served(self) -> str | None:

@@ -33,5 +33,5 @@ def changed_at(client: Client, pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _stamps(level: dict[str, Any] | None) -> list[str]:
-    told = (level or {}).get("quantities", [])
-    return [one["updatedAt"] for one in told if one["name"] == "available" and one["updatedAt"]]
+    quantities = (level or {}).get("quantities", [])
+    return [one["updatedAt"] for one in quantities if one["name"] == "available" and one["updatedAt"]]

@@ -64,7 +64,7 @@ class Client:
                  read_only: bool, tries: int) -> None:  # fmt: skip
         self.shop, self.sleep, self.read_only = shop, sleep, read_only
         self.api_version_served: str | None = None
-        self.told_at: datetime | None = None
+        self.server_time: datetime | None = None
         self._tries = tries
         self._http, self._token, self._pacer = http, token, Pacer(sleep)
         self._url = f"{shop.base_url}/admin/api/{shop.api_version}/graphql.json"
@@ -141,7 +141,7 @@ class Client:
             raise ShopifyFailed(self._status(response.status_code))
         self._check_version(response)
         if "Date" in response.headers:
-            self.told_at = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+            self.server_time = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
         self._pacer.learn(text, body)
         if "MAX_COST_EXCEEDED" in found:
             raise TooCostly("Shopify found one query too costly: ask for fewer objects.")

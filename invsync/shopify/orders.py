@@ -36,7 +36,7 @@ def orders(client: Client, since: datetime, *, open_too: bool = False, ids: Sequ
 
 
 def orders_named(client: Client, ids: Sequence[int]) -> pl.DataFrame:
-    """SOLD of these orders, read by their ids: what a search does not find yet is found."""
+    """SOLD of these orders, read by their ids, whether the search lists them yet or not."""
     return _frame(client, _named(client, ids))
 
 
@@ -48,15 +48,15 @@ def _second(moment: datetime) -> str:
 @cache
 def document(name: str) -> str:
     """operations/<name>.graphql with the fragments of order_parts.graphql that it needs."""
-    text, found = operation(name), {m[1]: m[0] for m in FRAGMENT.finditer(operation("order_parts"))}
+    text, fragments = operation(name), {m[1]: m[0] for m in FRAGMENT.finditer(operation("order_parts"))}
     needed: dict[str, str] = {}
     waiting = re.findall(r"\.\.\.(\w+)", text)
     while waiting:
         one = waiting.pop()
         if one not in needed:
-            needed[one] = found[one]
-            waiting += re.findall(r"\.\.\.(\w+)", found[one])
-    return "\n".join([text, *(found[one] for one in found if one in needed)])
+            needed[one] = fragments[one]
+            waiting += re.findall(r"\.\.\.(\w+)", fragments[one])
+    return "\n".join([text, *(fragments[one] for one in fragments if one in needed)])
 
 
 def _named(client: Client, ids: Sequence[int]) -> Iterator[Node]:
@@ -65,14 +65,14 @@ def _named(client: Client, ids: Sequence[int]) -> Iterator[Node]:
     while start < len(ids):
         gids = [f"gid://shopify/Order/{order}" for order in ids[start : start + size]]
         try:
-            found = client.data("orders_by_id", {"ids": gids}, text=document("orders_by_id"))["nodes"]
+            nodes = client.data("orders_by_id", {"ids": gids}, text=document("orders_by_id"))["nodes"]
         except TooCostly:
             if size == 1:
                 raise
             size //= 2
             continue
         start += size
-        yield from (node for node in found if node)
+        yield from (node for node in nodes if node)
 
 
 def _orders(client: Client, query: str) -> Iterator[Node]:
@@ -100,15 +100,15 @@ def _rest(client: Client, owner: Node, field: str, name: str) -> Iterator[Node]:
     yield from page["nodes"]
     while page["pageInfo"]["hasNextPage"]:
         variables = {"id": owner["id"], "after": page["pageInfo"]["endCursor"]}
-        found = client.data(name, variables, text=document(name))["node"]
-        if not found:  # deleted while it was read
+        node = client.data(name, variables, text=document(name))["node"]
+        if not node:  # deleted while it was read
             return
-        page = found[field]
+        page = node[field]
         yield from page["nodes"]
 
 
-def _frame(client: Client, found: Iterable[Node]) -> pl.DataFrame:
-    rows = [row for order in {node["id"]: node for node in found}.values() for row in _sold(client, order)]
+def _frame(client: Client, nodes: Iterable[Node]) -> pl.DataFrame:
+    rows = [row for order in {node["id"]: node for node in nodes}.values() for row in _sold(client, order)]
     stamps: tables.Schema = {"created_at": pl.String(), "updated_at": pl.String()}
     frame = pl.DataFrame(rows, schema=tables.SOLD | stamps, orient="row").with_columns(
         pl.col("created_at", "updated_at").str.to_datetime(time_unit="us", time_zone="UTC")

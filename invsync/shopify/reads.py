@@ -119,11 +119,11 @@ def _item(node: dict[str, Any]) -> dict[str, Any]:
 def _levels_of(node: dict[str, Any], places: list[int]) -> Iterator[dict[str, Any]]:
     for i, place in enumerate(places):
         if level := node[f"level{i}"]:
-            told = {one["name"]: one for one in level["quantities"]}
+            named = {one["name"]: one for one in level["quantities"]}
             yield {
                 "inventory_item_id": number(node["id"]), "location_id": place, "is_active": level["isActive"],
-                **{name: told[name]["quantity"] for name in QUANTITIES if name in told},
-                **{f"{name}_at": told[name]["updatedAt"] for name in STAMPED if name in told},
+                **{name: named[name]["quantity"] for name in QUANTITIES if name in named},
+                **{f"{name}_at": named[name]["updatedAt"] for name in STAMPED if name in named},
             }
 
 
@@ -178,7 +178,7 @@ def _number(column: pl.Expr, prefix: str) -> pl.Expr:
     return column.str.strip_prefix(prefix).cast(pl.Int64)
 
 
-def _told(name: str, field: str) -> pl.Expr:
+def _quantity(name: str, field: str) -> pl.Expr:
     """One field of the quantity of this name, wherever it stands in the level's list."""
     each = [pl.col("quantities").list.get(i, null_on_oob=True).struct for i in range(len(QUANTITIES) + 1)]
     return pl.coalesce(pl.when(one.field("name") == name).then(one.field(field)) for one in each)
@@ -204,8 +204,8 @@ def _parsed(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
             inventory_item_id=_number(pl.col("__parentId"), ITEM),
             location_id=_number(pl.col("location").struct.field("id"), LOCATION),
             is_active="isActive",
-            **{name: _told(name, "quantity") for name in QUANTITIES},
-            **{f"{name}_at": _told(name, "updatedAt") for name in STAMPED},
+            **{name: _quantity(name, "quantity") for name in QUANTITIES},
+            **{f"{name}_at": _quantity(name, "updatedAt") for name in STAMPED},
         ).with_columns(_moment(f"{name}_at") for name in STAMPED).select(list(LEVEL)),
     ]  # fmt: skip
     try:
