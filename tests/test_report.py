@@ -5,6 +5,7 @@ import hashlib
 import html
 import re
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -362,3 +363,18 @@ def test_a_rehearsals_page_links_to_the_plan_that_it_left(tmp_path: Path) -> Non
 def test_a_rehearsal_links_to_its_plan() -> None:
     made = str(report.largest_variances(example().select(list(tables.VARIANCES))))
     assert 'href="plan.parquet"' in made and "outcomes.parquet" not in made
+
+
+def test_each_order_in_flight_is_listed_with_its_reason_oldest_first() -> None:
+    rows = [
+        (None, "not visible yet", None, 1, 7, 3, "not visible yet"),
+        (9, "#9", NOW, 1, 7, 2, "edited after import"),
+        (8, "#8", NOW - timedelta(hours=2), 1, 7, 1, "not imported"),
+        (8, "#8", NOW - timedelta(hours=2), 2, 7, 4, "not imported"),
+    ]
+    in_flight = pl.DataFrame(rows, schema=tables.IN_FLIGHT, orient="row")
+
+    page = report.orders_in_flight(in_flight, pl.DataFrame({"location_id": [7], "name": ["Online"]})).markup
+
+    assert page.index("#8") < page.index("#9") < page.index("not visible yet")
+    assert page.count("not imported") == 1 and page.count("<td") == 15 and "parquet" not in page

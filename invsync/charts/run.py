@@ -45,9 +45,9 @@ def what_happened(outcomes: pl.DataFrame) -> Chart:
 
 
 def in_flight(in_flight: pl.DataFrame, at: datetime | None = None, locations: pl.DataFrame | None = None) -> Chart:
-    """Units of orders the OMS has not seen, by location and by the order's age at `at` (IN_FLIGHT)."""
+    """Units of orders the OMS has not booked, by location and by the order's age at `at` (IN_FLIGHT)."""
     if in_flight.is_empty():
-        return sentence("No order was in flight: the OMS knew every open Shopify order.")
+        return sentence("No order was in flight: the OMS had booked every unit that Shopify sold.")
     aged = _aged(named(in_flight, locations), at)
     totals = aged.group_by("label").agg(total=pl.sum("units")).sort("total", "label", descending=[True, False])
     top = totals.head(MAX_BARS)
@@ -127,7 +127,7 @@ def _flight_words(aged: pl.DataFrame, totals: pl.DataFrame) -> str:
     late = int(aged.filter(pl.col("age") == OLDEST)["units"].sum())
     return (
         f"{many(int(aged['units'].sum()), 'unit')} in {many(aged['order_id'].n_unique(), 'order')} the OMS had not "
-        f"seen, protected from being sold twice; most at {clean(totals['label'][0])} ({number(totals['total'][0])}); "
+        f"booked, protected from being sold twice; most at {clean(totals['label'][0])} ({number(totals['total'][0])}); "
         f"{number(late)} older than a day{_rest(totals, 'locations')}."
     )
 

@@ -25,6 +25,8 @@ REASONS = {
     "ambiguous_mapping": "linked twice",
     "malformed": "unreadable value in the OMS",
     "moving": "sold too fast to settle",
+    "deferred": "not raised yet: it changed a moment ago, and no order explains it",
+    "deferred_for_an_hour": "not raised for an hour: it keeps changing, and no order explains it",
     "contested": "another system changes it each time",
     "guard": "a guard stopped the run",
     "moved_before_the_write": "an order moved it before the write",

@@ -142,7 +142,7 @@ class Run:
     @staticmethod
     def _keep(path: Path, outcomes: pl.DataFrame) -> None:
         before = [pl.read_parquet(path)] if path.exists() else []
-        pl.concat([*before, outcomes]).unique(KEY, keep="last", maintain_order=True).write_parquet(path)
+        pl.concat([*before, outcomes], how="diagonal_relaxed").unique(KEY, keep="last", maintain_order=True).write_parquet(path)
 
     # -- this run's own work
 

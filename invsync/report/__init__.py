@@ -5,7 +5,7 @@ from invsync.report.leaks import leaks
 from invsync.report.markup import Html
 from invsync.report.needs import needs_a_person
 from invsync.report.page import files_table, minimal, render
-from invsync.report.rows import MAX_ROWS, held_rows, largest_variances, refused_rows
+from invsync.report.rows import MAX_ROWS, held_rows, largest_variances, orders_in_flight, refused_rows
 
 __all__ = [
     "MAX_ROWS",
@@ -16,6 +16,7 @@ __all__ = [
     "leaks",
     "minimal",
     "needs_a_person",
+    "orders_in_flight",
     "refused_rows",
     "render",
     "verdict",

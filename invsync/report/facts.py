@@ -114,7 +114,7 @@ def figures(summary: Summary, reader: Reader) -> list[Figure]:
         Figure("Units lowered", reader.number(None if lowered is None else abs(lowered)),
                "taken off sale" if counted else "would be taken off sale"),
         Figure("Units in flight, protected", reader.number(number(summary, "in_flight", "units")),
-               "" if orders is None else f"in {reader.many(orders, 'order')} HotWax had not seen"),
+               "" if orders is None else f"in {reader.many(orders, 'order')} HotWax had not booked"),
         Figure("Pairs that need a person", reader.number(wrong if first is not None else None), "see the list below" if wrong else "", bool(wrong)),
     ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from invsync.report import needs
 from invsync.tables import KEY
 
 MOST = 12_000  # rows that a page carries; a larger run's pairs that were right already are counted, not listed
-COLUMNS = ["item", "label", "available", "oms", "in_flight", "buffer", "target", "delta", "after", "what"]
+COLUMNS = ["item", "label", "available", "oms", "in_flight", "set_aside", "buffer", "target", "delta", "after", "what"]
 
 
 def ranked(outcomes: pl.DataFrame) -> pl.DataFrame:

@@ -21,6 +21,8 @@ REMEDIES = {
     "ambiguous_mapping": "Remove the second link in HotWax, so that one product or facility is left.",
     "malformed": "Correct the value in HotWax; the name is in the run's messages.",
     "moving": "Run again at a quieter hour; orders moved it during every attempt.",
+    "deferred": "None needed: the next run looks at it again.",
+    "deferred_for_an_hour": "Find the app or till that changes it in Shopify without an order.",
     "contested": "Find the app or person that changes it in Shopify, and let only one system write it.",
     "guard": "Nothing for this pair alone: see why the run was stopped.",
     "INVALID_INVENTORY_ITEM": "The item is gone from Shopify: remove its link in HotWax, or restore it.",

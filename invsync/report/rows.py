@@ -16,16 +16,32 @@ def largest_variances(outcomes: pl.DataFrame, locations: pl.DataFrame | None = N
     """The pairs with the largest change in units, at most 200 rows (OUTCOMES or VARIANCES)."""
     changed = _labelled(outcomes, locations).filter(pl.col("delta").fill_null(0) != 0)
     rows = changed.sort(pl.col("delta").abs(), "inventory_item_id", "location_id", descending=[True, False, False])
-    heads = ["Shopify had", "HotWax", "In flight", "Buffer", "Should be", "Change"]
+    heads = ["Shopify had", "HotWax", "In flight", "Set aside", "Buffer", "Should be", "Change"]
     columns = [ITEM, PLACE, *(Column(head, "n") for head in heads), Column("Outcome")]
     number = charts.reader().number
 
     def line(row: dict[str, Any]) -> list[str]:
-        numbers = [number(row[name]) for name in ("available", "oms", "in_flight", "buffer", "target")]
+        numbers = [number(row[name]) for name in ("available", "oms", "in_flight", "set_aside", "buffer", "target")]
         outcome = charts.OUTCOMES.get(row["outcome"], (row["outcome"], ""))[0]
         return [row["item"], row["label"], *numbers, number(row["delta"], signed=True), outcome]
 
     return _table("Largest variances, in units", columns, rows, line, "No pair differed.", limit)
+
+
+def orders_in_flight(in_flight: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = 25) -> Html:
+    """Each order in flight with its units and the reason why it still counts, oldest first (IN_FLIGHT)."""
+    key = ["order_id", "name", "created_at", "location_id", "reason"]
+    orders = charts.named(in_flight.group_by(key).agg(pl.col("units").sum()), locations)
+    columns = [Column("Order"), Column("Placed"), PLACE, Column("Units", "n"), Column("Why it still counts", "wide")]
+    reader = charts.reader()
+
+    def line(row: dict[str, Any]) -> list[str]:
+        placed = reader.moment(row["created_at"]) if row["created_at"] else charts.NONE
+        name = charts.NONE if row["order_id"] is None else row["name"]
+        return [name, placed, row["label"], reader.number(row["units"]), row["reason"]]
+
+    rows = orders.sort("created_at", "order_id", "location_id", nulls_last=True)
+    return _table("Orders in flight, oldest first", columns, rows, line, "No order was in flight.", limit)
 
 
 def held_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS) -> Html:
@@ -68,6 +84,6 @@ def _table(title: str, columns: list[Column], rows: pl.DataFrame, line: Any, non
     number = charts.reader().number
     of = f"{number(shown.height)} of " if shown.height < rows.height else ""
     told = f"{of}{charts.reader().many(rows.height, 'row')}"
-    file = "outcomes.parquet" if "after" in rows.columns else "plan.parquet"
+    file = "outcomes.parquet" if "after" in rows.columns else "plan.parquet" if "target" in rows.columns else ""
     note = macro("rest", told, file)
     return Html(table(title, columns, [line(row) for row in shown.to_dicts()], note=note).markup, f"{title}: {told}.")

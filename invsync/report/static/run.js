@@ -19,7 +19,7 @@
   const place = document.querySelector(".iv-find");
   if (!place || !window.DecompressionStream) return;
   const heads = [["item", "Item"], ["label", "Location"], ["available", "Shopify had"], ["oms", "HotWax"],
-    ["in_flight", "In flight"], ["buffer", "Buffer"], ["target", "Should be"], ["delta", "Change"],
+    ["in_flight", "In flight"], ["set_aside", "Set aside"], ["buffer", "Buffer"], ["target", "Should be"], ["delta", "Change"],
     ["after", "Shopify shows"], ["what", "Outcome"]];
   const form = place.querySelector("form"), body = place.querySelector("tbody"), more = place.querySelector(".iv-more");
   const told = place.querySelector("[role=status]");
