@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import builders
 import polars as pl
 import pytest
-from builders import rows
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -150,7 +150,7 @@ def test_no_rows_make_one_empty_file(tmp_path: Path) -> None:
 
 def test_a_file_of_an_older_version_is_completed_from_its_own_plan(tmp_path: Path) -> None:
     """Its plan has no column for what is set aside: what was planned is sent again all the same."""
-    planned = rows(tables.VARIANCES, (1, 7, "P1", "A", "aggregate", 5.0), available=3, delta=2, target=5.0)
+    planned = builders.rows(tables.VARIANCES, (1, 7, "P1", "A", "aggregate", 5.0), available=3, delta=2, target=5.0)
     (path,) = bulkfile.write(planned, tmp_path, run_id="R", first_part=1)
     planned.drop("set_aside", "debt").write_parquet(tmp_path / "plan.parquet")
 
