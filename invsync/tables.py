@@ -119,6 +119,11 @@ def empty(schema: Schema) -> pl.DataFrame:
     return pl.DataFrame(schema=schema)
 
 
+def completed(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """The frame with every column of this schema, null where it has none: an older version wrote it."""
+    return pl.concat([empty(schema), frame], how="diagonal_relaxed")
+
+
 def conform(frame: pl.DataFrame, schema: Schema, name: str) -> pl.DataFrame:
     """The frame with exactly this schema's columns, in its order and types; refused by name otherwise."""
     missing = [column for column in schema if column not in frame.columns]

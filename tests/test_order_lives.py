@@ -278,3 +278,22 @@ def test_the_delta_job_forgets_no_order_of_a_pair_that_it_does_not_judge(lives: 
     assert lives.shown(HOUR + 10 * MINUTE, HARD) == [13, 5] and lives.facts["in_flight"]["units"] == 3
     ledger = State(f"sqlite:///{lives.rehearsal.config.parent}/invsync.db").ledger("demo")
     assert ledger is not None and ledger.in_flight == [1001]
+
+
+def test_a_reviewed_reset_of_the_delta_job_is_guarded(lives: Lives) -> None:
+    """The return is received, the plan reviewed, and then Shopify restocks the same unit itself."""
+    lives.rehearsal.keep_by_deltas()
+    lives.oms.add_delta_reason("RTN_ITM_RCPT")
+    lives.shown(HOUR + MINUTE, DELTAS)
+    at = lives.place(1, HOUR + 2 * MINUTE)
+    lives.oms.import_order("O1", 1001, [("P1", 1)], at)
+    lives.oms.reserve("O1", "WH", at)
+    lives.shop.fulfil_order(1001)
+    lives.now += 5 * MINUTE
+    lives.oms.take_back("P1", "WH", 1, lives.now, "R1")
+    lives.shown(HOUR + 10 * MINUTE, DELTAS, dry_run=True)
+
+    lives.shop.refund(1001, [(1001001, 1)], "RETURN")
+    applied = lives.rehearsal.apply(lives.facts)
+
+    assert lives.shop.available(1, ONLINE) == 15 and applied["counts"]["held"] == 1

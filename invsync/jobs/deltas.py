@@ -1,13 +1,12 @@
 """The job that adds what the OMS itself counted: each stock event once, whatever crashes in between."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar
 
 import polars as pl
 
-from invsync import delta, mapping, plan, tables
-from invsync.jobs import delivery
+from invsync import delta, mapping, tables
 from invsync.jobs.resets import WHOLE_FROM, Resets, buffers, claims_of
 from invsync.jobs.run import Selection
 from invsync.state import iso
@@ -135,17 +134,10 @@ class Deltas(Resets):
         at_floor = (pl.col("oms") <= 0) | (pl.col("oms") - pl.col("net") <= 0)
         return pl.concat([rows.filter(held_back | at_floor).select(KEY), back.drop_nulls()]).unique()
 
-    def _deliver(self, way: delivery.Delivery, decided: plan.Plan) -> pl.DataFrame:
-        rows = decided.adjustments
-        bent = rows.join(self.bent, on=KEY, how="semi")
-        if bent.is_empty():
-            return super()._deliver(way, decided)
-        blind = super()._deliver(way, replace(decided, adjustments=rows.join(bent, on=KEY, how="anti")))
-        guarded = self._way(self.run_id, self.folder, guarded=True)
-        guarded.claims, guarded.reasons, guarded.part = self.claims, self.reasons(), way.part
-        sent = delivery.drive(guarded, guarded.send(bent), self.reread)
-        way.used, way.operation_ids = way.used or guarded.used, way.operation_ids + guarded.operation_ids
-        return pl.concat([blind, sent])
+    def _groups(self, rows: pl.DataFrame) -> list[tuple[bool, pl.DataFrame]]:
+        """The net changes, which are blind, and the resets, which are guarded."""
+        groups = [(False, rows.join(self.bent, on=KEY, how="anti")), (True, rows.join(self.bent, on=KEY, how="semi"))]
+        return [(guarded, group) for guarded, group in groups if group.height] or [(False, rows)]
 
     def claims(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """CLAIMS of the events that these changes count: a reset counts every one that its read of the OMS saw."""

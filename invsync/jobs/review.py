@@ -77,7 +77,7 @@ class Applied(Following):
     def rows(self) -> pl.DataFrame:
         """The plan as it was reviewed."""
         self._check()
-        return pl.read_parquet(self.source / "plan.parquet")
+        return tables.completed(pl.read_parquet(self.source / "plan.parquet"), tables.VARIANCES)
 
     def _files(self) -> list[Path]:
         return sorted(self.source.glob("adjustments*.jsonl"), key=lambda path: (len(path.name), path.name))
@@ -107,15 +107,28 @@ class Applied(Following):
         self._count(decided, variances)
         return decided
 
-    def _deliver(self, way: delivery.Delivery, decided: plan.Plan) -> pl.DataFrame:
+    def _deliver(self, decided: plan.Plan) -> pl.DataFrame:
         files, rows = self._copied(), decided.adjustments
         if rows.is_empty():
             (self.folder / bulkfile.file_name("result", 1)).touch()
             return tables.empty(tables.OUTCOMES)
-        way.part, way.guarded = len(files), bulkfile.read(files[0].path)["changed_from"].is_not_null().all()
-        way.claims = way.reasons = None
         claims = pl.read_parquet(self.source / "claims.parquet").with_columns(run_id=pl.lit(self.run_id))
-        return delivery.drive(way, way.send_files(files, rows, claims))
+        part, sent = len(files), tables.empty(tables.OUTCOMES)
+        for guarded, group in self._alike(files):
+            way = self._way(self.run_id, self.folder, guarded=guarded)
+            way.part = part
+            mine = pl.concat([bulkfile.read(file.path).select(KEY) for file in group])
+            judged = way.send_files(group, rows.join(mine, on=KEY, how="semi"), claims.join(mine, on=KEY, how="semi"))
+            sent, part = pl.concat([sent, delivery.drive(way, judged)]), way.part
+            self._used(way)
+        return sent
+
+    def _alike(self, files: list[File]) -> list[tuple[bool, list[File]]]:
+        """The files that have changes, those without a guard first."""
+        guards = [(bulkfile.read(file.path)["changed_from"], file) for file in files]
+        blind = [file for was, file in guards if was.len() and was.is_null().any()]
+        guarded = [file for was, file in guards if was.len() and was.is_not_null().all()]
+        return [(kind, group) for kind, group in ((False, blind), (True, guarded)) if group]
 
     def _copied(self) -> list[File]:
         copies = [Path(shutil.copyfile(path, self.folder / path.name)) for path in self._files()]
@@ -134,7 +147,7 @@ class Undone(Following):
 
     def rows(self) -> pl.DataFrame:
         """What landed, turned around: target is the available of now less what the run added."""
-        outcomes = pl.read_parquet(self.source / "outcomes.parquet")
+        outcomes = tables.completed(pl.read_parquet(self.source / "outcomes.parquet"), tables.OUTCOMES)
         landed = outcomes.filter(
             pl.col("outcome").is_in(LANDED),
             pl.col("reason").is_null() | (pl.col("reason") == "moved_after_the_write"), pl.col("delta") != 0,

@@ -1,5 +1,6 @@
 """One run as its notebook sees it, whatever its job: settle, decide, send, finish."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -142,7 +143,7 @@ class Run:
     @staticmethod
     def _keep(path: Path, outcomes: pl.DataFrame) -> None:
         before = [pl.read_parquet(path)] if path.exists() else []
-        pl.concat([*before, outcomes], how="diagonal_relaxed").unique(KEY, keep="last", maintain_order=True).write_parquet(path)
+        pl.concat([*(tables.completed(one, tables.OUTCOMES) for one in before), outcomes]).unique(KEY, keep="last", maintain_order=True).write_parquet(path)
 
     # -- this run's own work
 
@@ -183,25 +184,43 @@ class Run:
 
     def send(self, decided: plan.Plan) -> pl.DataFrame:
         """Upload the plan and prove it: OUTCOMES of every selected pair, kept in the folder."""
-        way = self._way(self.run_id, self.folder, guarded=self.guarded)
-        way.claims, way.reasons = self.claims, self.reasons()
         if self.given.dry_run:
-            way.write(decided.adjustments)
+            for way, rows in self._ways(decided.adjustments):
+                way.write(rows)
             self.claims(decided.adjustments).write_parquet(self.folder / "claims.parquet")
             return self._outcomes(decided, verify.outcome(decided.adjustments, "planned"))
-        sent = self._deliver(way, decided)
-        self.summary |= {"transport": way.used, "operation_ids": way.operation_ids}
-        outcomes = self._outcomes(decided, sent)
+        outcomes = self._outcomes(decided, self._deliver(decided))
         outcomes.write_parquet(self.folder / "outcomes.parquet")
         return outcomes
 
-    def _deliver(self, way: delivery.Delivery, decided: plan.Plan) -> pl.DataFrame:
-        rows, refused = self._activated(decided.adjustments)
-        if rows.is_empty():
-            way.write(rows)
-            (self.folder / bulkfile.file_name("result", 1)).touch()
-            return refused
-        return pl.concat([delivery.drive(way, way.send(rows), self.reread), refused])
+    def _groups(self, rows: pl.DataFrame) -> list[tuple[bool, pl.DataFrame]]:
+        """The rows by whether their change is guarded by what was read."""
+        return [(self.guarded, rows)]
+
+    def _ways(self, rows: pl.DataFrame) -> Iterator[tuple[delivery.Delivery, pl.DataFrame]]:
+        """Each group of rows with its way to Shopify; the parts of their files go on from one to the next."""
+        part = 0
+        for guarded, group in self._groups(rows):
+            way = self._way(self.run_id, self.folder, guarded=guarded)
+            way.claims, way.reasons, way.part = self.claims, self.reasons(), part
+            yield way, group
+            part = way.part
+
+    def _deliver(self, decided: plan.Plan) -> pl.DataFrame:
+        rows, sent = self._activated(decided.adjustments)
+        for way, group in self._ways(rows):
+            if group.is_empty():
+                way.write(group)
+                (self.folder / bulkfile.file_name("result", 1)).touch()
+            else:
+                sent = pl.concat([sent, delivery.drive(way, way.send(group), self.reread)])
+            self._used(way)
+        return sent
+
+    def _used(self, way: delivery.Delivery) -> None:
+        """Tell which transport was used, and by which bulk operations."""
+        self.summary["transport"] = way.used or self.summary["transport"]
+        self.summary["operation_ids"] = [*self.summary["operation_ids"], *way.operation_ids]
 
     def _activated(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows whose level is active now, and the OUTCOMES of those that Shopify would not activate."""
@@ -287,7 +306,8 @@ class Run:
 
     def _stop(self, error: GuardStopped, decided: plan.Plan) -> None:
         """Leave the whole plan to be looked at: its file, no results, and every change held by the guard."""
-        self._way(self.run_id, self.folder, guarded=self.guarded).write(decided.adjustments)
+        for way, rows in self._ways(decided.adjustments):
+            way.write(rows)
         (self.folder / bulkfile.file_name("result", 1)).touch()
         outcomes = self._outcomes(decided, verify.outcome(decided.adjustments, "held", reason=pl.lit("guard")))
         outcomes.write_parquet(self.folder / "outcomes.parquet")
