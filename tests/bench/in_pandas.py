@@ -80,7 +80,9 @@ def pairs(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 def targets(own: pd.DataFrame, online: pd.DataFrame, rows: pd.DataFrame, queue: pd.DataFrame) -> pd.DataFrame:
     """TARGETS of these pairs from the placed rows."""
-    physical = own.rename(columns={SELLABLE: "oms"}).assign(mode=pd.Categorical.from_codes([1] * len(own), dtype=MODE))
+    physical = own.rename(columns={SELLABLE: "oms"}).assign(
+        mode=pd.Categorical.from_codes([1] * len(own), dtype=MODE), debt=np.nan
+    )
     counted = rows[rows["counts"].eq(True) & (rows["allow_brokering"] != "N")]
     sums = counted.groupby("product_id")[[SELLABLE, TOTAL]].sum()
     rules = rows[rows["rules"].eq(True)].set_index("product_id")
@@ -88,32 +90,37 @@ def targets(own: pd.DataFrame, online: pd.DataFrame, rows: pd.DataFrame, queue: 
     atp = online.join(sums, on="product_id").fillna({SELLABLE: 0.0, TOTAL: 0.0})
     less = [atp["product_id"].map(part).fillna(0.0) for part in (rules["minimum_stock"], asked)]
     shut = atp["product_id"].map(rules["allow_brokering"]).eq("N") | (atp[TOTAL] < 0)
+    total = atp[[SELLABLE, TOTAL]].min(axis=1) - less[0] - less[1]
+    atp["debt"] = total.where(total < 0)
     atp["oms"] = (atp[SELLABLE] - less[0] - less[1]).clip(lower=0.0).mask(shut, 0.0)
     atp["mode"] = pd.Categorical.from_codes([0] * len(atp), dtype=MODE)
     return pd.concat([physical[TARGETS], atp[TARGETS]], ignore_index=True)
 
 
 def in_flight(folder: Path, wanted: pd.DataFrame) -> pd.DataFrame:
-    """Units by pair, in orders that the OMS does not know."""
-    orders, assigned, named = (read(folder, name) for name in ("orders", "assigned", "locations"))
-    members, known = read(folder, "members"), read(folder, "known_orders")
+    """Units by pair that orders have sold and the OMS has not booked."""
+    named, members = read(folder, "locations"), read(folder, "members")
     own = named.loc[named["form"] == "physical", PHYSICAL]
-    key = ["order_id", "inventory_item_id"]
-    at = assigned.merge(own, on="location_id")
-    outside = at[~at["facility_id"].isin(members.loc[members["counts"], "facility_id"])]
-    unknown = orders[~orders["order_id"].isin(known["external_id"])].groupby(key)["units"].sum()
-    left = unknown.sub(outside.groupby(key)["units"].sum(), fill_value=0).reindex(unknown.index).clip(lower=0)
-    online = left.reset_index().assign(location_id=world.ONLINE)
+    product = wanted[["inventory_item_id", "product_id"]].drop_duplicates()
+    sold = read(folder, "orders").merge(product, on="inventory_item_id").merge(own, on="location_id", how="left")
+    sold["units"] = sold["open"] + sold["shipped"]
+    booked = read(folder, "booked").rename(columns={"external_id": "order_id", "units": "booked"})
+    line, key = ["order_id", "product_id"], ["order_id", "inventory_item_id", "product_id"]
+    booked = booked.groupby([*line, "facility_id"], as_index=False, dropna=False)["booked"].sum()
+    inside = sold["facility_id"].isna() | sold["facility_id"].isin(members.loc[members["counts"], "facility_id"])
+    out = sold[~inside].groupby([*key, "facility_id"], as_index=False)["units"].sum().rename(columns={"units": "out"})
+    online = sold.assign(units=sold["units"].where(inside, 0)).groupby(key, as_index=False)["units"].sum()
+    taken = online[key].merge(booked, on=line).merge(out, on=[*key, "facility_id"], how="left")
+    taken["booked"] = (taken["booked"] - taken["out"].fillna(0)).clip(lower=0)
+    online = online.merge(taken.groupby(key, as_index=False)["booked"].sum(), on=key, how="left")
+    online = online.assign(location_id=world.ONLINE)
     online = online[online["inventory_item_id"].isin(wanted.loc[wanted["mode"] == "aggregate", "inventory_item_id"])]
-    here = assigned.groupby([*key, "location_id"], as_index=False)["units"].sum()
-    here = here.merge(wanted.loc[wanted["mode"] == "physical", [*KEY, "product_id"]], on=KEY).merge(
-        own, on="location_id"
-    )
-    taken = read(folder, "known_units").rename(columns={"external_id": "order_id", "units": "taken"})
-    taken = taken.groupby(["order_id", "product_id", "facility_id"], as_index=False)["taken"].sum()
-    here = here.merge(taken, on=["order_id", "product_id", "facility_id"], how="left")
-    here["units"] = np.ceil((here["units"] - here["taken"].fillna(0.0)).clip(lower=0.0))
-    return pd.concat([online, here]).groupby(KEY, as_index=False)["units"].sum()
+    here = sold.dropna(subset="facility_id").groupby([*key, "location_id", "facility_id"], as_index=False)["units"].sum()
+    here = here.merge(wanted.loc[wanted["mode"] == "physical", KEY], on=KEY)
+    here = here.merge(booked, on=[*line, "facility_id"], how="left")
+    both = pd.concat([online, here])
+    both["units"] = np.ceil((both["units"] - both["booked"].fillna(0.0)).clip(lower=0.0))
+    return both.groupby(KEY, as_index=False)["units"].sum()
 
 
 def variances(wanted: pd.DataFrame, levels: pd.DataFrame, flight: pd.DataFrame, *, buffer: int) -> pd.DataFrame:
@@ -122,7 +129,7 @@ def variances(wanted: pd.DataFrame, levels: pd.DataFrame, flight: pd.DataFrame, 
         flight.rename(columns={"units": "in_flight"}), on=KEY, how="left"
     )
     found["in_flight"] = found["in_flight"].fillna(0)
-    found["buffer"] = buffer
+    found["set_aside"], found["buffer"] = 0, buffer
     free = found["oms"] - found["in_flight"]
     found["target"] = np.maximum(free - buffer, np.minimum(free, 0.0)).round(6)
     found["delta"] = (found["target"] - found["available"]).round(0)

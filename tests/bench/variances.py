@@ -21,8 +21,7 @@ def prepare(folder: Path, scale: float) -> None:
     """The OMS's tables, the levels, orders and what is known of locations, as Parquet."""
     seen = world.build(folder, max(50, int(world.PRODUCTS * scale)))
     world.levels(seen).write_parquet(folder / "levels.parquet")
-    for name, frame in zip(("orders", "assigned"), world.orders(seen), strict=True):
-        frame.write_parquet(folder / f"{name}.parquet")
+    world.orders(seen).write_parquet(folder / "orders.parquet")
     world.places(seen, folder)
 
 
@@ -32,11 +31,11 @@ def ours(folder: Path) -> Callable[[], Made]:
     def run() -> Made:
         seen = world.snapshot(folder)
         levels = pl.read_parquet(folder / "levels.parquet", columns=SHOWN)
-        orders, assigned = (pl.read_parquet(folder / f"{name}.parquet") for name in ("orders", "assigned"))
+        orders = pl.read_parquet(folder / "orders.parquet")
         pairs, held = mapping.pairs(seen, **world.FACTS)
         counted = mapping.counted_facilities(seen, **world.FACTS)
         targets = mapping.targets(pairs, seen, **world.FACTS)
-        flight = inflight.in_flight(orders, assigned, pairs, seen, counted=counted)
+        flight = inflight.in_flight(orders, tables.empty(tables.BUFFERS), pairs, seen, counted=counted)
         return held, diff.variances(targets, levels, flight, buffer=BUFFER)
 
     return run

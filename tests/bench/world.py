@@ -18,7 +18,7 @@ FRAMES = {
     "facility_group_member": tables.FACILITY_GROUP_MEMBER, "product_store_facility": tables.PRODUCT_STORE_FACILITY,
     "shopify_shop_location": tables.SHOPIFY_SHOP_LOCATION, "shopify_shop_product": tables.SHOPIFY_SHOP_PRODUCT,
     "product": tables.PRODUCT, "queue": tables.QUEUE, "known_orders": tables.KNOWN_ORDERS,
-    "known_units": tables.KNOWN_UNITS,
+    "ordered": tables.ORDERED, "booked": tables.BOOKED,
 }  # fmt: skip
 
 USED = {"product_facility": [column for column in tables.PRODUCT_FACILITY if column != "last_updated_stamp"]}
@@ -48,7 +48,8 @@ def build(folder: Path, products: int) -> tables.Snapshot:
         "product": product,
         "queue": product.filter(dice(20, "product_id") == 0).with_columns(quantity=pl.lit(2.0)),
         "known_orders": product[::20].select(external_id=5_000_000_000 + pl.col("n")),
-        "known_units": product[::40].select("product_id", external_id=5_000_000_000 + pl.col("n"), facility_id=pl.lit(names[1]), units=pl.lit(1.0)),
+        "ordered": product[::20].select("product_id", external_id=5_000_000_000 + pl.col("n"), units=pl.lit(3.0)),
+        "booked": product[::40].select("product_id", external_id=5_000_000_000 + pl.col("n"), facility_id=pl.lit(names[1]), units=pl.lit(1.0)),
     }  # fmt: skip
     for name, schema in FRAMES.items():
         made = frames[name]
@@ -97,23 +98,23 @@ def levels(seen: tables.Snapshot) -> pl.DataFrame:
     draw = dice(100, "product_id", "location_id")
     available = pl.when(draw >= 2).then(pl.col("oms").cast(pl.Int64) + (draw < 7).cast(pl.Int64) * 3)
     there = pl.col("available").is_not_null()
-    found = wanted.with_columns(available=available).with_columns(
-        is_active=pl.when(there).then(True), tracked=True, requires_components=False
-    )
+    nothing = [name for name in tables.LEVELS if name not in wanted.columns]
+    found = wanted.with_columns(pl.lit(None).alias(name) for name in nothing).with_columns(available=available)
+    found = found.with_columns(is_active=pl.when(there).then(True), tracked=True, requires_components=False)
     return tables.conform(found, tables.LEVELS, "levels")
 
 
-def orders(seen: tables.Snapshot) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """ORDERS and ASSIGNED: an order for every tenth product, half of them known to the OMS."""
+def orders(seen: tables.Snapshot) -> pl.DataFrame:
+    """SOLD: an order for every tenth product, half of them known to the OMS, half of these booked in part."""
     pairs, _ = mapping.pairs(seen, **FACTS)
     items = pairs.select("product_id", "inventory_item_id").unique()
     rows = seen.product[::10].with_row_index("n").join(items, on="product_id", maintain_order="left")
     order = 5_000_000_000 + pl.col("n").cast(pl.Int64) * 10
     made = rows.select(
         "inventory_item_id", order_id=order, name=pl.format("#{}", order), created_at=pl.lit(NOW),
-        updated_at=pl.lit(NOW), units=pl.lit(3), location_id=ONLINE + 1 + pl.col("n").cast(pl.Int64) % 8,
+        updated_at=pl.lit(NOW), open=pl.lit(3), shipped=pl.lit(0), removed=pl.lit(0), location_id=ONLINE + 1 + pl.col("n").cast(pl.Int64) % 8,
     )  # fmt: skip
-    return tables.conform(made, tables.ORDERS, "orders"), tables.conform(made, tables.ASSIGNED, "assigned")
+    return tables.conform(made, tables.SOLD, "orders")
 
 
 def places(seen: tables.Snapshot, folder: Path) -> None:
