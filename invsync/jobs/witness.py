@@ -76,13 +76,13 @@ class Witness:
         """The levels whose stock changed a moment ago, by no visible order and no adjustment of ours: item, location, units 1.
 
         What moves between available, committed and reserved is read in one level and needs no explanation; a change
-        of what is on hand does: it may be a till sale whose order is not visible yet.
+        of what is on hand does: it may be a till sale whose order is not visible yet. Only an order that shipped there
+        explains it.
         """
         settle, now, at = timedelta(seconds=self.settings.orders_settle_seconds), self._now(), pl.col("on_hand_at")
         fresh = seen.levels.filter(at > now - settle, at < now + settle)
         near = (pl.col("updated_at") >= at - timedelta(seconds=1)) & (pl.col("updated_at") <= at + SAME_CHANGE)
-        here = pl.col("location_id_right").is_null() | (pl.col("location_id_right") == pl.col("location_id"))
-        by_order = fresh.join(seen.sold, on=ITEM).filter(near, here).select(KEY)
+        by_order = fresh.join(seen.sold.filter(pl.col("shipped") != 0), on=KEY).filter(near).select(KEY)
         left = fresh.join(by_order, on=KEY, how="anti")
         if left.height:
             clock = datetime.now(UTC)
