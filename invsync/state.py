@@ -47,6 +47,7 @@ MEMORY = sa.Table(  # of a level: committed units of orders too old to be shown,
     sa.Column("inventory_item_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("location_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("units", sa.BigInteger), sa.Column("watched", sa.Boolean), sa.Column("deferred_since", TEXT),
+    sa.Column("deferred_at", TEXT),
 )  # fmt: skip
 LEASE = sa.Table(
     "lease", META, sa.Column("shop", TEXT, primary_key=True), sa.Column("run_id", TEXT), sa.Column("host", TEXT),
@@ -62,9 +63,10 @@ CLAIMS: tables.Schema = {
 }  # fmt: skip
 
 
+DEFERRED = ["deferred_since", "deferred_at"]
 LEVEL_MEMORY: tables.Schema = {
     "inventory_item_id": tables.ID, "location_id": tables.ID, "units": tables.UNITS, "watched": tables.FLAG,
-    "deferred_since": tables.STAMP,
+    "deferred_since": tables.STAMP, "deferred_at": tables.STAMP,
 }  # fmt: skip
 
 
@@ -286,21 +288,21 @@ class State:
         query = sa.select(*(MEMORY.c[name] for name in LEVEL_MEMORY)).where(MEMORY.c.shop == shop)
         with self._engine.connect() as connection:
             rows = [tuple(row) for row in connection.execute(query)]
-        memory = pl.DataFrame(rows, schema=LEVEL_MEMORY | {"deferred_since": tables.TEXT}, orient="row")
-        return memory.with_columns(pl.col("deferred_since").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
+        memory = pl.DataFrame(rows, schema=LEVEL_MEMORY | dict.fromkeys(DEFERRED, tables.TEXT), orient="row")
+        return memory.with_columns(pl.col(DEFERRED).str.to_datetime("%+", time_unit="us", time_zone="UTC"))
 
     def remember_levels(self, shop: str, read: pl.DataFrame, memory: pl.DataFrame) -> None:
         """Replace what is remembered of the levels that were read, by LEVEL_MEMORY."""
         before = self.level_memory(shop).join(read, on=tables.KEY, how="semi")
         mine = (MEMORY.c.shop == shop) & (MEMORY.c.inventory_item_id == sa.bindparam("item"))
         mine &= MEMORY.c.location_id == sa.bindparam("place")
-        since = pl.col("deferred_since").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
+        stamps = pl.col(DEFERRED).dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
         with self._engine.begin() as connection:
             if before.height:
                 keys = before.select(item="inventory_item_id", place="location_id").to_dicts()
                 connection.execute(sa.delete(MEMORY).where(mine), keys)
             if memory.height:
-                rows = memory.select(list(LEVEL_MEMORY)).with_columns(deferred_since=since, shop=pl.lit(shop))
+                rows = memory.select(list(LEVEL_MEMORY)).with_columns(stamps, shop=pl.lit(shop))
                 connection.execute(sa.insert(MEMORY), rows.to_dicts())
 
     # -- the lease

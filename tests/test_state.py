@@ -78,7 +78,7 @@ def test_remembered_orders_are_replaced_whole(state: State) -> None:
 
 
 def test_only_the_levels_that_were_read_are_remembered_anew(state: State) -> None:
-    memory = rows(LEVEL_MEMORY, (1, 7, 2, False, None), (2, 7, 0, True, AT))
+    memory = rows(LEVEL_MEMORY, (1, 7, 2, False, None, None), (2, 7, 0, True, AT, AT))
     state.remember_levels("demo", memory, memory)
     assert state.level_memory("demo").sort("inventory_item_id").equals(memory)
 

@@ -13,6 +13,7 @@ from invsync.settings import ShopSettings
 from invsync.state import LEVEL_MEMORY
 from invsync.tables import KEY
 
+APART = timedelta(hours=1)  # deferrals further apart are no wait that goes on
 SAME_CHANGE = timedelta(seconds=5)  # between a change of a level and the update of the order that caused it
 ITEM = "inventory_item_id"
 
@@ -68,7 +69,7 @@ class Witness:
         rows = seen.levels.select(KEY).join(seen.baseline, on=KEY, how="left").join(watched, on=KEY, how="left")
         rows = rows.with_columns(
             pl.col("units").fill_null(0), pl.col("watched").fill_null(False),
-            deferred_since=pl.lit(None, dtype=tables.STAMP),
+            deferred_since=pl.lit(None, dtype=tables.STAMP), deferred_at=pl.lit(None, dtype=tables.STAMP),
         )  # fmt: skip
         self.memory = pl.concat([self.memory.join(rows, on=KEY, how="anti"), rows.select(list(LEVEL_MEMORY))])
 
@@ -96,11 +97,17 @@ class Witness:
         self.memory = rows.with_columns(watched=pl.col("watched") | pl.col("more").fill_null(False)).drop("more")
 
     def defer(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        """Since when these pairs wait to be raised, remembered for the next run: item, location, since."""
-        before = self.orders.state.level_memory(self.orders.shop).select(*KEY, since="deferred_since")
-        since = pairs.join(before, on=KEY, how="left").with_columns(pl.col("since").fill_null(self.at))
-        rows = self.memory.join(since, on=KEY, how="left")
-        rows = rows.with_columns(deferred_since=pl.coalesce("since", "deferred_since"))
+        """Since when these pairs wait to be raised, remembered for the next run: item, location, since.
+
+        A pair that was deferred long ago and not looked at in between waits anew.
+        """
+        before = self.orders.state.level_memory(self.orders.shop).filter(pl.col("deferred_at") >= self.at - APART)
+        since = pairs.join(before.select(*KEY, since="deferred_since"), on=KEY, how="left")
+        since = since.with_columns(pl.col("since").fill_null(self.at))
+        rows = self.memory.join(since, on=KEY, how="left").with_columns(
+            deferred_since=pl.coalesce("since", "deferred_since"),
+            deferred_at=pl.when(pl.col("since").is_not_null()).then(self.at).otherwise("deferred_at"),
+        )
         self.memory = rows.select(list(LEVEL_MEMORY))
         return since
 

@@ -4,6 +4,8 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC
+from email.utils import format_datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -106,7 +108,7 @@ def create_app(shop: Shop) -> ASGIApp:
         version = served(request.path_params["version"])
         if version is None:
             return JSONResponse({"errors": "Not Found"}, 404)
-        headers = {"X-Shopify-API-Version": version}
+        headers = {"X-Shopify-API-Version": version, "Date": format_datetime(shop.clock().astimezone(UTC), usegmt=True)}
         if request.headers.get("X-Shopify-Access-Token") != shop.token:
             text = "[API] Invalid API key or access token (unrecognized login or wrong password)"
             return JSONResponse({"errors": text}, 401, headers)

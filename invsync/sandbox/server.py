@@ -14,17 +14,20 @@ from invsync.sandbox.shop import Shop
 
 
 def serve(shop: Shop, port: int = 0) -> AbstractContextManager[str]:
-    """Serve the shop in a thread on 127.0.0.1 and give its base address; port 0 takes a free one."""
-    return hosting(create_app(shop), port)
+    """Serve the shop in a thread on 127.0.0.1 and give its base address; port 0 takes a free one.
+
+    Its answers tell the shop's own time.
+    """
+    return hosting(create_app(shop), port, date_header=False)
 
 
 @contextmanager
-def hosting(app: ASGIApp, port: int = 0) -> Iterator[str]:
+def hosting(app: ASGIApp, port: int = 0, *, date_header: bool = True) -> Iterator[str]:
     """Serve an application in a thread on 127.0.0.1 and give its base address; port 0 takes a free one."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # so that answers leave at once
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
-    config = uvicorn.Config(app, log_level="error", lifespan="off", ws="none", access_log=False)
+    config = uvicorn.Config(app, log_level="error", lifespan="off", ws="none", access_log=False, date_header=date_header)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -140,8 +140,7 @@ class Client:
         if response.status_code != 200:
             raise ShopifyFailed(self._status(response.status_code))
         self._check_version(response)
-        if "Date" in response.headers:
-            self.server_time = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+        self.server_time = _date(response) or self.server_time
         self._pacer.learn(text, body)
         if "MAX_COST_EXCEEDED" in found:
             raise TooCostly("Shopify found one query too costly: ask for fewer objects.")
@@ -213,3 +212,11 @@ def _check_address(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in LOOPBACK:
         raise ShopifyFailed(f"Address on {parts.hostname} is not https: refuse it and check the endpoint.")
+
+
+def _date(response: httpx.Response) -> datetime | None:
+    """The moment in the answer's Date header, UTC; None where it has none that can be read."""
+    try:
+        return parsedate_to_datetime(response.headers.get_list("Date")[0]).astimezone(UTC)
+    except (IndexError, ValueError):
+        return None
