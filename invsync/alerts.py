@@ -14,13 +14,9 @@ import httpx
 import sqlalchemy as sa
 
 from invsync import settings
-from invsync.state import TEXT, State, iso
+from invsync.state import State, iso
+from invsync.state.schema import ALERT
 
-META = sa.MetaData()
-TOLD = sa.Table(
-    "alert", META, sa.Column("shop", TEXT, primary_key=True), sa.Column("kind", TEXT, primary_key=True),
-    sa.Column("told_at", TEXT),
-)  # fmt: skip
 REPEAT = timedelta(hours=1)
 PATIENCE_SECONDS = 20
 GUARD_STOPPED, RUN_FAILED, ORDERS_LATE, PAIRS_UNKNOWN, SUBSCRIPTION_LOST, NO_RUN = (
@@ -69,7 +65,6 @@ def tell(alerts: Iterable[Alert], configured: settings.Settings, now: datetime |
     One that the pager did not take is told again the next time; a run never fails by it.
     """
     moment, state = now or datetime.now(UTC), State(configured.state.url)
-    META.create_all(state.engine)
     told = [alert for alert in alerts
             if _is_due(state.engine, alert, moment) and _page(_line(alert, moment), configured.alerts)]  # fmt: skip
     for alert in told:
@@ -84,7 +79,7 @@ def _line(alert: Alert, now: datetime) -> str:
 
 
 def _is_due(engine: sa.Engine, alert: Alert, now: datetime) -> bool:
-    query = sa.select(TOLD.c.told_at).where(TOLD.c.shop == alert.shop, TOLD.c.kind == alert.kind)
+    query = sa.select(ALERT.c.told_at).where(ALERT.c.shop == alert.shop, ALERT.c.kind == alert.kind)
     with engine.connect() as connection:
         before = connection.execute(query).scalar()
     return before is None or datetime.fromisoformat(before) <= now - REPEAT
@@ -92,8 +87,8 @@ def _is_due(engine: sa.Engine, alert: Alert, now: datetime) -> bool:
 
 def _remember(engine: sa.Engine, alert: Alert, now: datetime) -> None:
     with suppress(sa.exc.IntegrityError), engine.begin() as connection:
-        connection.execute(sa.delete(TOLD).where(TOLD.c.shop == alert.shop, TOLD.c.kind == alert.kind))
-        connection.execute(sa.insert(TOLD).values(shop=alert.shop, kind=alert.kind, told_at=iso(now)))
+        connection.execute(sa.delete(ALERT).where(ALERT.c.shop == alert.shop, ALERT.c.kind == alert.kind))
+        connection.execute(sa.insert(ALERT).values(shop=alert.shop, kind=alert.kind, told_at=iso(now)))
 
 
 def _page(line: str, to: settings.AlertSettings) -> bool:

@@ -5,7 +5,8 @@ InvsyncError                 exit  what to do
 ├── GuardStopped              3    look at the numbers; nothing was sent
 ├── SystemFailed              5    a system could not be reached or refused us; run again
 │   ├── OmsFailed             5    the OMS read is short or failed
-│   └── ShopifyFailed         5    Shopify refused the request for good
+│   ├── ShopifyFailed         5    Shopify refused the request for good
+│   └── LeaseLost             5    another run took over while this one stood still; read the report of that run
 └── LeaseHeld                75    another run is at work; wait
 """
 
@@ -40,6 +41,10 @@ class OmsFailed(SystemFailed):
 
 class ShopifyFailed(SystemFailed):
     """Shopify could not be reached, or refused the request for good."""
+
+
+class LeaseLost(SystemFailed):
+    """Another run took the shop over while this one stood still; this one sends nothing more."""
 
 
 class LeaseHeld(InvsyncError):

@@ -16,7 +16,9 @@ ANSWERS: tables.Schema = {
 VERDICTS: tables.Schema = {"place": pl.Int64()} | {
     name: ANSWERS[name] for name in ("line", "answer", "code", "message")
 }
+MOVED, OVERWRITTEN = "moved_after_the_write", "overwritten"
 STALE = {"CHANGE_FROM_QUANTITY_STALE"}
+LAPSED = {"IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED"}  # nothing of the line landed, and its key is used up
 LANDED = ["applied", "superseded"]  # the outcomes of a change that Shopify took, or that needed nothing any more
 SILENCE = "Shopify gave no answer to this line"
 Verdict = tuple[int | None, str, str | None, str | None]
@@ -64,7 +66,9 @@ def _line(reply: dict[str, Any], size: int) -> list[Verdict]:
     faults = payload["userErrors"]
     if not faults:
         return [(None, "landed", None, None)]
-    named = [(place, fault) for fault in faults if (place := _place(fault)) is not None and place < size]
+    if lapsed := [fault for fault in faults if fault.get("code") in LAPSED]:
+        return [(None, "stale", lapsed[0].get("code"), lapsed[0].get("message"))]
+    named = [(place, fault) for fault in faults if (place := _place(fault, size)) is not None]
     if not named:
         return [(None, "unplaced", faults[0].get("code"), faults[0].get("message"))]
     return [(None, "innocent", None, None)] + [
@@ -73,23 +77,34 @@ def _line(reply: dict[str, Any], size: int) -> list[Verdict]:
     ]
 
 
-def _place(fault: dict[str, Any]) -> int | None:
-    field = fault.get("field") or []
-    return int(field[2]) if len(field) > 2 and field[1] == "changes" and str(field[2]).isdigit() else None
+def _place(fault: dict[str, Any], size: int) -> int | None:
+    """Which change of its line a fault is about; a line of one change needs no name."""
+    field = [str(step) for step in fault.get("field") or []]
+    after = field[field.index("changes") + 1 :] if "changes" in field else []
+    place = int(after[0]) if after and after[0].isdigit() else None
+    return 0 if place is None and size == 1 else place if place is not None and place < size else None
 
 
 def read_back(landed: pl.DataFrame, levels: pl.DataFrame) -> pl.DataFrame:
-    """OUTCOMES of the VARIANCES that landed: applied when Shopify shows what was sent, superseded otherwise."""
+    """OUTCOMES of the VARIANCES that landed: applied when Shopify shows what was sent, unknown when it shows nothing.
+
+    Where it shows another number, the change is superseded if an order explains that, which the caller must see to.
+    """
     after = levels.select(*KEY, after="available")
     sent = pl.col("available") + pl.col("delta")
     return landed.join(after, on=KEY, how="left").select(
         *tables.VARIANCES,
         outcome=pl.when(pl.col("after").is_null()).then(pl.lit("unknown"))
         .when(pl.col("after") == sent).then(pl.lit("applied")).otherwise(pl.lit("superseded")),
-        reason=pl.when(pl.col("after") != sent).then(pl.lit("moved_after_the_write")),
+        reason=pl.when(pl.col("after") != sent).then(pl.lit(MOVED)),
         message=pl.lit(None, dtype=pl.String),
         after="after",
     )  # fmt: skip
+
+
+def overwritten(moved: pl.DataFrame) -> pl.DataFrame:
+    """These OUTCOMES of changes that landed, held because something that is no order wrote another number at once."""
+    return moved.with_columns(outcome=pl.lit("held"), reason=pl.lit(OVERWRITTEN))
 
 
 def outcome(variances: pl.DataFrame, name: str, *, reason: pl.Expr | None = None,

@@ -61,7 +61,7 @@ def test_a_run_that_failed_is_adopted_as_failed_and_remembered(rehearsal: Rehear
 
     assert (facts["status"], facts["exit_code"]) == ("failed", 5)
     assert "refused the token" in facts["messages"][-1]
-    recorded = State(f"sqlite:///{rehearsal.config.parent}/invsync.db").run(facts["run_id"])
+    recorded = State(f"sqlite:///{rehearsal.config.parent}/invsync.db").runs.one(facts["run_id"])
     assert recorded is not None and recorded["status"] == "failed"
 
 

@@ -276,7 +276,7 @@ def test_the_delta_job_forgets_no_order_of_a_pair_that_it_does_not_judge(lives: 
     lives.shown(HOUR + 5 * MINUTE, DELTAS)
 
     assert lives.shown(HOUR + 10 * MINUTE, HARD) == [13, 5] and lives.facts["in_flight"]["units"] == 3
-    ledger = State(f"sqlite:///{lives.rehearsal.config.parent}/invsync.db").ledger("demo")
+    ledger = State(f"sqlite:///{lives.rehearsal.config.parent}/invsync.db").memory.ledger("demo")
     assert ledger is not None and ledger.in_flight == [1001]
 
 

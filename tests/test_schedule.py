@@ -203,7 +203,7 @@ def test_one_shop_can_be_exported_alone(config: Path, tmp_path: Path) -> None:
 
 
 def finished(state: State, at: datetime, job: str = "hard-sync", shop: str = "acme", advances: bool = True) -> None:
-    state.record(f"{at:%Y%m%dT%H%M%SZ}-aa", shop, job, status="done", exit_code=0, folder="x", thru=at, finished_at=at,
+    state.runs.record(f"{at:%Y%m%dT%H%M%SZ}-aa", shop, job, status="done", exit_code=0, folder="x", thru=at, finished_at=at,
                  advances=advances)  # fmt: skip
 
 

@@ -235,9 +235,9 @@ def test_an_open_file_that_was_changed_is_not_sent_again_and_the_run_says_so(reh
     rehearsal.product(1, "A", oms=95, available=100)
     file = rehearsal.config.parent / "adjustments.jsonl"
     file.write_text("{}\n")
-    State(f"sqlite:///{rehearsal.config.parent}/invsync.db").commit(
-        "demo", "earlier", [File(1, file, "0" * 64)], transport="direct"
-    )
+    state = State(f"sqlite:///{rehearsal.config.parent}/invsync.db")
+    with state.lease("demo", "earlier") as lease:
+        state.outbox.commit(lease, "earlier", [File(1, file, "0" * 64)], transport="direct")
 
     facts = rehearsal.run()
 

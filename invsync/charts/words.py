@@ -26,6 +26,7 @@ REASONS = {
     "malformed": "unreadable value in the OMS",
     "moving": "sold too fast to settle",
     "deferred": "not raised yet: it changed a moment ago, and no order explains it",
+    "overwritten": "overwritten: another system changed it right after our write, and no order explains it",
     "deferred_for_an_hour": "not raised for an hour: it keeps changing, and no order explains it",
     "contested": "another system changes it each time",
     "guard": "a guard stopped the run",

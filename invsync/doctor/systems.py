@@ -23,7 +23,8 @@ def state(findings: Findings, url: str) -> None:
     if opened is None:
         return
     with closing(opened):
-        holder, pending = opened.holder(findings.name), opened.pending(findings.name)
+        kept_as = opened.shops.known_as(findings.shop.base_url) or findings.name
+        holder, pending = opened.holder(kept_as), opened.outbox.pending(kept_as)
     findings.ok(group, "lease", f"Run {holder} is at work." if holder else "No run is at work.")
     if holder or not pending:
         findings.ok(

@@ -11,20 +11,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from invsync import tables
 from invsync.errors import UsageError
-from invsync.state import TEXT, iso
+from invsync.state import iso
+from invsync.state.schema import WEBHOOK
 
-META = sa.MetaData()
-WEBHOOK = sa.Table(
-    "webhook", META,
-    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
-    sa.Column("shop", TEXT), sa.Column("delivery", TEXT), sa.Column("content", TEXT), sa.Column("topic", TEXT),
-    sa.Column("inventory_item_id", sa.BigInteger), sa.Column("location_id", sa.BigInteger),
-    sa.Column("order_id", sa.BigInteger), sa.Column("product_id", TEXT), sa.Column("available", sa.BigInteger),
-    sa.Column("updated_at", TEXT), sa.Column("heard_at", TEXT), sa.Column("covered_by", TEXT),
-    sa.UniqueConstraint("shop", "delivery"), sa.UniqueConstraint("shop", "content"),
-    sa.Index("webhook_waiting", "shop", "number", sqlite_where=sa.text("covered_by IS NULL"),
-             postgresql_where=sa.text("covered_by IS NULL")),
-)  # fmt: skip
 INSERT: dict[str, Callable[[sa.Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 MEMORY = timedelta(days=7)
 LEVEL, CREATED, CANCELLED, FINISHED = (
@@ -61,9 +50,8 @@ class Inbox:
     """The deliveries of all shops; one leaves only when the run that covered it has finished."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        """Make the table in this database of the state."""
+        """The deliveries in this database of the state."""
         self._engine = engine
-        META.create_all(engine)
 
     def open(self) -> None:
         """Make ready for deliveries beside runs: in SQLite, readers and the writer no longer wait for each other."""

@@ -8,11 +8,12 @@ import polars as pl
 
 from invsync import bulkfile, plan, tables, verify
 from invsync.shopify import Shopify, Transport
-from invsync.state import File, Pending, State
+from invsync.state import File, Lease, Pending, State
 from invsync.tables import KEY
 
 PASSES = 3
 Frame = pl.DataFrame
+Reread = Callable[[Frame], Frame]
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Delivery:
     `claims` gives the stock events that a change of these pairs covers; `reasons` Shopify's reason by pair.
     """
 
-    shop: str
+    lease: Lease
     run_id: str
     folder: Path
     state: State
@@ -53,8 +54,8 @@ class Delivery:
 
     def send_files(self, files: list[File], rows: Frame, claims: Frame | None) -> Frame:
         """Commit these files with what they cover, settle those that they carry on for, and deliver them."""
-        self.state.commit(self.shop, self.run_id, files, transport=self.transport, guarded=self.guarded,
-                          claims=claims, answered=self.answered)  # fmt: skip
+        self.state.outbox.commit(self.lease, self.run_id, files, transport=self.transport, guarded=self.guarded,
+                                 claims=claims, answered=self.answered)  # fmt: skip
         self.answered = []
         return pl.concat([self.deliver(file.path, file.part, rows, self.transport) for file in files])
 
@@ -71,52 +72,98 @@ class Delivery:
 
     def close(self) -> None:
         """Settle every file whose rows all have an answer and need no other file."""
-        self.state.commit(self.shop, self.run_id, [], transport=self.transport, answered=self.answered)
+        self.state.outbox.commit(self.lease, self.run_id, [], transport=self.transport, answered=self.answered)
         self.answered = []
 
 
-def drive(way: Delivery, judged: Frame, reread: Callable[[Frame], Frame] | None = None) -> Frame:
-    """OUTCOMES of what was sent: each pair lands, is refused by name, needs nothing any more, or is deferred."""
-    ended: list[Frame] = []
-    landed: list[Frame] = []
-    passes = 0
-    while True:
-        landed.append(_of(judged, "landed"))
-        ended += [_named(judged, "refused"), _named(judged, "unknown")]
-        alone, crowded = _unplaced(judged)
-        ended.append(_outcome(alone, "refused"))
-        stale = _of(judged, "stale")
-        passes += bool(stale.height)
-        again = _planned_again(stale, reread if passes < PASSES else None, ended)
-        rest = pl.concat([_of(judged, "innocent"), crowded.select(list(tables.VARIANCES)), again])
-        if rest.is_empty():
-            break
-        size = max(1, int(crowded["beside"].max() or 0) // 2) if crowded.height else bulkfile.CHANGES_A_LINE  # type: ignore[arg-type]
-        judged = way.send(rest.sort("target", *KEY), size)
+def drive(way: Delivery, judged: Frame, reread: Reread | None = None, by_order: Reread | None = None) -> Frame:
+    """OUTCOMES of what was sent: each pair lands, is refused by name, needs nothing any more, or is deferred.
+
+    `reread` plans pairs again from fresh reads: those that moved before the write, and those that show another number
+    after it. Where a plan is no answer, `by_order` gives those of the latter that an order has moved.
+    """
+    driven = Driven(way, reread, by_order)
+    while judged.height:
+        judged = driven.proved(driven.answered(judged))
     way.close()
-    sent = pl.concat(landed)
-    if sent.height:
-        ended.append(verify.read_back(sent, way.shopify.levels(sent)))
-    return pl.concat(ended)
+    return pl.concat([tables.empty(tables.OUTCOMES), *driven.ended])
+
+
+@dataclass
+class Driven:
+    """A delivery under way: its OUTCOMES so far, and how often pairs were planned again."""
+
+    way: Delivery
+    reread: Reread | None
+    by_order: Reread | None
+    ended: list[Frame] = field(default_factory=list)
+    passes: int = 0
+
+    def answered(self, judged: Frame) -> Frame:
+        """Send what needs another line until each pair has an answer; VARIANCES of those that landed."""
+        landed: list[Frame] = []
+        while judged.height:
+            landed.append(_of(judged, "landed"))
+            alone, crowded = _unplaced(judged)
+            self.ended += [_named(judged, "refused"), _named(judged, "unknown"), _outcome(alone, "refused")]
+            again = self._moved_before(_of(judged, "stale"))
+            rest = pl.concat([_of(judged, "innocent"), crowded.select(list(tables.VARIANCES)), again])
+            half = max(1, int(crowded["beside"].max() or 0) // 2) if crowded.height else bulkfile.CHANGES_A_LINE  # type: ignore[arg-type]
+            judged = self.way.send(rest.sort("target", *KEY), half) if rest.height else rest
+        return pl.concat(landed)
+
+    def _moved_before(self, stale: Frame) -> Frame:
+        """The adjustments of fresh reads of the stale pairs; without a way to read them they are held as moving.
+
+        Changes without a guard cannot be stale: their line is sent again as it is, under a new key.
+        """
+        if stale.is_empty():
+            return stale
+        self.passes += 1
+        if not self.way.guarded and self.passes < PASSES:
+            return stale
+        if self.reread is None or self.passes >= PASSES:
+            self.ended.append(verify.outcome(stale, "held", reason=pl.lit("moving")))
+            return stale.clear()
+        fresh = plan.decide(self.reread(stale))
+        self.ended.append(verify.outcome(fresh.already_right, "superseded", reason=pl.lit("moved_before_the_write")))
+        self.ended.append(verify.outcome(fresh.held, "held", reason=pl.col("held")))
+        return fresh.adjustments
+
+    def proved(self, landed: Frame) -> Frame:
+        """Read back what landed; what shows another number that nothing explains, sent again with its answers."""
+        if landed.is_empty():
+            return landed
+        shown = verify.read_back(landed, self.way.shopify.levels(landed))
+        moved = shown.filter(pl.col("reason") == verify.MOVED)
+        self.ended.append(shown.join(moved, on=KEY, how="anti"))
+        if moved.is_empty():
+            return landed.clear()
+        return self._explained_by_order(moved) if self.reread is None else self._explained_by_plan(moved)
+
+    def _explained_by_order(self, moved: Frame) -> Frame:
+        known = moved.select(KEY).clear() if self.by_order is None else self.by_order(moved).select(KEY)
+        self.ended.append(moved.join(known, on=KEY, how="semi"))
+        self.ended.append(verify.overwritten(moved.join(known, on=KEY, how="anti")))
+        return moved.clear()
+
+    def _explained_by_plan(self, moved: Frame) -> Frame:
+        """A fresh plan that has nothing to do is the explanation: an order took the units, and the target follows it."""
+        assert self.reread is not None
+        self.passes += 1
+        fresh = plan.decide(self.reread(moved.select(list(tables.VARIANCES))))
+        self.ended.append(moved.join(fresh.already_right, on=KEY, how="semi"))
+        self.ended.append(verify.outcome(fresh.held, "held", reason=pl.col("held")))
+        if self.passes < PASSES and fresh.adjustments.height:
+            return self.way.send(fresh.adjustments.sort("target", *KEY))
+        self.ended.append(verify.overwritten(moved.join(fresh.adjustments, on=KEY, how="semi")))
+        return moved.clear()
 
 
 def _unplaced(judged: Frame) -> tuple[Frame, Frame]:
     """Rows of batches that were refused without a name: those that stood alone, and those with `beside` others."""
     counted = judged.with_columns(beside=pl.len().over("part", "line")).filter(pl.col("answer") == "unplaced")
     return counted.filter(pl.col("beside") == 1), counted.filter(pl.col("beside") > 1)
-
-
-def _planned_again(stale: Frame, reread: Callable[[Frame], Frame] | None, ended: list[Frame]) -> Frame:
-    """The adjustments of fresh reads of the stale pairs; without a way to read them they are held as moving."""
-    if stale.is_empty():
-        return stale
-    if reread is None:
-        ended.append(verify.outcome(stale, "held", reason=pl.lit("moving")))
-        return stale.clear()
-    fresh = plan.decide(reread(stale))
-    ended.append(verify.outcome(fresh.already_right, "superseded", reason=pl.lit("moved_before_the_write")))
-    ended.append(verify.outcome(fresh.held, "held", reason=pl.col("held")))
-    return fresh.adjustments
 
 
 def _of(judged: Frame, answer: str) -> Frame:
@@ -152,10 +199,15 @@ def replay(way: Delivery, file: Pending) -> Frame:
     judged = way.deliver(file.path, file.part, rows_of(file.path), file.transport)  # type: ignore[arg-type]
     if file.guarded:
         done = judged.filter(pl.col("answer").is_in(["landed", "unknown"]))
-        way.state.release(way.shop, file.run_id, judged.join(done, on=KEY, how="anti"))
+        way.state.outbox.release(way.lease.shop, file.run_id, judged.join(done, on=KEY, how="anti"))
         left = judged.filter(~pl.col("answer").is_in(["landed", "unknown", "refused"]))
         judged = judged.join(left, on=KEY, how="anti")
-        return pl.concat([drive(way, judged), verify.outcome(left, "held", reason=pl.lit("moving"))])
-    later = [bulkfile.read(path).select(KEY) for part, path in way.state.parts(file.run_id) if part > file.part]
+        return pl.concat([drive(way, judged, by_order=_anything), verify.outcome(left, "held", reason=pl.lit("moving"))])
+    later = [bulkfile.read(path).select(KEY) for part, path in way.state.outbox.parts(file.run_id) if part > file.part]
     carried = pl.concat([tables.empty(tables.VARIANCES).select(KEY), *later])
-    return drive(way, judged.join(carried, on=KEY, how="anti"))
+    return drive(way, judged.join(carried, on=KEY, how="anti"), by_order=_anything)
+
+
+def _anything(moved: Frame) -> Frame:
+    """Every pair: what moved since the run that was cut short is read afresh by the one that follows it."""
+    return moved

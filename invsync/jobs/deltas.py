@@ -7,7 +7,7 @@ from typing import ClassVar
 import polars as pl
 
 from invsync import delta, mapping, tables
-from invsync.jobs.resets import WHOLE_FROM, Resets, buffers, claims_of
+from invsync.jobs.resets import WHOLE_FROM, Resets, buffers, claims_of, is_overwritten
 from invsync.jobs.run import Selection
 from invsync.state import iso
 from invsync.tables import KEY
@@ -50,13 +50,13 @@ class Deltas(Resets):
 
     def _mark(self) -> datetime | None:
         """The watermark; none where the shop was kept by resets since, which counted everything."""
-        mark = self.state.watermark(self.given.shop, self.given.job)
-        reset = self.state.watermark(self.given.shop, "upload-recent-changes")
+        mark = self.state.runs.watermark(self.given.shop, self.given.job)
+        reset = self.state.runs.watermark(self.given.shop, "upload-recent-changes")
         return None if mark is None or (reset is not None and reset > mark) else mark
 
     def _begin(self, mark: datetime | None) -> datetime:
         start = self.given.since or (mark or self.thru) - timedelta(hours=self.shop.delta_overlap_hours)
-        open_ = self.state.oldest_open(self.given.shop) if mark else None
+        open_ = self.state.outbox.oldest_open(self.kept_as) if mark else None
         start = min(start, open_) if open_ else start
         self.summary["window"] = {"from": iso(start), "thru": iso(self.thru)}
         return start
@@ -74,7 +74,7 @@ class Deltas(Resets):
             named = mapping.locations(snapshot, aggregate_location=self.shop.aggregate_location)
             seen = snapshot.events.join(found, on="event_id", how="semi")
             self.every = delta.concerned(seen, mapped, named)
-            self.free = delta.unclaimed(self.every, self.state.claims(self.given.shop, since=start))
+            self.free = self._unclaimed(self.every)
             self.bent = mapped.join(owed, on=KEY, how="semi")
             pairs = mapped.join(pl.concat([self.free.select(KEY), owed]), on=KEY, how="semi")
             self._tell()
@@ -83,7 +83,7 @@ class Deltas(Resets):
 
     def _owed(self) -> pl.DataFrame:
         """The pairs whose stock went below a floor when an event was counted: what was swallowed there is still owed."""
-        memory = self.state.level_memory(self.given.shop)
+        memory = self.state.memory.levels(self.given.shop)
         return memory.filter("watched").select(KEY) if self.baseline is None else memory.clear().select(KEY)
 
     def _products_of(self, pairs: pl.DataFrame) -> pl.Series:
@@ -158,14 +158,15 @@ class Deltas(Resets):
             .when(pl.col("outcome") == "already_right").then(pl.lit("nothing"))
             .otherwise(pl.col("outcome"))
         )  # fmt: skip
-        ended = outcomes.filter(pl.col("outcome").is_in(["already_right", "held", "refused"]))
+        ended = outcomes.filter(pl.col("outcome").is_in(["already_right", "held", "refused"]), ~is_overwritten())
         judged = self.free.join(ended.select(*KEY, ended_as=status), on=KEY)
         nowhere = self.free.filter(pl.col("location_id") == delta.EVERY_LOCATION).with_columns(ended_as=pl.lit("held"))
         told = pl.concat([judged, nowhere])
-        self.state.claim(self.given.shop, claims_of(told, pl.col("ended_as"), self.run_id))
+        self.state.outbox.claim(self.kept_as, claims_of(told, pl.col("ended_as"), self.run_id))
         bent = outcomes.join(self.bent, on=KEY, how="semi")
-        super().settled(bent.filter(pl.col("outcome") != "held"))
-        self.state.release(self.given.shop, self.run_id, bent.filter(pl.col("reason").is_in(["deferred", "moving"])))
+        super().settled(bent.filter((pl.col("outcome") != "held") | is_overwritten()))
+        self.state.memory.watch(self.given.shop, outcomes.filter(is_overwritten()))
+        self.state.outbox.release(self.kept_as, self.run_id, bent.filter(pl.col("reason").is_in(["deferred", "moving"])))
         if self.baseline is not None:
             seen = self.baseline.with_columns(inventory_item_id=None, location_id=delta.EVERY_LOCATION)
-            self.state.claim(self.given.shop, claims_of(seen, "baseline", self.run_id))
+            self.state.outbox.claim(self.kept_as, claims_of(seen, "baseline", self.run_id))

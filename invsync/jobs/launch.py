@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -66,18 +66,21 @@ def run(job: str, given: dict[str, Any], *, engine: str = "kernel",
     copied.check(configured.reports.copy_to)
     run_id, state = new_run_id(), State(configured.state.url)
     folder = Path(configured.reports.path) / checked.shop / job / run_id
-    with state.lease(checked.shop, run_id) as gone:
-        if gone:
-            _bury(Path(configured.reports.path) / checked.shop, gone, run_id, shop, secrets)
+    with state.lease(state.shops.kept_as(checked.shop, shop.base_url), run_id) as lease:
+        if gone := lease.took_over:
+            _bury(Path(configured.reports.path), gone, run_id, shop, secrets)
         started = iso(datetime.now(UTC))
         folder.mkdir(parents=True)
         failure = _execute(jobs()[job], folder, given, engine, {RUN_ENV: run_id, **(environment or {})})
-        if isinstance(failure, errors.UsageError | errors.LeaseHeld):
+        with suppress(errors.InvsyncError):
+            lease.sign()
+        if isinstance(failure, errors.UsageError | errors.LeaseHeld) and not any(folder.glob("adjustments*")):
             shutil.rmtree(folder)
             raise failure
         facts = summary.read(folder) or summary.blank(run_id, checked.shop, job, started)
         closed = close(folder, facts, failure, shop, secrets)
-        remember(state, folder, closed)
+        with suppress(errors.InvsyncError):  # the state failed the run already, as its page says
+            remember(state, folder, closed)
         ended(folder, closed, configured)
         return closed
 
@@ -134,9 +137,9 @@ def _environment(told: dict[str, str]) -> Iterator[None]:
 
 def _bury(reports: Path, gone: str, by: str, shop: settings.ShopSettings, secrets: list[str]) -> None:
     """Close the folder of a run that was killed, so that it too has its truth and its page."""
-    for folder in reports.glob(f"*/{gone}"):
+    for folder in reports.glob(f"*/*/{gone}"):
         if summary.read(folder) is None:
-            facts = summary.blank(gone, reports.name, folder.parent.name, started_at(gone))
+            facts = summary.blank(gone, folder.parents[1].name, folder.parent.name, started_at(gone))
             why = errors.SystemFailed(f"The run was killed before its end; run {by} takes over what it left open.")
             close(folder, facts, why, shop, secrets)
 
@@ -149,32 +152,50 @@ def started_at(run_id: str) -> str:
 def close(
     folder: Path, facts: dict[str, Any], failure: Exception | None, shop: settings.ShopSettings, secrets: list[str]
 ) -> dict[str, Any]:
-    """Give the run's folder its page and its truth, without secrets; its run.json."""
-    if failure is not None:
+    """Give the run's folder its page and its truth, without secrets; its run.json.
+
+    What fails after the run wrote down how it ended (a chart, a page, a full disk) is told, and changes nothing of it.
+    """
+    if failure is not None and facts["status"] in summary.CONCLUDED and facts["finished_at"]:
+        _say(facts, str(failure) if isinstance(failure, errors.GuardStopped) else f"The report is incomplete: {failure}")
+    elif failure is not None:
         status = "stopped" if isinstance(failure, errors.GuardStopped) else "failed"
         facts |= {"status": status, "exit_code": summary.EXIT[status], "finished_at": iso(datetime.now(UTC))}
-        facts["messages"] = [*(told for told in facts["messages"] if told != str(failure)), str(failure)]
+        _say(facts, str(failure))
+    try:
+        _draw(folder, facts, shop, secrets)
+    except OSError as error:
+        _say(facts, f"The report could not be written to {folder} ({error.strerror}): make room on its disk.")
+    with suppress(OSError):  # run.json of the run itself stands
+        summary.write(folder, facts)
+    return facts
+
+
+def _say(facts: dict[str, Any], message: str) -> None:
+    facts["messages"] = [*(told for told in facts["messages"] if told != message), message]
+
+
+def _draw(folder: Path, facts: dict[str, Any], shop: settings.ShopSettings, secrets: list[str]) -> None:
+    """Write the run's page, or a short one where it cannot be drawn."""
     notebook = folder / "report.ipynb"
     _scrub(notebook, secrets)
     facts["files"] = [file for file in summary.files(folder) if file["name"] != "report.html"]
     try:
         page = report.render(notebook, facts, timezone=shop.timezone, locale=shop.locale)
-    except Exception as error:  # the page is for people; run.json must be written whatever happened to it
-        told = f"The report could not be drawn: {type(error).__name__}."
-        page = report.minimal(facts, told, timezone=shop.timezone, locale=shop.locale)
+    except Exception as error:  # the page is for people
+        why = f"The report could not be drawn: {type(error).__name__}."
+        page = report.minimal(facts, why, timezone=shop.timezone, locale=shop.locale)
     (folder / "report.html").write_text(_clean(page, secrets), encoding="utf-8")
     facts["files"] = summary.files(folder)
-    summary.write(folder, facts)
-    return facts
 
 
 def remember(state: State, folder: Path, facts: dict[str, Any]) -> None:
     """A run that ended before it could record itself is recorded as what it was."""
-    if state.run(facts["run_id"]) is None:
+    if state.runs.one(facts["run_id"]) is None:
         now = datetime.now(UTC)
-        state.record(facts["run_id"], facts["shop"], facts["job"], status=facts["status"], exit_code=facts["exit_code"],
+        state.runs.record(facts["run_id"], facts["shop"], facts["job"], status=facts["status"], exit_code=facts["exit_code"],
                      folder=str(folder.resolve()), thru=now, finished_at=now, advances=False,
-                     sent=bool(state.parts(facts["run_id"])))  # fmt: skip
+                     sent=bool(state.outbox.parts(facts["run_id"])))  # fmt: skip
 
 
 def _scrub(path: Path, secrets: list[str]) -> None:

@@ -16,7 +16,7 @@ from invsync.jobs.realtime import Realtime
 from invsync.jobs.resets import Resets
 from invsync.jobs.run import Run
 from invsync.shopify import Shopify
-from invsync.state import State, iso
+from invsync.state import Lease, State, iso
 
 RUN_ENV, APPLIES_ENV, UNDOES_ENV = "INVSYNC_RUN", "INVSYNC_APPLIES", "INVSYNC_UNDOES"
 KINDS: dict[str, type[Run]] = {
@@ -48,21 +48,23 @@ def open_run(job: str, **told: Any) -> Any:
     if not undoes:
         check_keeper(given, shop)
     source, state = oms.open_source(shop.oms), State(configured.state.url)
-    clock = given.at or datetime.now(UTC)
     run_id = os.environ.get(RUN_ENV) or new_run_id()
     folder = Path(configured.reports.path) / given.shop / job / run_id
     held = ExitStack()
     alone = RUN_ENV not in os.environ
-    if alone:
-        held.enter_context(state.lease(given.shop, run_id))
+    kept_as = state.shops.kept_as(given.shop, shop.base_url)
+    lease = held.enter_context(state.lease(kept_as, run_id)) if alone else state.joined(kept_as, run_id)
     folder.mkdir(parents=True, exist_ok=True)
     charts.enable(locale=shop.locale, timezone=shop.timezone)
-    thru = min(clock, source.now())
+    now = source.now()
+    clock = given.at or datetime.now(UTC)
+    thru = min(clock, now)
     beside = list(peers(configured, given.shop, source, state, at=clock, thru=thru, given=given.at))
     for peer in beside:
         held.callback(peer.close)
     facts: dict[str, Any] = dict(
-        run_id=run_id, given=given, shop=shop, folder=folder, state=state, oms=source, shopify=_shopify(shop, given),
+        run_id=run_id, given=given, shop=shop, folder=folder, state=state, oms=source,
+        shopify=_shopify(shop, given, lease), lease=lease,
         at=clock, thru=thru, summary=summary.blank(run_id, given.shop, job, iso(datetime.now(UTC))),
         held=held, alone=alone,
         peers=beside,
@@ -87,7 +89,7 @@ def tell_subscriptions(run: Run, address: str) -> None:
     run.say(told if lost else "Every webhook subscription is in place.")
 
 
-def _shopify(shop: settings.ShopSettings, given: Parameters) -> Shopify:
+def _shopify(shop: settings.ShopSettings, given: Parameters, lease: Lease) -> Shopify:
     names = [name for name in (shop.token_env, shop.client_secret_env) if name]
     found = {name: settings.secret(name, os.environ) or "" for name in names}
-    return Shopify.open(shop, secrets=found, read_only=given.dry_run)
+    return Shopify.open(shop, secrets=found, read_only=given.dry_run, before_write=lease.check)

@@ -59,7 +59,7 @@ class Orders:
         return self.read().filter(pl.col("updated_at") >= since)[ITEM].unique()
 
     def _first(self) -> pl.DataFrame:
-        kept = self.state.ledger(self.shop)
+        kept = self.state.memory.ledger(self.shop)
         if kept is None or self.whole or kept.since > self.since or kept.thru - self.overlap < self.since:
             fresh = self.shopify.orders(self.since, open_too=True, ids=self._heard())
             missing = [] if kept is None else sorted({*kept.in_flight} - {*fresh[ID]})
@@ -96,6 +96,6 @@ class Orders:
         unjudged = pl.lit(False) if judged is None else ~pl.col(ITEM).is_in(judged.implode())
         left = pl.sum_horizontal("open", "shipped", "removed") != 0
         stays = pl.col(ID).is_in(flying.implode()) | ((pl.col("open") > 0) | (left & unjudged)).any().over(ID)
-        self.state.remember(
+        self.state.memory.remember(
             self.shop, self._sold.filter(stays), sorted(flying), thru=self.thru, since=self.since
         )  # fmt: skip

@@ -59,7 +59,8 @@ class Peer:
         overlap = timedelta(minutes=self.shop.overlap_minutes)
         mine = f"{self.run_for}:{self.name}"
         orders = Orders(mine, self.shopify, self.state, since, self.thru, overlap, whole=False)
-        return Witness(self.shop, orders, self.at, self.given)
+        kept_as = self.state.shops.known_as(self.shop.base_url) or self.name
+        return Witness(self.shop, orders, self.at, kept_as, self.given)
 
     @property
     def facts(self) -> dict[str, Any]:

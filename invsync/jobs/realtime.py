@@ -48,7 +48,7 @@ class Realtime(Resets):
         """What was sent since the oldest stamp that is heard, and while a contest is remembered."""
         oldest = self.heard["updated_at"].min()
         since = min(now - WITHIN, oldest - echo.CLOCKS_DIFFER) if isinstance(oldest, datetime) else now - WITHIN
-        return echo.sent(self.state.engine, self.given.shop, max(since, now - echo.LONGEST_RUN), now)
+        return echo.sent(self.state.engine, self.kept_as, max(since, now - echo.LONGEST_RUN), now)
 
     def _sold(self, named: pl.DataFrame) -> pl.DataFrame:
         """The items of the orders that are named, read by the orders' ids: order_id, inventory_item_id."""
@@ -80,7 +80,7 @@ class Realtime(Resets):
     def settled(self, outcomes: pl.DataFrame) -> None:
         """Take from the inbox what this run covered; what is not known yet stays and is looked at again."""
         super().settled(outcomes)
-        unsure = outcomes.filter((pl.col("outcome") == "unknown") | pl.col("reason").is_in(["moving", "deferred"]))
+        unsure = outcomes.filter((pl.col("outcome") == "unknown") | pl.col("reason").is_in(["moving", "deferred", "overwritten"]))
         orders = self.sold.join(unsure, on=ITEM, how="semi")
         stays = (
             pl.struct(KEY).is_in(unsure.select(pl.struct(KEY)).to_series().implode())

@@ -15,6 +15,7 @@ from invsync.jobs.witness import Seen, Witness, not_for_sale
 from invsync.settings import Buffer
 from invsync.state import CLAIMS, iso
 from invsync.tables import KEY
+from invsync.verify import LANDED, OVERWRITTEN
 
 SET_ASIDE = ("reserved", "damaged", "quality_control", "safety_stock")
 WHOLE_FROM = 20_000  # products beyond which one read of everything is cheaper than asking by name
@@ -70,7 +71,7 @@ class Resets(Run):
     def _moved_on_shopify(self, start: datetime) -> pl.Series:
         """The products of the orders that changed since then, at any shop of this stock, and of unsettled levels."""
         unsettled = pl.col("watched") | pl.col("deferred_since").is_not_null()
-        waiting = self.state.level_memory(self.given.shop).filter(unsettled)["inventory_item_id"]
+        waiting = self.state.memory.levels(self.given.shop).filter(unsettled)["inventory_item_id"]
         items = self.witness.orders.updated(start).append(waiting).unique()
         return pl.concat([
             self.oms.products_of(items) if items.len() else pl.Series("product_id", [], dtype=pl.String),
@@ -81,7 +82,7 @@ class Resets(Run):
         """The effective lower bound of the window; None for every pair."""
         if self.given.job == "hard-sync":
             return None
-        mark = self.state.watermark(self.given.shop, self.given.job)
+        mark = self.state.runs.watermark(self.given.shop, self.given.job)
         start = mark - timedelta(minutes=self.shop.overlap_minutes) if mark else None
         self.summary["window"] = {"from": iso(start) if start else None, "thru": iso(self.thru)}
         return start
@@ -147,7 +148,7 @@ class Resets(Run):
         since = looked_back(self.at, self.shop.orders_lookback_days, self.newest_known)
         overlap, whole = timedelta(minutes=self.shop.overlap_minutes), self.given.job == "hard-sync"
         orders = Orders(self.given.shop, self.shopify, self.state, since, self.thru, overlap, whole=whole)
-        return Witness(self.shop, orders, self.at, self.given.at)
+        return Witness(self.shop, orders, self.at, self.kept_as, self.given.at)
 
     def _stock(self, pairs: pl.DataFrame, sold: pl.DataFrame) -> tables.Snapshot:
         """The OMS's rows for these pairs, and what it holds of these orders."""
@@ -159,11 +160,11 @@ class Resets(Run):
 
     def _events_from(self) -> datetime | None:
         """From which stamp on the delta job may still look at stock events; None where it never ran."""
-        mark = self.state.watermark(self.given.shop, "push-deltas") if self.shop.keep_by == "deltas" else None
+        mark = self.state.runs.watermark(self.given.shop, "push-deltas") if self.shop.keep_by == "deltas" else None
         if mark is None:
             return None
         start = mark - timedelta(hours=self.shop.delta_overlap_hours)
-        open_ = self.state.oldest_open(self.given.shop)
+        open_ = self.state.outbox.oldest_open(self.kept_as)
         return min(start, open_) if open_ else start
 
     def _cover(self, snapshot: tables.Snapshot, pairs: pl.DataFrame) -> None:
@@ -173,8 +174,12 @@ class Resets(Run):
             return
         named = mapping.locations(snapshot, aggregate_location=self.shop.aggregate_location)
         seen = delta.concerned(snapshot.events, pairs, named).filter(pl.col("location_id") != delta.EVERY_LOCATION)
-        free = delta.unclaimed(seen, self.state.claims(self.given.shop, since=start))
-        self.covered = pl.concat([self.covered.join(pairs, on=KEY, how="anti"), free])
+        self.covered = pl.concat([self.covered.join(pairs, on=KEY, how="anti"), self._unclaimed(seen)])
+
+    def _unclaimed(self, claimable: pl.DataFrame) -> pl.DataFrame:
+        """The CLAIMABLE rows that no run counts yet, each looked up by its event, whatever its stamp says today."""
+        claims = self.state.outbox.claims(self.kept_as, events=claimable["event_id"].unique())
+        return delta.unclaimed(claimable, claims)
 
     def claims(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """CLAIMS of every stock event that the last read of these pairs saw: a reset of them counts it."""
@@ -184,13 +189,16 @@ class Resets(Run):
         """Keep the claims of the pairs that are right now, give back those of the others; remember the orders."""
         if self._events_from() is not None:
             right = outcomes.filter(pl.col("outcome").is_in(["already_right", "superseded"]))
-            wrong = outcomes.filter(pl.col("outcome").is_in(["refused", "held"]))
-            self.state.claim(self.given.shop, self.claims(right))
-            self.state.release(self.given.shop, self.run_id, wrong.join(self.covered, on=KEY, how="semi"))
+            wrong = outcomes.filter(pl.col("outcome").is_in(["refused", "held"]), ~is_overwritten())
+            self.state.outbox.claim(self.kept_as, self.claims(right))
+            self.state.outbox.release(self.kept_as, self.run_id, wrong.join(self.covered, on=KEY, how="semi"))
+            reset = outcomes.filter(pl.col("outcome").is_in([*LANDED, "already_right"]))
+            self.state.outbox.settle_unknown(self.kept_as, reset, self.run_id)
         if self.snapshot is not None:
             self.witness.remember(self.in_flight, whole=self.chosen().whole)
             for peer in self.peers:
                 peer.remember()
+        self.state.memory.watch(self.given.shop, outcomes.filter((pl.col("outcome") == "unknown") | is_overwritten()))
 
     def _freshness(self, orders: pl.DataFrame, snapshot: tables.Snapshot) -> None:
         unknown = inflight.unknown_orders(orders, snapshot)["created_at"].min()
@@ -199,6 +207,11 @@ class Resets(Run):
             self.summary["orders_late_since"] = iso(unknown)
             self.say(f"The order import is late: an order of {iso(unknown)} is not in the OMS yet; "
                      "its units were subtracted, so nothing sold goes back on sale.")  # fmt: skip
+
+
+def is_overwritten() -> pl.Expr:
+    """The change landed, and something that is no order wrote another number over it."""
+    return (pl.col("reason") == OVERWRITTEN).fill_null(False)
 
 
 def claims_of(claimable: pl.DataFrame, status: str | pl.Expr, run_id: str) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from invsync.verify import LANDED
 
 def earlier(state: State, run_id: str, *, planned: bool) -> tuple[str, str, Path]:
     """Shop, job and folder of an earlier run; a usage error when it is unknown or of the wrong kind."""
-    row = state.run(run_id)
+    row = state.runs.one(run_id)
     if row is None:
         raise UsageError(f"Run {run_id} is unknown to this state database: correct the run id or --config.")
     if planned != (row["status"] == "planned"):
@@ -47,7 +47,7 @@ class Following(Run):
     def events(self) -> pl.DataFrame:
         """CLAIMS: the stock events that the other run counted."""
         self.select()
-        return self.state.claims(self.given.shop, run_id=self.source.name)
+        return self.state.outbox.claims(self.kept_as, run_id=self.source.name)
 
     def variances(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """VARIANCES of the other run's pairs."""
@@ -68,7 +68,7 @@ class Applied(Following):
 
     def select(self) -> Selection:
         """The pairs of the plan, whose window ends where the dry run's did; the inverse of a run has none."""
-        planned = self.state.run(self.source.name)
+        planned = self.state.runs.one(self.source.name)
         assert planned is not None, "earlier() found it"
         self.thru = datetime.fromisoformat(planned["thru"])
         self.windowed = "undoes" not in (summary.read(self.source) or {})
@@ -84,17 +84,17 @@ class Applied(Following):
 
     def _check(self) -> None:
         """Stop when the plan is too old, overtaken, or not the one that was reviewed."""
-        told = summary.read(self.source) or {}
-        planned_at = datetime.fromisoformat(told["finished_at"])
-        hashes = {file["name"]: file["sha256"] for file in told["files"]}
+        reviewed, planned = summary.read(self.source) or {}, self.state.runs.one(self.source.name)
+        planned_at = datetime.fromisoformat(reviewed["finished_at"])
+        hashes = {file["name"]: file["sha256"] for file in reviewed["files"]}
         changed = [path.name for path in self._files() if bulkfile.kept(path).sha256 != hashes.get(path.name)]
-        later = self.state.sent_after(self.given.shop, planned_at)
+        later = self.state.outbox.sent_since(self.kept_as, (planned and planned["fence"]) or 0)
         if changed:
             self._refuse(f"{changed[0]} is not the file that was reviewed")
         if datetime.now(UTC) - planned_at > timedelta(minutes=self.shop.plan_max_age):
             self._refuse(f"it is older than {self.shop.plan_max_age} minutes")
         if later:
-            self._refuse(f"run {later} has sent changes since")
+            self._refuse(f"run {later} has sent changes since, or was about to")
 
     def _refuse(self, why: str) -> None:
         raise GuardStopped(f"Nothing was sent: the plan of run {self.source.name} is stale, {why}; make a new dry run.")
@@ -115,11 +115,11 @@ class Applied(Following):
         claims = pl.read_parquet(self.source / "claims.parquet").with_columns(run_id=pl.lit(self.run_id))
         part, sent = len(files), tables.empty(tables.OUTCOMES)
         for guarded, group in self._alike(files):
-            way = self._way(self.run_id, self.folder, guarded=guarded)
+            way = self.way(self.run_id, self.folder, guarded=guarded)
             way.part = part
             mine = pl.concat([bulkfile.read(file.path).select(KEY) for file in group])
             judged = way.send_files(group, rows.join(mine, on=KEY, how="semi"), claims.join(mine, on=KEY, how="semi"))
-            sent, part = pl.concat([sent, delivery.drive(way, judged)]), way.part
+            sent, part = pl.concat([sent, delivery.drive(way, judged, by_order=self.moved_by_order)]), way.part
             self._used(way)
         return sent
 
@@ -137,8 +137,8 @@ class Applied(Following):
     def settled(self, outcomes: pl.DataFrame) -> None:
         """Give back the events of what did not land."""
         wrong = outcomes.filter(pl.col("outcome").is_in(["refused", "held"]))
-        mine = self.state.claims(self.given.shop, run_id=self.run_id).select(KEY).unique()
-        self.state.release(self.given.shop, self.run_id, wrong.join(mine, on=KEY, how="semi"))
+        mine = self.state.outbox.claims(self.kept_as, run_id=self.run_id).select(KEY).unique()
+        self.state.outbox.release(self.kept_as, self.run_id, wrong.join(mine, on=KEY, how="semi"))
 
 
 @dataclass

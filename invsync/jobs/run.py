@@ -12,15 +12,12 @@ import polars as pl
 
 from invsync import bulkfile, mapping, oms, plan, report, settings, tables, verify
 from invsync.errors import GuardStopped, ShopifyFailed
-from invsync.jobs import delivery, summary
+from invsync.jobs import delivery, left_open, summary
 from invsync.jobs.parameters import Parameters
 from invsync.jobs.peers import Peer
 from invsync.shopify import Shopify
-from invsync.state import CLAIMS, Pending, State, iso
+from invsync.state import CLAIMS, Lease, State, iso
 from invsync.tables import KEY
-
-REPLAY_HOURS = 23
-CLOCKS_DIFFER = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,11 @@ class Run:
     at: datetime
     thru: datetime
     summary: dict[str, Any]
+    lease: Lease
     in_flight: pl.DataFrame = field(default_factory=lambda: tables.empty(tables.IN_FLIGHT))
     selection: Selection | None = None
     reopened: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
     held: ExitStack = field(default_factory=ExitStack)
     alone: bool = False
     peers: list[Peer] = field(default_factory=list)
@@ -65,12 +64,12 @@ class Run:
 
     def mapped(self) -> int:
         """The mapped pairs of the whole shop, as the last run counted them that read them all."""
-        known = self.state.mapped(self.given.shop)
+        known = self.state.runs.mapped(self.given.shop)
         return mapping.pairs(self.oms.snapshot(), **self.facts)[0].height if known is None else known
 
     def stock_rows(self) -> int:
         """The OMS's rows of stock, counted from where the last run of this job ended."""
-        before = self.state.last_done(self.given.shop, self.given.job)
+        before = self.state.runs.last_finished(self.given.shop, self.given.job)
         return self.oms.row_count(before["rows_read"] if before else 0)
 
     def say(self, message: str) -> None:
@@ -86,64 +85,27 @@ class Run:
         except ShopifyFailed:
             return pl.DataFrame(schema={"location_id": tables.ID, "name": tables.TEXT})
 
-    # -- what an earlier run left open
+    @property
+    def kept_as(self) -> str:
+        """The name under which this shop's outbox and claims are kept, whatever the configuration calls it."""
+        return self.lease.shop
+
+    def needs_a_person(self, message: str) -> None:
+        """Tell the reader something that makes the run end as partial."""
+        self.faults.append(message)
+        self.say(message)
 
     def settle(self) -> list[str]:
         """Close what an earlier run of this shop left open, before any work of our own."""
-        for file in self.state.pending(self.given.shop):
-            if self.given.dry_run:
-                self.say(f"Run {file.run_id} left {file.path.name} open; a dry run does not send it.")
-            elif self._fresh(file):
-                self._replay(file)
-            else:
-                self._expire(file)
+        left_open.settle(self)
         return list(self.summary["messages"])
 
-    def _fresh(self, file: Pending) -> bool:
-        return _whole(file) and datetime.now(UTC) - file.committed_at < timedelta(hours=REPLAY_HOURS)
-
-    def _replay(self, file: Pending) -> None:
-        way = self._way(file.run_id, file.path.parent, guarded=file.guarded)
-        way.part = max(part for part, _ in self.state.parts(file.run_id))
-        outcomes = delivery.replay(way, file)
-        self._keep(file.path.with_name("outcomes.parquet"), outcomes)
-        self.reopened += outcomes["product_id"].drop_nulls().unique().to_list()
-        counts = summary.counts(outcomes)
-        told = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in counts if counts[name])
-        self.say(f"Run {file.run_id} was cut short: its {file.path.name} was sent again under the same keys ({told}).")
-        if not file.guarded:
-            refused = outcomes.filter(pl.col("outcome") == "refused")
-            self.state.release(self.given.shop, file.run_id, refused, status="refused")
-            if counts["unknown"]:
-                raise ShopifyFailed(f"The outcome of {file.path.name} of run {file.run_id} is not known yet, and deltas "
-                                    "must not be counted twice: run again when Shopify answers.")  # fmt: skip
-
-    def _expire(self, file: Pending) -> None:
-        """Judge a file that must not be sent again by what Shopify shows: untouched since, or for a person."""
-        whole = _whole(file)
-        why = f"is older than {REPLAY_HOURS} hours" if whole else "is gone or was changed"
-        claimed = self.state.claims(self.given.shop, run_id=file.run_id).select(KEY).unique()
-        claimed = claimed.join(bulkfile.read(file.path), on=KEY, how="semi") if whole else claimed
-        untouched = self.shopify.changed_at(claimed).filter(pl.col("changed_at") < file.committed_at - CLOCKS_DIFFER)
-        doubtful = claimed.join(untouched, on=KEY, how="anti")
-        self.state.release(self.given.shop, file.run_id, untouched)
-        self.state.release(self.given.shop, file.run_id, doubtful, status="unknown")
-        self.state.settle(file.run_id, file.part, "expired")
-        self.say(f"{file.path.name} of run {file.run_id} {why}: it is not sent again, its pairs are read afresh.")
-        if not file.guarded and doubtful.height:
-            self.say(f"{doubtful.height} of its pairs changed on Shopify since, so whether their deltas were counted is "
-                     f"not known: run a hard sync, which settles them ({file.path.parent}).")  # fmt: skip
-
-    def _way(self, run_id: str, folder: Path, *, guarded: bool) -> delivery.Delivery:
+    def way(self, run_id: str, folder: Path, *, guarded: bool) -> delivery.Delivery:
+        """The way to Shopify for files of this run, or of one that left them open."""
         return delivery.Delivery(
-            self.given.shop, run_id, folder, self.state, self.shopify, self.given.transport,  # type: ignore[arg-type]
+            self.lease, run_id, folder, self.state, self.shopify, self.given.transport,  # type: ignore[arg-type]
             guarded=guarded, stall_minutes=self.shop.bulk_stall,
         )  # fmt: skip
-
-    @staticmethod
-    def _keep(path: Path, outcomes: pl.DataFrame) -> None:
-        before = [pl.read_parquet(path)] if path.exists() else []
-        pl.concat([*(tables.completed(one, tables.OUTCOMES) for one in before), outcomes]).unique(KEY, keep="last", maintain_order=True).write_parquet(path)
 
     # -- this run's own work
 
@@ -175,7 +137,7 @@ class Run:
         self.summary["counts"] |= {"selected": variances.height + held, "planned": decided.adjustments.height}
 
     def _guards(self, decided: plan.Plan, variances: pl.DataFrame) -> list[plan.Guarded]:
-        before = self.state.last_done(self.given.shop, self.given.job)
+        before = self.state.runs.last_finished(self.given.shop, self.given.job)
         return plan.guards(
             decided.adjustments, self.shop.guards, mapped=self.chosen().mapped, rows=self.chosen().rows,
             rows_before=before["rows_read"] if before else None,
@@ -183,14 +145,17 @@ class Run:
         )  # fmt: skip
 
     def send(self, decided: plan.Plan) -> pl.DataFrame:
-        """Upload the plan and prove it: OUTCOMES of every selected pair, kept in the folder."""
+        """Upload the plan and prove it: OUTCOMES of every selected pair, kept in the folder with how the run ended."""
         if self.given.dry_run:
             for way, rows in self._ways(decided.adjustments):
                 way.write(rows)
             self.claims(decided.adjustments).write_parquet(self.folder / "claims.parquet")
-            return self._outcomes(decided, verify.outcome(decided.adjustments, "planned"))
-        outcomes = self._outcomes(decided, self._deliver(decided))
-        outcomes.write_parquet(self.folder / "outcomes.parquet")
+            outcomes = self._outcomes(decided, verify.outcome(decided.adjustments, "planned"))
+        else:
+            summary.reserve(self.folder)
+            outcomes = self._outcomes(decided, self._deliver(decided))
+            outcomes.write_parquet(self.folder / "outcomes.parquet")
+        self._conclude(outcomes)
         return outcomes
 
     def _groups(self, rows: pl.DataFrame) -> list[tuple[bool, pl.DataFrame]]:
@@ -201,7 +166,7 @@ class Run:
         """Each group of rows with its way to Shopify; the parts of their files go on from one to the next."""
         part = 0
         for guarded, group in self._groups(rows):
-            way = self._way(self.run_id, self.folder, guarded=guarded)
+            way = self.way(self.run_id, self.folder, guarded=guarded)
             way.claims, way.reasons, way.part = self.claims, self.reasons(), part
             yield way, group
             part = way.part
@@ -213,7 +178,8 @@ class Run:
                 way.write(group)
                 (self.folder / bulkfile.file_name("result", 1)).touch()
             else:
-                sent = pl.concat([sent, delivery.drive(way, way.send(group), self.reread)])
+                reread = self.reread if way.guarded else None
+                sent = pl.concat([sent, delivery.drive(way, way.send(group), reread, self.moved_by_order)])
             self._used(way)
         return sent
 
@@ -234,6 +200,11 @@ class Run:
     def reread(self, stale: pl.DataFrame) -> pl.DataFrame:
         """VARIANCES of pairs that moved between our read and our write, from fresh reads."""
         raise NotImplementedError
+
+    def moved_by_order(self, moved: pl.DataFrame) -> pl.DataFrame:
+        """Those of these pairs whose item stands in an order that changed since this run began."""
+        orders = self.shopify.orders(self.at - timedelta(minutes=self.shop.overlap_minutes))
+        return moved.join(orders, on="inventory_item_id", how="semi")
 
     def claims(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """CLAIMS of the stock events that a change of these pairs covers."""
@@ -258,37 +229,54 @@ class Run:
 
     # -- the end
 
-    def finish(self, outcomes: pl.DataFrame) -> dict[str, Any]:
-        """Write run.json and move the watermark; the summary is what the report's banner says."""
-        faults = outcomes.filter(summary.is_fault()).height
-        status = "planned" if self.given.dry_run else "partial" if faults else "done"
-        self.summary["counts"] |= summary.counts(outcomes) | {"needs_a_person": faults}
-        self.summary["units"] = summary.units(outcomes)
-        self.summary["in_flight"] = summary.in_flight(self.in_flight)
+    def _conclude(self, outcomes: pl.DataFrame) -> None:
+        """Write down what became of every pair, and move the watermark: from here on nothing can change what is said.
+
+        run.json says first what was sent, in case the state database or the disk fails next, then how the run ended.
+        """
+        self.summary["counts"] |= summary.counts(outcomes)
+        self.summary |= {"units": summary.units(outcomes), "in_flight": summary.in_flight(self.in_flight)}
+        summary.write(self.folder, self.summary)
         if not self.given.dry_run:
             self.settled(outcomes)
+            self._tell_unknown()
+        faults = outcomes.filter(summary.is_fault()).height
+        self.summary["counts"] |= {"needs_a_person": faults + len(self.faults)}
+        status = "planned" if self.given.dry_run else "partial" if faults or self.faults else "done"
         unsure = outcomes.filter((pl.col("outcome") == "unknown") | (pl.col("reason") == "moving")).height
         advances = self.windowed and not self.given.dry_run and not unsure
-        self._end(status, advances=advances, targets=outcomes["oms"].count())
-        return self.summary
+        self._record(status, advances=advances, targets=outcomes["oms"].count())
 
-    def _end(self, status: str, *, advances: bool, targets: int) -> None:
+    def _tell_unknown(self) -> None:
+        """Say of which stock events nobody knows whether Shopify counted them; every run does until a reset settles them."""
+        unknown = self.state.outbox.unknown(self.kept_as)
+        if unknown.height:
+            pairs, runs = unknown.select(KEY).n_unique(), ", ".join(sorted(set(unknown["run_id"]))[:3])
+            self.needs_a_person(f"Whether the deltas of {pairs} pairs were counted is not known since run {runs}: run a "
+                                "hard sync, which settles them.")  # fmt: skip
+
+    def _record(self, status: str, *, advances: bool, targets: int) -> None:
         ended, chosen = datetime.now(UTC), self.selection
         self.summary |= {
             "status": status, "exit_code": summary.EXIT[status], "finished_at": iso(ended),
             "api_version": self.shopify.api_version_served, "files": summary.files(self.folder),
-            "locations": self._names(),
         }  # fmt: skip
-        if self.alone:
-            self._page()
-        summary.write(self.folder, self.summary)
-        self.state.record(
+        self.state.runs.record(
             self.run_id, self.given.shop, self.given.job, status=status, exit_code=self.summary["exit_code"],
             folder=str(self.folder.resolve()), thru=self.thru, finished_at=ended, advances=advances, targets=targets,
             rows_read=chosen.rows if chosen else None, mapped=chosen.mapped if chosen else None,
-            sent=bool(self.state.parts(self.run_id)),
+            sent=bool(self.state.outbox.parts(self.run_id)), fence=self.lease.fence,
         )  # fmt: skip
+        summary.write(self.folder, self.summary)
+
+    def finish(self, outcomes: pl.DataFrame) -> dict[str, Any]:
+        """Complete run.json for its readers and give the shop back; the summary is what the report's banner says."""
+        self.summary |= {"locations": self._names(), "files": summary.files(self.folder)}
+        if self.alone:
+            self._page()
+        summary.write(self.folder, self.summary)
         self.held.close()
+        return self.summary
 
     def _page(self) -> None:
         """The page of a run that papermill executed by itself: its charts are in the notebook that papermill wrote."""
@@ -314,12 +302,8 @@ class Run:
         self.summary["counts"] |= summary.counts(outcomes)
         self.summary["in_flight"] = summary.in_flight(self.in_flight)
         self.say(str(error))
-        self._end("stopped", advances=False, targets=0)
-
-
-def _whole(file: Pending) -> bool:
-    """The file is there as it was committed."""
-    return file.path.exists() and bulkfile.kept(file.path).sha256 == file.sha256
+        self._record("stopped", advances=False, targets=0)
+        self.finish(outcomes)
 
 
 def facilities_of(snapshot: tables.Snapshot, groups: tuple[str, ...], at: datetime) -> pl.Series:

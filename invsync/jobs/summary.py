@@ -15,6 +15,8 @@ from invsync.verify import LANDED
 
 NAMES = ["report.ipynb", "report.html", "mutation.graphql", "plan.parquet", "outcomes.parquet", "claims.parquet"]
 CLASSES = ["applied", "already_right", "superseded", "refused", "held", "unknown"]
+CONCLUDED = {"done", "planned", "stopped", "partial"}
+ROOM = 1 << 18  # bytes kept free on the disk for run.json, so that what was sent can be told when the disk is full
 EXIT = {"done": 0, "planned": 0, "stopped": 3, "partial": 4, "failed": 5}
 
 
@@ -33,11 +35,17 @@ def blank(run_id: str, shop: str, job: str, started_at: str) -> dict[str, Any]:
 def write(folder: Path, summary: dict[str, Any]) -> None:
     """Put run.json in place in one step."""
     part = folder / "run.json.part"
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(summary, file, indent=2, ensure_ascii=False)
+    with part.open("r+b" if part.exists() else "wb") as file:
+        file.write(json.dumps(summary, indent=2, ensure_ascii=False).encode())
+        file.truncate()
         file.flush()
         os.fsync(file.fileno())
     part.replace(folder / "run.json")
+
+
+def reserve(folder: Path) -> None:
+    """Keep room for run.json before anything is sent."""
+    (folder / "run.json.part").write_bytes(b" " * ROOM)
 
 
 def read(folder: Path) -> dict[str, Any] | None:

@@ -35,6 +35,7 @@ class Witness:
     settings: ShopSettings
     orders: Orders
     at: datetime
+    kept_as: str
     given: datetime | None = None
     memory: pl.DataFrame = field(default_factory=lambda: tables.empty(LEVEL_MEMORY))
 
@@ -56,7 +57,7 @@ class Witness:
         return seen
 
     def _judged(self, levels: pl.DataFrame, sold: pl.DataFrame) -> Seen:
-        excess, before = inflight.unexplained(levels, sold), self.orders.state.level_memory(self.orders.shop)
+        excess, before = inflight.unexplained(levels, sold), self.orders.state.memory.levels(self.orders.shop)
         settle = timedelta(minutes=self.settings.orders_settle)
         baseline = inflight.settled(excess, levels, sold, before, now=self._now(), settle=settle)
         return Seen(levels, sold, inflight.less(excess, baseline), baseline)
@@ -87,7 +88,7 @@ class Witness:
         left = fresh.join(by_order, on=KEY, how="anti")
         if left.height:
             clock = datetime.now(UTC)
-            ours = echo.sent(self.orders.state.engine, self.orders.shop, clock - HEARD_FOR, clock)
+            ours = echo.sent(self.orders.state.engine, self.kept_as, clock - HEARD_FOR, clock)
             left = left.join(ours, on=[*KEY, "available"], how="anti")
         return left.select(*KEY, units=pl.lit(1, dtype=pl.Int64))
 
@@ -101,7 +102,7 @@ class Witness:
 
         A pair that was deferred long ago and not looked at in between waits anew.
         """
-        before = self.orders.state.level_memory(self.orders.shop).filter(pl.col("deferred_at") >= self.at - APART)
+        before = self.orders.state.memory.levels(self.orders.shop).filter(pl.col("deferred_at") >= self.at - APART)
         since = pairs.join(before.select(*KEY, since="deferred_since"), on=KEY, how="left")
         since = since.with_columns(pl.col("since").fill_null(self.at))
         rows = self.memory.join(since, on=KEY, how="left").with_columns(
@@ -118,7 +119,7 @@ class Witness:
         """
         self.orders.remember(in_flight, None if whole else self.memory[ITEM].unique())
         kept = (pl.col("units") > 0) | pl.col("watched") | pl.col("deferred_since").is_not_null()
-        self.orders.state.remember_levels(self.orders.shop, self.memory.select(KEY), self.memory.filter(kept))
+        self.orders.state.memory.remember_levels(self.orders.shop, self.memory.select(KEY), self.memory.filter(kept))
 
 
 def not_for_sale(levels: pl.DataFrame, listed: Sequence[str]) -> pl.DataFrame:

@@ -22,6 +22,7 @@ REMEDIES = {
     "malformed": "Correct the value in HotWax; the name is in the run's messages.",
     "moving": "Run again at a quieter hour; orders moved it during every attempt.",
     "deferred": "None needed: the next run looks at it again.",
+    "overwritten": "Find the app or integration that writes this number in Shopify, and stop it.",
     "deferred_for_an_hour": "Find the app or till that changes it in Shopify without an order.",
     "contested": "Find the app or person that changes it in Shopify, and let only one system write it.",
     "guard": "Nothing for this pair alone: see why the run was stopped.",

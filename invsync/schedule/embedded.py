@@ -136,5 +136,5 @@ def _scheduler(keepers: dict[str, Keeper], table: list[Entry], state: State) -> 
 
 def _is_missed(state: State, entry: Entry, now: datetime) -> bool:
     """Whether the last time that was due has had no run since."""
-    last = state.last_finished(entry.shop, entry.job)
+    last = state.runs.last_advance(entry.shop, entry.job)
     return last is None or datetime.fromisoformat(last["finished_at"]) < entry.before(now + timedelta(seconds=1))

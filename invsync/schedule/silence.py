@@ -19,7 +19,7 @@ def overdue(state: State, entries: list[Entry], now: datetime) -> list[Alert]:
 
 def _overdue(state: State, entry: Entry, now: datetime) -> Alert | None:
     due = entry.before(entry.before(now - GRACE))
-    last = state.last_finished(entry.shop, entry.job)
+    last = state.runs.last_advance(entry.shop, entry.job)
     ended = datetime.fromisoformat(last["finished_at"]) if last else None
     if ended is not None and ended >= due:
         return None

@@ -11,7 +11,7 @@ import polars as pl
 
 from invsync.settings import ShopSettings
 from invsync.shopify import activate, bulk, changed, orders, reads, subscriptions, writes
-from invsync.shopify.client import SCOPES, Client
+from invsync.shopify.client import SCOPES, Check, Client
 from invsync.shopify.retry import Sleep
 from invsync.shopify.subscriptions import Subscription
 from invsync.shopify.writes import MUTATION, Delivery, Transport
@@ -29,10 +29,13 @@ class Shopify:
 
     @classmethod
     def open(cls, shop: ShopSettings, *, secrets: Mapping[str, str], sleep: Sleep = time.sleep,
-             read_only: bool = False,
+             read_only: bool = False, before_write: Check = lambda: None,
              transport_override: httpx.BaseTransport | None = None) -> "Shopify":  # fmt: skip
-        """Open a shop with the secrets of its variables; a read-only one refuses every mutation."""
-        return cls(Client.open(shop, secrets=secrets, sleep=sleep, read_only=read_only,
+        """Open a shop with the secrets of its variables; a read-only one refuses every mutation.
+
+        `before_write` is called before each mutation leaves, each try of it too; an error that it raises stops it.
+        """
+        return cls(Client.open(shop, secrets=secrets, sleep=sleep, read_only=read_only, before_write=before_write,
                                transport_override=transport_override))  # fmt: skip
 
     def __enter__(self) -> "Shopify":

@@ -4,11 +4,11 @@ import json
 import re
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,7 +28,8 @@ SCOPES = (
 )  # fmt: skip
 TRANSIENT = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
 COMMENT = re.compile(r"#[^\n]*")
-TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+TIMEOUT = httpx.Timeout(60.0, connect=10.0, write=20.0)  # a request that has begun is out before a lease can end
+Check = Callable[[], None]
 
 
 @cache
@@ -61,8 +62,8 @@ class Client:
     """Calls to one shop, safe to share between threads."""
 
     def __init__(self, shop: ShopSettings, http: httpx.Client, token: Token, *, sleep: Sleep,
-                 read_only: bool, tries: int) -> None:  # fmt: skip
-        self.shop, self.sleep, self.read_only = shop, sleep, read_only
+                 read_only: bool, tries: int, before_write: Check = lambda: None) -> None:  # fmt: skip
+        self.shop, self.sleep, self.read_only, self._before_write = shop, sleep, read_only, before_write
         self.api_version_served: str | None = None
         self.server_time: datetime | None = None
         self._tries = tries
@@ -71,14 +72,15 @@ class Client:
 
     @classmethod
     def open(cls, shop: ShopSettings, *, secrets: Mapping[str, str], sleep: Sleep = time.sleep,
-             read_only: bool = False, tries: int = TRIES,
+             read_only: bool = False, tries: int = TRIES, before_write: Check = lambda: None,
              transport_override: httpx.BaseTransport | None = None) -> "Client":  # fmt: skip
-        """A client of this shop; nothing is called yet."""
+        """A client of this shop; nothing is called yet. An error of `before_write` stops each mutation before it leaves."""
         http = httpx.Client(verify=_tls(), transport=transport_override, timeout=TIMEOUT, follow_redirects=False,
                             headers={"Accept-Encoding": "gzip"})  # fmt: skip
         return cls(
-            shop, http, token_of(shop, http, secrets, sleep, tries), sleep=sleep, read_only=read_only, tries=tries
-        )
+            shop, http, token_of(shop, http, secrets, sleep, tries), sleep=sleep, read_only=read_only, tries=tries,
+            before_write=before_write,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"Client({self.shop.domain!r}, read_only={self.read_only})"
@@ -97,13 +99,16 @@ class Client:
 
     def answer(self, text: str, variables: Body) -> Body:
         """The body of Shopify's final answer, which may hold errors; the same bytes on every try."""
-        if self.read_only:
-            _refuse_mutation(text)
+        writes = _is_mutation(text)
+        if writes and self.read_only:
+            raise ShopifyFailed("A read-only client refuses every mutation: run without the dry run to write.")
         content = json.dumps({"query": text, "variables": variables}, ensure_ascii=False).encode()
         patience, renewed = Patience(self.sleep, tries=self._tries), False
         while True:
             self._pacer.wait(text)
             token = self._token.value()
+            if writes:
+                self._before_write()
             try:
                 response = self._post(content, token)
             except httpx.RequestError as error:
@@ -196,9 +201,9 @@ def _json(response: httpx.Response) -> Body:
     return body if isinstance(body, dict) else {}
 
 
-def _refuse_mutation(text: str) -> None:
-    if re.search(r"\b(?:mutation|subscription)\b", _outside_braces(text)):
-        raise ShopifyFailed("A read-only client refuses every mutation: run without the dry run to write.")
+@lru_cache(maxsize=64)
+def _is_mutation(text: str) -> bool:
+    return re.search(r"\b(?:mutation|subscription)\b", _outside_braces(text)) is not None
 
 
 def _outside_braces(text: str) -> str:

@@ -100,9 +100,13 @@ def _deliver(client: Client, line: str, stop: Event) -> Body:
     try:
         while True:
             body = client.answer(MUTATION, json.loads(line))
-            if CONCURRENT not in codes(_user_errors(body)):
+            faults = codes(_user_errors(body))
+            if CONCURRENT in faults:
+                patience.after_refusal("the same request is in progress")
+            elif faults & TRANSIENT:
+                patience.after_cut(messages(_user_errors(body)))
+            else:
                 return body
-            patience.after_refusal("the same request is in progress")
     except Unanswered as error:
         return _failure(str(error), UNKNOWN)
     except BaseException:

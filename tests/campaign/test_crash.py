@@ -15,7 +15,6 @@ import pytest
 from test_upload_recent_changes import JOB, ONLINE, START, TOKEN, Rehearsal
 from tripwire import Tripwire, at_length
 
-from invsync.inbox import Inbox
 from invsync.sandbox import demo
 from invsync.sandbox.bulk import BUSY
 from invsync.sandbox.oms import Oms
@@ -169,7 +168,7 @@ def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehea
                 built.product(item, f"S{item}", oms=TARGET, available=WAS)
         with built.config.open("a") as file:
             file.write("[shops.demo.guards]\nmax_changed_share = 1.0\n")
-        Inbox(State(f"sqlite:///{tmp_path}/invsync.db").engine)  # its tables are there before a run is locked out
+        State(f"sqlite:///{tmp_path}/invsync.db").close()  # its tables are there before a run is locked out
         yield built
     oms.close()
 
@@ -188,7 +187,7 @@ def test_a_killed_run_is_finished_by_the_next_and_nothing_is_applied_twice(rehea
     assert facts["exit_code"] == 0
     assert rehearsal.available(*ITEMS) == [TARGET] * len(ITEMS)
     assert sorted(changed) == list(ITEMS)
-    assert State(f"sqlite:///{rehearsal.config.parent}/invsync.db").pending("demo") == []
+    assert State(f"sqlite:///{rehearsal.config.parent}/invsync.db").outbox.pending("demo") == []
 
 
 def with_lines_applied(lines: int, transport: str) -> Callable[[Victim], None]:
@@ -256,4 +255,4 @@ def test_a_run_killed_half_way_is_finished_by_the_next_and_nothing_is_applied_tw
     assert applied == lines * A_LINE < len(ITEMS)
     assert rehearsal.available(*ITEMS) == [TARGET] * len(ITEMS)
     assert sorted(changed) == list(ITEMS)
-    assert State(f"sqlite:///{rehearsal.config.parent}/invsync.db").pending("demo") == []
+    assert State(f"sqlite:///{rehearsal.config.parent}/invsync.db").outbox.pending("demo") == []

@@ -245,7 +245,7 @@ def test_an_oms_event_reaches_shopify_within_seconds(around: Live) -> None:
 
 
 def runs(around: Live, job: str) -> list[str]:
-    return [row["run_id"] for row in around.state.runs("demo") if row["job"] == job]
+    return [row["run_id"] for row in around.state.runs.every("demo") if row["job"] == job]
 
 
 def test_of_two_schedulers_one_works_and_the_other_leaves(around: Live) -> None:

@@ -1,0 +1,163 @@
+"""One run at a time for a shop: a lease on the database's clock, with a fence that stops whoever lost it.
+
+A takeover counts the shop's fence up. A run that is paused for longer than its lease lasts finds another number
+there, in each commit and before each request, and sends nothing more.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from invsync.errors import InvsyncError, LeaseHeld, LeaseLost
+from invsync.state import clock, process
+from invsync.state.schema import FENCE, LEASE
+
+_HELD: dict[tuple[str, str], "Lease"] = {}  # of this process, by shop and run
+LASTS = timedelta(seconds=60)  # without a heartbeat, after which another run may take the shop
+BEAT_SECONDS = 15
+STOP_SECONDS = 30  # since the last heartbeat, after which no request begins: what has begun by then ends in time
+
+
+@dataclass
+class Lease:
+    """A shop held by a run; `took_over` names the run whose holder was gone, if there was one."""
+
+    engine: sa.Engine
+    shop: str
+    run_id: str
+    fence: int
+    took_over: str | None = None
+    _beaten: float = field(default_factory=clock.awake_and_asleep)
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Ask before each request whether the shop is still ours; one that was lost is LeaseLost."""
+        if clock.awake_and_asleep() - self._beaten > STOP_SECONDS:
+            self.beat()
+
+    def fenced(self, connection: sa.Connection) -> None:
+        """Make the transaction of this connection one that only the holder can commit."""
+        mine = (FENCE.c.shop == self.shop) & (FENCE.c.number == self.fence) & (FENCE.c.run_id == self.run_id)
+        if connection.execute(sa.update(FENCE).where(mine).values(number=self.fence)).rowcount != 1:
+            raise self._lost()
+
+    def beat(self) -> None:
+        """Say that the holder lives; the time counts from before the question, so that we never believe too long."""
+        asked = clock.awake_and_asleep()
+        with self.engine.begin() as connection:
+            self.fenced(connection)
+            mine = (LEASE.c.shop == self.shop) & (LEASE.c.run_id == self.run_id)
+            beat = sa.update(LEASE).where(mine).values(heartbeat=clock.iso(clock.now(connection)))
+            if connection.execute(beat).rowcount != 1:
+                raise self._lost()
+        self._beaten = asked
+
+    def sign(self) -> None:
+        """Make this process the one whose end frees the shop at once."""
+        with self.engine.begin() as connection:
+            self.fenced(connection)
+            _sign(connection, self.shop, self.run_id)
+
+    def _lost(self) -> LeaseLost:
+        return LeaseLost(f"Run {self.run_id} stood still for so long that another run took shop {self.shop} over: it sent "
+                         "nothing since then; read the report of the run that follows it.")  # fmt: skip
+
+    @contextmanager
+    def beating(self) -> Iterator["Lease"]:
+        """Beat in a thread of its own while the block lasts."""
+        heart = threading.Thread(target=self._keep_beating, daemon=True)
+        heart.start()
+        try:
+            yield self
+        finally:
+            self._ended.set()
+            heart.join()
+
+    def _keep_beating(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            with suppress(InvsyncError, sa.exc.SQLAlchemyError):  # told by the next check, where it is needed
+                self.beat()
+
+    def release(self) -> None:
+        """Give the shop back, if it is still ours."""
+        _HELD.pop((self.shop, self.run_id), None)
+        with suppress(InvsyncError, sa.exc.SQLAlchemyError), self.engine.begin() as connection:
+            connection.execute(sa.delete(LEASE).where(LEASE.c.shop == self.shop, LEASE.c.run_id == self.run_id))
+
+
+def take(engine: sa.Engine, shop: str, run_id: str) -> Lease:
+    """Take a shop that is free, or whose holder is gone or silent; one that is held is LeaseHeld."""
+    asked = clock.awake_and_asleep()
+    try:
+        with engine.begin() as connection:
+            number = _next_fence(connection, shop, run_id)
+            held = connection.execute(sa.select(LEASE).where(LEASE.c.shop == shop)).mappings().first()
+            if held is not None and not _is_free(connection, held):
+                raise _held_by(held)
+            connection.execute(sa.delete(LEASE).where(LEASE.c.shop == shop))
+            beat = clock.iso(clock.now(connection))
+            connection.execute(sa.insert(LEASE).values(shop=shop, run_id=run_id, heartbeat=beat))
+            _sign(connection, shop, run_id)
+    except sa.exc.IntegrityError:
+        raise LeaseHeld(f"Another run has just taken shop {shop}: wait for it.") from None
+    lease = Lease(engine, shop, run_id, number, held["run_id"] if held is not None else None, asked)
+    _HELD[shop, run_id] = lease
+    return lease
+
+
+def joined(engine: sa.Engine, shop: str, run_id: str) -> Lease:
+    """The lease that this run took, maybe in another process; this one sends, so it is known as the holder."""
+    if (mine := _HELD.get((shop, run_id))) is not None:
+        return mine
+    with engine.connect() as connection:
+        query = sa.select(FENCE.c.number).where(FENCE.c.shop == shop, FENCE.c.run_id == run_id)
+        number = connection.execute(query).scalar()
+    lease = Lease(engine, shop, run_id, -1 if number is None else int(number))
+    lease.beat()
+    lease.sign()
+    return lease
+
+
+def holder(engine: sa.Engine, shop: str) -> str | None:
+    """The run that holds this shop, while its process lives."""
+    with engine.connect() as connection:
+        held = connection.execute(sa.select(LEASE).where(LEASE.c.shop == shop)).mappings().first()
+        return None if held is None or _is_free(connection, held) else str(held["run_id"])
+
+
+def _next_fence(connection: sa.Connection, shop: str, run_id: str) -> int:
+    """Count the shop's fence up, which makes everyone else who would take it wait for this transaction."""
+    more = sa.update(FENCE).where(FENCE.c.shop == shop).values(number=FENCE.c.number + 1)
+    if connection.execute(more).rowcount == 0:
+        connection.execute(sa.insert(FENCE).values(shop=shop, number=1, run_id=run_id))
+    return int(connection.execute(sa.select(FENCE.c.number).where(FENCE.c.shop == shop)).scalar_one())
+
+
+def _sign(connection: sa.Connection, shop: str, run_id: str) -> None:
+    """Write down which process holds the shop."""
+    this = process.this()
+    mine = {"run_id": run_id, "machine": this.machine, "started": this.started}
+    connection.execute(sa.update(FENCE).where(FENCE.c.shop == shop).values(**mine))
+    lease = sa.update(LEASE).where(LEASE.c.shop == shop, LEASE.c.run_id == run_id)
+    connection.execute(lease.values(host=this.host, pid=this.pid))
+
+
+def _is_free(connection: sa.Connection, held: sa.RowMapping) -> bool:
+    """Whether this lease may be taken: its heart is silent, or its process has certainly ended."""
+    beat: datetime = datetime.fromisoformat(held["heartbeat"])
+    if abs(clock.now(connection) - beat) > LASTS:
+        return True
+    signed = connection.execute(
+        sa.select(FENCE.c.machine, FENCE.c.started).where(FENCE.c.shop == held["shop"], FENCE.c.run_id == held["run_id"])
+    ).first()
+    return signed is not None and process.is_gone(process.Process(held["host"], held["pid"], *signed))
+
+
+def _held_by(held: sa.RowMapping) -> LeaseHeld:
+    return LeaseHeld(
+        f"Run {held['run_id']} (process {held['pid']} on {held['host']}) holds shop {held['shop']}: wait for it."
+    )
