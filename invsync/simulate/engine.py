@@ -118,13 +118,13 @@ def run(events: Events, levels: Levels, variants: Variants) -> Log:
 
 def happen(kind: int, numbers: Units, units: Units, line: Units, sold: Units, variants: Variants) -> Units | int:
     """What happens without a look at the pair: the units sold, moved or restocked in it. `sold` is kept by line."""
+    if kind == SALE:
+        sold[line] = units = sell(numbers, units)
+        return units
     if kind == MOVE:
         return move(numbers, units)
     if kind == ARRIVE:
         return arrive(numbers)
-    if kind == SALE:
-        sold[line] = sell(numbers, units)
-        return sold[line]
     if kind == IMPORT:
         learn(numbers, sold[line])
     elif kind == RESTOCK:

@@ -47,8 +47,9 @@ def accounts(stories: Stories, log: engine.Log, variants: engine.Variants, numbe
     there, offered, had = (np.maximum(units, 0) for units in (left, shown, left + sold))
     hidden, beyond = np.maximum(there - offered, 0), np.maximum(offered - there, 0)
     lost_to_hidden = np.minimum(requested - sold, np.maximum(had - sold, 0))
-    job, rose = kind == engine.JOB, np.diff(shown, prepend=0) > 0
-    resets = looked & np.where(job, ~variants.deltas[number] & (rose | ~variants.witness[number]), rose)
+    change, is_push = np.diff(shown, prepend=0), (kind == engine.JOB) & variants.deltas[number]
+    defers = (variants.witness | variants.hard_sync | variants.realtime)[number]
+    resets = looked & ~is_push & ((change > 0) | ~defers)
     atp = targets.atp(count, queue, variants.safety[pair, number])
     target = targets.target(atp - in_flight, variants.buffer[pair, number])
     return {
@@ -57,7 +58,7 @@ def accounts(stories: Stories, log: engine.Log, variants: engine.Variants, numbe
         "put_back": np.where(resets, np.clip(in_flight, 0, beyond), 0), "lost_to_hidden": lost_to_hidden,
         "lost_to_empty": requested - sold - lost_to_hidden, "received": np.maximum(moved, 0),
         "removed": np.maximum(-moved, 0), "restocked": np.where(kind == engine.RESTOCK, amount, 0),
-        "writes": (looked & (np.diff(shown, prepend=0) != 0)).astype(np.int32),
+        "writes": (looked & (change != 0)).astype(np.int32),
         "hidden": hidden, "beyond": beyond, "drift": np.abs(shown - target),
     }  # fmt: skip
 
