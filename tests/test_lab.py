@@ -111,6 +111,7 @@ def test_the_oversell_notebook_replays_a_file_of_sales_and_saves_buffers(scenari
     saved = pl.read_parquet(Path(scenarios.metadata.papermill.parameters.save))
 
     assert "Reset with units in flight" in said or "reset" in said.lower()
+    assert "What each life costs" in said and "A unit added after the import" in said
     assert f"{saved.height} buffers were saved" in said and set(saved.columns) == {"sku", "units"}
 
 

@@ -50,8 +50,9 @@ def story() -> History:
 
 @pytest.mark.parametrize(
     ("policy", "oversold"),
-    [("reset", 4), ("deltas", 0), ("reset_in_flight", 0), ("deltas_and_hard_sync", 0), ("realtime", 0), ("none", 1)],
-)
+    [("reset", 4), ("deltas", 0), ("reset_by_header", 0), ("reset_in_flight", 0), ("deltas_and_hard_sync", 0),
+     ("realtime", 0), ("none", 1)],
+)  # fmt: skip
 def test_the_documentations_story(policy: str, oversold: int) -> None:
     told = totals(story(), policy, lag=(120.0,))
 
@@ -273,7 +274,7 @@ def replayed(demands: Demand, waits: Waits, reorder: int, up_to: int) -> float:
     one = {"opening": FIRST, "reorder": reorder, "up_to": up_to, "safety": 0, "buffer": -(10**6)}
     numbers = {name: pl.Series([units], dtype=pl.Int32).to_numpy()[:, None] for name, units in one.items()}
     off = pl.Series([False]).to_numpy()
-    variants = engine.Variants(off, off, off, off, off, numbers.pop("safety"), numbers.pop("buffer"))
+    variants = engine.Variants(off, off, off, off, off, off, numbers.pop("safety"), numbers.pop("buffer"))
     log = engine.run(made, engine.Levels(**numbers), variants)
     stories = ledger.stories(events.Drawn(made, sold, 1))
     told = stories.rows.with_columns(left=pl.Series(ledger.accounts(stories, log, variants, 0)["left"]))

@@ -177,8 +177,8 @@ def tick(shop: Shop, kind: int, policy: str) -> None:
         shop.reset(set(range(len(shop.count))), subtracts=True)
     elif kind == engine.JOB and policy.startswith("deltas") and any(shop.moved):
         shop.push()
-    elif kind == engine.JOB and policy in ("reset", "reset_in_flight") and shop.touched:
-        shop.reset(shop.touched, subtracts=policy == "reset_in_flight")
+    elif kind == engine.JOB and policy.startswith("reset") and shop.touched:
+        shop.reset(shop.touched, subtracts=policy != "reset")
         shop.touched = set()
 
 

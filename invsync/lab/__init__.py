@@ -4,9 +4,9 @@ from invsync.lab import pictures, runs
 from invsync.lab.causes import by_cause
 from invsync.lab.data import buffer_table, history, scenario
 from invsync.lab.knobs import knobs
-from invsync.lab.tables import causes_told, facts, largest_buffers, policies, words
+from invsync.lab.tables import causes_told, facts, largest_buffers, lives, policies, words
 
 __all__ = [
-    "buffer_table", "by_cause", "causes_told", "facts", "history", "knobs", "largest_buffers", "pictures",
+    "buffer_table", "by_cause", "causes_told", "facts", "history", "knobs", "largest_buffers", "lives", "pictures",
     "policies", "runs", "scenario", "words",
 ]  # fmt: skip

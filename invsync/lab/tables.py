@@ -10,8 +10,8 @@ from invsync.charts import reader
 from invsync.lab.causes import CAUSES
 from invsync.report.markup import Column, Html, table
 from invsync.simulate import MEASURES, History, Replay, Scenario
-from invsync.simulate.charts import POLICY_NAMES
-from invsync.simulate.study import LOSS
+from invsync.simulate.charts import COST_NAMES, LIFE_NAMES, POLICY_NAMES
+from invsync.simulate.study import LIFE_SHARE, LOSS
 
 HEADS = {
     "sold": "Sold", "oversold": "Oversold", "orders_touched": "Orders hit", "put_back": "Put back",
@@ -27,6 +27,20 @@ def policies(spent: pl.DataFrame) -> Html:
     lag = reader().number(round(spent["lag"][0], 1))
     title = f"Every policy at an order lag of {lag} minutes on average, {LOSS:.0%} of the webhooks lost, no buffer"
     return table(title, columns, rows)
+
+
+def lives(by_life: pl.DataFrame) -> Html:
+    """What each life costs under every policy."""
+    rows = [
+        [
+            LIFE_NAMES[row["life"]],
+            POLICY_NAMES[row["policy"]],
+            *(reader().number(round(row[name], 1)) for name in COST_NAMES),
+        ]
+        for row in by_life.to_dicts()
+    ]
+    columns = [Column("Life", "wide"), Column("Policy", "wide"), *(Column(HEADS[name], "n") for name in COST_NAMES)]
+    return table(f"What each life costs, lived by {LIFE_SHARE:.0%} of the orders", columns, rows)
 
 
 def summary(told: Replay) -> Html:

@@ -10,17 +10,29 @@ from invsync.charts import LOWERED, PROTECTED, RAISED, Chart, clean, reader, sen
 from invsync.charts.look import WIDTH
 
 HEIGHT, STEP = 300, 24
-GREY, AMBER, PINK = "#7C858F", "#B87400", "#B8558F"
+GREY, AMBER, PINK, BROWN = "#7C858F", "#B87400", "#B8558F", "#8C5A2B"
 POLICY_NAMES = {
-    "none": "Uploaded once", "reset": "Reset, the classic way", "reset_in_flight": "Reset, in flight subtracted",
+    "none": "Uploaded once", "reset": "Reset, the classic way", "reset_by_header": "Reset, unknown orders subtracted",
+    "reset_in_flight": "Reset, in flight subtracted",
     "deltas": "Deltas", "deltas_and_hard_sync": "Deltas and hard sync", "realtime": "Real time",
 }  # fmt: skip
-COLOURS = dict(zip(POLICY_NAMES, [GREY, LOWERED, RAISED, PROTECTED, AMBER, PINK], strict=True))
-SHAPES = dict(zip(POLICY_NAMES, ["cross", "diamond", "circle", "square", "triangle-up", "triangle-down"], strict=True))
-LINED = [name for name in POLICY_NAMES if name != "none"]  # what is uploaded once would dwarf the rest
+COLOURS = dict(zip(POLICY_NAMES, [GREY, LOWERED, BROWN, RAISED, PROTECTED, AMBER, PINK], strict=True))
+SHAPES = dict(
+    zip(POLICY_NAMES, ["cross", "diamond", "stroke", "circle", "square", "triangle-up", "triangle-down"], strict=True)
+)
+LINED = [name for name in POLICY_NAMES if name not in ("none", "reset_by_header")]  # the one dwarfs, the other doubles
+LIFE_NAMES = {
+    "plain": "None: placed and imported", "edited": "A unit added after the import", "till": "Sold at a Shopify till",
+    "shipped_early": "Shipped before the import", "refunded": "A unit refunded before it ships",
+    "cancelled": "Cancelled", "returned": "A unit returned", "search_lag": "Visible a minute late", "all": "All of them",
+}  # fmt: skip
+COST_NAMES = {
+    "put_back": "Units put back on sale", "oversold": "Units oversold", "lost_to_hidden": "Units not sold, though there",
+    "hidden": "Units hidden, on average",
+}  # fmt: skip
 KNOBS = {
     "lag": "Order lag, minutes on average ", "cadence": "Job every, minutes ", "loss": "Share of webhooks lost ",
-    "peak": "Orders against the real ones ", "buffer": "Buffer, units ", "policy": "Policy ", "sku": "SKU ",
+    "peak": "Orders against the real ones ", "buffer": "Buffer, units ", "policy": "Policy ", "sku": "SKU ", "cost": "Cost ",
 }  # fmt: skip
 STARTS = {"lag": 15, "cadence": 15, "loss": 0.1, "peak": 1, "buffer": 0, "policy": POLICY_NAMES["reset"]}
 LINES = {"left": "Truly left", "oms": "The OMS's number", "shown": "Shopify shows", "in_flight": "In flight"}
@@ -81,6 +93,28 @@ def at_risk(risks: pl.DataFrame) -> Chart:
         color=_coloured([*POLICY_NAMES.values()], [*COLOURS.values()]).legend(None),
     )  # fmt: skip
     return _sized(made.add_params(*knobs), "The SKUs most at risk", words, alt.Step(STEP))
+
+
+def lives(by_life: pl.DataFrame) -> Chart:
+    """What each life of a tenth of the orders costs; policy and cost are turned."""
+    rows = _named(by_life).with_columns(life=pl.col("life").replace_strict(LIFE_NAMES))
+    long = rows.unpivot(list(COST_NAMES), index=["label", "policy", "life"], variable_name="cost", value_name="units")
+    costs = long.with_columns(cost=pl.col("cost").replace_strict(COST_NAMES), words=_words("units"))
+    starts = {"policy": POLICY_NAMES["reset_by_header"], "cost": COST_NAMES["put_back"]}
+    base, knobs = _turned(costs, ["policy", "cost"], ["life", "units"], starts=starts)
+    sums = (
+        rows.filter(pl.col("life") == LIFE_NAMES["all"]).select("policy", "put_back").rows_by_key("policy", unique=True)
+    )
+    words = (
+        "What each life costs, lived by a tenth of the orders. All of them at once: "
+        f"{_number(sums['reset_by_header'][0])} units put back where unknown orders are subtracted, "
+        f"{_number(sums['reset_in_flight'][0])} where units sold and not booked are."
+    )
+    made = base.mark_bar(height=16).encode(
+        x=_x("units", "Units"), y=alt.Y("life:N", title=None, sort=list(LIFE_NAMES.values())), tooltip=_tooltip(),
+        description="words:N", color=_coloured([*POLICY_NAMES.values()], [*COLOURS.values()]).legend(None),
+    )  # fmt: skip
+    return _sized(made.add_params(*knobs), "What each order life costs", words, STEP * len(LIFE_NAMES))
 
 
 def day(story: pl.DataFrame) -> Chart:

@@ -22,7 +22,7 @@ def runs(scenario: Scenario, ledger: pl.DataFrame, lines: pl.DataFrame, *, days:
     parts = [looks.filter(pl.col("kind") == engine.HOOK).select("looked", "written", orders="looked")]
     if scenario.policy in BATCHED:
         ticks = _ticks(looks, placed, engine.JOB, days, every=scenario.cadence, first=scenario.cadence)
-        reads = scenario.policy == "reset_in_flight"
+        reads = scenario.policy in ("reset_by_header", "reset_in_flight")
         parts.append(ticks.with_columns(orders=pl.when(reads).then("orders")))
     if scenario.policy == "deltas_and_hard_sync":
         ticks = _ticks(looks, placed, engine.HARD, days, every=DAY_MINUTES, first=HARD_SYNC_AT)

@@ -7,16 +7,18 @@ from math import ceil
 import numpy as np
 import polars as pl
 
-from invsync.simulate import engine
+from invsync.simulate import engine, lives
 from invsync.simulate.history import DAY_MINUTES, LINES, MOVES, History
 from invsync.simulate.scenario import Scenario
 
 HARD_SYNC_AT, REVIEW_AT, EDITS_FROM, EDITS_FOR = 180, 360, 480, 600  # minutes of the day
 PEAK_SPREAD = 30  # minutes by which a peak's added orders stand off the real ones, either way
 LARGEST_EDIT = 10
-BATCHED = {"reset", "reset_in_flight", "deltas", "deltas_and_hard_sync"}
-KINDS = 16
-COPIES, SHIFTS, STORES, LAGS, HEARD, EDITS = range(6)
+BATCHED = {"reset", "reset_by_header", "reset_in_flight", "deltas", "deltas_and_hard_sync"}
+KINDS = 32
+COPIES, SHIFTS, STORES, LAGS, HEARD, EDITS, LIVES, LAGS_AGAIN = range(8)
+IN_THE_OMS = [engine.IMPORT, engine.MOVE, engine.ARRIVE, engine.RELEASE]
+IN_BOTH = [engine.SALE, engine.MOVE, engine.ARRIVE, engine.RESTOCK, engine.RELEASE]  # each has a webhook
 EVENTS = {"pair": pl.Int32, "at": pl.Float64, "kind": pl.Int32, "units": pl.Int32, "line": pl.Int32}
 
 
@@ -35,17 +37,32 @@ def drawn(history: History, scenario: Scenario, policies: Set[str]) -> Drawn:
     Each knob has a stream of luck of its own, so that turning one does not move another's.
     """
     lines, stores = orders(history, scenario)
-    sales = lines.select("pair", "at", "units", line=pl.int_range(pl.len()))
-    imports = sales.with_columns(at=pl.col("at") + _lags(lines, scenario), units=0)
+    placed = lines.with_columns(line=pl.int_range(pl.len()), imported=pl.col("at") + _lags(lines, scenario, LAGS))
+    lived = _lived(placed, scenario, history.days, "realtime" in policies)
+    sales = pl.concat([placed, lived.added.select(placed.columns)])
+    imports = sales.select("pair", "line", at="imported", units=0)
     parts = [
         _events(engine.OPEN, pl.DataFrame({"pair": range(history.stock.height), "at": 0})), _events(engine.SALE, sales), _events(engine.IMPORT, imports),
         _events(engine.MOVE, pl.concat([history.moves, stores])), _events(engine.EDIT, _edits(history, scenario)),
+        *(_events(kind, rows) for kind, rows in lived.parts),
     ]  # fmt: skip
     latest = float(pl.concat(parts)["at"].to_numpy().max(initial=history.days * DAY_MINUTES))
     days = ceil((latest + scenario.cadence) / DAY_MINUTES)
     parts += _deliveries(history, pl.concat(parts[2:4]))
     parts += _writes(scenario, policies, parts)
-    return Drawn(_ranked(pl.concat(parts), lines.height), lines, days)
+    return Drawn(_ranked(pl.concat(parts), sales.height), sales.select(list(LINES)), days)
+
+
+def _lived(placed: pl.DataFrame, scenario: Scenario, days: int, realtime: bool) -> lives.Lived:
+    """What orders live after they were placed; who lives what and the lag of its news have luck of their own."""
+    if not scenario.lives.any and not scenario.search_lag:
+        return lives.Lived(placed.head(0), [])
+    known = placed.with_columns(
+        life=lives.life(placed["order"], scenario.lives, _luck(scenario, LIVES)),
+        again=_lags(placed, scenario, LAGS_AGAIN),
+        heard=pl.when(_heard(placed, scenario)).then(pl.col("at") + scenario.delivery),
+    )
+    return lives.lived(known, scenario, days=days, realtime=realtime)
 
 
 def _ranked(events: pl.DataFrame, lines: int) -> engine.Events:
@@ -87,10 +104,10 @@ def orders(history: History, scenario: Scenario) -> tuple[pl.DataFrame, pl.DataF
     return both.filter(~pl.col("store")).select(list(LINES)), taken.select(list(MOVES))
 
 
-def _lags(lines: pl.DataFrame, scenario: Scenario) -> pl.Series:
-    """Minutes until the OMS knows the order of each line."""
-    order, lags = lines["order"].to_numpy(), np.sort(scenario.lag)
-    luck = _luck(scenario, LAGS).random(int(order.max(initial=0)) + 1)[order]
+def _lags(lines: pl.DataFrame, scenario: Scenario, knob: int) -> pl.Series:
+    """Minutes until the OMS hears of the order of each line, which is not before the order search shows it."""
+    order, lags = lines["order"].to_numpy(), np.sort(scenario.lag).clip(scenario.search_lag)
+    luck = _luck(scenario, knob).random(int(order.max(initial=0)) + 1)[order]
     return pl.Series(lags[(luck * len(lags)).astype(np.int64)], dtype=pl.Float64)
 
 
@@ -118,15 +135,22 @@ def _writes(scenario: Scenario, policies: Set[str], parts: list[pl.DataFrame]) -
     happened = pl.concat(parts)
     made = []
     if policies & BATCHED:
-        touched = happened.filter(pl.col("kind").is_in([engine.IMPORT, engine.MOVE, engine.ARRIVE]))
+        touched = happened.filter(pl.col("kind").is_in([*IN_THE_OMS, engine.RESTOCK, engine.FRESH_BY]))
         made.append(_events(engine.JOB, _next(touched, scenario.cadence)))
     if "deltas_and_hard_sync" in policies:
         made.append(_events(engine.HARD, _next(happened, DAY_MINUTES, HARD_SYNC_AT)))
     if "realtime" in policies:
-        told = happened.filter(pl.col("kind").is_in([engine.SALE, engine.MOVE, engine.ARRIVE]))
-        heard = told.filter(pl.Series(_luck(scenario, HEARD).random(told.height) >= scenario.loss))
+        told = happened.filter(pl.col("kind").is_in(IN_BOTH))
+        heard = told.filter(_heard(told, scenario))
         made.append(_events(engine.HOOK, heard.with_columns(pl.col("at") + scenario.delivery, units=0)))
+        settled = happened.filter(pl.col("kind") == engine.LIVE_BY, pl.col("units") < 0)
+        made.append(_events(engine.HOOK, settled.with_columns(line=pl.lit(engine.DEFERRED), units=0)))
     return made
+
+
+def _heard(rows: pl.DataFrame, scenario: Scenario) -> pl.Series:
+    """Whether each row's webhook comes; the first rows of all are the lines placed."""
+    return pl.Series(_luck(scenario, HEARD).random(rows.height) >= scenario.loss)
 
 
 def _next(rows: pl.DataFrame, every: float, offset: float = 0) -> pl.DataFrame:

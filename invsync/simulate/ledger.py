@@ -6,13 +6,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from invsync.simulate import engine
+from invsync.simulate import engine, targets
 from invsync.simulate.events import Drawn
 from invsync.simulate.history import DAY_MINUTES
 
 NUMBERS = ("count", "queue", "in_flight", "shown", "amount")
 MOVING = [engine.ARRIVE, engine.MOVE]
-SUMS = ("requested", "sold", "oversold", "put_back", "lost_to_hidden", "lost_to_empty", "received", "removed", "writes")
+SUMS = (
+    "requested", "sold", "oversold", "put_back", "lost_to_hidden", "lost_to_empty", "received", "removed", "restocked",
+    "writes",
+)  # fmt: skip
 STANDING = ("drift", "in_flight", "hidden", "beyond")
 
 
@@ -44,28 +47,32 @@ def accounts(stories: Stories, log: engine.Log, variants: engine.Variants, numbe
     there, offered, had = (np.maximum(units, 0) for units in (left, shown, left + sold))
     hidden, beyond = np.maximum(there - offered, 0), np.maximum(offered - there, 0)
     lost_to_hidden = np.minimum(requested - sold, np.maximum(had - sold, 0))
-    resets = looked & ((kind != engine.JOB) | ~variants.deltas[number])
-    atp = engine.atp(count, queue, variants.safety[pair, number])
-    target = engine.target(atp - in_flight, variants.buffer[pair, number])
+    change, is_push = np.diff(shown, prepend=0), (kind == engine.JOB) & variants.deltas[number]
+    defers = (variants.witness | variants.hard_sync | variants.realtime)[number]
+    resets = looked & ~is_push & ((change > 0) | ~defers)
+    atp = targets.atp(count, queue, variants.safety[pair, number])
+    target = targets.target(atp - in_flight, variants.buffer[pair, number])
     return {
         "count": count, "queue": queue, "in_flight": in_flight, "shown": shown, "left": left, "looked": looked,
         "requested": requested, "sold": sold, "oversold": np.maximum(sold - had, 0),
-        "put_back": np.where(resets, np.minimum(in_flight, beyond), 0), "lost_to_hidden": lost_to_hidden,
+        "put_back": np.where(resets, np.clip(in_flight, 0, beyond), 0), "lost_to_hidden": lost_to_hidden,
         "lost_to_empty": requested - sold - lost_to_hidden, "received": np.maximum(moved, 0),
-        "removed": np.maximum(-moved, 0), "writes": (looked & (np.diff(shown, prepend=0) != 0)).astype(np.int32),
+        "removed": np.maximum(-moved, 0), "restocked": np.where(kind == engine.RESTOCK, amount, 0),
+        "writes": (looked & (change != 0)).astype(np.int32),
         "hidden": hidden, "beyond": beyond, "drift": np.abs(shown - target),
     }  # fmt: skip
 
 
 def is_conserved(stories: Stories, log: engine.Log, opening: engine.Units) -> bool:
-    """Whether units sold + units left = units stocked, pair by pair in every variant; `opening` by pair."""
-    sold, moved = (stories.rows["kind"].is_in(kinds).to_numpy()[:, None] for kinds in ([engine.SALE], MOVING))
-    amount = log.amount[stories.order]
+    """Whether units sold and not given back + units left = units stocked, pair by pair in every variant."""
+    kind, amount = stories.rows["kind"], log.amount[stories.order]
+    sold, moved = (kind.is_in(kinds).to_numpy()[:, None] for kinds in ([engine.SALE], MOVING))
+    back = (kind == engine.RESTOCK).to_numpy()[:, None]
     firsts = np.flatnonzero(np.diff(stories.rows["pair"].to_numpy(), prepend=-1))
     stocked = opening + np.add.reduceat(np.where(moved, amount, 0), firsts)
     ends = np.append(firsts[1:], len(amount)) - 1
     left = (log.count - log.queue - log.in_flight)[stories.order[ends]]
-    return np.array_equal(np.add.reduceat(np.where(sold, amount, 0), firsts) + left, stocked)
+    return np.array_equal(np.add.reduceat(np.where(sold, amount, np.where(back, -amount, 0)), firsts) + left, stocked)
 
 
 def day_ends(ledger: pl.DataFrame, days: int) -> pl.DataFrame:

@@ -22,7 +22,8 @@ MEASURES = {
     "oversold": "Units sold when nothing was left: someone must be disappointed.",
     "orders_touched": "Orders with at least one oversold unit.",
     "put_back": "Units of orders that the OMS did not know, in the number that a reset made Shopify show; counted at "
-    "each reset that shows them.",
+    "each reset that shows them, and where units sold and not booked are subtracted, at each that raises the number.",
+    "restocked": "Units that a refund, a cancellation or a return gave back to Shopify.",
     "lost_to_hidden": "Units asked for and not sold although they were there: Shopify showed too few.",
     "lost_to_empty": "Units asked for and not sold because there were none.",
     "hidden": "Units that were there and not shown: the mean over time, all pairs together.",
@@ -131,7 +132,8 @@ def _variants(stock: pl.DataFrame, scenarios: Sequence[tuple[Scenario, Table]]) 
     safety = np.array([[scenario.safety for scenario, _ in scenarios]] * stock.height, np.int32)
     buffer = np.stack([_buffer(stock, scenario, table) for scenario, table in scenarios], axis=1)
     return engine.Variants(
-        deltas=are({"deltas", "deltas_and_hard_sync"}), subtracts=are({"reset_in_flight"}), batched=are(BATCHED),
+        deltas=are({"deltas", "deltas_and_hard_sync"}), subtracts=are({"reset_by_header", "reset_in_flight"}),
+        by_header=are({"reset_by_header"}), batched=are(BATCHED),
         hard_sync=are({"deltas_and_hard_sync"}), realtime=are({"realtime"}), safety=safety, buffer=buffer,
     )  # fmt: skip
 
@@ -146,6 +148,11 @@ def _buffer(stock: pl.DataFrame, scenario: Scenario, table: Table) -> engine.Uni
 
 
 def grid(history: History, scenarios: Sequence[Scenario]) -> pl.DataFrame:
-    """One row a scenario: its knobs (the lag as its mean) and its sums (see `Replay.sums`)."""
-    rows = [asdict(one.scenario) | {"lag": one.scenario.mean_lag} | one.sums() for one in replays(history, scenarios)]
-    return pl.DataFrame(rows)
+    """One row a scenario: its knobs (the lag as its mean, the lives one by one) and its sums (see `Replay.sums`)."""
+    return pl.DataFrame([_knobs(one.scenario) | one.sums() for one in replays(history, scenarios)])
+
+
+def _knobs(scenario: Scenario) -> dict[str, Any]:
+    knobs = asdict(scenario)
+    lives: dict[str, float] = knobs.pop("lives")
+    return knobs | {"lag": scenario.mean_lag} | lives

@@ -1,7 +1,7 @@
 """One way of keeping Shopify: the policy and the knobs of the two systems, as a value."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from statistics import NormalDist
 
 from invsync.errors import UsageError
@@ -9,11 +9,49 @@ from invsync.errors import UsageError
 POLICIES = {
     "none": "The stock is uploaded once and never again.",
     "reset": "The classic way: pairs that changed in the OMS are set to the OMS's number.",
-    "reset_in_flight": "The same, with the units of orders that the OMS does not know subtracted first.",
+    "reset_by_header": "The same, with the units of visible orders whose header the OMS does not know subtracted first.",
+    "reset_in_flight": "The same, with the units sold and not booked subtracted first; a fresh change defers a raise.",
     "deltas": "The net of the OMS's own events is added; Shopify's own sales are never sent back.",
     "deltas_and_hard_sync": "Deltas, and every night each pair is reset with the orders in flight subtracted.",
     "realtime": "Each order and each OMS event is a webhook that resets its pair, orders in flight subtracted.",
 }
+VISIBLE_AFTER = 10  # minutes after which the order search shows every order
+Rules = list[tuple[str, bool, str]]  # a knob, whether its value is wrong, and what it must be
+
+
+def _check(owner: object, rules: Rules) -> None:
+    for name, wrong, rule in rules:
+        if wrong:
+            raise UsageError(f"Knob {name} is {getattr(owner, name)!r}: it must be {rule}.")
+
+
+@dataclass(frozen=True)
+class Lives:
+    """Shares of the shop's orders that do not just wait for their import; one drawn for several lives the first here.
+
+    edited         one unit is added to its first line a while after its import; the OMS hears of it a lag later
+    till           sold at a Shopify till and closed at once: its units are never committed
+    shipped_early  shipped a moment after it was placed, mostly before its import: committed no longer
+    refunded       one unit is refunded and restocked before it ships; the OMS hears of it a lag later
+    cancelled      the same with every unit
+    returned       one unit comes back days after the import and is restocked; the OMS hears of it a lag later
+    """
+
+    edited: float = 0.0
+    till: float = 0.0
+    shipped_early: float = 0.0
+    refunded: float = 0.0
+    cancelled: float = 0.0
+    returned: float = 0.0
+
+    def __post_init__(self) -> None:
+        names = [field.name for field in fields(self)]
+        _check(self, [(name, not 0 <= getattr(self, name) <= 1, "between 0 and 1") for name in names])
+
+    @property
+    def any(self) -> bool:
+        """Whether some orders live one of them."""
+        return any(astuple(self))
 
 
 @dataclass(frozen=True)
@@ -28,6 +66,9 @@ class Scenario:
     peak       orders an hour against the real ones; the stock is planned for the real ones
     pos_share  share of the orders that a store takes from the same stock: the OMS knows them at once
     edits      manual edits in Shopify's admin a day, each of one pair by up to 10 units
+    lives      shares of the orders that do not just wait for their import
+    search_lag the order search shows an order this long after its level has moved, and no import is sooner
+    settle     a change that no visible order explains is fresh this long: no number is raised over it
     """
 
     policy: str = "reset"
@@ -41,9 +82,12 @@ class Scenario:
     pos_share: float = 0.0
     edits: float = 0.0
     seed: int = 0
+    lives: Lives = Lives()
+    search_lag: float = 0.0
+    settle: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, wrong, rule in [
+        rules: Rules = [
             ("policy", self.policy not in POLICIES, f"one of {', '.join(POLICIES)}"),
             ("lag", not self.lag or min(self.lag) < 0, "minutes, none below 0"),
             ("cadence", not self.cadence > 0, "minutes above 0"),
@@ -54,9 +98,10 @@ class Scenario:
             ("buffer", self.buffer < 0, "units, not below 0"),
             ("safety", self.safety < 0, "units, not below 0"),
             ("edits", not self.edits >= 0, "a number, not below 0"),
-        ]:
-            if wrong:
-                raise UsageError(f"Knob {name} is {getattr(self, name)!r}: it must be {rule}.")
+            ("search_lag", not 0 <= self.search_lag <= VISIBLE_AFTER, f"minutes between 0 and {VISIBLE_AFTER}"),
+            ("settle", not self.settle >= 0, "minutes, not below 0"),
+        ]
+        _check(self, rules)
 
     @property
     def mean_lag(self) -> float:

@@ -1,20 +1,23 @@
-"""The replays behind an analyst's page: a grid of scenarios, the SKUs most at risk, and one SKU's worst day."""
+"""The replays behind an analyst's page: a grid of scenarios, what order lives cost, the SKUs most at risk, a SKU's day."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import polars as pl
 
 from invsync.simulate.events import BATCHED
 from invsync.simulate.history import DAY_MINUTES, History
 from invsync.simulate.measures import Replay, grid, replays
-from invsync.simulate.scenario import POLICIES, Scenario
+from invsync.simulate.scenario import POLICIES, Lives, Scenario
 
 LAGS, CADENCES, PEAKS, LOSSES = (5, 15, 30, 60), (5, 15, 60), (1, 2), (0.0, 0.1, 0.3)
 BUFFERS = (0, 2, 6)
 LOSS = 0.1
 SEEDS = 5
+LIFE_SHARE, SEARCH_LAG = 0.1, 1.0  # of the orders; minutes
+PLAIN = tuple(name for name in POLICIES if name != "reset_by_header")  # where no order lives it is reset_in_flight
 STORY = ("reset", "reset_in_flight", "deltas")
+COSTS = ["policy", "put_back", "oversold", "lost_to_hidden", "hidden"]
 RISK = ["oversold", "put_back", "lost_to_hidden"]
 NUMBERS = ("left", "oms", "shown", "in_flight")
 
@@ -26,8 +29,8 @@ def scaled(scenario: Scenario, mean: float) -> Scenario:
 
 
 def scenarios(base: Scenario, *, buffers: Sequence[int] = BUFFERS) -> Iterator[Scenario]:
-    """Every policy under every knob that moves it: lag, cadence or loss, peak and buffer."""
-    for policy in POLICIES:
+    """Every policy of PLAIN under every knob that moves it: lag, cadence or loss, peak and buffer."""
+    for policy in PLAIN:
         for lag in LAGS:
             for peak in PEAKS:
                 for buffer in buffers:
@@ -51,8 +54,27 @@ def studied(history: History, base: Scenario) -> pl.DataFrame:
 
 def spent(history: History, base: Scenario) -> pl.DataFrame:
     """One row a policy under the base's knobs, a tenth of the webhooks lost: every measure, API cost and drift too."""
-    told = replays(history, [replace(base, policy=policy, loss=LOSS) for policy in POLICIES])
+    told = replays(history, [replace(base, policy=policy, loss=LOSS) for policy in PLAIN])
     return pl.DataFrame([{"policy": one.scenario.policy, "lag": one.scenario.mean_lag} | one.totals() for one in told])
+
+
+def lived(base: Scenario) -> dict[str, Scenario]:
+    """By name: no life at all, each alone in a tenth of the orders, the order search a minute behind, all at once."""
+    names = [field.name for field in fields(Lives)]
+    plain = replace(base, lives=Lives(), search_lag=0.0)
+    alone = {name: replace(plain, lives=Lives(**{name: LIFE_SHARE})) for name in names}
+    every = replace(plain, lives=Lives(**dict.fromkeys(names, LIFE_SHARE)), search_lag=SEARCH_LAG)
+    return {"plain": plain, **alone, "search_lag": replace(plain, search_lag=SEARCH_LAG), "all": every}
+
+
+def by_life(history: History, base: Scenario) -> pl.DataFrame:
+    """One row a life and policy that writes more than once: put_back, oversold, lost_to_hidden and hidden."""
+    policies = [policy for policy in POLICIES if policy != "none"]
+    parts = [
+        grid(history, [replace(one, policy=policy) for policy in policies]).select(pl.lit(name).alias("life"), *COSTS)
+        for name, one in lived(base).items()
+    ]
+    return pl.concat(parts)
 
 
 def kept(base: Scenario) -> Scenario:
@@ -63,7 +85,7 @@ def kept(base: Scenario) -> Scenario:
 def at_risk(history: History, base: Scenario, *, top: int = 12) -> pl.DataFrame:
     """The SKUs that oversell most, by policy and lag: units a day, the mean over five draws of luck."""
     drawn = [replace(scaled(base, lag), policy=policy, seed=base.seed + seed)
-             for policy in POLICIES for lag in LAGS for seed in range(SEEDS)]  # fmt: skip
+             for policy in PLAIN for lag in LAGS for seed in range(SEEDS)]  # fmt: skip
     each = [
         one.pairs().select(
             "sku", *RISK, policy=pl.lit(one.scenario.policy), lag=pl.lit(round(one.scenario.mean_lag, 6))
