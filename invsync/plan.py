@@ -14,6 +14,7 @@ from invsync.settings import Guards
 LARGEST_DELTA = 2_000_000_000
 LARGEST_TARGET = 1_000_000_000
 BENIGN = {"unmapped_product", "unmapped_location", "untracked", "bundle", "no_oms_row", "deferred"}
+SEVERAL = 3  # pairs: that one or two sell out is no fault
 STARVED = "deferred_for_an_hour"
 
 
@@ -112,12 +113,21 @@ class Guarded:
         return f"{self.name} is {self.value:g} against the limit {self.limit:g}"
 
 
+def is_zeroed() -> pl.Expr:
+    """The pair sells now and would not after the change."""
+    return (pl.col("target") <= 0) & (pl.col("available") > 0)
+
+
 def guards(
     adjustments: pl.DataFrame, limits: Guards, *, mapped: int, rows: int, rows_before: int | None,
-    targets: int, targets_before: int | None,
+    targets: int, targets_before: int | None, selling: int,
 ) -> list[Guarded]:  # fmt: skip
-    """Every guard with its number: shares are over all `mapped` pairs, rows against the last done run."""
-    zeroed = adjustments.filter((pl.col("target") <= 0) & (pl.col("available") > 0)).height
+    """Every guard with its number: shares are over all `mapped` pairs, rows against the last finished run.
+
+    A shop below `min_pairs`, which the shares do not guard, stops where all of its `selling` pairs would go to zero.
+    """
+    zeroed = adjustments.filter(is_zeroed()).height
+    emptied = mapped < limits.min_pairs and zeroed >= SEVERAL and zeroed == selling
     changed, units = adjustments.height, int(adjustments["delta"].abs().sum())
     shares = [row / before for row, before in ((rows, rows_before), (targets, targets_before)) if before]
     return [
@@ -126,6 +136,7 @@ def guards(
         Guarded("max_units", units, limits.max_units, units > limits.max_units),
         Guarded("min_rows_share", min(shares, default=1.0), limits.min_rows_share,
                 min(shares, default=1.0) < limits.min_rows_share),
+        *([Guarded("selling_pairs_left", 0, 1, True)] if emptied else []),
     ]  # fmt: skip
 
 

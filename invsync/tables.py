@@ -23,6 +23,7 @@ LEVELS: Schema = {
     "inventory_item_id": ID, "location_id": ID, "available": UNITS, "is_active": FLAG,
     "tracked": FLAG, "requires_components": FLAG, "sku": TEXT, "committed": UNITS, "reserved": UNITS,
     "damaged": UNITS, "quality_control": UNITS, "safety_stock": UNITS, "on_hand_at": STAMP, "committed_at": STAMP,
+    "available_at": STAMP,
 }  # fmt: skip
 # One row a Shopify order, item and location with the units that left `available` there and have not come back:
 # `open` in open fulfilment orders, `shipped` less what was shipped and restocked (below 0 where another location took
@@ -49,7 +50,7 @@ VARIANCES: Schema = TARGETS | {
     "available": UNITS, "is_active": FLAG, "tracked": FLAG, "requires_components": FLAG,
     "in_flight": UNITS, "set_aside": UNITS, "buffer": UNITS, "target": QUANTITY, "delta": UNITS, "held": TEXT,
 }  # fmt: skip
-OUTCOMES: Schema = VARIANCES | {"outcome": TEXT, "reason": TEXT, "message": TEXT, "after": UNITS}
+OUTCOMES: Schema = VARIANCES | {"outcome": TEXT, "reason": TEXT, "message": TEXT, "after": UNITS, "after_at": STAMP}
 
 # HotWax's own tables, by their real names (columns that are read; reference: OFBiz/HotWax UDM).
 PRODUCT_FACILITY: Schema = {

@@ -90,7 +90,7 @@ def read_back(landed: pl.DataFrame, levels: pl.DataFrame) -> pl.DataFrame:
 
     Where it shows another number, the change is superseded if an order explains that, which the caller must see to.
     """
-    after = levels.select(*KEY, after="available")
+    after = levels.select(*KEY, after="available", after_at="available_at")
     sent = pl.col("available") + pl.col("delta")
     return landed.join(after, on=KEY, how="left").select(
         *tables.VARIANCES,
@@ -98,7 +98,7 @@ def read_back(landed: pl.DataFrame, levels: pl.DataFrame) -> pl.DataFrame:
         .when(pl.col("after") == sent).then(pl.lit("applied")).otherwise(pl.lit("superseded")),
         reason=pl.when(pl.col("after") != sent).then(pl.lit(MOVED)),
         message=pl.lit(None, dtype=pl.String),
-        after="after",
+        after="after", after_at="after_at",
     )  # fmt: skip
 
 
@@ -117,4 +117,5 @@ def outcome(variances: pl.DataFrame, name: str, *, reason: pl.Expr | None = None
         reason=nothing if reason is None else reason,
         message=nothing if message is None else message,
         after="available",
+        after_at=pl.lit(None, dtype=tables.STAMP),
     )

@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import shutil
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import isnan
 from pathlib import Path
 
@@ -88,10 +89,78 @@ def test_variances_add_to_the_count_and_are_events(folder: Path) -> None:
     source = opened(folder)
     assert counts(source)["P0"] == (7.0, 5.0)
     events = source.events(NOON.replace(minute=1), None).sort("event_id")
+    first = events["event_id"][0].partition("#")[0]
     assert events.select("event_id", "product_id", "facility_id", "atp", "reason", "names_movement").rows() == [
-        ("var.csv#0/1", "P0", "WH", -2.0, "VAR_DAMAGED", False),
-        ("var.csv#1/1", "P0", "WH", -1.0, "VAR_LOST", False),
+        (f"{first}#0/1", "P0", "WH", -2.0, "VAR_DAMAGED", False),
+        (f"{first}#1/1", "P0", "WH", -1.0, "VAR_LOST", False),
     ]
+
+
+def event_ids(folder: Path) -> list[str]:
+    """The events that feeds gave."""
+    return sorted(opened(folder).events(NOON + timedelta(minutes=1), None)["event_id"])
+
+
+def test_a_feed_is_the_same_whenever_it_comes_again_and_another_when_its_content_is(folder: Path) -> None:
+    rows = VARIANCE + "WH,,SKU,SKU-A,-2,,VAR_DAMAGED,\nWH,,SKU,SKU-A,-2,,VAR_DAMAGED,\n"
+    feed(folder, "var.csv", rows)
+    first = event_ids(folder)
+    assert len(set(first)) == 2
+
+    feed(folder, "var.csv", rows, minutes=90)
+    assert event_ids(folder) == first
+    (folder / "var.csv").rename(folder / "copy of var.csv")
+    assert event_ids(folder) == first
+    feed(folder, "copy of var.csv", rows.replace("-2", "-3", 1), minutes=95)
+    assert not set(event_ids(folder)) & set(first)
+
+
+def test_the_same_rows_exported_at_another_time_are_another_feed(folder: Path) -> None:
+    rows = VARIANCE + "WH,,SKU,SKU-A,-2,,VAR_DAMAGED,\n"
+    feed(folder, "variance_20261123T1201.csv", rows)
+    feed(folder, "variance_20261124T1201.csv", rows)
+
+    assert len(set(event_ids(folder))) == 2 and counts(opened(folder))["P0"] == (6.0, 4.0)
+
+
+@pytest.mark.parametrize(("written", "now"), [(-30, -30), (30, 0)])
+def test_the_clock_of_exported_files_is_that_of_the_oldest_or_of_the_newest_stock(
+    folder: Path, written: int, now: int
+) -> None:
+    at = NOON + timedelta(minutes=written)
+    os.utime(folder / "facility.csv", (at.timestamp(),) * 2)
+    for name in ("product_facility.csv", "order_item.csv"):
+        os.utime(folder / name, ((NOON + timedelta(hours=1)).timestamp(),) * 2)
+
+    assert abs(opened(folder).now() - (NOON + timedelta(minutes=now))) <= timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(("details", "at", "booked"), [
+    (True, NOON, 3), (True, NOON + timedelta(minutes=5), 0), (False, NOON, 0),
+])  # fmt: skip
+def test_an_order_that_was_reserved_after_the_stock_was_exported_is_not_booked(
+    tmp_path: Path, details: bool, at: datetime, booked: float
+) -> None:
+    oms = Oms(f"sqlite:///{tmp_path / 'oms.db'}").create()
+    oms.add_facility("WH", "Warehouse")
+    oms.add_product("P0", "SKU-A")
+    oms.set_stock("P0", "WH", 10, NOON)
+    with oms.batch() as connection:
+        folder = exported(connection, tmp_path / "export")
+    stock = (folder / "product_facility.csv").read_bytes()
+    oms.import_order("O1", 1001, [("P0", 3)], at)
+    oms.reserve("O1", "WH", at)
+    shutil.rmtree(folder)
+    with oms.batch() as connection:
+        exported(connection, folder)
+    (folder / "product_facility.csv").write_bytes(stock)
+    os.utime(folder / "product_facility.csv", (NOON.timestamp(),) * 2)
+    if not details:
+        (folder / "inventory_item_detail.csv").unlink()
+
+    found = opened(folder).snapshot(orders=[1001])
+
+    assert found.booked["units"].sum() == booked and found.ordered["units"].to_list() == [3.0]
 
 
 def test_feeds_are_laid_over_in_the_order_of_their_times(folder: Path) -> None:

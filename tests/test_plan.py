@@ -46,7 +46,7 @@ def test_every_row_ends_in_exactly_one_class_and_the_riskiest_goes_first() -> No
 
 
 def found(adjustments: pl.DataFrame, **counts: Any) -> list[plan.Guarded]:
-    facts = {"mapped": 100, "rows": 100, "rows_before": 100, "targets": 100, "targets_before": 100} | counts
+    facts = {"mapped": 100, "rows": 100, "rows_before": 100, "targets": 100, "targets_before": 100, "selling": 100} | counts
     return plan.guards(adjustments, Guards(), **facts)
 
 
@@ -55,6 +55,17 @@ def test_a_share_fires_only_from_the_absolute_floor(n: int, stopped: list[str]) 
     zeroed = variances(*[{"inventory_item_id": i, "target": 0.0, "delta": -3} for i in range(n)])
 
     assert [guard.name for guard in found(zeroed) if guard.stopped] == stopped
+
+
+@pytest.mark.parametrize(("zeroed", "selling", "mapped", "stopped"), [
+    (19, 19, 19, True), (19, 20, 19, False), (3, 3, 3, True), (2, 2, 2, False), (19, 19, 20, False),
+])  # fmt: skip
+def test_a_shop_too_small_for_shares_stops_where_nothing_would_be_left_to_sell(
+    zeroed: int, selling: int, mapped: int, stopped: bool
+) -> None:
+    rows = variances(*[{"inventory_item_id": i, "target": 0.0, "delta": -3} for i in range(zeroed)])
+
+    assert any(guard.stopped for guard in found(rows, mapped=mapped, selling=selling)) == stopped
 
 
 @pytest.mark.parametrize("counts", [{"rows": 79}, {"targets": 79}])

@@ -183,12 +183,28 @@ def test_a_pair_that_would_not_settle_is_looked_at_again(ears: Ears) -> None:
 def test_our_own_echo_is_known_by_what_we_sent_and_when(ears: Ears) -> None:
     ears.level(1)
     ears.drain()
-    ears.level(1, available=10, updated_at=datetime.now(UTC))
+    ears.level(1, available=10, updated_at=ears.rehearsal.shop.levels[1, ONLINE].updated_at)
 
     facts = ears.drain()
 
     assert facts["messages"][0] == "1 webhooks waited; 1 of them are echoes of our own changes."
     assert (facts["counts"]["selected"], ears.waiting()) == (0, 0)
+
+
+def test_our_number_that_another_system_wrote_again_after_a_sale_is_no_echo(ears: Ears) -> None:
+    ears.level(1)
+    ears.drain()
+    shop, later = ears.rehearsal.shop, datetime.now(UTC) + timedelta(seconds=5)
+    shop.clock = lambda: later
+    shop.place_order(1001, "#1001", later, [(1, 4)], ONLINE)
+    ears.level(1, available=6, updated_at=later)
+    ears.drain()
+    shop.set_level(1, ONLINE, 10)
+    ears.level(1, available=10, updated_at=later)
+
+    ears.drain()
+
+    assert ears.rehearsal.available(1) == [6]
 
 
 @pytest.mark.parametrize("told", [

@@ -7,6 +7,7 @@ from typing import ClassVar
 import polars as pl
 
 from invsync import delta, mapping, tables
+from invsync.errors import GuardStopped
 from invsync.jobs.resets import WHOLE_FROM, Resets, buffers, claims_of, is_overwritten
 from invsync.jobs.run import Selection
 from invsync.state import iso
@@ -28,15 +29,19 @@ class Deltas(Resets):
     every: pl.DataFrame = field(default_factory=lambda: tables.empty(delta.CLAIMABLE))
     net: pl.DataFrame = field(default_factory=lambda: tables.empty(delta.NET))
     baseline: pl.DataFrame | None = None
+    switched: bool = False  # another job kept the shop since the last run of this one
+    since: datetime | None = None
     bent: pl.DataFrame = field(default_factory=lambda: tables.empty(tables.PAIRS))  # the pairs that are reset instead
 
     def events(self) -> pl.DataFrame:
         """CLAIMABLE: the stock events of the window that Shopify should hear of and that no run has claimed yet.
 
-        The first run of a shop claims what it sees as its baseline and sends nothing, unless `since` is given.
+        The first run of a shop claims what it sees as its baseline and sends nothing, unless `since` is given or
+        another job has reset the shop before: then it resets the pairs of the events since, each guarded.
         """
+        self._check_baseline()
         mark = self._mark()
-        start = self._begin(mark)
+        start = self.since = self._begin(mark)
         seen = self.oms.events(start, self.thru)
         found = delta.pushable(
             seen, self.oms.delta_reasons(), override=self.shop.delta_reasons, remotes=self.oms.remotes()
@@ -48,11 +53,18 @@ class Deltas(Resets):
         self._concerned(found, start)
         return self.free
 
+    def _check_baseline(self) -> None:
+        """Stop where nobody can say which stock events Shopify has counted already."""
+        if why := self.state.shops.needs_hard_sync(self.kept_as):
+            raise GuardStopped(f"Nothing was sent: {why}; run hard-sync for {self.given.shop}, which counts anew.")
+
     def _mark(self) -> datetime | None:
-        """The watermark; none where the shop was kept by resets since, which counted everything."""
-        mark = self.state.runs.watermark(self.given.shop, self.given.job)
-        reset = self.state.runs.watermark(self.given.shop, "upload-recent-changes")
-        return None if mark is None or (reset is not None and reset > mark) else mark
+        """Until when the stock events are counted: by this job or, where another one kept the shop since, by its resets."""
+        mark, recent, hard = (self.state.runs.watermark(self.given.shop, job)
+                              for job in (self.given.job, "upload-recent-changes", "hard-sync"))  # fmt: skip
+        self.switched = mark is None or (recent is not None and recent > mark)
+        resets = [at for at in (recent, hard) if at is not None]
+        return (max(resets) if resets else None) if self.switched else mark
 
     def _begin(self, mark: datetime | None) -> datetime:
         start = self.given.since or (mark or self.thru) - timedelta(hours=self.shop.delta_overlap_hours)
@@ -75,11 +87,15 @@ class Deltas(Resets):
             seen = snapshot.events.join(found, on="event_id", how="semi")
             self.every = delta.concerned(seen, mapped, named)
             self.free = self._unclaimed(self.every)
-            self.bent = mapped.join(owed, on=KEY, how="semi")
+            reset = pl.concat([owed, self.free.select(KEY)]) if self.switched else owed
+            self.bent = mapped.join(reset, on=KEY, how="semi")
             pairs = mapped.join(pl.concat([self.free.select(KEY), owed]), on=KEY, how="semi")
             self._tell()
         held = tables.empty(tables.MAPPING_HELD)
         self.selection = Selection(pairs, held, self.mapped(), self.stock_rows(), whole=False)
+
+    def _events_from(self) -> datetime | None:
+        return self.since if self.switched else super()._events_from()
 
     def _owed(self) -> pl.DataFrame:
         """The pairs whose stock went below a floor when an event was counted: what was swallowed there is still owed."""

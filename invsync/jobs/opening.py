@@ -14,6 +14,7 @@ from invsync.jobs.parameters import Parameters, parameters
 from invsync.jobs.peers import peers
 from invsync.jobs.realtime import Realtime
 from invsync.jobs.resets import Resets
+from invsync.jobs.restored import unknown_run
 from invsync.jobs.run import Run
 from invsync.shopify import Shopify
 from invsync.state import Lease, State, iso
@@ -54,6 +55,8 @@ def open_run(job: str, **told: Any) -> Any:
     alone = RUN_ENV not in os.environ
     kept_as = state.shops.kept_as(given.shop, shop.base_url)
     lease = held.enter_context(state.lease(kept_as, run_id)) if alone else state.joined(kept_as, run_id)
+    if shop.keep_by == "deltas":
+        _check_state(state, configured, given.shop, kept_as, run_id)
     folder.mkdir(parents=True, exist_ok=True)
     charts.enable(locale=shop.locale, timezone=shop.timezone)
     now = source.now()
@@ -79,6 +82,15 @@ def open_run(job: str, **told: Any) -> Any:
     if shop.webhook_url:
         tell_subscriptions(run, shop.webhook_url)
     return run
+
+
+def _check_state(state: State, configured: settings.Settings, shop: str, kept_as: str, run_id: str) -> None:
+    """Let the delta job wait for a hard sync where the state is older than the runs that it should know."""
+    other = unknown_run(state, shop, Path(configured.reports.path), configured.reports.copy_to, own=run_id)
+    if other is not None:
+        why = (f"the state database does not know run {other}, so it was restored or begun anew, and which stock events "
+               "Shopify has counted since is not known")  # fmt: skip
+        state.shops.require_hard_sync(kept_as, why)
 
 
 def tell_subscriptions(run: Run, address: str) -> None:

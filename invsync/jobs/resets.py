@@ -194,6 +194,8 @@ class Resets(Run):
             self.state.outbox.release(self.kept_as, self.run_id, wrong.join(self.covered, on=KEY, how="semi"))
             reset = outcomes.filter(pl.col("outcome").is_in([*LANDED, "already_right"]))
             self.state.outbox.settle_unknown(self.kept_as, reset, self.run_id)
+        if self.given.job == "hard-sync" and self.chosen().whole:
+            self.state.shops.require_hard_sync(self.kept_as, None)
         if self.snapshot is not None:
             self.witness.remember(self.in_flight, whole=self.chosen().whole)
             for peer in self.peers:

@@ -142,7 +142,17 @@ class Run:
             decided.adjustments, self.shop.guards, mapped=self.chosen().mapped, rows=self.chosen().rows,
             rows_before=before["rows_read"] if before else None,
             targets=variances["oms"].count(), targets_before=before["targets"] if before and self.chosen().whole else None,
+            selling=self._selling(decided, variances),
         )  # fmt: skip
+
+    def _selling(self, decided: plan.Plan, variances: pl.DataFrame) -> int:
+        """The pairs that sell something; in a small shop also those that this run does not look at."""
+        selling, zeroed = variances.filter(pl.col("available") > 0).height, decided.adjustments.filter(plan.is_zeroed())
+        mapped = self.chosen().mapped
+        if not plan.SEVERAL <= zeroed.height == selling or not variances.height < mapped < self.shop.guards.min_pairs:
+            return selling
+        others = mapping.pairs(self.oms.snapshot(), **self.facts)[0].join(variances, on=KEY, how="anti")
+        return selling + self.shopify.levels(others).filter(pl.col("available") > 0).height
 
     def send(self, decided: plan.Plan) -> pl.DataFrame:
         """Upload the plan and prove it: OUTCOMES of every selected pair, kept in the folder with how the run ended."""

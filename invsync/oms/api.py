@@ -38,7 +38,7 @@ class Api:
     """Tables over HTTP; the second face is asked for what the first does not know."""
 
     def __init__(self, client: httpx.Client, oms: OmsSettings, tries: int = TRIES) -> None:
-        self.faces, self.size, self._zone = Faces(client, oms, tries), oms.page_size, oms.timezone
+        self.faces, self.size, self.timezone = Faces(client, oms, tries), oms.page_size, oms.timezone
         self._face: dict[str, Face] = {}
         self._most = oms.at_once
         self._pool, self._pagers = ThreadPoolExecutor(oms.at_once), ThreadPoolExecutor(oms.at_once)
@@ -173,7 +173,7 @@ class Api:
             return text(value)
         if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
             value = datetime.fromtimestamp(int(value) / 1000, UTC)
-        moment = stamp(value, ZoneInfo(self._zone))
+        moment = stamp(value, ZoneInfo(self.timezone))
         return None if moment is None else f"{moment:%Y-%m-%d %H:%M:%S.%f}"
 
     def page(

@@ -83,9 +83,8 @@ class Database:
             if connection.execute(self._mapped_since("shopify_shop_location", "facility_id", window)).first():
                 return None
             found = touched_products(
-                connection, self.sql, from_, thru,
-                group=group, store=store or self.store, timezone=self.oms.timezone,
-            )  # fmt: skip
+                connection, self.sql, window, group=group, store=store or self.store
+            )
             mapped = connection.execute(self._mapped_since("shopify_shop_product", "product_id", window)).scalars()
             found |= {str(product) for product in mapped if product is not None}
         return pl.Series("product_id", sorted(found), dtype=pl.String)
@@ -176,10 +175,14 @@ class Database:
             of(self._if_reserving(connection, sql.queued(self.store)), "order_item", "order_item", known.ITEMS),
             of(sql.reserved(), "order_item_ship_grp_inv_res", "inventory_item", known.RESERVED),
             of(sql.moved(), "inventory_item_detail", "inventory_item", known.MOVED),
-            headers,
+            self._may_be_booked(headers),
         )
         ordered = known.ordered(of(sql.items(), "order_item", "order_item", known.ITEMS), headers)
         return {"known_orders": known.orders(headers), "ordered": ordered, "booked": booked}
+
+    def _may_be_booked(self, known: pl.DataFrame) -> pl.DataFrame:
+        """Those of KNOWN whose units the stock may lack; in one transaction all of them."""
+        return known
 
     def _known(self, connection: sa.Connection, asked: Sequence[int]) -> pl.DataFrame:
         """KNOWN: these orders' ids in the OMS."""

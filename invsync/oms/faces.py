@@ -13,7 +13,7 @@ import httpx
 
 from invsync.errors import OmsFailed
 from invsync.oms.answers import camel, rows_in
-from invsync.oms.values import naive
+from invsync.oms.values import earliest
 from invsync.settings import OmsSettings
 
 TRIES = 6
@@ -87,7 +87,7 @@ class Faces:
         for condition in filters:
             field = camel(condition.column)
             if condition.since is not None:
-                moment = naive(condition.since, self._zone)
+                moment = earliest(condition.since, self._zone)
                 asked |= {f"{field}_fld0_value": f"{moment:%Y-%m-%d %H:%M:%S.%f}"[:-3],
                           f"{field}_fld0_op": "greaterThanEqualTo"}  # fmt: skip
             elif condition.among is not None:

@@ -5,6 +5,8 @@ product_facility; resets and variances newer than the stock they meet are laid o
 each variance is a stock event too.
 """
 
+import hashlib
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -20,18 +22,20 @@ KINDS = {
 }
 COLUMNS = {name.replace("_", ""): name for name in {*chain(*KINDS.values()), "product_id", "external_facility_id"}}
 PAIR = ["product_id", "facility_id"]
+STATED = re.compile(r"\d{6,}")  # the digits of a date or time in a file's name
 IDENTIFIED = {"SKU": "internal_name", "PRODUCT_ID": "product_id"}
 Tables = dict[str, pl.DataFrame]
 
 
 @dataclass(frozen=True)
 class Feed:
-    """One feed file: its name, when it was written, its kind and its rows, all text."""
+    """One feed file: its name, when it was written, its kind, its rows, all text, and what identifies its content."""
 
     name: str
     written: datetime
     kind: str
     rows: pl.DataFrame
+    identity: str
 
 
 def canonical(column: str) -> str:
@@ -43,7 +47,17 @@ def feed(name: str, written: datetime, rows: pl.DataFrame) -> Feed | None:
     """The file as a feed; None when its columns are none's."""
     rows = rows.rename(canonical)
     kind = next((kind for kind, columns in KINDS.items() if columns <= set(rows.columns)), None)
-    return None if kind is None else Feed(name, written, kind, rows)
+    return None if kind is None else Feed(name, written, kind, rows, identity(name, rows))
+
+
+def identity(name: str, rows: pl.DataFrame) -> str:
+    """What a feed is known by when it comes again: its rows, and the time of its export where its name states one.
+
+    A file that is copied, renamed or touched stays the same feed; the next export under the same name is another.
+    """
+    stated = "".join(STATED.findall(name))
+    content = rows.select(sorted(rows.columns)).write_csv()
+    return hashlib.sha256(f"{stated}\n{content}".encode()).hexdigest()[:20]
 
 
 def laid_over(found: Tables, feeds: list[Feed], stock_written: datetime | None) -> Tables:
@@ -121,13 +135,13 @@ def _identified(found: Tables, one: Feed) -> pl.DataFrame:
 
 
 def _with_events(found: Tables, one: Feed, rows: pl.DataFrame, stamp: str) -> Tables:
-    """Each variance as a stock event of its own: `file#row`/1."""
-    item = pl.format("{}#{}", pl.lit(one.name), pl.int_range(pl.len()))
+    """Each variance as a stock event of its own: `feed:content#row`/1."""
+    item = pl.format("feed:{}#{}", pl.lit(one.identity), pl.int_range(pl.len()))
     items = rows.select(inventory_item_id=item, product_id="product_id", facility_id="facility_id")
     events = rows.select(
         inventory_item_id=item, inventory_item_detail_seq_id=pl.lit("1"), available_to_promise_diff="available_delta",
         quantity_on_hand_diff="available_delta", reason_enum_id="variance_reason_id",
-        physical_inventory_id=pl.lit(one.name), created_stamp=pl.lit(stamp),
+        physical_inventory_id=pl.lit(f"feed:{one.identity}"), created_stamp=pl.lit(stamp),
     )  # fmt: skip
     more = {"inventory_item": items, "inventory_item_detail": events}
     return found | {name: _joined(found.get(name), frame) for name, frame in more.items()}

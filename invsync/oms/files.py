@@ -2,8 +2,9 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -11,11 +12,18 @@ import fsspec
 import polars as pl
 import sqlalchemy as sa
 
+from invsync import tables
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms import memory
+from invsync.oms.database import Database
 from invsync.oms.feeds import Feed, feed, laid_over
 from invsync.oms.statements import COLUMNS, OPTIONAL, OPTIONAL_COLUMNS, ORIGIN
+from invsync.oms.touched import Window
+from invsync.oms.values import column
+from invsync.settings import OmsSettings
 
+A_MOMENT = timedelta(seconds=1)
+Frames = dict[str, pl.DataFrame]
 SUFFIXES = (".parquet", ".csv")
 STOCK_KEY = ["product_id", "facility_id"]
 QUANTITIES = ["last_inventory_count", "computed_last_inventory_count"]
@@ -37,8 +45,38 @@ class File:
         return PurePosixPath(self.path).name
 
 
-def load(path: str, password: str | None = None) -> sa.Engine:
-    """The files of a folder, here or at an fsspec URL, as an in-memory SQLite database."""
+@dataclass(frozen=True)
+class Export:
+    """The tables in an in-memory SQLite database, the moment up to which they are known to be whole (UTC).
+
+    `not_in_stock` are the orders of which something was exported after the stock.
+    """
+
+    engine: sa.Engine
+    known_until: datetime
+    not_in_stock: pl.Series
+
+
+class Exported(Database):
+    """HotWax as it was exported; its clock stands at the export, and a window has no end within it."""
+
+    def __init__(self, export: Export, oms: OmsSettings) -> None:
+        super().__init__(export.engine, oms)
+        self.known_until, self.not_in_stock = export.known_until, export.not_in_stock
+
+    def now(self) -> datetime:
+        """When what is here was exported, UTC."""
+        return self.known_until
+
+    def _window(self, connection: sa.Connection, from_: datetime, thru: datetime | None) -> Window:
+        return super()._window(connection, from_, None)
+
+    def _may_be_booked(self, known: pl.DataFrame) -> pl.DataFrame:
+        return known.filter(~pl.col("order_id").is_in(self.not_in_stock.implode()))
+
+
+def load(path: str, password: str | None = None, *, timezone: str = "UTC") -> Export:
+    """The files of a folder, here or at an fsspec URL; stamps without a zone are in `timezone`."""
     folder = _folder(path, password)
     files = {name: file for name in COLUMNS if (file := _table_file(folder, name)) is not None}
     raw = {name: _read(file).rename(str.lower) for name, file in files.items()}
@@ -47,7 +85,34 @@ def load(path: str, password: str | None = None) -> sa.Engine:
     if missing := sorted(set(COLUMNS) - OPTIONAL - set(found)):
         raise OmsFailed(f"The OMS folder {path} lacks {missing[0]}.parquet or {missing[0]}.csv: export that table.")
     frames = {name: _conformed(rows, name, files.get(name)) for name, rows in found.items()}
-    return memory.database({name: (frame.columns, frame.iter_rows()) for name, frame in frames.items()})
+    changed = _stamps(frames["product_facility"], "last_updated_stamp", timezone).max()
+    engine = memory.database({name: (frame.columns, frame.iter_rows()) for name, frame in frames.items()})
+    oldest = min((file.written for file in files.values()), default=datetime.now(UTC))
+    known_until = min(oldest, changed + A_MOMENT) if isinstance(changed, datetime) else oldest
+    return Export(engine, known_until, _not_in_stock(frames, files, changed, timezone).cast(pl.String))
+
+
+def _stamps(rows: pl.DataFrame, name: str, timezone: str) -> pl.Series:
+    return column(name, rows[name].to_list(), tables.STAMP, timezone)
+
+
+def _not_in_stock(frames: Frames, files: Mapping[str, File], changed: object, timezone: str) -> pl.Series:
+    """The orders of which something was exported after the stock, so that the stock does not contain all of it.
+
+    The stock was exported after its newest stamp, so it contains what was stamped until then. A reservation has no
+    stamp: that of its stock events counts or, without those, the time of its file.
+    """
+    details, held = "inventory_item_detail", "order_item_ship_grp_inv_res"
+    if details in frames and isinstance(changed, datetime):
+        later = _stamps(frames[details], "created_stamp", timezone) > changed
+        return frames[details].filter(later)["order_id"].drop_nulls().unique()
+    if held in frames and files[held].written > _written(files, "product_facility"):
+        return frames[held]["order_id"].drop_nulls().unique()
+    return pl.Series("order_id", [], dtype=pl.String)
+
+
+def _written(files: Mapping[str, File], name: str) -> datetime:
+    return files[name].written if name in files else datetime.max.replace(tzinfo=UTC)
 
 
 def _folder(path: str, password: str | None) -> dict[str, File]:
@@ -94,7 +159,7 @@ def _read(file: File) -> pl.DataFrame:
             rows = pl.read_csv(io.BytesIO(content), infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise OmsFailed(f"The OMS file {file.name} could not be read ({error}): export it again.") from None
-    return rows.select(_portable(column, dtype) for column, dtype in rows.schema.items())
+    return rows.select(_portable(name, dtype) for name, dtype in rows.schema.items())
 
 
 def _check_whole(file: File, content: bytes) -> None:
@@ -111,12 +176,12 @@ def _check_whole(file: File, content: bytes) -> None:
 def _conformed(rows: pl.DataFrame, name: str, file: File | None) -> pl.DataFrame:
     """The columns that are read, in order."""
     told = file.name if file else f"feed for {name}"
-    columns = [column for column in COLUMNS[name].split() if column in rows.columns or ORIGIN.get(name) != column]
-    lacking = [column for column in columns if column not in rows.columns]
-    if needed := [column for column in lacking if (name, column) not in OPTIONAL_COLUMNS and file]:
+    columns = [one for one in COLUMNS[name].split() if one in rows.columns or ORIGIN.get(name) != one]
+    lacking = [one for one in columns if one not in rows.columns]
+    if needed := [one for one in lacking if (name, one) not in OPTIONAL_COLUMNS and file]:
         raise OmsFailed(f"The OMS file {told} lacks the column(s) {', '.join(needed)}: export them.")
     rows = _once(rows) if name == "product_facility" else rows
-    rows = rows.with_columns(pl.lit(None, pl.String).alias(column) for column in lacking)
+    rows = rows.with_columns(pl.lit(None, pl.String).alias(one) for one in lacking)
     return rows.select(columns)
 
 
@@ -130,8 +195,8 @@ def _once(stock: pl.DataFrame) -> pl.DataFrame:
     return stock.with_columns(unclear).unique(STOCK_KEY, keep="first", maintain_order=True)
 
 
-def _portable(column: str, dtype: pl.DataType) -> pl.Expr:
-    value = pl.col(column)
+def _portable(name: str, dtype: pl.DataType) -> pl.Expr:
+    value = pl.col(name)
     if isinstance(dtype, pl.Datetime):
         return (value.dt.convert_time_zone("UTC") if dtype.time_zone else value).dt.strftime("%Y-%m-%d %H:%M:%S%.6f")
     return value.cast(pl.Float64) if dtype.is_decimal() else value

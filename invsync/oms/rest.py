@@ -7,8 +7,9 @@ number counts: units are subtracted twice rather than never. Stock events are re
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -20,6 +21,7 @@ from invsync.oms.database import Database
 from invsync.oms.faces import Filter
 from invsync.oms.known import spellings
 from invsync.oms.statements import CLOSED_ITEMS, COLUMNS, DELTA_GROUP, STAMPS
+from invsync.oms.values import earliest
 from invsync.settings import OmsSettings
 
 FIXED = ("shopify_shop", "facility_group", "product_store")
@@ -63,10 +65,10 @@ class Rest:
         mapped = self.api.at_once(**{stamp: partial(self.api.since, name, stamp, from_, shop) for stamp in STAMPS})
         rows[name] = {key: row for found in mapped.values() for key, row in found.items()}
         with closing(self._holding(rows)) as held:
-            moved = held.moved_facilities(from_, thru, group=group, store=store or self.store)
+            moved = held.moved_facilities(self._read_from(from_), thru, group=group, store=store or self.store)
         rows["product_facility"] |= self.api.among("product_facility", "facility_id", moved)
         with closing(self._holding(rows)) as held:
-            return held.changed_products(from_, thru, group=group, store=store or self.store)
+            return held.changed_products(self._read_from(from_), thru, group=group, store=store or self.store)
 
     def products_of(self, items: pl.Series) -> pl.Series:
         """The distinct product_id of the products that these inventory items are mapped to."""
@@ -81,7 +83,12 @@ class Rest:
         items = self.api.among("inventory_item", "inventory_item_id", _column(detail, "inventory_item_detail"))
         rows = {"inventory_item_detail": detail, "inventory_item": items} | self._reasons(detail)
         with closing(self._holding(rows)) as held:
-            return held.events(from_, thru)
+            return held.events(self._read_from(from_), thru)
+
+    def _read_from(self, from_: datetime) -> datetime:
+        """The moment that the lowest stamp of the window is read as: of an hour that occurs twice, the first."""
+        zone = self.api.timezone
+        return earliest(from_, zone).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
     def delta_reasons(self) -> pl.DataFrame:
         """DELTA_REASONS: the members of SHPFY_INV_DLT_REASON; none where the OMS has no such group."""
@@ -123,7 +130,8 @@ class Rest:
         else:
             raise OmsFailed("HotWax's stock moved while it was read, three times over: run again in a quieter moment.")
         with closing(self._holding(rows)) as held:
-            found = held.snapshot(products, orders=orders, events_from=events_from)
+            since = None if events_from is None else self._read_from(events_from)
+            found = held.snapshot(products, orders=orders, events_from=since)
         if found.booked.height:  # what was released while the stock was read is not booked any more
             with closing(self._holding(rows | self._booked(known))) as held:
                 found = replace(found, booked=_least(found.booked, held.snapshot(products, orders=orders).booked))

@@ -11,7 +11,7 @@ from invsync.errors import UsageError
 from invsync.oms.api import connected
 from invsync.oms.database import Database
 from invsync.oms.faces import TRIES
-from invsync.oms.files import load
+from invsync.oms.files import Exported, load
 from invsync.oms.reader import connect
 from invsync.oms.rest import Rest
 from invsync.settings import OmsSettings, secret
@@ -63,7 +63,7 @@ def open_source(oms: OmsSettings, *, tries: int = TRIES) -> Source:
     if oms.kind == "files":
         if not oms.path:
             raise UsageError("The OMS is of kind files but names no folder: set path under the shop's oms.")
-        return Database(load(oms.path, secret(oms.password_env, os.environ)), oms)
+        return Exported(load(oms.path, secret(oms.password_env, os.environ), timezone=oms.timezone), oms)
     if oms.kind == "rest":
         return Rest(connected(oms, os.environ, tries), oms)
     url = oms.url or secret(oms.url_env, os.environ)

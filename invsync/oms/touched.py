@@ -6,19 +6,22 @@ from typing import Any
 import sqlalchemy as sa
 
 from invsync.oms.statements import Statements
-from invsync.oms.values import bound, naive
+from invsync.oms.values import bound, earliest, latest
 
 Condition = sa.ColumnElement[bool]
 
 
 class Window:
-    """The half-open window [from_, thru), or without end, as a condition on a stamp column of one database."""
+    """The half-open window [from_, thru), or without end, as a condition on a stamp column of one database.
+
+    Around a change of the clocks it is wider than that, never narrower.
+    """
 
     def __init__(self, from_: datetime, thru: datetime | None, *, timezone: str, dialect: str) -> None:
         self.text = dialect == "sqlite"
+        first, last = earliest(from_, timezone), None if thru is None else latest(thru, timezone)
         self.from_, self.thru = (
-            None if at is None else sa.literal(bound(at, timezone) if self.text else naive(at, timezone))
-            for at in (from_, thru)
+            None if at is None else sa.literal(bound(at) if self.text else at) for at in (first, last)
         )
 
     def holds(self, column: sa.ColumnElement[Any]) -> Condition:
@@ -34,15 +37,12 @@ class Window:
 def touched_products(
     connection: sa.Connection,
     sql: Statements,
-    from_: datetime,
-    thru: datetime,
+    window: Window,
     *,
     group: str | None,
     store: str,
-    timezone: str,
 ) -> set[str]:
-    """The product_id of every row touched in [from_, thru)."""
-    window = Window(from_, thru, timezone=timezone, dialect=connection.dialect.name)
+    """The product_id of every row touched in the window."""
     stock, item = sql["product_facility"], sql["order_item"]
     stamped = [
         sa.select(table.c.product_id).where(window.touched(table.c.last_updated_stamp)).distinct()

@@ -1,7 +1,7 @@
 """Rows as a database driver hands them over, made into typed columns."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from math import isfinite, nan
 from typing import Any
@@ -11,6 +11,7 @@ import polars as pl
 
 from invsync.tables import Schema
 
+QUARTER, CHANGE = timedelta(minutes=15), 12  # clocks are set by at most so many quarters of an hour
 STAMP_FORMAT = "%Y-%m-%d %H:%M:%S%.f"
 
 
@@ -80,13 +81,32 @@ def stamp(value: Any, zone: tzinfo) -> datetime | None:
     return (value if value.tzinfo else value.replace(tzinfo=zone)).astimezone(UTC)
 
 
+def earliest(moment: datetime, timezone: str) -> datetime:
+    """The lowest stamp without zone that any moment from this one on is written with.
+
+    Where the clocks go back, what happens later may be stamped earlier: an hour that occurs twice widens a window.
+    """
+    return min(naive(one, timezone) for one in (moment, *(_quarter(moment) + n * QUARTER for n in range(1, CHANGE + 1))))
+
+
+def latest(moment: datetime, timezone: str) -> datetime:
+    """The stamp without zone below which every moment before this one is written."""
+    just, before = timedelta.resolution, (_quarter(moment) - n * QUARTER for n in range(CHANGE))
+    return max(naive(one - just, timezone) + just for one in (moment, *before))
+
+
+def _quarter(moment: datetime) -> datetime:
+    """The start of the quarter of an hour; clocks change at no other time."""
+    start = moment.astimezone(UTC)
+    return start.replace(minute=start.minute // 15 * 15, second=0, microsecond=0)
+
+
 def naive(moment: datetime, timezone: str) -> datetime:
     """The moment as a stamp without zone, as the database writes it."""
     return moment.astimezone(ZoneInfo(timezone)).replace(tzinfo=None)
 
 
-def bound(moment: datetime, timezone: str) -> str:
-    """The moment as the text that sorts right among stamps with and without a fraction."""
-    local = naive(moment, timezone)
+def bound(local: datetime) -> str:
+    """A stamp without zone as the text that sorts right among stamps with and without a fraction."""
     whole = local.strftime("%Y-%m-%d %H:%M:%S")
     return f"{whole}.{local.microsecond:06d}".rstrip("0") if local.microsecond else whole

@@ -12,6 +12,7 @@ GUARDS = {
     "max_zeroed_share": "Share of pairs that would go to zero",
     "max_changed_share": "Share of pairs that would change",
     "max_units": "Units that would move",
+    "selling_pairs_left": "Pairs that still sell something",
     "min_rows_share": "Rows read, against the last finished run",
 }
 

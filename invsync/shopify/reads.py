@@ -28,7 +28,7 @@ LEVEL_LINE = pl.Struct({
     "__parentId": pl.String,
 })  # fmt: skip
 QUANTITIES = ("available", "committed", "reserved", "damaged", "quality_control", "safety_stock")
-STAMPED = ("on_hand", "committed")
+STAMPED = ("on_hand", "committed", "available")
 ITEMS: tables.Schema = {
     "inventory_item_id": tables.ID, "tracked": tables.FLAG,
     "requires_components": tables.FLAG, "sku": tables.TEXT,
