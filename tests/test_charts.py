@@ -140,6 +140,17 @@ def test_strange_names_are_drawn_as_text() -> None:
     assert "<script" not in svg and "\x00" not in svg and "\u202e" not in svg
 
 
+@pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\x85", "\x0b", "\ud800", "\uffff", "\x1b[31m"])
+def test_a_name_with_a_character_that_ends_a_line_or_controls_something_is_drawn(odd: str) -> None:
+    rows = pl.DataFrame([ROW | {"delta": 4}], schema=tables.OUTCOMES)
+    spec = charts.variances_by_product(rows).to_dict()
+    named = json.loads(json.dumps(spec).replace(ROW["sku"], json.dumps(odd)[1:-1] + "724812"))
+
+    drawn = charts.render(named)["image/svg+xml"]
+
+    assert "724812" in drawn and odd not in drawn
+
+
 def test_the_order_of_rows_does_not_matter() -> None:
     shuffled = SOME.reverse()
     for draw in (charts.variances_by_product, charts.variances_by_location, charts.what_happened):

@@ -1,6 +1,7 @@
 """One look for charts, pages and notebooks: the colours, the theme, and the renderer that draws offline."""
 
 import html
+import re
 from typing import Any
 
 import altair as alt
@@ -26,6 +27,7 @@ OUTCOMES = {
     "refused": ("Refused by Shopify", "#D55E00"),
     "unknown": ("Not known", "#B8558F"),
 }
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 AGE_COLOURS = ["#2E9484", "#3E8CC4", "#3A68B5", "#B87400", "#D55E00"]
 
 
@@ -44,6 +46,7 @@ def reader() -> Reader:
 
 def render(spec: dict[str, Any], *, locale: str = "en", **_: Any) -> dict[str, Any]:
     """The MIME bundle of one Vega-Lite specification, drawn offline for a desk and for a phone."""
+    spec = printable(spec)
     words = str(spec.get("description", "A chart."))
     if spec.get("usermeta", {}).get("sentence"):
         return {"text/html": f'<p class="iv-none">{html.escape(words)}</p>', "text/plain": words}
@@ -56,8 +59,20 @@ def draw(spec: dict[str, Any], *, locale: str = "en") -> str:
     import vl_convert
 
     form = Reader(locale).separators()
-    drawn = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, format_locale=form)
+    drawn = vl_convert.vegalite_to_svg(printable(spec), vl_version=VEGA_LITE, format_locale=form)
     return drawn if isinstance(drawn, str) else "".join(drawn)
+
+
+def printable(value: Any) -> Any:
+    """The specification with a blank for each character that ends a line or controls something.
+
+    Vega writes labels into code that it runs, where such a character is a fault; an SVG may not hold most of them.
+    """
+    if isinstance(value, str):
+        return UNPRINTABLE.sub(" ", value)
+    if isinstance(value, dict):
+        return {printable(key): printable(one) for key, one in value.items()}
+    return [printable(one) for one in value] if isinstance(value, list) else value
 
 
 def narrow(spec: dict[str, Any]) -> dict[str, Any]:
