@@ -182,6 +182,12 @@ class ShopSettings(Part):
         return self
 
     @property
+    def identity(self) -> str:
+        """Which shop this is, whatever it is called here: its domain; on loopback its address too, as of a rehearsal."""
+        domain = self.domain.lower()
+        return f"{domain} {self.base_url}" if urlsplit(self.base_url).hostname in LOOPBACK else domain
+
+    @property
     def base_url(self) -> str:
         """The address that stands before /admin/…"""
         return (self.endpoint or f"https://{self.domain}").rstrip("/")

@@ -295,14 +295,25 @@ def test_of_two_that_take_the_shop_at_once_one_gets_it(state: State) -> None:
 
 
 def test_a_shop_is_kept_under_its_first_name_whatever_it_is_called(state: State) -> None:
-    assert state.shops.known_as("https://a.myshopify.com") is None
-    assert state.shops.kept_as("acme", "https://a.myshopify.com") == "acme"
-    assert state.shops.kept_as("acme-new", "https://a.myshopify.com") == "acme"
-    assert state.shops.kept_as("acme", "https://b.myshopify.com") == "https://b.myshopify.com"
+    assert state.shops.known_as("a.myshopify.com") is None
+    assert state.shops.kept_as("acme", "a.myshopify.com") == "acme"
+    assert state.shops.kept_as("acme-new", "a.myshopify.com") == "acme"
+    assert state.shops.kept_as("acme", "b.myshopify.com") == "b.myshopify.com"
+
+
+def test_rehearsals_of_one_domain_are_told_apart_by_their_address_and_keep_their_name_when_it_changes(
+    state: State,
+) -> None:
+    def shop(port: int, domain: str = "demo.myshopify.com") -> str:
+        return f"{domain} http://127.0.0.1:{port}"
+
+    assert [state.shops.kept_as(name, shop(port)) for name, port in (("one", 1), ("two", 2))] == ["one", "two"]
+    assert state.shops.kept_as("one", shop(3)) == "one" and state.shops.known_as(shop(1)) is None
+    assert state.shops.kept_as("one", shop(4, "other.myshopify.com")) == shop(4, "other.myshopify.com")
 
 
 def test_a_shop_waits_for_a_hard_sync_until_one_is_done(state: State) -> None:
-    state.shops.kept_as("acme", "https://a.myshopify.com")
+    state.shops.kept_as("acme", "a.myshopify.com")
 
     state.shops.require_hard_sync("acme", "restored")
     assert state.shops.needs_hard_sync("acme") == "restored"

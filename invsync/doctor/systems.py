@@ -23,7 +23,7 @@ def state(findings: Findings, url: str) -> None:
     if opened is None:
         return
     with closing(opened):
-        kept_as = opened.shops.known_as(findings.shop.base_url) or findings.name
+        kept_as = opened.shops.known_as(findings.shop.identity) or findings.name
         holder, pending = opened.holder(kept_as), opened.outbox.pending(kept_as)
     findings.ok(group, "lease", f"Run {holder} is at work." if holder else "No run is at work.")
     if holder or not pending:

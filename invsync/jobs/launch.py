@@ -66,7 +66,7 @@ def run(job: str, given: dict[str, Any], *, engine: str = "kernel",
     copied.check(configured.reports.copy_to)
     run_id, state = new_run_id(), State(configured.state.url)
     folder = Path(configured.reports.path) / checked.shop / job / run_id
-    with state.lease(state.shops.kept_as(checked.shop, shop.base_url), run_id) as lease:
+    with state.lease(state.shops.kept_as(checked.shop, shop.identity), run_id) as lease:
         if gone := lease.took_over:
             _bury(Path(configured.reports.path), gone, run_id, shop, secrets)
         started = iso(datetime.now(UTC))

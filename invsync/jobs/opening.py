@@ -53,7 +53,7 @@ def open_run(job: str, **told: Any) -> Any:
     folder = Path(configured.reports.path) / given.shop / job / run_id
     held = ExitStack()
     alone = RUN_ENV not in os.environ
-    kept_as = state.shops.kept_as(given.shop, shop.base_url)
+    kept_as = state.shops.kept_as(given.shop, shop.identity)
     lease = held.enter_context(state.lease(kept_as, run_id)) if alone else state.joined(kept_as, run_id)
     if shop.keep_by == "deltas":
         _check_state(state, configured, given.shop, kept_as, run_id)

@@ -59,7 +59,7 @@ class Peer:
         overlap = timedelta(minutes=self.shop.overlap_minutes)
         mine = f"{self.run_for}:{self.name}"
         orders = Orders(mine, self.shopify, self.state, since, self.thru, overlap, whole=False)
-        kept_as = self.state.shops.known_as(self.shop.base_url) or self.name
+        kept_as = self.state.shops.known_as(self.shop.identity) or self.name
         return Witness(self.shop, orders, self.at, kept_as, self.given)
 
     @property

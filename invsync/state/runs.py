@@ -63,28 +63,36 @@ class Runs:
 
 
 class Shops:
-    """What identifies a shop: the address of its Shopify admin, whatever the configuration calls it."""
+    """What shops are kept as, whatever the configuration calls them; `settings.ShopSettings.identity` tells them apart."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def kept_as(self, name: str, address: str) -> str:
-        """The name under which this shop's outbox, claims and lease are kept: the first that it had here."""
-        if (known := self.known_as(address)) is not None:
+    def kept_as(self, name: str, identity: str) -> str:
+        """The name under which this shop's outbox, claims and lease are kept: the first that it had here.
+
+        A rehearsal on loopback keeps its name when it has another port today.
+        """
+        if (known := self.known_as(identity)) is not None:
             return known
-        for called in (name, address):  # the second where another shop had this name before
+        domain = SHOPS.c.domain
+        moved = sa.update(SHOPS).where(SHOPS.c.kept_as == name, domain.startswith(f"{identity.split()[0]} "))
+        with self._engine.begin() as connection:
+            if " " in identity and connection.execute(moved.values(domain=identity)).rowcount:
+                return name
+        for called in (name, identity):  # the second where another shop had this name before
             try:
                 with self._engine.begin() as connection:
-                    connection.execute(sa.insert(SHOPS).values(kept_as=called, domain=address))
+                    connection.execute(sa.insert(SHOPS).values(kept_as=called, domain=identity))
                 break
             except sa.exc.IntegrityError:
                 continue
-        return self.known_as(address) or name
+        return self.known_as(identity) or name
 
-    def known_as(self, address: str) -> str | None:
+    def known_as(self, identity: str) -> str | None:
         """The name under which this shop is kept; None before its first run."""
         with self._engine.connect() as connection:
-            return connection.execute(sa.select(SHOPS.c.kept_as).where(SHOPS.c.domain == address)).scalar()
+            return connection.execute(sa.select(SHOPS.c.kept_as).where(SHOPS.c.domain == identity)).scalar()
 
     def needs_hard_sync(self, kept_as: str) -> str | None:
         """Why the delta job must wait for a hard sync of this shop; None where it need not."""

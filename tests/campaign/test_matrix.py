@@ -26,6 +26,7 @@ from invsync.sandbox.server import serve
 from invsync.sandbox.shop import Level, Shop
 from invsync.settings import ShopSettings
 from invsync.shopify import Shopify
+from invsync.state import Lease
 
 ITEMS = range(1, 301)  # two lines
 WAS, TARGET = 7, 10
@@ -129,10 +130,10 @@ def cells(tmp_path: Path, templates: dict[str, Path], monkeypatch: pytest.Monkey
         yield cell
 
 
-def in_no_time(shop: ShopSettings, given: Parameters) -> Shopify:
+def in_no_time(shop: ShopSettings, given: Parameters, lease: Lease) -> Shopify:
     """Shopify as a run opens it, whose waits cost no time."""
     return Shopify.open(shop, secrets={demo.TOKEN_ENV: TOKEN}, sleep=lambda seconds: None, read_only=given.dry_run,
-                        transport_override=httpx.HTTPTransport(verify=CERTIFICATES))  # fmt: skip
+                        before_write=lease.check, transport_override=httpx.HTTPTransport(verify=CERTIFICATES))  # fmt: skip
 
 
 def judge(cell: Cell, fault: str, step: str, first: dict[str, Any]) -> None:
