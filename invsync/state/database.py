@@ -13,7 +13,7 @@ from invsync.errors import SystemFailed, UsageError
 from invsync.state.schema import META, RUNS, VERSION
 
 HEAD = "0002"  # the newest migration, said here so that a run that needs none does not load Alembic
-WAIT_SECONDS = 30
+WAIT_SECONDS, IDLE_SECONDS = 30, 30
 LOCK = 8_301_447_224  # of PostgreSQL's advisory locks: one process makes or upgrades the tables
 FAULTS: list[tuple[str, type[Exception], str]] = [
     ("readonly database|read-only transaction|permission denied", UsageError,
@@ -24,7 +24,7 @@ FAULTS: list[tuple[str, type[Exception], str]] = [
     ("not a database|file is encrypted", UsageError, "is no database of invsync's: correct [state] url"),
     ("malformed", SystemFailed, "is damaged: restore it from a backup, then run hard-sync"),
     ("unable to open database file", UsageError, "cannot be opened: make its folder, or correct [state] url"),
-    ("could not connect|connection refused|Connection refused|could not translate|server closed|terminating connection"
+    ("idle-in-transaction timeout|could not connect|connection refused|Connection refused|could not translate|server closed|terminating connection"
      "|connection failed|timeout expired|Can't connect", SystemFailed,
      "cannot be reached: see that its server runs, then run again"),
     ("password authentication|Access denied|does not exist", UsageError, "refuses us: correct [state] url"),
@@ -40,9 +40,19 @@ def opened(url: str) -> sa.Engine:
             f"The state database cannot be opened ({type(error).__name__}): correct [state] url."
         ) from None
     sa.event.listen(engine, "handle_error", _named)
+    if engine.dialect.name == "postgresql":
+        sa.event.listen(engine, "connect", _bounded)
     if version(engine) != HEAD:
         bring_up(engine)
     return engine
+
+
+def _bounded(made: Any, _: object) -> None:
+    """Let the server end a transaction of a process that stands still, so that its locks do not outlive its lease."""
+    with made.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+        cursor.execute(f"SET lock_timeout = '{WAIT_SECONDS + IDLE_SECONDS}s'")
+    made.commit()
 
 
 def _named(context: Any) -> None:

@@ -35,7 +35,7 @@ from invsync.sandbox.server import serve
 from invsync.sandbox.shop import Shop
 from invsync.settings import ShopSettings
 from invsync.shopify import Shopify
-from invsync.state import State
+from invsync.state import Lease, State
 
 WORLDS = int(os.environ.get("INVSYNC_WORLDS", "2000"))
 PARTS = 4
@@ -405,7 +405,7 @@ def test_random_worlds(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 CERTIFICATES = httpx.create_ssl_context()
 
 
-def in_no_time(shop: ShopSettings, given: Parameters) -> Shopify:
+def in_no_time(shop: ShopSettings, given: Parameters, lease: Lease) -> Shopify:
     """Shopify as a run opens it, whose waits cost no time."""
     return Shopify.open(shop, secrets={demo.TOKEN_ENV: os.environ[demo.TOKEN_ENV]}, sleep=lambda seconds: None,
-                        read_only=given.dry_run, transport_override=httpx.HTTPTransport(verify=CERTIFICATES))  # fmt: skip
+                        read_only=given.dry_run, before_write=lease.check, transport_override=httpx.HTTPTransport(verify=CERTIFICATES))  # fmt: skip
