@@ -10,14 +10,14 @@ test: $(READY)  ## set up, lint, type-check and run all tests
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest -n 2 --dist loadfile --ignore tests/campaign
 
-CAMPAIGN = $(addprefix tests/campaign/test_,$(addsuffix .py,crash refused kernel wheel sample_made jupyterlab servers airflow))
+CAMPAIGN = $(addprefix tests/campaign/test_,$(addsuffix .py,crash commits compete refused kernel wheel sample_made jupyterlab servers airflow))
 WORLDS = $(addprefix tests/campaign/test_,$(addsuffix .py,matrix worlds lives))
 
-campaign: $(READY)  ## crashes at every step, refusals, the token, JupyterLab, database servers, Airflow, random worlds
+campaign: $(READY)  ## crashes at every step and commit, two machines that compete, refusals, the token, servers, Airflow, random worlds
 	$(VENV)/bin/pytest -n 2 --dist loadfile -rP --timeout 1500 $(CAMPAIGN)
 	$(VENV)/bin/pytest -n 2 --dist worksteal -rP --timeout 1500 $(WORLDS)
 
-systems: $(READY)  ## weeks of real sales, nine months, a million pairs, webhooks under load, each rule of the ledger removed
+systems: $(READY)  ## weeks of real sales, 5,000 runs in one process, nine months, a million pairs, webhooks under load, each rule of the ledger removed
 	$(VENV)/bin/pytest -s tests/campaign $(addprefix --ignore ,$(CAMPAIGN) $(WORLDS))
 
 bench:  ## the speed of it beside its peers, in an environment as lean as one that runs jobs
