@@ -530,6 +530,15 @@ def test_a_group_that_is_no_channel_is_a_usage_error(hotwax: str, group: str, to
         opened(hotwax, facility_group_id=group)
 
 
+def test_the_orders_that_the_oms_cancelled_since_a_moment(hotwax: str, source: Source) -> None:
+    stamped = "set status_id = '{}', last_updated_stamp = '{}' where order_id = '{}'"
+    for status, at, order in (("ITEM_CANCELLED", "2026-03-01 10:00:00", "O1"), ("ITEM_REJECTED", "2026-03-01 10:00:01", "O2"),
+                              ("ITEM_CANCELLED", "2026-03-01 09:59:59", "O4"), ("ITEM_COMPLETED", "2026-03-01 11:00:00", "O3")):  # fmt: skip
+        execute(hotwax, f"update order_item {stamped.format(status, at, order)}")
+
+    assert source.cancelled_orders(TEN) == [7001, 7002]
+
+
 def test_optional_tables_may_be_missing_and_required_ones_are_named(hotwax: str) -> None:
     for name in (
         "product",
@@ -568,6 +577,7 @@ def test_exported_files_give_the_same_frames(hotwax: str, source: Source, tmp_pa
     assert files.events(TEN, None).sort("event_id").equals(source.events(TEN, None).sort("event_id"))
     assert files.delta_reasons().sort("reason").equals(source.delta_reasons().sort("reason"))
     assert files.remotes() == source.remotes()
+    assert files.cancelled_orders(TEN - timedelta(days=9999)) == source.cancelled_orders(TEN - timedelta(days=9999))
 
 
 def test_a_folder_without_a_required_table_is_refused_by_name(hotwax: str, tmp_path: Path) -> None:

@@ -144,6 +144,8 @@ def all_the_same(mine: Source, url: str) -> None:
         assert mine.events(*window).sort("event_id").equals(theirs.events(*window).sort("event_id"))
     assert mine.delta_reasons().sort("reason").equals(theirs.delta_reasons().sort("reason"))
     assert (mine.row_count(), mine.remotes(), mine.store) == (theirs.row_count(), theirs.remotes(), theirs.store)
+    long_ago = datetime(2000, 1, 1, tzinfo=UTC)
+    assert mine.cancelled_orders(long_ago) == theirs.cancelled_orders(long_ago)
     theirs.close()
 
 

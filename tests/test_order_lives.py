@@ -63,6 +63,21 @@ def test_a_till_sale_that_was_closed_at_once(lives: Lives, job: str) -> None:
 
 
 @pytest.mark.parametrize("job", [RECENT, HARD])
+def test_a_sale_that_the_oms_cancels_after_it_was_booked_and_forgotten(lives: Lives, job: str) -> None:
+    """The goods left the store; the OMS takes its units for free again."""
+    lives.now = START + HOUR + MINUTE
+    lives.shop.sell_at_till(1001, "#1001", lives.now, [(1, 2)], STORE)
+    lives.oms.import_order("O1", 1001, [("P1", 2)], lives.now, "ST")
+    lives.oms.reserve("O1", "ST", lives.now)
+    assert lives.shown(2 * HOUR) == [13, 3] and lives.shown(3 * HOUR) == [13, 3]
+
+    lives.oms.release("O1", START + 4 * HOUR)
+
+    assert lives.shown(4 * HOUR + MINUTE, job) == [13, 3]
+    assert lives.shown(5 * HOUR) == [13, 3] and lives.facts["in_flight"]["units"] == 4
+
+
+@pytest.mark.parametrize("job", [RECENT, HARD])
 def test_units_that_were_added_after_the_import(lives: Lives, job: str) -> None:
     at = lives.place(1, HOUR + MINUTE)
     lives.oms.import_order("O1", 1001, [("P1", 1)], at)

@@ -39,7 +39,7 @@ def explain(shop: str, sku: str, config: str = "invsync.toml", *, location: int 
         every = every.join(pair, on="inventory_item_id", how="semi")
         since = looked_back(at, chosen.orders_lookback_days, everything.newest_known)
         overlap = timedelta(minutes=chosen.overlap_minutes)
-        orders = Orders(shop, shopify, state, since, at, overlap, whole=False)
+        orders = Orders(shop, shopify, state, since, at, overlap, whole=False, cancelled=source.cancelled_orders)
         kept_as = state.shops.known_as(chosen.identity) or shop
         seen = Witness(chosen, orders, at, kept_as).look(pair, every)
         sold = seen.sold.join(pair, on="inventory_item_id", how="semi")

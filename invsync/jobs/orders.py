@@ -1,5 +1,6 @@
 """Shopify's orders as the ledger needs them: read whole once, from then on only where something moved."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -26,7 +27,8 @@ class Orders:
 
     The first read takes every order that changed since `since` and the open ones of any age; later ones what changed
     since the last read, and every order that was in flight. One that a webhook spoke of is read by its id, whether
-    Shopify's search finds it yet or not. Age removes no order: it goes when its units are booked or given back.
+    Shopify's search finds it yet or not. Age removes no order: it goes when its units are booked or given back, and
+    comes back when the OMS cancels it afterwards, which `cancelled` tells from a moment on.
     """
 
     shop: str
@@ -36,6 +38,7 @@ class Orders:
     thru: datetime
     overlap: timedelta
     whole: bool
+    cancelled: Callable[[datetime], list[int]] = lambda since: []
     _sold: pl.DataFrame | None = field(default=None)
 
     def read(self) -> pl.DataFrame:
@@ -61,11 +64,13 @@ class Orders:
     def _first(self) -> pl.DataFrame:
         kept = self.state.memory.ledger(self.shop)
         if kept is None or self.whole or kept.since > self.since or kept.thru - self.overlap < self.since:
-            fresh = self.shopify.orders(self.since, open_too=True, ids=self._heard())
+            ids = {*self._heard(), *self.cancelled(self.since if kept is None else kept.thru - self.overlap)}
+            fresh = self.shopify.orders(self.since, open_too=True, ids=sorted(ids))
             missing = [] if kept is None else sorted({*kept.in_flight} - {*fresh[ID]})
             return fresh if kept is None else self._with(fresh, kept.sold, missing)
         self._sold = kept.sold
-        self._changed(kept.thru - self.overlap, kept.in_flight)
+        since = kept.thru - self.overlap
+        self._changed(since, sorted({*kept.in_flight, *self.cancelled(since)}))
         return self._sold
 
     def _with(self, fresh: pl.DataFrame, before: pl.DataFrame, missing: list[int]) -> pl.DataFrame:

@@ -58,7 +58,8 @@ class Peer:
         since = looked_back(self.at, self.shop.orders_lookback_days, None)
         overlap = timedelta(minutes=self.shop.overlap_minutes)
         mine = f"{self.run_for}:{self.name}"
-        orders = Orders(mine, self.shopify, self.state, since, self.thru, overlap, whole=False)
+        orders = Orders(mine, self.shopify, self.state, since, self.thru, overlap, whole=False,
+                        cancelled=self.source.cancelled_orders)  # fmt: skip
         kept_as = self.state.shops.known_as(self.shop.identity) or self.name
         return Witness(self.shop, orders, self.at, kept_as, self.given)
 

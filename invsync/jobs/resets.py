@@ -147,7 +147,8 @@ class Resets(Run):
         """The shop's levels and orders, seen together."""
         since = looked_back(self.at, self.shop.orders_lookback_days, self.newest_known)
         overlap, whole = timedelta(minutes=self.shop.overlap_minutes), self.given.job == "hard-sync"
-        orders = Orders(self.given.shop, self.shopify, self.state, since, self.thru, overlap, whole=whole)
+        orders = Orders(self.given.shop, self.shopify, self.state, since, self.thru, overlap, whole=whole,
+                        cancelled=self.oms.cancelled_orders)  # fmt: skip
         return Witness(self.shop, orders, self.at, self.kept_as, self.given.at)
 
     def _stock(self, pairs: pl.DataFrame, sold: pl.DataFrame) -> tables.Snapshot:

@@ -118,6 +118,25 @@ class Database:
         with self.reader.transaction() as connection:
             return self._events(connection, None, from_, thru)
 
+    def cancelled_orders(self, from_: datetime) -> list[int]:
+        """The Shopify orders of which an item was cancelled in the OMS at or after this moment."""
+        touched, header = self.sql["order_item"].c.last_updated_stamp, self.sql["order_header"].c
+        with self.reader.transaction() as connection:
+            query = self.sql.cancelled().where(self._window(connection, from_, None).holds(touched))
+            orders = [str(order) for order in connection.execute(query).scalars() if order is not None]
+            every = self.sql.plain("order_header", list(known.HEADERS))
+            headers = self.reader.rows_of(connection, every, header.order_id, orders, known.HEADERS)
+            found = known.identified(headers, self._links(connection, orders))
+        return sorted(found["external_id"].unique())
+
+    def _links(self, connection: sa.Connection, orders: list[str]) -> pl.DataFrame:
+        """HEADERS of these orders' rows in shopify_shop_order."""
+        if "shopify_shop_order" not in self.names:
+            return tables.empty(known.HEADERS)
+        link = self.sql["shopify_shop_order"].c
+        query = sa.select(link.order_id, link.shopify_order_id)
+        return self.reader.rows_of(connection, query, link.order_id, orders, known.HEADERS)
+
     def delta_reasons(self) -> pl.DataFrame:
         """DELTA_REASONS: the members of SHPFY_INV_DLT_REASON; none where the OMS has no such group."""
         if "enumeration_group_member" not in self.names:

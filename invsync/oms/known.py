@@ -37,15 +37,15 @@ def shopify_order() -> pl.Expr:
     return pl.col("external_id").str.extract(SHOPIFY_ORDER, 2).cast(pl.Int64, strict=False)
 
 
-def identified(headers: pl.DataFrame, named: pl.DataFrame, asked: Iterable[int]) -> pl.DataFrame:
-    """KNOWN: the OMS's order ids of the Shopify orders that were asked for; several may carry the same.
+def identified(headers: pl.DataFrame, named: pl.DataFrame, asked: Iterable[int] | None = None) -> pl.DataFrame:
+    """KNOWN: the OMS's order ids of the Shopify orders that were asked for, or of all; several may carry the same.
 
     `named` are the HEADERS of shopify_shop_order; a header's own Shopify id comes first.
     """
     own = headers.select("order_id", external_id=shopify_order())
     other = named.select("order_id", external_id=shopify_order()).join(own.drop_nulls(), on="order_id", how="anti")
     both = pl.concat([own, other.join(own, on="order_id", how="semi")]).drop_nulls().unique()
-    return both.filter(pl.col("external_id").is_in(list(asked)))
+    return both if asked is None else both.filter(pl.col("external_id").is_in(list(asked)))
 
 
 def orders(known: pl.DataFrame) -> pl.DataFrame:

@@ -20,7 +20,7 @@ from invsync.oms.api import Api, Rows
 from invsync.oms.database import Database
 from invsync.oms.faces import Filter
 from invsync.oms.known import spellings
-from invsync.oms.statements import CLOSED_ITEMS, COLUMNS, DELTA_GROUP, STAMPS
+from invsync.oms.statements import CANCELLED_ITEMS, CLOSED_ITEMS, COLUMNS, DELTA_GROUP, STAMPS
 from invsync.oms.values import earliest
 from invsync.settings import OmsSettings
 
@@ -89,6 +89,19 @@ class Rest:
         """The moment that the lowest stamp of the window is read as: of an hour that occurs twice, the first."""
         zone = self.api.timezone
         return earliest(from_, zone).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+
+    def cancelled_orders(self, from_: datetime) -> list[int]:
+        """The Shopify orders of which an item was cancelled in the OMS at or after this moment."""
+        name = "order_item"
+        at = COLUMNS[name].split().index("status_id")
+        recent = self.api.since(name, "last_updated_stamp", from_)
+        items = {key: row for key, row in recent.items() if row[at] in CANCELLED_ITEMS}
+        orders = _column(items, name)
+        rows = {name: items} | {
+            other: self.api.among(other, "order_id", orders) for other in ("order_header", "shopify_shop_order")
+        }
+        with closing(self._holding(rows)) as held:
+            return held.cancelled_orders(self._read_from(from_))
 
     def delta_reasons(self) -> pl.DataFrame:
         """DELTA_REASONS: the members of SHPFY_INV_DLT_REASON; none where the OMS has no such group."""

@@ -37,6 +37,9 @@ class Source(Protocol):
     def events(self, from_: datetime, thru: datetime | None) -> pl.DataFrame:
         """EVENTS recorded in [from_, thru), or since from_ where thru is None."""
 
+    def cancelled_orders(self, from_: datetime) -> list[int]:
+        """The Shopify orders of which an item was cancelled in the OMS at or after this moment."""
+
     def delta_reasons(self) -> pl.DataFrame:
         """DELTA_REASONS: the reasons that the OMS lists for deltas, with their dates."""
 

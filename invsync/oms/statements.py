@@ -135,6 +135,11 @@ class Statements:
         left = sa.case((item.status_id.in_(CANCELLED_ITEMS), 0), else_=item.quantity)
         return sa.select(item.order_id, item.product_id, left)
 
+    def cancelled(self) -> Rows:
+        """The orders with a cancelled item: order_id."""
+        item = self["order_item"].c
+        return sa.select(item.order_id).where(item.status_id.in_(CANCELLED_ITEMS)).distinct()
+
     def reserved(self) -> Rows:
         """Reservations: order_id, product_id, facility_id, units."""
         res, stock = self["order_item_ship_grp_inv_res"], self["inventory_item"]
