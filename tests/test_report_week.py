@@ -12,6 +12,7 @@ from test_charts import outcomes
 from test_report_index import CONFIG
 from typer.testing import CliRunner
 
+from invsync import tables
 from invsync.charts import Reader
 from invsync.cli import app
 from invsync.errors import UsageError
@@ -41,6 +42,19 @@ def test_accuracy_is_the_share_found_right_before_any_change(tmp_path: Path) -> 
     held = {"outcome": "held", "reason": "untracked", "delta": None}
     leave(tmp_path, outcomes(RIGHT, RIGHT, RIGHT, {"delta": 2}, held), at=MONDAY)
     assert of(tmp_path).accuracy == 0.75
+
+
+def test_the_week_lists_each_order_in_flight_with_its_reason_as_its_last_hard_sync_found_it(tmp_path: Path) -> None:
+    def found(folder: Path, name: str, reason: str) -> None:
+        row = {"name": name, "order_id": 1, "units": 3, "reason": reason, "location_id": 7, "created_at": MONDAY}
+        pl.DataFrame([row], schema=tables.IN_FLIGHT).write_parquet(folder / "in_flight.parquet")
+
+    found(leave(tmp_path, outcomes(RIGHT), at=MONDAY, job="hard-sync"), "#1001", "edited after import")
+    found(leave(tmp_path, outcomes(RIGHT), at=MONDAY + timedelta(hours=1)), "#1002", "not imported")
+
+    text = page(tmp_path)
+
+    assert "#1001" in text and "edited after import" in text and "#1002" not in text
 
 
 def test_accuracy_is_measured_on_hard_syncs_where_there_are_any(tmp_path: Path) -> None:

@@ -120,6 +120,8 @@ class Run:
         pl.concat([decided.adjustments, decided.already_right, decided.held]).write_parquet(
             self.folder / "plan.parquet"
         )
+        if self.in_flight.height:
+            self.in_flight.write_parquet(self.folder / "in_flight.parquet")
         (self.folder / "mutation.graphql").write_text(Shopify.MUTATION, encoding="utf-8")
         self._count(decided, variances)
         found = self._guards(decided, variances)

@@ -13,7 +13,8 @@ from invsync.plan import BENIGN
 from invsync.tables import KEY
 from invsync.verify import LANDED
 
-NAMES = ["report.ipynb", "report.html", "mutation.graphql", "plan.parquet", "outcomes.parquet", "claims.parquet"]
+NAMES = ["report.ipynb", "report.html", "mutation.graphql", "plan.parquet", "outcomes.parquet", "claims.parquet",
+         "in_flight.parquet"]  # fmt: skip
 CLASSES = ["applied", "already_right", "superseded", "refused", "held", "unknown"]
 CONCLUDED = {"done", "planned", "stopped", "partial"}
 ROOM = 1 << 18  # bytes kept free on the disk for run.json, so that what was sent can be told when the disk is full

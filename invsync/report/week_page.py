@@ -7,14 +7,16 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
-from invsync import __version__, charts
+from invsync import __version__, charts, tables
 from invsync.errors import UsageError
 from invsync.report import cells, index, needs, runs
 from invsync.report import history as kept
 from invsync.report.facts import Figure
 from invsync.report.markup import Column, page, table
 from invsync.report.page import locations
-from invsync.report.week import FULL, Week, midnight, open_faults, read_prices, week
+from invsync.report.rows import orders_in_flight
+from invsync.report.runs import DELTAS
+from invsync.report.week import ENDED, FULL, Week, midnight, open_faults, read_prices, week
 from invsync.verify import LANDED
 
 ACCURACY = (
@@ -70,7 +72,7 @@ def render(
         changes=_changes(now, before, reader), faults=_faults(faults, names, reader),
         drawn=[_drawn(chart, n, reader) for n, chart in enumerate(_charts(now, zone, names))],
         places=_worst(now, "location_id", "Location", names, reader), items=_worst(now, "item", "Item", names, reader),
-        accuracy=_measured(now, reader), money=bool(known.currency),
+        accuracy=_measured(now, reader), money=bool(known.currency), flight=_in_flight(root, now, names, reader),
     )  # fmt: skip
 
 
@@ -169,6 +171,18 @@ def _worst(now: Week, by: str, head: str, names: pl.DataFrame | None, reader: ch
     numbers = rows.select("raised", "lowered", "total", "times").iter_rows()
     shown = [[label, *map(reader.number, line)] for label, line in zip(labels, numbers, strict=True)]
     return Markup(table(f"Worst {head.lower()}s, in units moved", columns, shown).markup)
+
+
+def _in_flight(root: Path, now: Week, names: pl.DataFrame | None, reader: charts.Reader) -> dict[str, Any] | None:
+    """The orders that were in flight when the whole shop, or else a part of it, was looked at last in the week."""
+    looked = now.runs.filter(pl.col("status").is_in(ENDED)).sort(pl.col("job") == FULL, "started_at")
+    newest = next((row for row in looked.reverse().iter_rows(named=True) if row["job"] != DELTAS), None)
+    if newest is None:
+        return None
+    path = root / newest["path"] / "in_flight.parquet"
+    rows = tables.completed(pl.read_parquet(path), tables.IN_FLIGHT) if path.exists() else tables.empty(tables.IN_FLIGHT)
+    what = f"{newest['job']} of {reader.moment(newest['started_at'])}"
+    return {"table": Markup(orders_in_flight(rows, names).markup), "run": what}
 
 
 def _measured(now: Week, reader: charts.Reader) -> str:
