@@ -87,12 +87,19 @@ class Deltas(Resets):
             seen = snapshot.events.join(found, on="event_id", how="semi")
             self.every = delta.concerned(seen, mapped, named)
             self.free = self._unclaimed(self.every)
-            reset = pl.concat([owed, self.free.select(KEY)]) if self.switched else owed
+            reset = pl.concat([owed, self.free.select(KEY) if self.switched else self._remapped()])
             self.bent = mapped.join(reset, on=KEY, how="semi")
             pairs = mapped.join(pl.concat([self.free.select(KEY), owed]), on=KEY, how="semi")
             self._tell()
         held = tables.empty(tables.MAPPING_HELD)
         self.selection = Selection(pairs, held, self.mapped(), self.stock_rows(), whole=False)
+    def _remapped(self) -> pl.DataFrame:
+        """The pairs of events that were counted at a location that they do not move any more: the mapping changed since."""
+        claims = self.state.outbox.claims(self.kept_as, events=self.free["event_id"].unique())
+        counted = claims.filter(~pl.col("status").is_in(delta.FREE), pl.col("location_id") != delta.EVERY_LOCATION)
+        elsewhere = counted.join(self.every, on=["event_id", "location_id"], how="anti")
+        return self.free.join(elsewhere, on="event_id", how="semi").select(KEY).drop_nulls()
+
 
     def _events_from(self) -> datetime | None:
         return self.since if self.switched else super()._events_from()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from invsync import bulkfile, plan, tables
+from invsync import bulkfile, delta, plan, tables
 from invsync.errors import GuardStopped, UsageError
 from invsync.jobs import delivery, summary
 from invsync.jobs.run import Run, Selection
@@ -143,10 +143,13 @@ class Applied(Following):
 
 @dataclass
 class Undone(Following):
-    """Plan the inverse of what a run changed, against what Shopify shows now; the stock events stay counted."""
+    """Plan the inverse of what a run changed, against what Shopify shows now; the stock events stay counted.
+
+    Each pair that is undone is claimed, so that it is undone once.
+    """
 
     def rows(self) -> pl.DataFrame:
-        """What landed, turned around: target is the available of now less what the run added."""
+        """What landed and is not undone yet, turned around: target is the available of now less what the run added."""
         outcomes = tables.completed(pl.read_parquet(self.source / "outcomes.parquet"), tables.OUTCOMES)
         landed = outcomes.filter(
             pl.col("outcome").is_in(LANDED),
@@ -156,10 +159,21 @@ class Undone(Following):
         levels = self.shopify.levels(landed).select(*KEY, *shown)
         now = landed.drop(shown).join(levels, on=KEY, how="left").with_columns(
             delta=-pl.col("delta"), target=(pl.col("available") - pl.col("delta")).cast(pl.Float64),
+        landed = self._left(landed)
             held=pl.lit(None, dtype=pl.String),
         )  # fmt: skip
         return tables.conform(now, tables.VARIANCES, "variances")
 
     def claims(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        """No stock event: an undone delta is not pushed again."""
-        return tables.empty(CLAIMS)
+        """CLAIMS of each pair's being undone, and of no stock event: an undone delta is not pushed again."""
+        undone = pl.concat_str(pl.lit(f"undo/{self.source.name}/"), "inventory_item_id")
+        rows = pairs.select(*KEY, event_id=undone, status=pl.lit("sent"), run_id=pl.lit(self.run_id), created_at=None)
+        return tables.conform(rows, CLAIMS, "claims")
+    def _left(self, landed: pl.DataFrame) -> pl.DataFrame:
+        mine = self.claims(landed)
+        taken = self.state.outbox.claims(self.kept_as, events=mine["event_id"])
+        left = landed.join(delta.unclaimed(mine, taken), on=KEY, how="semi")
+        if landed.height and left.is_empty():
+            raise UsageError(f"Run {self.source.name} was undone by run {taken['run_id'].sort()[-1]}: nothing of it is left.")
+        return left
+
