@@ -61,6 +61,7 @@ class Delivery:
 
     def deliver(self, path: Path, part: int, rows: Frame, transport: Transport) -> Frame:
         """Deliver one committed file; its rows with their ANSWERS."""
+        self.lease.check()  # the answers that another run wrote meanwhile stay
         result = self.folder / bulkfile.file_name("result", part)
         delivered = self.shopify.submit(path, result, transport=transport, stall_seconds=60.0 * self.stall_minutes)
         self.used = delivered.transport
@@ -203,11 +204,21 @@ def replay(way: Delivery, file: Pending) -> Frame:
         left = judged.filter(~pl.col("answer").is_in(["landed", "unknown", "refused"]))
         judged = judged.join(left, on=KEY, how="anti")
         return pl.concat([drive(way, judged, by_order=_anything), verify.outcome(left, "held", reason=pl.lit("moving"))])
-    later = [bulkfile.read(path).select(KEY) for part, path in way.state.outbox.parts(file.run_id) if part > file.part]
-    carried = pl.concat([tables.empty(tables.VARIANCES).select(KEY), *later])
+    later = [path for part, path in way.state.outbox.parts(file.run_id) if part > file.part]
+    if gone := [path.name for path in later if not path.exists()]:
+        return _half_known(way, judged, f"it may stand in {gone[0]}, which is gone")
+    carried = pl.concat([tables.empty(tables.VARIANCES).select(KEY), *(bulkfile.read(path).select(KEY) for path in later)])
     return drive(way, judged.join(carried, on=KEY, how="anti"), by_order=_anything)
 
 
 def _anything(moved: Frame) -> Frame:
     """Every pair: what moved since the run that was cut short is read afresh by the one that follows it."""
     return moved
+def _half_known(way: Delivery, judged: Frame, why: str) -> Frame:
+    """OUTCOMES of a replay of which a later file is gone: what that one may have carried on for is not known."""
+    named = judged["answer"].is_in(["landed", "unknown", "refused"])
+    left = verify.outcome(judged.filter(~named), "unknown", message=pl.lit(why))
+    way.state.outbox.release(way.lease.shop, way.run_id, left, status="unknown")
+    return pl.concat([drive(way, judged.filter(named), by_order=_anything), left])
+
+

@@ -60,8 +60,7 @@ class Deltas(Resets):
 
     def _mark(self) -> datetime | None:
         """Until when the stock events are counted: by this job or, where another one kept the shop since, by its resets."""
-        mark, recent, hard = (self.state.runs.watermark(self.given.shop, job)
-                              for job in (self.given.job, "upload-recent-changes", "hard-sync"))  # fmt: skip
+        mark, recent, hard = map(self.watermark, (self.given.job, "upload-recent-changes", "hard-sync"))
         self.switched = mark is None or (recent is not None and recent > mark)
         resets = [at for at in (recent, hard) if at is not None]
         return (max(resets) if resets else None) if self.switched else mark

@@ -82,7 +82,7 @@ class Resets(Run):
         """The effective lower bound of the window; None for every pair."""
         if self.given.job == "hard-sync":
             return None
-        mark = self.state.runs.watermark(self.given.shop, self.given.job)
+        mark = self.watermark(self.given.job)
         start = mark - timedelta(minutes=self.shop.overlap_minutes) if mark else None
         self.summary["window"] = {"from": iso(start) if start else None, "thru": iso(self.thru)}
         return start
@@ -159,11 +159,14 @@ class Resets(Run):
         )  # fmt: skip
 
     def _events_from(self) -> datetime | None:
-        """From which stamp on the delta job may still look at stock events; None where it never ran."""
-        mark = self.state.runs.watermark(self.given.shop, "push-deltas") if self.shop.keep_by == "deltas" else None
+        """From which stamp on the delta job may still look at stock events; None where it never ran.
+
+        While resets keep the shop they claim what they count too, so that a delta job that returns does not push it.
+        """
+        mark, recent = self.watermark("push-deltas"), self.watermark("upload-recent-changes")
         if mark is None:
             return None
-        start = mark - timedelta(hours=self.shop.delta_overlap_hours)
+        start = max(mark, recent or mark) - timedelta(hours=self.shop.delta_overlap_hours)
         open_ = self.state.outbox.oldest_open(self.kept_as)
         return min(start, open_) if open_ else start
 

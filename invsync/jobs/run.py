@@ -55,6 +55,8 @@ class Run:
     peers: list[Peer] = field(default_factory=list)
     guarded: ClassVar[bool] = True
     windowed: bool = True  # whether its end may move the watermark to `thru`
+    ways: list[delivery.Delivery] = field(default_factory=list)  # that were used, and are not closed yet
+    names: frozenset[str] = frozenset()  # every name that the configuration gives this shop
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -92,6 +94,11 @@ class Run:
 
     def needs_a_person(self, message: str) -> None:
         """Tell the reader something that makes the run end as partial."""
+    def watermark(self, job: str) -> datetime | None:
+        """The end of this job's last window, under whichever of the shop's names it ran."""
+        marks = (self.state.runs.watermark(name, job) for name in {self.given.shop, self.kept_as, *self.names})
+        return max((mark for mark in marks if mark is not None), default=None)
+
         self.faults.append(message)
         self.say(message)
 
