@@ -80,13 +80,14 @@ class Delivery:
 def drive(way: Delivery, judged: Frame, reread: Reread | None = None, by_order: Reread | None = None) -> Frame:
     """OUTCOMES of what was sent: each pair lands, is refused by name, needs nothing any more, or is deferred.
 
+    The way is left open: it is closed when the outcomes are written down, in case that the state fails then.
+
     `reread` plans pairs again from fresh reads: those that moved before the write, and those that show another number
     after it. Where a plan is no answer, `by_order` gives those of the latter that an order has moved.
     """
     driven = Driven(way, reread, by_order)
     while judged.height:
         judged = driven.proved(driven.answered(judged))
-    way.close()
     return pl.concat([tables.empty(tables.OUTCOMES), *driven.ended])
 
 
@@ -192,7 +193,14 @@ def rows_of(path: Path) -> Frame:
 
 
 def replay(way: Delivery, file: Pending) -> Frame:
-    """OUTCOMES of a file that an earlier run left open, sent again: the same bytes under the same keys.
+    """OUTCOMES of a file that an earlier run left open, sent again: the same bytes under the same keys."""
+    outcomes = _replayed(way, file)
+    way.close()
+    return outcomes
+
+
+def _replayed(way: Delivery, file: Pending) -> Frame:
+    """OUTCOMES of the file.
 
     Unguarded rows of batches that Shopify refused are carried on, unless a later file of that run did so already;
     guarded ones are left to the next plan, and give back the events that they would have covered.
@@ -211,9 +219,6 @@ def replay(way: Delivery, file: Pending) -> Frame:
     return drive(way, judged.join(carried, on=KEY, how="anti"), by_order=_anything)
 
 
-def _anything(moved: Frame) -> Frame:
-    """Every pair: what moved since the run that was cut short is read afresh by the one that follows it."""
-    return moved
 def _half_known(way: Delivery, judged: Frame, why: str) -> Frame:
     """OUTCOMES of a replay of which a later file is gone: what that one may have carried on for is not known."""
     named = judged["answer"].is_in(["landed", "unknown", "refused"])
@@ -222,3 +227,6 @@ def _half_known(way: Delivery, judged: Frame, why: str) -> Frame:
     return pl.concat([drive(way, judged.filter(named), by_order=_anything), left])
 
 
+def _anything(moved: Frame) -> Frame:
+    """Every pair: what moved since the run that was cut short is read afresh by the one that follows it."""
+    return moved

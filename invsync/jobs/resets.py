@@ -70,8 +70,7 @@ class Resets(Run):
 
     def _moved_on_shopify(self, start: datetime) -> pl.Series:
         """The products of the orders that changed since then, at any shop of this stock, and of unsettled levels."""
-        unsettled = pl.col("watched") | pl.col("deferred_since").is_not_null()
-        waiting = self.state.memory.levels(self.given.shop).filter(unsettled)["inventory_item_id"]
+        waiting = self.state.memory.levels(self.given.shop).filter(is_unsettled())["inventory_item_id"]
         items = self.witness.orders.updated(start).append(waiting).unique()
         return pl.concat([
             self.oms.products_of(items) if items.len() else pl.Series("product_id", [], dtype=pl.String),
@@ -229,6 +228,11 @@ def buffers(told: Buffer) -> pl.DataFrame:
     """BUFFERS of the configured table; empty where none is named."""
     if told.table is None:
         return tables.empty(tables.BUFFERS)
+def is_unsettled() -> pl.Expr:
+    """The level, by its LEVEL_MEMORY, is one that the next run must look at."""
+    return pl.col("watched") | pl.col("deferred_since").is_not_null()
+
+
     path = Path(told.table)
     try:
         rows = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path)

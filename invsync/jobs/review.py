@@ -10,6 +10,7 @@ import polars as pl
 from invsync import bulkfile, delta, plan, tables
 from invsync.errors import GuardStopped, UsageError
 from invsync.jobs import delivery, summary
+from invsync.jobs.resets import is_overwritten
 from invsync.jobs.run import Run, Selection
 from invsync.state import CLAIMS, File, State
 from invsync.tables import KEY
@@ -135,8 +136,9 @@ class Applied(Following):
         return [File(part, path, bulkfile.kept(path).sha256) for part, path in enumerate(copies, 1)]
 
     def settled(self, outcomes: pl.DataFrame) -> None:
-        """Give back the events of what did not land."""
-        wrong = outcomes.filter(pl.col("outcome").is_in(["refused", "held"]))
+        """Give back the events of what did not land; the next run looks at what is not known, or was overwritten."""
+        self.state.memory.watch(self.given.shop, outcomes.filter((pl.col("outcome") == "unknown") | is_overwritten()))
+        wrong = outcomes.filter(pl.col("outcome").is_in(["refused", "held"]), ~is_overwritten())
         mine = self.state.outbox.claims(self.kept_as, run_id=self.run_id).select(KEY).unique()
         self.state.outbox.release(self.kept_as, self.run_id, wrong.join(mine, on=KEY, how="semi"))
 
