@@ -189,20 +189,30 @@ class Resets(Run):
 
     def settled(self, outcomes: pl.DataFrame) -> None:
         """Keep the claims of the pairs that are right now, give back those of the others; remember the orders."""
+        wrong = outcomes.filter(pl.col("outcome").is_in(["refused", "held"]), ~is_overwritten())
+        owed = wrong if self._heals() else wrong.clear()
         if self._events_from() is not None:
             right = outcomes.filter(pl.col("outcome").is_in(["already_right", "superseded"]))
-            wrong = outcomes.filter(pl.col("outcome").is_in(["refused", "held"]), ~is_overwritten())
-            self.state.outbox.claim(self.kept_as, self.claims(right))
+            wrong = wrong.join(owed, on=KEY, how="anti")
+            self.state.outbox.claim(self.kept_as, self.claims(pl.concat([right, owed])))
             self.state.outbox.release(self.kept_as, self.run_id, wrong.join(self.covered, on=KEY, how="semi"))
             reset = outcomes.filter(pl.col("outcome").is_in([*LANDED, "already_right"]))
             self.state.outbox.settle_unknown(self.kept_as, reset, self.run_id)
-        if self.given.job == "hard-sync" and self.chosen().whole:
+        if self._covers_all():
             self.state.shops.require_hard_sync(self.kept_as, None)
         if self.snapshot is not None:
             self.witness.remember(self.in_flight, whole=self.chosen().whole)
             for peer in self.peers:
                 peer.remember()
-        self.state.memory.watch(self.given.shop, outcomes.filter((pl.col("outcome") == "unknown") | is_overwritten()))
+        unsure = outcomes.filter((pl.col("outcome") == "unknown") | is_overwritten())
+        self.state.memory.watch(self.given.shop, pl.concat([unsure, owed]))
+
+    def _covers_all(self) -> bool:
+        return self.given.job == "hard-sync" and self.chosen().whole
+
+    def _heals(self) -> bool:
+        """Whether nobody knows which events were counted before this run: what it cannot set right is reset again later."""
+        return self._covers_all() and self.state.shops.needs_hard_sync(self.kept_as) is not None
 
     def _freshness(self, orders: pl.DataFrame, snapshot: tables.Snapshot) -> None:
         unknown = inflight.unknown_orders(orders, snapshot)["created_at"].min()
@@ -218,6 +228,11 @@ def is_overwritten() -> pl.Expr:
     return (pl.col("reason") == OVERWRITTEN).fill_null(False)
 
 
+def is_unsettled() -> pl.Expr:
+    """The level, by its LEVEL_MEMORY, is one that the next run must look at."""
+    return pl.col("watched") | pl.col("deferred_since").is_not_null()
+
+
 def claims_of(claimable: pl.DataFrame, status: str | pl.Expr, run_id: str) -> pl.DataFrame:
     """CLAIMS of these CLAIMABLE rows by one run."""
     told = pl.lit(status) if isinstance(status, str) else status
@@ -228,11 +243,6 @@ def buffers(told: Buffer) -> pl.DataFrame:
     """BUFFERS of the configured table; empty where none is named."""
     if told.table is None:
         return tables.empty(tables.BUFFERS)
-def is_unsettled() -> pl.Expr:
-    """The level, by its LEVEL_MEMORY, is one that the next run must look at."""
-    return pl.col("watched") | pl.col("deferred_since").is_not_null()
-
-
     path = Path(told.table)
     try:
         rows = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path)

@@ -96,6 +96,8 @@ class Applied(Following):
             self._refuse(f"it is older than {self.shop.plan_max_age} minutes")
         if later:
             self._refuse(f"run {later} has sent changes since, or was about to")
+        if self.given.job == "push-deltas" and (why := self.state.shops.needs_hard_sync(self.kept_as)):
+            self._refuse(f"{why}, until a hard sync counts anew")
 
     def _refuse(self, why: str) -> None:
         raise GuardStopped(f"Nothing was sent: the plan of run {self.source.name} is stale, {why}; make a new dry run.")
@@ -157,20 +159,15 @@ class Undone(Following):
             pl.col("outcome").is_in(LANDED),
             pl.col("reason").is_null() | (pl.col("reason") == "moved_after_the_write"), pl.col("delta") != 0,
         )  # fmt: skip
+        landed = self._left(landed)
         shown = ["available", "is_active", "tracked", "requires_components"]
         levels = self.shopify.levels(landed).select(*KEY, *shown)
         now = landed.drop(shown).join(levels, on=KEY, how="left").with_columns(
             delta=-pl.col("delta"), target=(pl.col("available") - pl.col("delta")).cast(pl.Float64),
-        landed = self._left(landed)
             held=pl.lit(None, dtype=pl.String),
         )  # fmt: skip
         return tables.conform(now, tables.VARIANCES, "variances")
 
-    def claims(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        """CLAIMS of each pair's being undone, and of no stock event: an undone delta is not pushed again."""
-        undone = pl.concat_str(pl.lit(f"undo/{self.source.name}/"), "inventory_item_id")
-        rows = pairs.select(*KEY, event_id=undone, status=pl.lit("sent"), run_id=pl.lit(self.run_id), created_at=None)
-        return tables.conform(rows, CLAIMS, "claims")
     def _left(self, landed: pl.DataFrame) -> pl.DataFrame:
         mine = self.claims(landed)
         taken = self.state.outbox.claims(self.kept_as, events=mine["event_id"])
@@ -179,3 +176,8 @@ class Undone(Following):
             raise UsageError(f"Run {self.source.name} was undone by run {taken['run_id'].sort()[-1]}: nothing of it is left.")
         return left
 
+    def claims(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """CLAIMS of each pair's being undone, and of no stock event: an undone delta is not pushed again."""
+        undone = pl.concat_str(pl.lit(f"undo/{self.source.name}/"), "inventory_item_id")
+        rows = pairs.select(*KEY, event_id=undone, status=pl.lit("sent"), run_id=pl.lit(self.run_id), created_at=None)
+        return tables.conform(rows, CLAIMS, "claims")
