@@ -14,6 +14,7 @@ import httpx
 import sqlalchemy as sa
 
 from invsync import settings
+from invsync.errors import InvsyncError
 from invsync.state import State, iso
 from invsync.state.schema import ALERT
 
@@ -62,15 +63,23 @@ def of_run(run: dict[str, Any]) -> list[Alert]:
 def tell(alerts: Iterable[Alert], configured: settings.Settings, now: datetime | None = None) -> list[Alert]:
     """Tell each alert that was not told within the last hour; those that were told.
 
-    One that the pager did not take is told again the next time; a run never fails by it.
+    One that the pager did not take is told again the next time; a run never fails by it. Where the state cannot say
+    what was told, everything is.
     """
-    moment, state = now or datetime.now(UTC), State(configured.state.url)
+    moment, state = now or datetime.now(UTC), _opened(configured.state.url)
     told = [alert for alert in alerts
-            if _is_due(state.engine, alert, moment) and _page(_line(alert, moment), configured.alerts)]  # fmt: skip
-    for alert in told:
-        _remember(state.engine, alert, moment)
-    state.close()
+            if (state is None or _is_due(state.engine, alert, moment)) and _page(_line(alert, moment), configured.alerts)]  # fmt: skip
+    if state is not None:
+        for alert in told:
+            _remember(state.engine, alert, moment)
+        state.close()
     return told
+
+
+def _opened(url: str) -> State | None:
+    with suppress(InvsyncError):
+        return State(url)
+    return None
 
 
 def _line(alert: Alert, now: datetime) -> str:
@@ -80,13 +89,14 @@ def _line(alert: Alert, now: datetime) -> str:
 
 def _is_due(engine: sa.Engine, alert: Alert, now: datetime) -> bool:
     query = sa.select(ALERT.c.told_at).where(ALERT.c.shop == alert.shop, ALERT.c.kind == alert.kind)
-    with engine.connect() as connection:
+    before = None
+    with suppress(InvsyncError), engine.connect() as connection:
         before = connection.execute(query).scalar()
     return before is None or datetime.fromisoformat(before) <= now - REPEAT
 
 
 def _remember(engine: sa.Engine, alert: Alert, now: datetime) -> None:
-    with suppress(sa.exc.IntegrityError), engine.begin() as connection:
+    with suppress(sa.exc.IntegrityError, InvsyncError), engine.begin() as connection:
         connection.execute(sa.delete(ALERT).where(ALERT.c.shop == alert.shop, ALERT.c.kind == alert.kind))
         connection.execute(sa.insert(ALERT).values(shop=alert.shop, kind=alert.kind, told_at=iso(now)))
 

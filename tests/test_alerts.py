@@ -1,7 +1,9 @@
 """Alerts: told from what a run found, as one JSON line, and the same thing once an hour."""
 
 import json
+import sqlite3
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,16 @@ def test_a_pager_that_fails_hears_of_it_the_next_time(tmp_path: Path, capsys: py
 
     assert told == [] and "An alert could not be told (CalledProcessError)" in capsys.readouterr().err
     assert Pager(tmp_path).tell(LATE) == [LATE]
+
+
+def test_an_alert_is_told_though_the_state_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pager = Pager(tmp_path)
+    pager.tell()
+    monkeypatch.setattr("invsync.state.database.WAIT_SECONDS", 0.1)
+
+    with closing(sqlite3.connect(tmp_path / "state.db")) as other:
+        other.execute("begin exclusive")
+        assert pager.tell(LATE) == [LATE]
 
 
 def test_an_alert_goes_to_the_address_of_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,7 @@ class Delivery:
 
     def deliver(self, path: Path, part: int, rows: Frame, transport: Transport) -> Frame:
         """Deliver one committed file; its rows with their ANSWERS."""
+        self.lease.check()  # the answers that another run wrote meanwhile stay
         result = self.folder / bulkfile.file_name("result", part)
         delivered = self.shopify.submit(path, result, transport=transport, stall_seconds=60.0 * self.stall_minutes)
         self.used = delivered.transport
@@ -79,13 +80,14 @@ class Delivery:
 def drive(way: Delivery, judged: Frame, reread: Reread | None = None, by_order: Reread | None = None) -> Frame:
     """OUTCOMES of what was sent: each pair lands, is refused by name, needs nothing any more, or is deferred.
 
+    The way is left open: it is closed when the outcomes are written down, in case that the state fails then.
+
     `reread` plans pairs again from fresh reads: those that moved before the write, and those that show another number
     after it. Where a plan is no answer, `by_order` gives those of the latter that an order has moved.
     """
     driven = Driven(way, reread, by_order)
     while judged.height:
         judged = driven.proved(driven.answered(judged))
-    way.close()
     return pl.concat([tables.empty(tables.OUTCOMES), *driven.ended])
 
 
@@ -191,7 +193,14 @@ def rows_of(path: Path) -> Frame:
 
 
 def replay(way: Delivery, file: Pending) -> Frame:
-    """OUTCOMES of a file that an earlier run left open, sent again: the same bytes under the same keys.
+    """OUTCOMES of a file that an earlier run left open, sent again: the same bytes under the same keys."""
+    outcomes = _replayed(way, file)
+    way.close()
+    return outcomes
+
+
+def _replayed(way: Delivery, file: Pending) -> Frame:
+    """OUTCOMES of the file.
 
     Unguarded rows of batches that Shopify refused are carried on, unless a later file of that run did so already;
     guarded ones are left to the next plan, and give back the events that they would have covered.
@@ -203,9 +212,19 @@ def replay(way: Delivery, file: Pending) -> Frame:
         left = judged.filter(~pl.col("answer").is_in(["landed", "unknown", "refused"]))
         judged = judged.join(left, on=KEY, how="anti")
         return pl.concat([drive(way, judged, by_order=_anything), verify.outcome(left, "held", reason=pl.lit("moving"))])
-    later = [bulkfile.read(path).select(KEY) for part, path in way.state.outbox.parts(file.run_id) if part > file.part]
-    carried = pl.concat([tables.empty(tables.VARIANCES).select(KEY), *later])
+    later = [path for part, path in way.state.outbox.parts(file.run_id) if part > file.part]
+    if gone := [path.name for path in later if not path.exists()]:
+        return _half_known(way, judged, f"it may stand in {gone[0]}, which is gone")
+    carried = pl.concat([tables.empty(tables.VARIANCES).select(KEY), *(bulkfile.read(path).select(KEY) for path in later)])
     return drive(way, judged.join(carried, on=KEY, how="anti"), by_order=_anything)
+
+
+def _half_known(way: Delivery, judged: Frame, why: str) -> Frame:
+    """OUTCOMES of a replay of which a later file is gone: what that one may have carried on for is not known."""
+    named = judged["answer"].is_in(["landed", "unknown", "refused"])
+    left = verify.outcome(judged.filter(~named), "unknown", message=pl.lit(why))
+    way.state.outbox.release(way.lease.shop, way.run_id, left, status="unknown")
+    return pl.concat([drive(way, judged.filter(named), by_order=_anything), left])
 
 
 def _anything(moved: Frame) -> Frame:

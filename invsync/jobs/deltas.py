@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import polars as pl
 
-from invsync import delta, mapping, tables
+from invsync import delta, mapping, plan, tables
 from invsync.errors import GuardStopped
-from invsync.jobs.resets import WHOLE_FROM, Resets, buffers, claims_of, is_overwritten
+from invsync.jobs.resets import WHOLE_FROM, Resets, buffers, claims_of, is_overwritten, is_unsettled
 from invsync.jobs.run import Selection
 from invsync.state import iso
 from invsync.tables import KEY
@@ -60,8 +60,7 @@ class Deltas(Resets):
 
     def _mark(self) -> datetime | None:
         """Until when the stock events are counted: by this job or, where another one kept the shop since, by its resets."""
-        mark, recent, hard = (self.state.runs.watermark(self.given.shop, job)
-                              for job in (self.given.job, "upload-recent-changes", "hard-sync"))  # fmt: skip
+        mark, recent, hard = map(self.watermark, (self.given.job, "upload-recent-changes", "hard-sync"))
         self.switched = mark is None or (recent is not None and recent > mark)
         resets = [at for at in (recent, hard) if at is not None]
         return (max(resets) if resets else None) if self.switched else mark
@@ -87,20 +86,27 @@ class Deltas(Resets):
             seen = snapshot.events.join(found, on="event_id", how="semi")
             self.every = delta.concerned(seen, mapped, named)
             self.free = self._unclaimed(self.every)
-            reset = pl.concat([owed, self.free.select(KEY)]) if self.switched else owed
+            reset = pl.concat([owed, self.free.select(KEY) if self.switched else self._remapped()])
             self.bent = mapped.join(reset, on=KEY, how="semi")
             pairs = mapped.join(pl.concat([self.free.select(KEY), owed]), on=KEY, how="semi")
             self._tell()
         held = tables.empty(tables.MAPPING_HELD)
         self.selection = Selection(pairs, held, self.mapped(), self.stock_rows(), whole=False)
 
+    def _remapped(self) -> pl.DataFrame:
+        """The pairs of events that were counted at a location that they do not move any more: the mapping changed since."""
+        claims = self.state.outbox.claims(self.kept_as, events=self.free["event_id"].unique())
+        counted = claims.filter(~pl.col("status").is_in(delta.FREE), pl.col("location_id") != delta.EVERY_LOCATION)
+        elsewhere = counted.join(self.every, on=["event_id", "location_id"], how="anti")
+        return self.free.join(elsewhere, on="event_id", how="semi").select(KEY).drop_nulls()
+
     def _events_from(self) -> datetime | None:
         return self.since if self.switched else super()._events_from()
 
     def _owed(self) -> pl.DataFrame:
-        """The pairs whose stock went below a floor when an event was counted: what was swallowed there is still owed."""
+        """The pairs that are still owed their number: swallowed at a floor, overwritten, or reset but not yet settled."""
         memory = self.state.memory.levels(self.given.shop)
-        return memory.filter("watched").select(KEY) if self.baseline is None else memory.clear().select(KEY)
+        return memory.filter(is_unsettled() if self.baseline is None else pl.lit(False)).select(KEY)
 
     def _products_of(self, pairs: pl.DataFrame) -> pl.Series:
         items = pairs["inventory_item_id"].unique()
@@ -181,8 +187,9 @@ class Deltas(Resets):
         self.state.outbox.claim(self.kept_as, claims_of(told, pl.col("ended_as"), self.run_id))
         bent = outcomes.join(self.bent, on=KEY, how="semi")
         super().settled(bent.filter((pl.col("outcome") != "held") | is_overwritten()))
-        self.state.memory.watch(self.given.shop, outcomes.filter(is_overwritten()))
-        self.state.outbox.release(self.kept_as, self.run_id, bent.filter(pl.col("reason").is_in(["deferred", "moving"])))
+        waiting = bent.filter(pl.col("reason").is_in(["deferred", plan.STARVED, "moving"]))
+        self.state.memory.watch(self.given.shop, pl.concat([outcomes.filter(is_overwritten()), waiting]))
+        self.state.outbox.release(self.kept_as, self.run_id, waiting)
         if self.baseline is not None:
             seen = self.baseline.with_columns(inventory_item_id=None, location_id=delta.EVERY_LOCATION)
             self.state.outbox.claim(self.kept_as, claims_of(seen, "baseline", self.run_id))

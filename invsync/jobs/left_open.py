@@ -22,16 +22,21 @@ CLOCKS_DIFFER = timedelta(minutes=10)
 
 def settle(run: Run) -> None:
     """Close what an earlier run of this shop left open, before any work of this run's own."""
-    for file in run.state.outbox.pending(run.kept_as):
-        if run.given.dry_run:
+    pending = run.state.outbox.pending(run.kept_as)
+    if run.given.dry_run:
+        for file in pending:
             run.say(f"Run {file.run_id} left {file.path.name} open; a dry run does not send it.")
-            continue
-        age = run.state.now() - file.committed_at
-        there = _there(run, file) if age < timedelta(hours=REPLAY_HOURS) else None
+        return
+    found = [(file, _there(run, file) if _is_young(run, file) else None) for file in pending]
+    for file, there in found:
         if there is not None:
             _replay(run, there)
         else:
             _expire(run, file)
+
+
+def _is_young(run: Run, file: Pending) -> bool:
+    return run.state.now() - file.committed_at < timedelta(hours=REPLAY_HOURS)
 
 
 def _there(run: Run, file: Pending) -> Pending | None:
@@ -78,7 +83,8 @@ def _expire(run: Run, file: Pending) -> None:
     why = f"is older than {REPLAY_HOURS} hours" if whole else "is gone or was changed"
     claimed = run.state.outbox.claims(run.kept_as, run_id=file.run_id).select(KEY).unique()
     claimed = claimed.join(bulkfile.read(file.path), on=KEY, how="semi") if whole else claimed
-    untouched = run.shopify.changed_at(claimed).filter(pl.col("changed_at") < file.committed_at - CLOCKS_DIFFER)
+    begun = run.state.outbox.first_commit(file.run_id)
+    untouched = run.shopify.changed_at(claimed).filter(pl.col("changed_at") < begun - CLOCKS_DIFFER)
     doubtful = claimed.join(untouched, on=KEY, how="anti")
     run.state.outbox.release(run.kept_as, file.run_id, untouched)
     run.state.outbox.release(run.kept_as, file.run_id, doubtful, status="unknown")

@@ -70,8 +70,7 @@ class Resets(Run):
 
     def _moved_on_shopify(self, start: datetime) -> pl.Series:
         """The products of the orders that changed since then, at any shop of this stock, and of unsettled levels."""
-        unsettled = pl.col("watched") | pl.col("deferred_since").is_not_null()
-        waiting = self.state.memory.levels(self.given.shop).filter(unsettled)["inventory_item_id"]
+        waiting = self.state.memory.levels(self.given.shop).filter(is_unsettled())["inventory_item_id"]
         items = self.witness.orders.updated(start).append(waiting).unique()
         return pl.concat([
             self.oms.products_of(items) if items.len() else pl.Series("product_id", [], dtype=pl.String),
@@ -82,7 +81,7 @@ class Resets(Run):
         """The effective lower bound of the window; None for every pair."""
         if self.given.job == "hard-sync":
             return None
-        mark = self.state.runs.watermark(self.given.shop, self.given.job)
+        mark = self.watermark(self.given.job)
         start = mark - timedelta(minutes=self.shop.overlap_minutes) if mark else None
         self.summary["window"] = {"from": iso(start) if start else None, "thru": iso(self.thru)}
         return start
@@ -160,11 +159,14 @@ class Resets(Run):
         )  # fmt: skip
 
     def _events_from(self) -> datetime | None:
-        """From which stamp on the delta job may still look at stock events; None where it never ran."""
-        mark = self.state.runs.watermark(self.given.shop, "push-deltas") if self.shop.keep_by == "deltas" else None
+        """From which stamp on the delta job may still look at stock events; None where it never ran.
+
+        While resets keep the shop they claim what they count too, so that a delta job that returns does not push it.
+        """
+        mark, recent = self.watermark("push-deltas"), self.watermark("upload-recent-changes")
         if mark is None:
             return None
-        start = mark - timedelta(hours=self.shop.delta_overlap_hours)
+        start = max(mark, recent or mark) - timedelta(hours=self.shop.delta_overlap_hours)
         open_ = self.state.outbox.oldest_open(self.kept_as)
         return min(start, open_) if open_ else start
 
@@ -188,20 +190,30 @@ class Resets(Run):
 
     def settled(self, outcomes: pl.DataFrame) -> None:
         """Keep the claims of the pairs that are right now, give back those of the others; remember the orders."""
+        wrong = outcomes.filter(pl.col("outcome").is_in(["refused", "held"]), ~is_overwritten())
+        owed = wrong if self._heals() else wrong.clear()
         if self._events_from() is not None:
             right = outcomes.filter(pl.col("outcome").is_in(["already_right", "superseded"]))
-            wrong = outcomes.filter(pl.col("outcome").is_in(["refused", "held"]), ~is_overwritten())
-            self.state.outbox.claim(self.kept_as, self.claims(right))
+            wrong = wrong.join(owed, on=KEY, how="anti")
+            self.state.outbox.claim(self.kept_as, self.claims(pl.concat([right, owed])))
             self.state.outbox.release(self.kept_as, self.run_id, wrong.join(self.covered, on=KEY, how="semi"))
             reset = outcomes.filter(pl.col("outcome").is_in([*LANDED, "already_right"]))
             self.state.outbox.settle_unknown(self.kept_as, reset, self.run_id)
-        if self.given.job == "hard-sync" and self.chosen().whole:
+        if self._covers_all():
             self.state.shops.require_hard_sync(self.kept_as, None)
         if self.snapshot is not None:
             self.witness.remember(self.in_flight, whole=self.chosen().whole)
             for peer in self.peers:
                 peer.remember()
-        self.state.memory.watch(self.given.shop, outcomes.filter((pl.col("outcome") == "unknown") | is_overwritten()))
+        unsure = outcomes.filter((pl.col("outcome") == "unknown") | is_overwritten())
+        self.state.memory.watch(self.given.shop, pl.concat([unsure, owed]))
+
+    def _covers_all(self) -> bool:
+        return self.given.job == "hard-sync" and self.chosen().whole
+
+    def _heals(self) -> bool:
+        """Whether nobody knows which events were counted before this run: what it cannot set right is reset again later."""
+        return self._covers_all() and self.state.shops.needs_hard_sync(self.kept_as) is not None
 
     def _freshness(self, orders: pl.DataFrame, snapshot: tables.Snapshot) -> None:
         unknown = inflight.unknown_orders(orders, snapshot)["created_at"].min()
@@ -215,6 +227,11 @@ class Resets(Run):
 def is_overwritten() -> pl.Expr:
     """The change landed, and something that is no order wrote another number over it."""
     return (pl.col("reason") == OVERWRITTEN).fill_null(False)
+
+
+def is_unsettled() -> pl.Expr:
+    """The level, by its LEVEL_MEMORY, is one that the next run must look at."""
+    return pl.col("watched") | pl.col("deferred_since").is_not_null()
 
 
 def claims_of(claimable: pl.DataFrame, status: str | pl.Expr, run_id: str) -> pl.DataFrame:

@@ -16,7 +16,7 @@ SENT = {"done", "partial"}
 
 
 def unknown_run(state: State, shop: str, reports: Path, copies: str | None, *, own: str) -> str | None:
-    """The newest run that sent something, by its folder or the copy of it, and that the state knows nothing of."""
+    """The newest run that may have sent something, by its folder or the copy of it, and that the state knows nothing of."""
     newest = state.runs.newest(shop) or ""
     found = {*_local(reports / shop, newest), *(_copied(copies, shop, newest) if copies else ())}
     return max((run_id for run_id in found if run_id != own and not state.outbox.parts(run_id)), default=None)
@@ -24,7 +24,7 @@ def unknown_run(state: State, shop: str, reports: Path, copies: str | None, *, o
 
 def _local(folder: Path, newest: str) -> Iterator[str]:
     for run in folder.glob(f"*/{RUN_ID}"):
-        if run.name > newest and _has_sent(summary.read(run)):
+        if run.name > newest and _may_have_sent(summary.read(run) or _cut_short(run)):
             yield run.name
 
 
@@ -34,9 +34,18 @@ def _copied(copies: str, shop: str, newest: str) -> Iterator[str]:
         files, root = fsspec.url_to_fs(copies)
         for path in files.glob(f"{root.rstrip('/')}/{shop}/*/{RUN_ID}/run.json"):
             run_id = path.split("/")[-2]
-            if run_id > newest and _has_sent(json.loads(files.cat_file(path))):
+            if run_id > newest and _may_have_sent(json.loads(files.cat_file(path))):
                 yield run_id
 
 
-def _has_sent(run: dict[str, Any] | None) -> bool:
-    return run is not None and run["status"] in SENT and run["counts"]["planned"] > 0
+def _cut_short(folder: Path) -> dict[str, Any]:
+    """What a run.json would say of a run that was killed before it wrote one."""
+    return {"status": "failed", "files": summary.files(folder)}
+
+
+def _may_have_sent(run: dict[str, Any]) -> bool:
+    """A run that came to its end planned something; one that did not has a file of answers beside lines to send."""
+    if run["status"] != "failed":
+        return run["status"] in SENT and run["counts"]["planned"] > 0
+    begun = any(file["name"].startswith("result") for file in run["files"])
+    return begun and any(file["name"].startswith("adjustments") and file["bytes"] for file in run["files"])

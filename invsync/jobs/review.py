@@ -7,9 +7,10 @@ from pathlib import Path
 
 import polars as pl
 
-from invsync import bulkfile, plan, tables
+from invsync import bulkfile, delta, plan, tables
 from invsync.errors import GuardStopped, UsageError
 from invsync.jobs import delivery, summary
+from invsync.jobs.resets import is_overwritten
 from invsync.jobs.run import Run, Selection
 from invsync.state import CLAIMS, File, State
 from invsync.tables import KEY
@@ -95,6 +96,8 @@ class Applied(Following):
             self._refuse(f"it is older than {self.shop.plan_max_age} minutes")
         if later:
             self._refuse(f"run {later} has sent changes since, or was about to")
+        if self.given.job == "push-deltas" and (why := self.state.shops.needs_hard_sync(self.kept_as)):
+            self._refuse(f"{why}, until a hard sync counts anew")
 
     def _refuse(self, why: str) -> None:
         raise GuardStopped(f"Nothing was sent: the plan of run {self.source.name} is stale, {why}; make a new dry run.")
@@ -135,23 +138,28 @@ class Applied(Following):
         return [File(part, path, bulkfile.kept(path).sha256) for part, path in enumerate(copies, 1)]
 
     def settled(self, outcomes: pl.DataFrame) -> None:
-        """Give back the events of what did not land."""
-        wrong = outcomes.filter(pl.col("outcome").is_in(["refused", "held"]))
+        """Give back the events of what did not land; the next run looks at what is not known, or was overwritten."""
+        self.state.memory.watch(self.given.shop, outcomes.filter((pl.col("outcome") == "unknown") | is_overwritten()))
+        wrong = outcomes.filter(pl.col("outcome").is_in(["refused", "held"]), ~is_overwritten())
         mine = self.state.outbox.claims(self.kept_as, run_id=self.run_id).select(KEY).unique()
         self.state.outbox.release(self.kept_as, self.run_id, wrong.join(mine, on=KEY, how="semi"))
 
 
 @dataclass
 class Undone(Following):
-    """Plan the inverse of what a run changed, against what Shopify shows now; the stock events stay counted."""
+    """Plan the inverse of what a run changed, against what Shopify shows now; the stock events stay counted.
+
+    Each pair that is undone is claimed, so that it is undone once.
+    """
 
     def rows(self) -> pl.DataFrame:
-        """What landed, turned around: target is the available of now less what the run added."""
+        """What landed and is not undone yet, turned around: target is the available of now less what the run added."""
         outcomes = tables.completed(pl.read_parquet(self.source / "outcomes.parquet"), tables.OUTCOMES)
         landed = outcomes.filter(
             pl.col("outcome").is_in(LANDED),
             pl.col("reason").is_null() | (pl.col("reason") == "moved_after_the_write"), pl.col("delta") != 0,
         )  # fmt: skip
+        landed = self._left(landed)
         shown = ["available", "is_active", "tracked", "requires_components"]
         levels = self.shopify.levels(landed).select(*KEY, *shown)
         now = landed.drop(shown).join(levels, on=KEY, how="left").with_columns(
@@ -160,6 +168,16 @@ class Undone(Following):
         )  # fmt: skip
         return tables.conform(now, tables.VARIANCES, "variances")
 
+    def _left(self, landed: pl.DataFrame) -> pl.DataFrame:
+        mine = self.claims(landed)
+        taken = self.state.outbox.claims(self.kept_as, events=mine["event_id"])
+        left = landed.join(delta.unclaimed(mine, taken), on=KEY, how="semi")
+        if landed.height and left.is_empty():
+            raise UsageError(f"Run {self.source.name} was undone by run {taken['run_id'].sort()[-1]}: nothing of it is left.")
+        return left
+
     def claims(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        """No stock event: an undone delta is not pushed again."""
-        return tables.empty(CLAIMS)
+        """CLAIMS of each pair's being undone, and of no stock event: an undone delta is not pushed again."""
+        undone = pl.concat_str(pl.lit(f"undo/{self.source.name}/"), "inventory_item_id")
+        rows = pairs.select(*KEY, event_id=undone, status=pl.lit("sent"), run_id=pl.lit(self.run_id), created_at=None)
+        return tables.conform(rows, CLAIMS, "claims")

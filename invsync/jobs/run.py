@@ -19,6 +19,8 @@ from invsync.shopify import Shopify
 from invsync.state import CLAIMS, Lease, State, iso
 from invsync.tables import KEY
 
+SAME_MOMENT = timedelta(seconds=1)  # Shopify's stamps of an order and of the level that it moved
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -53,6 +55,8 @@ class Run:
     held: ExitStack = field(default_factory=ExitStack)
     alone: bool = False
     peers: list[Peer] = field(default_factory=list)
+    ways: list[delivery.Delivery] = field(default_factory=list)  # that were used, and are not closed yet
+    names: frozenset[str] = frozenset()  # every name that the configuration gives this shop
     guarded: ClassVar[bool] = True
     windowed: bool = True  # whether its end may move the watermark to `thru`
 
@@ -89,6 +93,11 @@ class Run:
     def kept_as(self) -> str:
         """The name under which this shop's outbox and claims are kept, whatever the configuration calls it."""
         return self.lease.shop
+
+    def watermark(self, job: str) -> datetime | None:
+        """The end of this job's last window, under whichever of the shop's names it ran."""
+        marks = (self.state.runs.watermark(name, job) for name in {self.given.shop, self.kept_as, *self.names})
+        return max((mark for mark in marks if mark is not None), default=None)
 
     def needs_a_person(self, message: str) -> None:
         """Tell the reader something that makes the run end as partial."""
@@ -199,6 +208,7 @@ class Run:
         """Tell which transport was used, and by which bulk operations."""
         self.summary["transport"] = way.used or self.summary["transport"]
         self.summary["operation_ids"] = [*self.summary["operation_ids"], *way.operation_ids]
+        self.ways.append(way)
 
     def _activated(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows whose level is active now, and the OUTCOMES of those that Shopify would not activate."""
@@ -214,9 +224,11 @@ class Run:
         raise NotImplementedError
 
     def moved_by_order(self, moved: pl.DataFrame) -> pl.DataFrame:
-        """Those of these pairs whose item stands in an order that changed since this run began."""
+        """Those of these OUTCOMES whose item stands in an order that changed when the level did, or after it."""
         orders = self.shopify.orders(self.at - timedelta(minutes=self.shop.overlap_minutes))
-        return moved.join(orders, on="inventory_item_id", how="semi")
+        latest = orders.group_by("inventory_item_id").agg(ordered_at=pl.col("updated_at").max())
+        after_it = pl.col("ordered_at") >= pl.col("after_at").fill_null(pl.col("ordered_at")) - SAME_MOMENT
+        return moved.join(latest, on="inventory_item_id").filter(after_it)
 
     def claims(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """CLAIMS of the stock events that a change of these pairs covers."""
@@ -249,6 +261,8 @@ class Run:
         self.summary["counts"] |= summary.counts(outcomes)
         self.summary |= {"units": summary.units(outcomes), "in_flight": summary.in_flight(self.in_flight)}
         summary.write(self.folder, self.summary)
+        for way in self.ways:
+            way.close()
         if not self.given.dry_run:
             self.settled(outcomes)
             self._tell_unknown()

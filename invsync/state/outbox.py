@@ -115,6 +115,12 @@ class Outbox:
         with self._engine.connect() as connection:
             return [(part, Path(path)) for part, path in connection.execute(query)]
 
+    def first_commit(self, run_id: str) -> datetime:
+        """When the first file of this run was committed: before that, nothing of it was sent."""
+        query = sa.select(sa.func.min(OUTBOX.c.committed_at)).where(OUTBOX.c.run_id == run_id)
+        with self._engine.connect() as connection:
+            return datetime.fromisoformat(connection.execute(query).scalar_one())
+
     def sent_since(self, shop: str, fence: int) -> str | None:
         """A run of this shop that took it after this fence and committed a file."""
         query = sa.select(OUTBOX.c.run_id).where(OUTBOX.c.shop == shop, OUTBOX.c.fence > fence)
