@@ -70,7 +70,7 @@ def open_run(job: str, **told: Any) -> Any:
         shopify=_shopify(shop, given, lease), lease=lease,
         at=clock, thru=thru, summary=summary.blank(run_id, given.shop, job, iso(datetime.now(UTC))),
         held=held, alone=alone,
-        peers=beside,
+        peers=beside, kept=configured.state,
     )  # fmt: skip
     if alone:  # nobody closes this folder for us: it has failed until it says otherwise
         summary.write(folder, facts["summary"])

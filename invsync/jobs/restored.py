@@ -24,7 +24,7 @@ def unknown_run(state: State, shop: str, reports: Path, copies: str | None, *, o
 
 def _local(folder: Path, newest: str) -> Iterator[str]:
     for run in folder.glob(f"*/{RUN_ID}"):
-        if run.name > newest and _has_sent(summary.read(run)):
+        if run.name > newest and has_sent(summary.read(run)):
             yield run.name
 
 
@@ -34,9 +34,10 @@ def _copied(copies: str, shop: str, newest: str) -> Iterator[str]:
         files, root = fsspec.url_to_fs(copies)
         for path in files.glob(f"{root.rstrip('/')}/{shop}/*/{RUN_ID}/run.json"):
             run_id = path.split("/")[-2]
-            if run_id > newest and _has_sent(json.loads(files.cat_file(path))):
+            if run_id > newest and has_sent(json.loads(files.cat_file(path))):
                 yield run_id
 
 
-def _has_sent(run: dict[str, Any] | None) -> bool:
+def has_sent(run: dict[str, Any] | None) -> bool:
+    """Whether this run.json is of a run that sent something."""
     return run is not None and run["status"] in SENT and run["counts"]["planned"] > 0

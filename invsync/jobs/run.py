@@ -53,6 +53,7 @@ class Run:
     held: ExitStack = field(default_factory=ExitStack)
     alone: bool = False
     peers: list[Peer] = field(default_factory=list)
+    kept: settings.StateSettings = field(default_factory=settings.StateSettings)
     guarded: ClassVar[bool] = True
     windowed: bool = True  # whether its end may move the watermark to `thru`
 

@@ -17,7 +17,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from invsync import alerts, settings
+from invsync import alerts, settings, upkeep
 from invsync.errors import InvsyncError, LeaseHeld
 from invsync.inbox import Inbox
 from invsync.jobs.opening import new_run_id
@@ -27,6 +27,7 @@ from invsync.schedule.workers import Workers
 from invsync.state import State
 
 DRAIN_SECONDS, REST_SECONDS, AGAIN_SECONDS, WATCH_SECONDS = 0.5, 30.0, 20.0, 300.0
+PRUNE, DAILY = "state prune", "40 4 * * *"  # after the night's hard sync
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -70,6 +71,14 @@ class Keeper:
         if self._once(REALTIME):
             self.rests_until = time.monotonic() + REST_SECONDS
 
+    def prune(self) -> None:
+        """Remove what the settings no longer keep of this shop."""
+        try:
+            told = vars(upkeep.prune(Path(self.config), [self.shop])) | {"exit_code": 0}
+        except InvsyncError as error:
+            told = {"status": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
+        self.tell({"shop": self.shop, "job": PRUNE, **told})
+
     def _once(self, job: str) -> int:
         began = time.monotonic()
         try:
@@ -98,6 +107,8 @@ def run(config: Path, shops: Sequence[str], *, engine: str, only_realtime: bool,
         if not only_realtime:
             watch = IntervalTrigger(seconds=WATCH_SECONDS)
             scheduler.add_job(lambda: alerts.tell(silence.overdue(state, table, datetime.now(UTC)), configured), watch)
+            for shop, keeper in keepers.items():
+                scheduler.add_job(keeper.prune, Cron(Entry(shop, PRUNE, DAILY)), executor=shop)
         scheduler.start()
         stop.wait()
         scheduler.shutdown()
