@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -123,7 +124,8 @@ class Aged:
         found: dict[str, list[str]] = {}
         for one in upkeep.check(self.config):
             if one.status != "ok":
-                found.setdefault(one.name, []).append(f"{one.status}: {one.message}")
+                message = re.sub(r" h \d+ min", " h", one.message)  # a slow test is no fault
+                found.setdefault(one.name, []).append(f"{one.status}: {message}")
         return found
 
 
@@ -434,9 +436,9 @@ def test_what_a_prune_would_remove_is_told(aged: Aged) -> None:
 
 
 @pytest.mark.parametrize(("days", "guarded", "gone", "words"), [
-    (0.5, True, False, "warning: adjustments.jsonl of run {run} of acme is open for 12 h 0 min: it is on the disk, and the next run sends it again under the same keys."),
-    (0.5, False, True, "warning: adjustments.jsonl of run {run} of acme is open for 12 h 0 min: it is gone from {folder} or was changed, and the next run sends it again from the database."),
-    (0.5, True, True, "warning: adjustments.jsonl of run {run} of acme is open for 12 h 0 min: it is gone from {folder} or was changed, and the next run reads its pairs afresh."),
+    (0.5, True, False, "warning: adjustments.jsonl of run {run} of acme is open for 12 h: it is on the disk, and the next run sends it again under the same keys."),
+    (0.5, False, True, "warning: adjustments.jsonl of run {run} of acme is open for 12 h: it is gone from {folder} or was changed, and the next run sends it again from the database."),
+    (0.5, True, True, "warning: adjustments.jsonl of run {run} of acme is open for 12 h: it is gone from {folder} or was changed, and the next run reads its pairs afresh."),
     (3, True, False, "fault: adjustments.jsonl of run {run} of acme is open for 3 days, too long to be sent again: the next run judges its pairs by what Shopify shows, so run a job of the shop now and see why none ran for 23 hours."),
 ])  # fmt: skip
 def test_an_open_file_is_told_with_what_the_next_run_can_do(
@@ -455,7 +457,7 @@ def test_an_open_file_that_nobody_has_any_more_is_a_fault(aged: Aged) -> None:
     aged.sql("update outbox set content = null")
 
     assert aged.check()["open"] == [
-        f"fault: adjustments.jsonl of run {run_id(0.5)} of acme is open for 12 h 0 min and gone from {path.parent}, or was "
+        f"fault: adjustments.jsonl of run {run_id(0.5)} of acme is open for 12 h and gone from {path.parent}, or was "
         "changed: put it back from a copy, else the next run judges its pairs by what Shopify shows."
     ]
 
@@ -530,7 +532,7 @@ def test_a_damaged_database_is_a_fault(aged: Aged) -> None:
 
     done = CliRunner().invoke(app, ["state", "check", "--config", str(aged.config)])
 
-    assert done.exit_code in (4, 5) and "is damaged" in done.output and "run hard-sync" in done.output
+    assert (done.exit_code, "is damaged (" in done.stdout, "run hard-sync for each shop" in done.stdout) == (4, True, True)
 
 
 def test_shops_that_never_ran_are_left_out(aged: Aged) -> None:

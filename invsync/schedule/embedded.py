@@ -74,7 +74,7 @@ class Keeper:
     def prune(self) -> None:
         """Remove what the settings no longer keep of this shop."""
         try:
-            told = vars(upkeep.prune(Path(self.config), [self.shop])) | {"exit_code": 0}
+            told = vars(upkeep.prune(Path(self.config), [self.shop])) | {"status": "done", "exit_code": 0}
         except InvsyncError as error:
             told = {"status": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
         self.tell({"shop": self.shop, "job": PRUNE, **told})
@@ -107,8 +107,6 @@ def run(config: Path, shops: Sequence[str], *, engine: str, only_realtime: bool,
         if not only_realtime:
             watch = IntervalTrigger(seconds=WATCH_SECONDS)
             scheduler.add_job(lambda: alerts.tell(silence.overdue(state, table, datetime.now(UTC)), configured), watch)
-            for shop, keeper in keepers.items():
-                scheduler.add_job(keeper.prune, Cron(Entry(shop, PRUNE, DAILY)), executor=shop)
         scheduler.start()
         stop.wait()
         scheduler.shutdown()
@@ -139,6 +137,8 @@ def _scheduler(keepers: dict[str, Keeper], table: list[Entry], state: State) -> 
     for shop, keeper in keepers.items():
         scheduler.add_executor(ThreadPoolExecutor(1), shop)
         scheduler.add_job(keeper.drain, IntervalTrigger(seconds=DRAIN_SECONDS), executor=shop)
+        if table:
+            scheduler.add_job(keeper.prune, Cron(Entry(shop, PRUNE, DAILY)), executor=shop)
     for entry in table:
         first = now if _is_missed(state, entry, now) else entry.after(now)
         scheduler.add_job(keepers[entry.shop].run, Cron(entry), [entry.job], executor=entry.shop, next_run_time=first)
