@@ -65,12 +65,12 @@ def tell(alerts: Iterable[Alert], configured: settings.Settings, now: datetime |
 
     One that the pager did not take is told again the next time; a run never fails by it.
     """
-    moment, told = now or datetime.now(UTC), []
+    moment, sent = now or datetime.now(UTC), []
     for alert in alerts:
         if _is_due(configured, alert, moment) and _page(_line(alert, moment), configured.alerts):
-            told.append(alert)
+            sent.append(alert)
             _remember(configured, alert, moment)
-    return told
+    return sent
 
 
 def _line(alert: Alert, now: datetime) -> str:

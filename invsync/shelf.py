@@ -98,8 +98,8 @@ def prune(
         typer.echo(json.dumps(vars(pruned) | {"dry_run": dry_run}, ensure_ascii=False))
         return
     for shop, counts in pruned.removed.items():
-        told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "nothing"
-        typer.echo(f"{shop}: {told} {'would be' if dry_run else 'were'} removed.")
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "nothing"
+        typer.echo(f"{shop}: {kinds} {'would be' if dry_run else 'were'} removed.")
     for shop, why in pruned.skipped.items():
         typer.echo(f"{shop}: left for the next time. {why}")
 

@@ -248,15 +248,15 @@ def test_each_shop_is_pruned_once_a_day_by_the_thread_that_runs_its_jobs(config:
 
 
 def test_a_prune_is_told_and_its_fault_too(config: Path) -> None:
-    told: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     State(settings.load(config).state.url).shops.kept_as("acme", "https://acme.myshopify.com")
-    mine = keeper(config, "acme", told.append)
+    mine = keeper(config, "acme", lines.append)
 
     mine.prune()
     config.write_text(config.read_text().replace("state.db", "nowhere/state.db"))
     mine.prune()
 
-    assert told[0]["removed"] == {"acme": {"files": 0, "runs": 0, "webhooks": 0, "folders": 0}}
-    assert [(one["job"], one["status"], one["exit_code"]) for one in told] == [
+    assert lines[0]["removed"] == {"acme": {"files": 0, "runs": 0, "webhooks": 0, "folders": 0}}
+    assert [(one["job"], one["status"], one["exit_code"]) for one in lines] == [
         ("state prune", "done", 0), ("state prune", "UsageError", 2)
     ]  # fmt: skip

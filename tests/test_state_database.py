@@ -283,9 +283,9 @@ def test_a_locked_database_is_told_and_the_run_after_works(kept: Rehearsal, monk
 
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("begin exclusive")
-        told = typed(kept)
+        ended = typed(kept)
 
-    assert told == (5, f"The state database {path} is locked by another program: end that program, then run again.")
+    assert ended == (5, f"The state database {path} is locked by another program: end that program, then run again.")
     assert folders(kept) == [] and typed(kept)[0] == 0 and kept.available(1) == [5]
 
 

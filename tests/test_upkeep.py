@@ -59,10 +59,10 @@ class Aged:
 
     def run(self, days: float, job: str = "push-deltas", *, status: str = "done", **facts: Any) -> str:
         """A run that ended so long ago, with its folder."""
-        at, told = NOW - timedelta(days=days), {"advances": True, "sent": True, "mapped": 4} | facts
+        at, rest = NOW - timedelta(days=days), {"advances": True, "sent": True, "mapped": 4} | facts
         self.leave(days, job, status)
         self.state.runs.record(run_id(days), "acme", job, status=status, exit_code=0, folder=str(self.path(days, job)),
-                               thru=at, finished_at=at, rows_read=1, targets=1, **told)  # fmt: skip
+                               thru=at, finished_at=at, rows_read=1, targets=1, **rest)  # fmt: skip
         return run_id(days)
 
     def leave(self, days: float, job: str = "push-deltas", status: str = "done") -> Path:
@@ -121,12 +121,12 @@ class Aged:
 
     def check(self) -> dict[str, list[str]]:
         """Findings that are not ok, as `status: message` by name."""
-        found: dict[str, list[str]] = {}
+        findings: dict[str, list[str]] = {}
         for one in upkeep.check(self.config):
             if one.status != "ok":
                 message = re.sub(r" h \d+ min", " h", one.message)  # a slow test is no fault
-                found.setdefault(one.name, []).append(f"{one.status}: {message}")
-        return found
+                findings.setdefault(one.name, []).append(f"{one.status}: {message}")
+        return findings
 
 
 @pytest.fixture
@@ -430,9 +430,9 @@ def test_a_state_that_is_well_is_said_to_be(aged: Aged) -> None:
 def test_what_a_prune_would_remove_is_told(aged: Aged) -> None:
     filled(aged)
 
-    (told,) = [one.message for one in upkeep.check(aged.config) if one.name == "prune"]
+    (message,) = [one.message for one in upkeep.check(aged.config) if one.name == "prune"]
 
-    assert told == "invsync state prune would remove 3 claims, 3 files, 3 runs, 3 webhooks, 3 folders of acme."
+    assert message == "invsync state prune would remove 3 claims, 3 files, 3 runs, 3 webhooks, 3 folders of acme."
 
 
 @pytest.mark.parametrize(("days", "guarded", "gone", "words"), [
@@ -505,10 +505,10 @@ def test_what_was_pruned_is_not_missed(aged: Aged) -> None:
 def test_a_run_at_work_is_told_and_its_file_is_no_fault(aged: Aged) -> None:
     aged.file(0.5, settled=False)
     with aged.state.lease("acme", run_id(0.5)):
-        told = [one.message for one in upkeep.check(aged.config) if one.name in ("lease", "open")]
+        messages = [one.message for one in upkeep.check(aged.config) if one.name in ("lease", "open")]
         assert aged.check() == {}
 
-    assert told[0].endswith("is at work on acme.") and told[1].endswith("and its run is at work.")
+    assert messages[0].endswith("is at work on acme.") and messages[1].endswith("and its run is at work.")
 
 
 def test_a_lease_that_a_dead_run_left_is_told(aged: Aged) -> None:

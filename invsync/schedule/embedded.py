@@ -74,10 +74,10 @@ class Keeper:
     def prune(self) -> None:
         """Remove what the settings no longer keep of this shop."""
         try:
-            told = vars(upkeep.prune(Path(self.config), [self.shop])) | {"status": "done", "exit_code": 0}
+            line = vars(upkeep.prune(Path(self.config), [self.shop])) | {"status": "done", "exit_code": 0}
         except InvsyncError as error:
-            told = {"status": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
-        self.tell({"shop": self.shop, "job": PRUNE, **told})
+            line = {"status": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
+        self.tell({"shop": self.shop, "job": PRUNE, **line})
 
     def _once(self, job: str) -> int:
         began = time.monotonic()

@@ -56,8 +56,8 @@ def _named(context: Any) -> None:
         return
     if isinstance(ours, sa.exc.ProgrammingError) and "permission denied" not in str(fault):
         return
-    if (told := sentence(context.engine, fault)) is not None:
-        raise told from fault
+    if (error := sentence(context.engine, fault)) is not None:
+        raise error from fault
 
 
 def sentence(engine: sa.Engine, fault: BaseException) -> InvsyncError | None:

@@ -62,8 +62,8 @@ class Inside:
         if self._engine.dialect.name != "sqlite":
             return []
         with self._engine.connect() as connection:
-            told = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
-            return [line for line in told if line != WHOLE]
+            lines = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
+            return [line for line in lines if line != WHOLE]
 
     def _read(self, query: sa.Select[tuple[object, ...]]) -> Sequence[sa.RowMapping]:
         with self._engine.connect() as connection:

@@ -18,7 +18,6 @@ from invsync.upkeep import folders
 from invsync.upkeep.pruning import would_go
 from invsync.upkeep.shops import before, shops
 
-STATES: dict[bool, Status] = {True: "ok", False: "fault"}
 UNITS = ("bytes", "KB", "MB", "GB", "TB")
 
 
@@ -26,19 +25,30 @@ def check(config: Path) -> list[Check]:
     """Every finding about the state of all shops and what their runs left on the disk; nothing is changed."""
     configured = settings.load(config)
     with closing(State(configured.state.url)) as state:
-        inside, kept = Inside(state.engine), shops(configured, state)
+        inside = Inside(state.engine)
+        if damaged := inside.faults():
+            return [*_file(state, inside), _damage(damaged)]
+        kept = shops(configured, state)
         return [*_database(state, inside), *_shops(state, inside), *_files(state, inside), *_claims(inside),
                 *_folders(configured, state, inside, kept), *_retention(configured, state, kept)]  # fmt: skip
 
 
-def _database(state: State, inside: Inside) -> Iterator[Check]:
+def _file(state: State, inside: Inside) -> Iterator[Check]:
     size = inside.size()
-    told = f"{state.engine.dialect.name} {database.name(state.engine)}, revision {database.version(state.engine)}"
-    yield Check("database", "file", "ok", f"{told}{f', {_size(size)}' if size is not None else ''}.")
+    what = f"{state.engine.dialect.name} {database.name(state.engine)}, revision {database.version(state.engine)}"
+    yield Check("database", "file", "ok", f"{what}{f', {_size(size)}' if size is not None else ''}.")
+
+
+def _damage(faults: list[str]) -> Check:
+    """All that can be said of a database that is damaged: what else it holds cannot be trusted."""
+    return Check("database", "integrity", "fault", f"It is damaged ({faults[0]}): restore it from a backup, then run "
+                 "hard-sync for each shop.")  # fmt: skip
+
+
+def _database(state: State, inside: Inside) -> Iterator[Check]:
+    yield from _file(state, inside)
     yield Check("database", "rows", "ok", ", ".join(f"{name} {count}" for name, count in inside.rows().items()) + ".")
-    faults = inside.faults()
-    yield Check("database", "integrity", STATES[not faults], "The database is whole." if not faults else
-                f"It is damaged ({faults[0]}): restore it from a backup, then run hard-sync for each shop.")  # fmt: skip
+    yield Check("database", "integrity", "ok", "The database is whole.")
 
 
 def _size(count: int) -> str:
@@ -69,8 +79,8 @@ def _files(state: State, inside: Inside) -> Iterator[Check]:
     for shop, file in pending:
         how, words = _open_file(state, file, now)
         at_work = state.holder(shop) == file.run_id
-        told = f"{file.path.name} of run {file.run_id} of {shop} is open for {_age(now - file.committed_at)}"
-        yield Check("files", "open", "ok" if at_work else how, f"{told}{', and its run is at work' if at_work else words}.")
+        what = f"{file.path.name} of run {file.run_id} of {shop} is open for {_age(now - file.committed_at)}"
+        yield Check("files", "open", "ok" if at_work else how, f"{what}{', and its run is at work' if at_work else words}.")
     if not pending:
         yield Check("files", "open", "ok", "Every file that was sent has its answer.")
 
@@ -98,14 +108,14 @@ def _age(age: timedelta) -> str:
 
 def _claims(inside: Inside) -> Iterator[Check]:
     for row in inside.claims():
-        told = f"{row['shop']}: {row['events']} {row['status']}"
+        what = f"{row['shop']}: {row['events']} {row['status']}"
         if row["status"] == "unknown":
-            yield Check("claims", "events", "fault", f"{told}, of which nobody knows whether Shopify counted them: run "
+            yield Check("claims", "events", "fault", f"{what}, of which nobody knows whether Shopify counted them: run "
                         f"hard-sync for {row['shop']}, which settles them.")  # fmt: skip
         elif row["status"] in CLOSED:
-            yield Check("claims", "events", "ok", f"{told}.")
+            yield Check("claims", "events", "ok", f"{what}.")
         else:
-            yield Check("claims", "events", "ok", f"{told}, which a later run counts.")
+            yield Check("claims", "events", "ok", f"{what}, which a later run counts.")
 
 
 def _folders(configured: Settings, state: State, inside: Inside, kept: list[Kept]) -> Iterator[Check]:
@@ -120,7 +130,7 @@ def _folders(configured: Settings, state: State, inside: Inside, kept: list[Kept
         yield Check("folders", "gone", "ok", f"Each of {len(runs)} runs has its folder.")
     known = {str(row["run_id"]) for row in inside.runs()}
     for shop in kept:
-        yield from _unknown(state, shop, [one for one in folders.found(reports, shop.name) if one.name not in known])
+        yield from _unknown(state, shop, [one for one in folders.of_runs(reports, shop.name) if one.name not in known])
 
 
 def _unknown(state: State, shop: Kept, strange: list[Path]) -> Iterator[Check]:
@@ -142,5 +152,5 @@ def _unknown(state: State, shop: Kept, strange: list[Path]) -> Iterator[Check]:
 def _retention(configured: Settings, state: State, kept: list[Kept]) -> Iterator[Check]:
     for shop in kept:
         going = {kind: count for kind, count in would_go(configured, state, shop).items() if count}
-        told = ", ".join(f"{count} {kind}" for kind, count in going.items()) or "nothing"
-        yield Check("retention", "prune", "ok", f"invsync state prune would remove {told} of {shop.name}.")
+        what = ", ".join(f"{count} {kind}" for kind, count in going.items()) or "nothing"
+        yield Check("retention", "prune", "ok", f"invsync state prune would remove {what} of {shop.name}.")

@@ -14,7 +14,7 @@ from invsync.state.keeping import Keeping, Kept
 GONE = ".gone"
 
 
-def found(reports: Path, shop: str) -> list[Path]:
+def of_runs(reports: Path, shop: str) -> list[Path]:
     """Every run's folder of this shop, oldest first."""
     return sorted(reports.joinpath(shop).glob(f"*/{RUN_ID}"), key=lambda folder: folder.name)
 
@@ -34,7 +34,7 @@ def old(reports: Path, state: State, keeping: Keeping, shop: Kept, limit: dateti
     """
     if limit is None:
         return []
-    folders = found(reports, shop.name)
+    folders = of_runs(reports, shop.name)
     newest = {folder.parent: folder for folder in folders}
     stay = keeping.needed(shop) | {folder.name for folder in newest.values()}
     known = state.runs.newest(shop.name) or ""
@@ -51,7 +51,7 @@ def remove(folders: list[Path]) -> int:
     """Remove these folders, each out of sight in one step before its files go; how many went."""
     for folder in folders:
         aside = folder.with_name(f"_{folder.name}{GONE}")
-        with _told(folder):
+        with _removing(folder):
             folder.rename(aside)
             shutil.rmtree(aside)
     return len(folders)
@@ -60,12 +60,12 @@ def remove(folders: list[Path]) -> int:
 def sweep(reports: Path, shop: str) -> None:
     """Remove what an earlier removal that was killed left behind."""
     for aside in reports.joinpath(shop).glob(f"*/_*{GONE}"):
-        with _told(aside):
+        with _removing(aside):
             shutil.rmtree(aside)
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def _removing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

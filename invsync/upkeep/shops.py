@@ -10,13 +10,13 @@ from invsync.state.keeping import Kept, Limits
 
 def shops(configured: Settings, state: State, names: Sequence[str] = ()) -> list[Kept]:
     """These shops, or all; one that never ran is not there."""
-    found = []
+    known = []
     for name in names or configured.shops:
         shop = configured.shop(name)
         overlap, fresh = timedelta(hours=shop.delta_overlap_hours), timedelta(minutes=shop.plan_max_age)
         if (kept_as := state.shops.known_as(shop.base_url)) is not None:
-            found.append(Kept(name, kept_as, overlap, fresh))
-    return found
+            known.append(Kept(name, kept_as, overlap, fresh))
+    return known
 
 
 def limits(configured: Settings, now: datetime) -> Limits:

@@ -58,11 +58,11 @@ def put(path: Path, url: str) -> None:
 
 
 def rows(engine: sa.Engine, schema: str | None = None) -> dict[str, list[str]]:
-    found = sa.MetaData()
+    tables = sa.MetaData()
     with engine.connect() as connection:
-        found.reflect(connection, schema=schema, only=oldstate.TABLES)
+        tables.reflect(connection, schema=schema, only=oldstate.TABLES)
         return {table.name: sorted(str(sorted(dict(row).items())) for row in connection.execute(sa.select(table)).mappings())
-                for table in found.sorted_tables}  # fmt: skip
+                for table in tables.sorted_tables}  # fmt: skip
 
 
 def test_an_old_database_is_upgraded_to_exactly_the_schema_and_its_rows_are_copied(url: str, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_an_old_database_is_upgraded_to_exactly_the_schema_and_its_rows_are_copi
     assert differences(engine) == [] and database.version(engine) == database.HEAD
     (copy,) = [name for name in sa.inspect(engine).get_schema_names() if name.startswith("invsync_before_")]
     assert rows(engine, copy) == before
-    assert {name: len(found) for name, found in rows(engine).items()} == {name: len(was) for name, was in before.items()}
+    assert {name: len(now) for name, now in rows(engine).items()} == {name: len(was) for name, was in before.items()}
 
 
 def test_a_run_after_the_upgrade_settles_what_was_open_and_counts_nothing_twice(
