@@ -210,6 +210,7 @@ def test_a_newer_database_is_refused_by_its_revision_and_not_touched(kept: Rehea
     assert said == (f"The state database {path} was written by a newer invsync (revision 0099, this one knows "
                     f"{database.HEAD}): install that version, or name another database.")  # fmt: skip
     assert not list(path.parent.glob("*.bak"))
+    assert "a newer invsync (revision 0099" in typed(kept, f"sqlite:///file:{path}?mode=ro&uri=true")[1]
 
 
 FOREIGN = {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from invsync.state.schema import CLAIM, LEASE, META, OUTBOX, RUNS, SHOPS, VERSION
+from invsync.state.schema import CLAIM, LEASE, META, OUTBOX, SHOPS, VERSION
 
 WHOLE = "ok"
 
@@ -51,11 +51,6 @@ class Inside:
         """Claims by shop and status: shop, status, events."""
         by = [CLAIM.c.shop, CLAIM.c.status]
         return self._read(sa.select(*by, sa.func.count().label("events")).group_by(*by).order_by(*by))
-
-    def runs(self) -> Sequence[sa.RowMapping]:
-        """Every run: run_id, shop, job, folder, finished_at."""
-        names = [RUNS.c[name] for name in ("run_id", "shop", "job", "folder", "finished_at")]
-        return self._read(sa.select(*names).order_by(RUNS.c.run_id))
 
     def faults(self) -> list[str]:
         """What SQLite's own check finds wrong; empty where all is whole, or a server looks after itself."""

@@ -30,7 +30,7 @@ def check(config: Path) -> list[Check]:
             return [*_file(state, inside), _damage(damaged)]
         kept = shops(configured, state)
         return [*_database(state, inside), *_shops(state, inside), *_files(state, inside), *_claims(inside),
-                *_folders(configured, state, inside, kept), *_retention(configured, state, kept)]  # fmt: skip
+                *_folders(configured, state, kept), *_retention(configured, state, kept)]  # fmt: skip
 
 
 def _file(state: State, inside: Inside) -> Iterator[Check]:
@@ -118,31 +118,33 @@ def _claims(inside: Inside) -> Iterator[Check]:
             yield Check("claims", "events", "ok", f"{what}, which a later run counts.")
 
 
-def _folders(configured: Settings, state: State, inside: Inside, kept: list[Kept]) -> Iterator[Check]:
-    reports, now = Path(configured.reports.path), state.now()
-    limit = before(configured.reports.keep_days, now)
-    runs = [row for row in inside.runs() if limit is None or row["finished_at"] >= f"{limit:%Y-%m-%dT%H:%M:%S}"]
-    gone = [str(row["run_id"]) for row in runs if not Path(row["folder"]).exists()]
+def _folders(configured: Settings, state: State, kept: list[Kept]) -> Iterator[Check]:
+    reports, limit = Path(configured.reports.path), before(configured.reports.keep_days, state.now())
+    looked, gone, strange = 0, [], []
+    for shop in kept:
+        runs = state.runs.every(shop.name)
+        wanted = [run for run in runs if limit is None or datetime.fromisoformat(run["finished_at"]) >= limit]
+        looked += len(wanted)
+        gone += [str(run["run_id"]) for run in wanted if not Path(run["folder"]).exists()]
+        known = [str(run["run_id"]) for run in runs]
+        strange += list(_unknown(state, shop, folders.of_runs(reports, shop.name), known))
     if gone:
         yield Check("folders", "gone", "warning", f"The folders of {len(gone)} runs are gone ({some(gone[::-1])}): these runs "
                     "can no longer be explained or undone; see who moves them.")  # fmt: skip
     else:
-        yield Check("folders", "gone", "ok", f"Each of {len(runs)} runs has its folder.")
-    known = {str(row["run_id"]) for row in inside.runs()}
-    for shop in kept:
-        yield from _unknown(state, shop, [one for one in folders.of_runs(reports, shop.name) if one.name not in known])
+        yield Check("folders", "gone", "ok", f"Each of {looked} runs has its folder.")
+    yield from strange
 
 
-def _unknown(state: State, shop: Kept, strange: list[Path]) -> Iterator[Check]:
+def _unknown(state: State, shop: Kept, there: list[Path], known: list[str]) -> Iterator[Check]:
     """Folders that the state knows nothing of: newer than all that it knows, it was restored; else they are only told."""
-    newest = state.runs.newest(shop.name) or ""
-    held = {file.run_id for file in state.outbox.pending(shop.kept_as)} | {state.holder(shop.kept_as)}
-    strange = [folder for folder in strange if folder.name not in held]
+    first, newest = min(known, default=""), max(known, default="")
+    held = {*known, *(file.run_id for file in state.outbox.pending(shop.kept_as)), state.holder(shop.kept_as)}
+    strange = [folder for folder in there if folder.name not in held]
     sent = [folder.name for folder in strange if folder.name > newest and has_sent(summary.read(folder))]
     if sent:
         yield Check("folders", "unknown", "fault", f"The state of {shop.name} does not know {len(sent)} runs that sent "
                     f"something since ({some(sent[::-1])}), so it was restored or begun anew: run hard-sync for it.")  # fmt: skip
-    first = min((str(row["run_id"]) for row in state.runs.every(shop.name)), default="")
     others = [folder.name for folder in strange if first < folder.name < newest]
     if others:
         yield Check("folders", "unknown", "warning", f"The state of {shop.name} does not know {len(others)} run folders "

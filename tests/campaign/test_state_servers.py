@@ -1,18 +1,23 @@
 """The state on PostgreSQL: made, upgraded from what an older invsync left, refused where it is not ours, pruned."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import oldstate
+import polars as pl
 import pytest
 import servers
 import sqlalchemy as sa
 from rehearsal import DELTAS, HARD, START, Rehearsal, open_rehearsal
-from test_state_database import differences, typed
+from test_state_database import OPEN, differences, typed
+from test_upkeep import CONFIG, NOW, run_id
 
+from invsync import upkeep
 from invsync.errors import UsageError
-from invsync.state import State, database
+from invsync.state import CLAIMS, State, database
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
@@ -75,6 +80,39 @@ def test_an_old_database_is_upgraded_to_exactly_the_schema_and_its_rows_are_copi
     (copy,) = [name for name in sa.inspect(engine).get_schema_names() if name.startswith("invsync_before_")]
     assert rows(engine, copy) == before
     assert {name: len(now) for name, now in rows(engine).items()} == {name: len(was) for name, was in before.items()}
+
+
+@pytest.mark.parametrize("is_old", [True, False], ids=["old", "fresh"])
+def test_two_processes_that_open_a_database_at_once_both_work(url: str, tmp_path: Path, is_old: bool) -> None:
+    if is_old:
+        put(oldstate.put(tmp_path), url)
+    ready = [tmp_path / name for name in "ab"]
+    both = [subprocess.Popen([sys.executable, "-c", OPEN, url, str(mine), str(tmp_path / "go")], stdout=subprocess.PIPE)
+            for mine in ready]  # fmt: skip
+    while not all(mine.exists() for mine in ready):
+        assert not any(process.poll() for process in both)
+
+    (tmp_path / "go").touch()
+
+    assert [process.communicate(timeout=60)[0] for process in both] == [b"1\n"] * 2
+    schemas = [name for name in sa.inspect(State(url).engine).get_schema_names() if name.startswith("invsync_before_")]
+    assert differences(State(url).engine) == [] and len(schemas) == is_old
+
+
+def test_what_is_no_longer_kept_goes_and_a_check_tells_of_the_rest(url: str, tmp_path: Path) -> None:
+    state, config = State(url), tmp_path / "invsync.toml"
+    config.write_text(CONFIG.replace("sqlite:///{folder}/invsync.db", url).format(folder=tmp_path))
+    state.shops.kept_as("acme", "https://acme.myshopify.com")
+    for days in (300, 200, 1):
+        facts = {"status": "done", "thru": NOW - timedelta(days=days), "finished_at": NOW - timedelta(days=days)}
+        state.runs.record(run_id(days), "acme", "push-deltas", folder=str(tmp_path), advances=True, sent=True, **facts)
+        row = [(f"E{days}", 7, 1, "sent", run_id(days), NOW - timedelta(days=days))]
+        state.outbox.claim("acme", pl.DataFrame(row, schema=CLAIMS, orient="row"))
+
+    assert upkeep.prune(config).removed["acme"] == {"claims": 2, "files": 0, "runs": 2, "webhooks": 0, "folders": 0}
+    checks = {one.name: one.message for one in upkeep.check(config)}
+    assert checks["events"] == "acme: 1 sent." and checks["file"].startswith("postgresql postgresql+psycopg://oms@")
+    assert upkeep.prune(config).removed["acme"] == dict.fromkeys(("claims", "files", "runs", "webhooks", "folders"), 0)
 
 
 def test_a_run_after_the_upgrade_settles_what_was_open_and_counts_nothing_twice(
