@@ -63,9 +63,9 @@ def week(
 
 @state.command()
 def check(config: Config = CONFIG, as_json: AsJson = False) -> None:
-    """Tell how the state database and the run folders are, one line a finding.
+    """Tell how the state and the run folders are.
 
-    Changes nothing. Exit codes: 0 all is well; 2 wrong usage or configuration; 4 a person must act; 5 the database
+    One line a finding; changes nothing. Exit codes: 0 all is well; 2 wrong usage or configuration; 4 a person must act; 5 the database
     failed.
     """
     from invsync import upkeep
@@ -85,9 +85,9 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would go; remove nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what [state] and [reports] no longer keep, and nothing that a run may still need.
+    """Remove what [state] and [reports] no longer keep.
 
-    A shop at work is left for the next time. Exit codes: 0; 2 wrong usage or configuration; 5 the database or a
+    Nothing goes that a run may still need. A shop at work is left for the next time. Exit codes: 0; 2 wrong usage or configuration; 5 the database or a
     folder failed.
     """
     from invsync import upkeep
@@ -97,9 +97,11 @@ def prune(
     if as_json:
         typer.echo(json.dumps(vars(pruned) | {"dry_run": dry_run}, ensure_ascii=False))
         return
+    if not pruned.removed and not pruned.skipped:
+        typer.echo("No shop of the configuration has run yet.")
     for shop, counts in pruned.removed.items():
         kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "nothing"
-        typer.echo(f"{shop}: {kinds} {'would be' if dry_run else 'were'} removed.")
+        typer.echo(f"{shop}: {'would remove' if dry_run else 'removed'} {kinds}.")
     for shop, why in pruned.skipped.items():
         typer.echo(f"{shop}: left for the next time. {why}")
 

@@ -420,6 +420,19 @@ def test_many_claims_go_some_at_a_time(aged: Aged, monkeypatch: pytest.MonkeyPat
     assert aged.prune()["claims"] == 5
 
 
+def test_what_went_is_told_by_shop_and_kind(aged: Aged) -> None:
+    nothing = CliRunner().invoke(app, ["state", "prune", "--config", str(aged.config)]).stdout
+    filled(aged)
+    words = ["state", "prune", "--config", str(aged.config)]
+
+    rehearsed, done = (CliRunner().invoke(app, [*words, *more]).stdout for more in (["--dry-run"], []))
+
+    kinds = "3 claims, 3 files, 3 runs, 3 webhooks, 3 folders"
+    assert (rehearsed, done) == (f"acme: would remove {kinds}.\n", f"acme: removed {kinds}.\n")
+    assert nothing == "acme: removed nothing.\n"
+    assert json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)["removed"]["acme"]["claims"] == 0
+
+
 # -- checked
 
 
