@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -66,20 +66,12 @@ def tell(alerts: Iterable[Alert], configured: settings.Settings, now: datetime |
     One that the pager did not take is told again the next time; a run never fails by it. Where the state cannot say
     what was told, everything is.
     """
-    moment, state = now or datetime.now(UTC), _opened(configured.state.url)
-    told = [alert for alert in alerts
-            if (state is None or _is_due(state.engine, alert, moment)) and _page(_line(alert, moment), configured.alerts)]  # fmt: skip
-    if state is not None:
-        for alert in told:
-            _remember(state.engine, alert, moment)
-        state.close()
-    return told
-
-
-def _opened(url: str) -> State | None:
-    with suppress(InvsyncError):
-        return State(url)
-    return None
+    moment, sent = now or datetime.now(UTC), []
+    for alert in alerts:
+        if _is_due(configured, alert, moment) and _page(_line(alert, moment), configured.alerts):
+            sent.append(alert)
+            _remember(configured, alert, moment)
+    return sent
 
 
 def _line(alert: Alert, now: datetime) -> str:
@@ -87,16 +79,18 @@ def _line(alert: Alert, now: datetime) -> str:
     return json.dumps(told, ensure_ascii=False)
 
 
-def _is_due(engine: sa.Engine, alert: Alert, now: datetime) -> bool:
-    query = sa.select(ALERT.c.told_at).where(ALERT.c.shop == alert.shop, ALERT.c.kind == alert.kind)
+def _is_due(configured: settings.Settings, alert: Alert, now: datetime) -> bool:
+    """Whether it was not told within the last hour, as far as the state database can say."""
     before = None
-    with suppress(InvsyncError), engine.connect() as connection:
+    with suppress(InvsyncError), closing(State(configured.state.url)) as state, state.engine.connect() as connection:
+        query = sa.select(ALERT.c.told_at).where(ALERT.c.shop == alert.shop, ALERT.c.kind == alert.kind)
         before = connection.execute(query).scalar()
     return before is None or datetime.fromisoformat(before) <= now - REPEAT
 
 
-def _remember(engine: sa.Engine, alert: Alert, now: datetime) -> None:
-    with suppress(sa.exc.IntegrityError, InvsyncError), engine.begin() as connection:
+def _remember(configured: settings.Settings, alert: Alert, now: datetime) -> None:
+    lost = suppress(InvsyncError, sa.exc.IntegrityError)  # then it is told again the next time
+    with lost, closing(State(configured.state.url)) as state, state.engine.begin() as connection:
         connection.execute(sa.delete(ALERT).where(ALERT.c.shop == alert.shop, ALERT.c.kind == alert.kind))
         connection.execute(sa.insert(ALERT).values(shop=alert.shop, kind=alert.kind, told_at=iso(now)))
 

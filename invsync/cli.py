@@ -20,6 +20,7 @@ sandbox = typer.Typer(no_args_is_help=True, help="A loopback shop and OMS, for r
 app.add_typer(services.webhooks, name="webhooks")
 app.add_typer(services.schedule, name="schedule")
 app.add_typer(shelf.reports, name="reports")
+app.add_typer(shelf.state, name="state")
 app.add_typer(sandbox, name="sandbox")
 
 CONFIG = Path("invsync.toml")
@@ -209,7 +210,7 @@ def init(
         first.write(config, shop, *first.answers(shop, given, _ask))
         typer.echo(f"{config} describes {shop}.")
         checks = examine(config, shop)
-        _show(checks)
+        services.show(checks)
         if any(check.status == "fault" for check in checks):
             typer.echo(f"Mend the faults, then: invsync doctor --shop {shop} --config {config}", err=True)
             raise typer.Exit(FAULTS)
@@ -241,18 +242,8 @@ def doctor(shop: Shop, config: Config = CONFIG, as_json: AsJson = False) -> None
     if as_json:
         typer.echo(json.dumps({"shop": shop, "checks": [vars(check) for check in checks]}, ensure_ascii=False))
     else:
-        _show(checks)
+        services.show(checks)
     raise typer.Exit(FAULTS if any(check.status == "fault" for check in checks) else 0)
-
-
-def _show(checks: list[Any]) -> None:
-    signs = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "red")}
-    group = None
-    for check in checks:
-        if check.group != group:
-            typer.echo(check.group)
-        group, (sign, colour) = check.group, signs[check.status]
-        typer.echo(f"  {typer.style(sign, fg=colour)} {check.name:<14} {check.message}")
 
 
 @app.command()

@@ -28,6 +28,17 @@ def _leave(error: InvsyncError) -> NoReturn:
     raise typer.Exit(error.exit_code)
 
 
+def show(checks: list[Any]) -> None:
+    """Print checks group by group, one line each."""
+    signs = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "red")}
+    group = None
+    for check in checks:
+        if check.group != group:
+            typer.echo(check.group)
+        group, (sign, colour) = check.group, signs[check.status]
+        typer.echo(f"  {typer.style(sign, fg=colour)} {check.name:<14} {check.message}")
+
+
 @webhooks.command("serve")
 def serve_webhooks(
     shop: Shop,

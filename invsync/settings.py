@@ -2,7 +2,6 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -18,11 +17,11 @@ from pydantic_settings import (
 )
 
 from invsync.errors import UsageError
+from invsync.secrets import secret as secret
 
 SHOP_NAME = re.compile(r"^[a-z0-9][a-z0-9-]*$")
 LOCATION_ID = re.compile(r"[1-9][0-9]{0,18}")
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-SERVICE = "invsync"
 
 
 def _known_zone(name: str) -> str:
@@ -39,6 +38,17 @@ def _five_fields(text: str) -> str:
     return text
 
 
+def _days(least: int) -> AfterValidator:
+    """Days to keep something: 0 for ever, else no fewer than are needed."""
+
+    def long_enough(days: int) -> int:
+        if days and days < least:
+            raise ValueError(f"{days} days are too few; write {least} or more, or 0 to keep for ever")
+        return days
+
+    return AfterValidator(long_enough)
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 Cron = Annotated[str, AfterValidator(_five_fields)]
@@ -52,15 +62,19 @@ class Part(BaseModel):
 
 
 class StateSettings(Part):
-    """Where runs, the outbox and watermarks are kept (any SQLAlchemy URL)."""
+    """Where runs, the outbox and watermarks are kept (any SQLAlchemy URL), and for how many days; 0 is for ever."""
 
     url: str = Field(default="sqlite:///invsync.db", repr=False)
+    keep_claims_days: Annotated[int, Field(ge=0), _days(60)] = 400
+    keep_runs_days: Annotated[int, Field(ge=0), _days(30)] = 400
+    keep_webhooks_days: Annotated[int, Field(ge=0), _days(3)] = 7
 
 
 class ReportSettings(Part):
-    """Where run folders go, and the address of an object storage that each is copied to when its run has ended."""
+    """Where run folders go and for how many days they stay (0: for ever), and an object storage that each is copied to."""
 
     path: str = "reports"
+    keep_days: Annotated[int, Field(ge=0), _days(30)] = 0
     copy_to: str | None = None
 
 
@@ -259,38 +273,3 @@ def load(path: Path) -> Settings:
         raise UsageError(f"An INVSYNC_ variable is wrong ({error}): name one key, as INVSYNC_STATE__URL.") from None
     except ValueError as error:
         raise UsageError(f"Configuration {path} is not TOML in UTF-8: {error}.") from None
-
-
-def secret(variable: str | None, environ: Mapping[str, str]) -> str | None:
-    """The secret of this name: the variable, else the file that <name>_FILE names, else the system keyring."""
-    if variable is None:
-        return None
-    value = environ.get(variable) or _from_file(variable, environ) or _from_keyring(variable)
-    if not value:
-        raise UsageError(
-            f"Secret {variable} is not set: export {variable}, name its file in {variable}_FILE, "
-            f"or keep it with `keyring set {SERVICE} {variable}`."
-        )
-    return value
-
-
-def _from_file(variable: str, environ: Mapping[str, str]) -> str | None:
-    if not (path := environ.get(f"{variable}_FILE")):
-        return None
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"The secret file {path} that {variable}_FILE names cannot be read ({type(error).__name__}): correct it."
-        ) from None
-
-
-def _from_keyring(variable: str) -> str | None:
-    try:
-        import keyring
-    except ImportError:
-        return None
-    try:
-        return keyring.get_password(SERVICE, variable)
-    except keyring.errors.KeyringError:
-        return None

@@ -40,6 +40,8 @@ RUN = ["run", JOB, "--shop", "demo"]
         (["apply", "20260101T000000Z-ab12"], "does not exist: name it with --config"),
         (["undo", "20260101T000000Z-ab12"], "does not exist: name it with --config"),
         (["doctor", "--shop", "demo"], "does not exist: name it with --config"),
+        (["state", "check"], "does not exist: name it with --config"),
+        (["state", "prune"], "does not exist: name it with --config"),
     ],
 )
 def test_wrong_usage_exits_2_with_one_sentence_and_touches_nothing(
@@ -58,7 +60,7 @@ def test_help_tells_every_command_and_option() -> None:
     every = CliRunner().invoke(app, ["--help"]).stdout
     run = CliRunner().invoke(app, ["run", "--help"]).stdout
 
-    assert all(f"\n  {name} " in every for name in ("run", "apply", "undo", "doctor", "demo", "sandbox"))
+    assert all(f"\n  {name} " in every for name in ("run", "apply", "undo", "doctor", "demo", "sandbox", "state"))
     assert "..." not in every.partition("Commands:")[2]
     assert all(option in run for option in ("-p KEY VALUE", "--transport <auto|bulk|direct>", "--at TIME", "--json"))
 

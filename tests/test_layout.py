@@ -15,8 +15,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "invsync"
 ORDER = [
-    "errors", "settings", "tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts",
-    "simulate", "buffers", "oms", "shopify", "state", "inbox", "alerts", "report", "jobs", "doctor", "progress", "init", "webhooks", "schedule", "services", "shelf", "cli", "sandbox", "lab",
+    "errors", "secrets", "settings", "tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts",
+    "simulate", "buffers", "oms", "shopify", "state", "inbox", "alerts", "report", "jobs", "doctor", "upkeep", "progress", "init", "webhooks", "schedule", "services", "shelf", "cli", "sandbox", "lab",
 ]  # fmt: skip
 CORE = ["tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts", "simulate", "buffers"]
 OUTSIDE = {"httpx", "os", "time", "sqlalchemy"}

@@ -4,8 +4,10 @@ import itertools
 import re
 import shutil
 import subprocess
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -14,7 +16,9 @@ from cronsim import CronSim
 
 from invsync import settings
 from invsync.errors import UsageError
-from invsync.schedule.embedded import Cron
+from invsync.inbox import Inbox
+from invsync.schedule import embedded
+from invsync.schedule.embedded import Cron, Keeper
 from invsync.schedule.export import export
 from invsync.schedule.export.systemd import calendar
 from invsync.schedule.silence import overdue
@@ -109,14 +113,14 @@ def test_cron_reads_its_export(config: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_crontab_has_each_job_the_check_and_what_runs_all_the_time(config: Path, tmp_path: Path) -> None:
+def test_a_crontab_has_each_job_the_chores_and_what_runs_all_the_time(config: Path, tmp_path: Path) -> None:
     lines = written(config, "crontab", tmp_path)["crontab"].splitlines()
 
     jobs = [line for line in lines if not line.startswith(("#", "@")) and "invsync" in line]
     assert [re.sub(r" cd .* && \S+invsync ", " ", line).split(" --config")[0] for line in jobs] == [
         "*/15 * * * * run upload-recent-changes --shop acme", "0 3 * * * run hard-sync --shop acme",
         "*/10 8-20 * * 0 run push-deltas --shop brick", "30 3 1,15 * mon-fri run hard-sync --shop brick",
-        "*/10 * * * * schedule check",
+        "*/10 * * * * schedule check", "40 4 * * * state prune",
     ]  # fmt: skip
     assert len([line for line in lines if line.startswith("@reboot")]) == 2
 
@@ -158,7 +162,7 @@ def test_systemd_reads_its_units(config: Path, tmp_path: Path) -> None:
 
     told = analyze("verify", "--man=no", *(str(tmp_path / name) for name in files))
 
-    assert len(files) == 2 * 5 + 2
+    assert len(files) == 2 * 6 + 2
     assert not [line for line in told.splitlines() if str(tmp_path) in line], told
 
 
@@ -170,8 +174,8 @@ def test_kubernetes_accepts_its_documents(config: Path, tmp_path: Path) -> None:
     for document in documents:
         kubernetes_validate.validate(document, "1.34", strict=True)
 
-    assert [document["kind"] for document in documents] == ["CronJob"] * 5 + ["Deployment", "Service", "Deployment"]
-    assert {document["spec"]["timeZone"] for document in documents[:5]} == {"Etc/UTC"}
+    assert [document["kind"] for document in documents] == ["CronJob"] * 6 + ["Deployment", "Service", "Deployment"]
+    assert {document["spec"]["timeZone"] for document in documents[:6]} == {"Etc/UTC"}
 
 
 def test_names_in_kubernetes_are_names_of_its_own(config: Path, tmp_path: Path) -> None:
@@ -221,3 +225,38 @@ def test_a_job_that_only_fails_is_silent_too(tmp_path: Path) -> None:
 
     (alert,) = overdue(state, [Entry("acme", "hard-sync", "0 3 * * *")], NOW)
     assert alert.summary == "No hard-sync of acme has finished ever: see what schedules it."
+
+
+# -- pruned
+
+
+def keeper(config: Path, shop: str, tell: Any = print) -> Keeper:
+    state = State(settings.load(config).state.url)
+    return Keeper(shop, str(config), "inprocess", None, Inbox(state.engine), threading.Event(), tell)  # type: ignore[arg-type]
+
+
+def test_each_shop_is_pruned_once_a_day_by_the_thread_that_runs_its_jobs(config: Path) -> None:
+    table, state = entries(settings.load(config)), State(settings.load(config).state.url)
+    keepers = {shop: keeper(config, shop) for shop in ("acme", "brick")}
+
+    jobs = embedded._scheduler(keepers, table, state).get_jobs()
+    pruning = [job for job in jobs if job.func.__name__ == "prune"]
+
+    assert [job.executor for job in pruning] == ["acme", "brick"]
+    assert {job.trigger.get_next_fire_time(None, NOW) for job in pruning} == {datetime(2026, 11, 24, 4, 40, tzinfo=UTC)}
+    assert not [job for job in embedded._scheduler(keepers, [], state).get_jobs() if job.func.__name__ == "prune"]
+
+
+def test_a_prune_is_told_and_its_fault_too(config: Path) -> None:
+    lines: list[dict[str, Any]] = []
+    State(settings.load(config).state.url).shops.kept_as("acme", "https://acme.myshopify.com")
+    mine = keeper(config, "acme", lines.append)
+
+    mine.prune()
+    config.write_text(config.read_text().replace("state.db", "nowhere/state.db"))
+    mine.prune()
+
+    assert lines[0]["removed"] == {"acme": {"files": 0, "runs": 0, "webhooks": 0, "folders": 0}}
+    assert [(one["job"], one["status"], one["exit_code"]) for one in lines] == [
+        ("state prune", "done", 0), ("state prune", "UsageError", 2)
+    ]  # fmt: skip

@@ -46,12 +46,25 @@ def test_a_minimal_file_is_enough(write: Write) -> None:
     assert (shop.keep_by, shop.api_version, shop.base_url) == ("resets", "2026-10", "https://acme.myshopify.com")
 
 
+def test_what_is_kept_by_default_and_for_ever(write: Write) -> None:
+    kept = settings.load(write()).state
+    ever = settings.load(write(more="[state]\nkeep_claims_days = 0\nkeep_runs_days = 0\nkeep_webhooks_days = 0")).state
+
+    assert (kept.keep_claims_days, kept.keep_runs_days, kept.keep_webhooks_days) == (400, 400, 7)
+    assert (ever.keep_claims_days, ever.keep_runs_days, ever.keep_webhooks_days) == (0, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ({"shop": 'kepp_by = "deltas"'}, "shops.acme.kepp_by: Extra inputs are not permitted"),
         ({"oms": 'shopid = "x"'}, "shops.acme.oms.shopid: Extra inputs"),
         ({"more": "[stat]\nurl = 'x'"}, "stat: Extra inputs"),
+        ({"more": "[state]\nkeep_claims_days = 59"}, "state.keep_claims_days: Value error, 59 days are too few; write 60 or more, or 0"),
+        ({"more": "[state]\nkeep_runs_days = 29"}, "state.keep_runs_days: Value error, 29 days are too few"),
+        ({"more": "[state]\nkeep_webhooks_days = 2"}, "state.keep_webhooks_days: Value error, 2 days are too few"),
+        ({"more": "[reports]\nkeep_days = 29"}, "reports.keep_days: Value error, 29 days are too few"),
+        ({"more": "[state]\nkeep_runs_days = -1"}, "state.keep_runs_days: Input should be greater than or equal to 0"),
         ({"shop": 'api_version = "2026-11"'}, "shops.acme.api_version: String should match"),
         ({"shop": 'endpoint = "http://acme.example"'}, "plain http is refused off loopback"),
         ({"shop": 'timezone = "Europe/Pariss"'}, "time zone 'Europe/Pariss' is unknown"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from invsync import webhooks
@@ -197,6 +198,19 @@ def test_a_lost_database_is_told_as_such_and_nothing_is_accepted(sender: Sender)
         connection.exec_driver_sql("DROP TABLE webhook")
 
     assert sender.shopify().status_code == 503
+
+
+def test_a_database_that_cannot_be_written_for_a_while_is_told_and_later_deliveries_are_taken(sender: Sender) -> None:
+    def read_only(connection: Any, *_: object) -> None:
+        connection.execute("PRAGMA query_only = on")
+
+    sa.event.listen(sender.inbox._engine, "checkout", read_only)
+    refused = sender.shopify()
+    sa.event.remove(sender.inbox._engine, "checkout", read_only)
+    sender.inbox._engine.dispose()
+
+    assert (refused.status_code, sender.shopify().status_code) == (503, 200)
+    assert "cannot be written" in refused.json()["why"]
 
 
 def test_health_tells_how_many_wait(sender: Sender) -> None:

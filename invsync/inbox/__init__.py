@@ -12,10 +12,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from invsync import tables
 from invsync.errors import UsageError
 from invsync.state import iso
+from invsync.state.keeping import covered_before
 from invsync.state.schema import WEBHOOK
 
 INSERT: dict[str, Callable[[sa.Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-MEMORY = timedelta(days=7)
+KEEP_DAYS = 7
 LEVEL, CREATED, CANCELLED, FINISHED = (
     "inventory_levels/update", "orders/create", "orders/cancelled", "bulk_operations/finish",
 )  # fmt: skip
@@ -95,12 +96,13 @@ class Inbox:
         with self._engine.connect() as connection:
             return list(connection.execute(sa.select(WEBHOOK.c.order_id).where(mine).distinct()).scalars())
 
-    def cover(self, shop: str, numbers: Iterable[int], by: str) -> None:
-        """Mark these deliveries as covered by a run; what was covered long ago is forgotten."""
-        old = WEBHOOK.c.covered_by.is_not(None) & (WEBHOOK.c.heard_at < iso(datetime.now(UTC) - MEMORY))
+    def cover(self, shop: str, numbers: Iterable[int], by: str, *, keep_days: int = KEEP_DAYS) -> None:
+        """Mark these deliveries as covered by a run; what was covered so many days ago is forgotten, by 0 never."""
         keys = [{"one": number} for number in numbers]
         with self._engine.begin() as connection:
             if keys:
                 mine = sa.update(WEBHOOK).where(WEBHOOK.c.number == sa.bindparam("one"))
                 connection.execute(mine.values(covered_by=by), keys)
-            connection.execute(sa.delete(WEBHOOK).where(WEBHOOK.c.shop == shop, old))
+            if keep_days:
+                old = covered_before(shop, datetime.now(UTC) - timedelta(days=keep_days))
+                connection.execute(sa.delete(WEBHOOK).where(old))

@@ -7,7 +7,7 @@ from typing import ClassVar
 import polars as pl
 
 from invsync import delta, mapping, plan, tables
-from invsync.errors import GuardStopped
+from invsync.errors import GuardStopped, UsageError
 from invsync.jobs.resets import WHOLE_FROM, Resets, buffers, claims_of, is_overwritten, is_unsettled
 from invsync.jobs.run import Selection
 from invsync.state import iso
@@ -40,6 +40,7 @@ class Deltas(Resets):
         another job has reset the shop before: then it resets the pairs of the events since, each guarded.
         """
         self._check_baseline()
+        self._check_since()
         mark = self._mark()
         start = self.since = self._begin(mark)
         seen = self.oms.events(start, self.thru)
@@ -57,6 +58,13 @@ class Deltas(Resets):
         """Stop where nobody can say which stock events Shopify has counted already."""
         if why := self.state.shops.needs_hard_sync(self.kept_as):
             raise GuardStopped(f"Nothing was sent: {why}; run hard-sync for {self.given.shop}, which counts anew.")
+
+    def _check_since(self) -> None:
+        """Refuse to look at stock events that are so old that nobody knows any more which of them were counted."""
+        days = self.kept.keep_claims_days
+        if days and self.given.since is not None and self.given.since < self.at - timedelta(days=days):
+            raise UsageError(f"Parameter since is more than {days} days ago, and which older stock events were counted is "
+                             "no longer known ([state] keep_claims_days): give a later one, or run hard-sync.")  # fmt: skip
 
     def _mark(self) -> datetime | None:
         """Until when the stock events are counted: by this job or, where another one kept the shop since, by its resets."""

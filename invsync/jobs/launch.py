@@ -74,7 +74,7 @@ def run(job: str, given: dict[str, Any], *, engine: str = "kernel",
         failure = _execute(jobs()[job], folder, given, engine, {RUN_ENV: run_id, **(environment or {})})
         with suppress(errors.InvsyncError):
             lease.sign()
-        if isinstance(failure, errors.UsageError | errors.LeaseHeld) and not any(folder.glob("adjustments*")):
+        if isinstance(failure, errors.UsageError | errors.LeaseHeld) and not summary.has_begun(folder):
             shutil.rmtree(folder)
             raise failure
         facts = summary.read(folder) or summary.blank(run_id, checked.shop, job, started)

@@ -41,7 +41,7 @@ def _is_young(run: Run, file: Pending) -> bool:
 
 def _there(run: Run, file: Pending) -> Pending | None:
     """The file as it was committed: on this disk, else from the database; None where neither has it."""
-    if _whole(file):
+    if is_whole(file):
         return file
     content = run.state.outbox.content(file)
     if content is None:
@@ -56,11 +56,13 @@ def _there(run: Run, file: Pending) -> Pending | None:
     return run.state.outbox.moved(file, path)
 
 
-def _whole(file: Pending) -> bool:
+def is_whole(file: Pending) -> bool:
+    """Whether the file is on this disk as it was committed."""
     return file.path.exists() and bulkfile.kept(file.path).sha256 == file.sha256
 
 
 def _replay(run: Run, file: Pending) -> None:
+    summary.reserve(run.folder)
     way = run.way(file.run_id, file.path.parent, guarded=file.guarded)
     way.part = max(part for part, _ in run.state.outbox.parts(file.run_id))
     outcomes = delivery.replay(way, file)
@@ -79,7 +81,7 @@ def _replay(run: Run, file: Pending) -> None:
 
 def _expire(run: Run, file: Pending) -> None:
     """Judge a file that must not be sent again by what Shopify shows: untouched since, or for a person."""
-    whole = _whole(file)
+    whole = is_whole(file)
     why = f"is older than {REPLAY_HOURS} hours" if whole else "is gone or was changed"
     claimed = run.state.outbox.claims(run.kept_as, run_id=file.run_id).select(KEY).unique()
     claimed = claimed.join(bulkfile.read(file.path), on=KEY, how="semi") if whole else claimed

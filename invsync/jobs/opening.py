@@ -70,7 +70,8 @@ def open_run(job: str, **told: Any) -> Any:
         shopify=_shopify(shop, given, lease), lease=lease,
         at=clock, thru=thru, summary=summary.blank(run_id, given.shop, job, iso(datetime.now(UTC))),
         held=held, alone=alone,
-        peers=beside, names=frozenset(name for name, other in configured.shops.items() if other.identity == shop.identity),
+        peers=beside, kept=configured.state,
+        names=frozenset(name for name, other in configured.shops.items() if other.identity == shop.identity),
     )  # fmt: skip
     if alone:  # nobody closes this folder for us: it has failed until it says otherwise
         summary.write(folder, facts["summary"])

@@ -87,7 +87,8 @@ class Realtime(Resets):
             | pl.col(PRODUCT).is_in(unsure[PRODUCT].implode())
             | pl.col(ORDER).is_in(orders[ORDER].implode())
         ).fill_null(False)
-        Inbox(self.state.engine).cover(self.given.shop, self.heard.filter(~stays)["number"], self.run_id)
+        covered, keep = self.heard.filter(~stays)["number"], self.kept.keep_webhooks_days
+        Inbox(self.state.engine).cover(self.given.shop, covered, self.run_id, keep_days=keep)
 
 
 def _often(lines: pl.DataFrame, now: datetime) -> pl.DataFrame:

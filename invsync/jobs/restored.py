@@ -24,7 +24,7 @@ def unknown_run(state: State, shop: str, reports: Path, copies: str | None, *, o
 
 def _local(folder: Path, newest: str) -> Iterator[str]:
     for run in folder.glob(f"*/{RUN_ID}"):
-        if run.name > newest and _may_have_sent(summary.read(run) or _cut_short(run)):
+        if run.name > newest and has_sent(summary.read(run) or _cut_short(run)):
             yield run.name
 
 
@@ -34,7 +34,7 @@ def _copied(copies: str, shop: str, newest: str) -> Iterator[str]:
         files, root = fsspec.url_to_fs(copies)
         for path in files.glob(f"{root.rstrip('/')}/{shop}/*/{RUN_ID}/run.json"):
             run_id = path.split("/")[-2]
-            if run_id > newest and _may_have_sent(json.loads(files.cat_file(path))):
+            if run_id > newest and has_sent(json.loads(files.cat_file(path))):
                 yield run_id
 
 
@@ -43,8 +43,10 @@ def _cut_short(folder: Path) -> dict[str, Any]:
     return {"status": "failed", "files": summary.files(folder)}
 
 
-def _may_have_sent(run: dict[str, Any]) -> bool:
-    """A run that came to its end planned something; one that did not has a file of answers beside lines to send."""
+def has_sent(run: dict[str, Any] | None) -> bool:
+    """Whether a run may have sent something: it planned some and ended, or left answers beside lines and did not."""
+    if run is None:
+        return False
     if run["status"] != "failed":
         return run["status"] in SENT and run["counts"]["planned"] > 0
     begun = any(file["name"].startswith("result") for file in run["files"])

@@ -57,6 +57,7 @@ class Run:
     peers: list[Peer] = field(default_factory=list)
     ways: list[delivery.Delivery] = field(default_factory=list)  # that were used, and are not closed yet
     names: frozenset[str] = frozenset()  # every name that the configuration gives this shop
+    kept: settings.StateSettings = field(default_factory=settings.StateSettings)
     guarded: ClassVar[bool] = True
     windowed: bool = True  # whether its end may move the watermark to `thru`
 

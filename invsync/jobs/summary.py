@@ -49,6 +49,11 @@ def reserve(folder: Path) -> None:
     (folder / "run.json.part").write_bytes(b" " * ROOM)
 
 
+def has_begun(folder: Path) -> bool:
+    """Whether the run left something that people must find: a file for Shopify, or room for what it was about to send."""
+    return any(True for name in ("adjustments*", "run.json*") for _ in folder.glob(name))
+
+
 def read(folder: Path) -> dict[str, Any] | None:
     """The run.json of this folder; None when the run never wrote one."""
     path = folder / "run.json"

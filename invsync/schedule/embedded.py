@@ -17,7 +17,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from invsync import alerts, settings
+from invsync import alerts, settings, upkeep
 from invsync.errors import InvsyncError, LeaseHeld
 from invsync.inbox import Inbox
 from invsync.jobs.opening import new_run_id
@@ -27,6 +27,7 @@ from invsync.schedule.workers import Workers
 from invsync.state import State
 
 DRAIN_SECONDS, REST_SECONDS, AGAIN_SECONDS, WATCH_SECONDS = 0.5, 30.0, 20.0, 300.0
+PRUNE, DAILY = "state prune", "40 4 * * *"  # after the night's hard sync
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -69,6 +70,14 @@ class Keeper:
             return
         if self._once(REALTIME):
             self.rests_until = time.monotonic() + REST_SECONDS
+
+    def prune(self) -> None:
+        """Remove what the settings no longer keep of this shop."""
+        try:
+            line = vars(upkeep.prune(Path(self.config), [self.shop])) | {"status": "done", "exit_code": 0}
+        except InvsyncError as error:
+            line = {"status": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
+        self.tell({"shop": self.shop, "job": PRUNE, **line})
 
     def _once(self, job: str) -> int:
         began = time.monotonic()
@@ -128,6 +137,8 @@ def _scheduler(keepers: dict[str, Keeper], table: list[Entry], state: State) -> 
     for shop, keeper in keepers.items():
         scheduler.add_executor(ThreadPoolExecutor(1), shop)
         scheduler.add_job(keeper.drain, IntervalTrigger(seconds=DRAIN_SECONDS), executor=shop)
+        if table:
+            scheduler.add_job(keeper.prune, Cron(Entry(shop, PRUNE, DAILY)), executor=shop)
     for entry in table:
         first = now if _is_missed(state, entry, now) else entry.after(now)
         scheduler.add_job(keepers[entry.shop].run, Cron(entry), [entry.job], executor=entry.shop, next_run_time=first)

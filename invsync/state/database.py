@@ -9,25 +9,29 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from invsync.errors import SystemFailed, UsageError
-from invsync.state.schema import META, RUNS, VERSION
+from invsync.errors import InvsyncError, SystemFailed, UsageError
+from invsync.state.schema import META, VERSION
 
 HEAD = "0002"  # the newest migration, said here so that a run that needs none does not load Alembic
 WAIT_SECONDS, IDLE_SECONDS = 30, 30
 LOCK = 8_301_447_224  # of PostgreSQL's advisory locks: one process makes or upgrades the tables
-FAULTS: list[tuple[str, type[Exception], str]] = [
+FAULTS: list[tuple[str, type[InvsyncError], str]] = [
     ("readonly database|read-only transaction|permission denied", UsageError,
      "cannot be written: give invsync the right to write it, or correct [state] url"),
     ("database is locked|lock timeout|deadlock detected", SystemFailed,
      "is locked by another program: end that program, then run again"),
     ("disk is full|No space left", SystemFailed, "is full: make room on its disk, then run again"),
+    ("disk I/O error", SystemFailed,
+     "could not be read or written: look at its disk and at the limits of this process, then run again"),
     ("not a database|file is encrypted", UsageError, "is no database of invsync's: correct [state] url"),
     ("malformed", SystemFailed, "is damaged: restore it from a backup, then run hard-sync"),
-    ("unable to open database file", UsageError, "cannot be opened: make its folder, or correct [state] url"),
-    ("idle-in-transaction timeout|could not connect|connection refused|Connection refused|could not translate|server closed|terminating connection"
-     "|connection failed|timeout expired|Can't connect", SystemFailed,
+    ("unable to open database file", UsageError,
+     "cannot be opened: make its folder and let invsync write there, or correct [state] url"),
+    ("authentication failed|no password supplied|Access denied|no pg_hba.conf entry"
+     "|(role|database) .* does not exist|Unknown database", UsageError, "refuses us: correct [state] url"),
+    ("idle-in-transaction timeout|could not connect|connection refused|Connection refused|could not translate"
+     "|failed to resolve|server closed|terminating connection|connection failed|timeout expired|Can't connect", SystemFailed,
      "cannot be reached: see that its server runs, then run again"),
-    ("password authentication|Access denied|does not exist", UsageError, "refuses us: correct [state] url"),
 ]  # fmt: skip
 
 
@@ -57,60 +61,68 @@ def _bounded(made: Any, _: object) -> None:
 
 def _named(context: Any) -> None:
     """Turn a fault of the database into one sentence; a fault of ours stays what it is."""
-    fault = context.original_exception
-    if isinstance(context.sqlalchemy_exception, sa.exc.IntegrityError | sa.exc.ProgrammingError):
+    fault, ours = context.original_exception, context.sqlalchemy_exception
+    if isinstance(ours, sa.exc.IntegrityError):
         return
-    for pattern, kind, sentence in FAULTS:
+    if isinstance(ours, sa.exc.ProgrammingError) and "permission denied" not in str(fault):
+        return
+    if (error := sentence(context.engine, fault)) is not None:
+        raise error from fault
+
+
+def sentence(engine: sa.Engine, fault: BaseException) -> InvsyncError | None:
+    """A fault of this database in one sentence, as the error that says what the caller does next."""
+    for pattern, kind, words in FAULTS:
         if re.search(pattern, str(fault)):
-            raise kind(f"The state database {name(context.engine)} {sentence}.") from fault
+            return kind(f"The state database {name(engine)} {words}.")
+    return None
 
 
 def name(engine: sa.Engine) -> str:
     """The database as people know it, without a password."""
-    return str(engine.url.database if engine.dialect.name == "sqlite" else engine.url.render_as_string())
+    url = engine.url.set(query={})
+    return str(url.database if engine.dialect.name == "sqlite" else url.render_as_string())
 
 
 def version(engine: sa.Engine) -> str | None:
     """The revision of its tables: empty for those made before revisions began, None without tables of ours."""
     with engine.connect() as connection:
-        there = sa.inspect(connection)
-        if there.has_table(VERSION.name):
-            return connection.execute(sa.select(VERSION.c.version_num)).scalar()
-        names = set(there.get_table_names())
-        if not names:
-            return None
-        columns = {column["name"] for column in there.get_columns("run")} if "run" in names else set()
-        if not {"run_id", "shop", "job", "thru"} <= columns:
-            some = ", ".join(sorted(names)[:3])
-            raise UsageError(f"The state database {name(engine)} belongs to another program (it has {some}): "
-                             "name a database of its own in [state] url.")  # fmt: skip
-        return ""
+        return _revision(connection)
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    there = sa.inspect(connection)
+    names = set(there.get_table_names())
+    if VERSION.name in names:
+        return connection.execute(sa.select(VERSION.c.version_num)).scalar()
+    if not names:
+        return None
+    columns = {column["name"] for column in there.get_columns("run")} if "run" in names else set()
+    if not {"run_id", "shop", "job", "thru"} <= columns:
+        some = ", ".join(sorted(names)[:3])
+        raise UsageError(f"The state database {name(connection.engine)} belongs to another program (it has {some}): "
+                         "name a database of its own in [state] url.")  # fmt: skip
+    return ""
 
 
 def bring_up(engine: sa.Engine) -> None:
     """Make the tables of a new database; keep a copy of an older one and upgrade it."""
-    before = version(engine)
-    if before and not known(before):
-        raise UsageError(f"The state database {name(engine)} was written by a newer invsync (revision {before}, this one "
-                         f"knows {HEAD}): install that version, or name another database.")  # fmt: skip
-    if before is not None:
-        backup(engine, before)
+    _check_known(engine, version(engine))
     with engine.connect() as connection, _alone(connection):
-        if (now := _inside(connection, engine)) == HEAD:
-            return
+        now = _revision(connection)
         if now is None:
             META.create_all(connection)
             connection.execute(sa.insert(VERSION).values(version_num=HEAD))
-        else:
+        elif now != HEAD:
+            _check_known(engine, now)
+            backup(connection, now)
             upgrade(connection)
 
 
-def _inside(connection: sa.Connection, engine: sa.Engine) -> str | None:
-    """The revision, now that nobody else can change it."""
-    there = sa.inspect(connection)
-    if there.has_table(VERSION.name):
-        return connection.execute(sa.select(VERSION.c.version_num)).scalar()
-    return "" if there.has_table(RUNS.name) else None
+def _check_known(engine: sa.Engine, revision: str | None) -> None:
+    if revision and not known(revision):
+        raise UsageError(f"The state database {name(engine)} was written by a newer invsync (revision {revision}, this one "
+                         f"knows {HEAD}): install that version, or name another database.")  # fmt: skip
 
 
 class _alone:
@@ -154,19 +166,35 @@ def known(revision: str) -> bool:
     return revision in {one.revision for one in ScriptDirectory.from_config(migrations()).walk_revisions()}
 
 
-def backup(engine: sa.Engine, revision: str) -> str:
-    """Keep what an older database holds beside it, before it is upgraded; where the copy is."""
+def backup(connection: sa.Connection, revision: str) -> str:
+    """Keep what an older database holds beside it, before it is upgraded; where the copy is.
+
+    The caller holds the database, so that the copy is what stood there before anybody upgraded it.
+    """
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    if engine.dialect.name == "sqlite":
-        source = Path(str(engine.url.database))
-        copy = source.with_name(f"{source.name}.{revision or 'before'}-{stamp}.bak")
+    if connection.dialect.name == "sqlite":
+        return _backup_file(connection, f"{revision or 'before'}-{stamp}.bak")
+    schema = f"invsync_{revision or 'before'}_{stamp.lower()}"
+    connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
+    for table in sa.inspect(connection).get_table_names():
+        if table in META.tables:
+            connection.exec_driver_sql(f"CREATE TABLE {schema}.{table} AS SELECT * FROM {table}")
+    return schema
+
+
+def _backup_file(connection: sa.Connection, ending: str) -> str:
+    source = Path(file(connection))
+    copy = source.with_name(f"{source.name}.{ending}")
+    try:
         with closing(sqlite3.connect(source, timeout=WAIT_SECONDS)) as there, closing(sqlite3.connect(copy)) as here:
             there.backup(here)
-        return str(copy)
-    schema = f"invsync_{revision or 'before'}_{stamp.lower()}"
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
-        for table in sa.inspect(connection).get_table_names():
-            if table in META.tables:
-                connection.exec_driver_sql(f"CREATE TABLE {schema}.{table} AS SELECT * FROM {table}")
-    return schema
+    except sqlite3.Error as error:
+        copy.unlink(missing_ok=True)
+        raise SystemFailed(f"The state database {source} is older and was not upgraded, for its backup {copy.name} could not "
+                           f"be written beside it ({error}): let invsync write there, then run again.") from error  # fmt: skip
+    return str(copy)
+
+
+def file(connection: sa.Connection) -> str:
+    """Where the file of an SQLite database is, whatever its URL calls it; empty for one in memory."""
+    return next(str(row[2]) for row in connection.exec_driver_sql("PRAGMA database_list") if row[1] == "main")

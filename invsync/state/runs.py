@@ -24,6 +24,10 @@ class Runs:
         """The newest run, of this job or of any, that moved its watermark."""
         return self._newest(RUNS.c.shop == shop, RUNS.c.advances, *([RUNS.c.job == job] if job else []))
 
+    def last_sent(self, shop: str, job: str) -> sa.RowMapping | None:
+        """The newest run of this job that sent something."""
+        return self._newest(RUNS.c.shop == shop, RUNS.c.job == job, RUNS.c.sent)
+
     def watermark(self, shop: str, job: str) -> datetime | None:
         """The end of the last window that was finished."""
         row = self.last_advance(shop, job)
@@ -31,8 +35,12 @@ class Runs:
 
     def mapped(self, shop: str) -> int | None:
         """The shop's mapped pairs, as the last run counted them that read them all."""
-        row = self._newest(RUNS.c.shop == shop, RUNS.c.mapped.is_not(None))
+        row = self.last_mapped(shop)
         return int(row["mapped"]) if row else None
+
+    def last_mapped(self, shop: str) -> sa.RowMapping | None:
+        """The newest run, of any job, that knew how many pairs the shop has."""
+        return self._newest(RUNS.c.shop == shop, RUNS.c.mapped.is_not(None))
 
     def newest(self, shop: str) -> str | None:
         """The id of the newest run of this shop; ids sort by time."""

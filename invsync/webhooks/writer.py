@@ -7,7 +7,7 @@ import time
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from invsync.errors import SystemFailed
+from invsync.errors import InvsyncError, SystemFailed
 from invsync.inbox import Heard, Inbox
 
 MOST_AT_ONCE, GATHER_SECONDS = 1000, 0.01
@@ -55,8 +55,9 @@ class Writer:
     def _commit(self, group: list[Waiting]) -> None:
         try:
             new = self._inbox.add([heard for heard, _ in group])
-        except SQLAlchemyError as error:
-            fault = SystemFailed(f"The state database failed ({type(error).__name__}): look at [state] url.")
+        except (InvsyncError, SQLAlchemyError) as error:
+            failed = f"The state database failed ({type(error).__name__}): look at [state] url."
+            fault = SystemFailed(str(error) if isinstance(error, InvsyncError) else failed)
             for _, told in group:
                 told.get_loop().call_soon_threadsafe(_fail, told, fault)
             return

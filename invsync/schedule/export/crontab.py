@@ -2,7 +2,7 @@
 
 import shlex
 
-from invsync.schedule.export.plan import CHECK, CHECK_CRON, Plan, run
+from invsync.schedule.export.plan import CHORES, Plan, run
 
 HEAD = """\
 # invsync: the schedule of {config}. Times are UTC: where this cron does not know CRON_TZ, keep the machine in UTC.
@@ -15,7 +15,7 @@ SHELL=/bin/sh
 def write(plan: Plan) -> dict[str, str]:
     """One crontab."""
     go = f"cd {shlex.quote(str(plan.folder))} && "
-    rows = [(entry.cron, run(entry)) for entry in plan.table] + [(CHECK_CRON, CHECK)]
+    rows = [(entry.cron, run(entry)) for entry in plan.table] + [(cron, what) for *_, cron, what in CHORES]
     rows += [("@reboot", service.arguments) for service in plan.services]
     lines = [f"{when} {_escaped(go + plan.line(*arguments))}" for when, arguments in rows]
     return {"crontab": HEAD.format(config=plan.config, variables=", ".join(plan.variables)) + "\n".join(lines) + "\n"}

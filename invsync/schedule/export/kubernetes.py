@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from invsync.schedule.export.plan import CHECK, CHECK_CRON, Plan, Service, run
+from invsync.schedule.export.plan import CHORES, Plan, Service, run
 
 FOLDER, CONFIG = "/var/lib/invsync", "/etc/invsync/invsync.toml"
 Node = dict[str, Any]
@@ -12,7 +12,7 @@ Node = dict[str, Any]
 def write(plan: Plan) -> dict[str, str]:
     """One stream of documents; JSON is YAML, and is read by kubectl as it is."""
     rows = [(f"invsync-{entry.shop}-{entry.job}", entry.cron, run(entry)) for entry in plan.table]
-    nodes = [_cron_job(plan, *row) for row in [*rows, ("invsync-check", CHECK_CRON, CHECK)]]
+    nodes = [_cron_job(plan, *row) for row in [*rows, *((name, cron, what) for name, _, cron, what in CHORES)]]
     for service in plan.services:
         nodes.append(_deployment(plan, service))
         nodes += [_service(service)] if service.port else []

@@ -8,8 +8,10 @@ from pathlib import Path
 from invsync.schedule.table import Entry, hears
 from invsync.settings import Settings
 
-CHECK = ("schedule", "check")
-CHECK_CRON = "*/10 * * * *"
+CHORES = [  # of all shops: name, what it is about, cron, arguments
+    ("invsync-check", "whether every job runs", "*/10 * * * *", ("schedule", "check")),
+    ("invsync-prune", "what is no longer kept", "40 4 * * *", ("state", "prune")),
+]
 FIRST_PORT = 8765
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from invsync.schedule.export.plan import CHECK, CHECK_CRON, Plan, run
+from invsync.schedule.export.plan import CHORES, Plan, run
 
 DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -57,7 +57,7 @@ def write(plan: Plan) -> dict[str, str]:
     files = {}
     rows = [(f"invsync-{entry.shop}-{entry.job}", f"{entry.job} of {entry.shop}", entry.cron, run(entry))
             for entry in plan.table]  # fmt: skip
-    for name, what, cron, arguments in [*rows, ("invsync-check", "whether every job runs", CHECK_CRON, CHECK)]:
+    for name, what, cron, arguments in [*rows, *CHORES]:
         times = "\n".join(f"OnCalendar={time}" for time in calendar(cron))
         files[f"{name}.service"] = ONCE.format(what=what, folder=plan.folder, command=_command(plan, arguments))
         files[f"{name}.timer"] = TIMER.format(what=what, times=times)
