@@ -249,7 +249,8 @@ def test_each_shop_is_pruned_once_a_day_by_the_thread_that_runs_its_jobs(config:
 
 def test_a_prune_is_told_and_its_fault_too(config: Path) -> None:
     lines: list[dict[str, Any]] = []
-    State(settings.load(config).state.url).shops.kept_as("acme", "https://acme.myshopify.com")
+    configured = settings.load(config)
+    State(configured.state.url).shops.kept_as("acme", configured.shop("acme").identity)
     mine = keeper(config, "acme", lines.append)
 
     mine.prune()

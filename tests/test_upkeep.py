@@ -52,7 +52,7 @@ class Aged:
         self.folder, self.config = folder, folder / "invsync.toml"
         self.config.write_text(CONFIG.format(folder=folder))
         self.state = State(f"sqlite:///{folder}/invsync.db")
-        self.state.shops.kept_as("acme", "https://acme.myshopify.com")
+        self.state.shops.kept_as("acme", settings.load(self.config).shop("acme").identity)
 
     def path(self, days: float, job: str = "push-deltas") -> Path:
         return self.folder / "reports" / "acme" / job / run_id(days)

@@ -14,7 +14,7 @@ def shops(configured: Settings, state: State, names: Sequence[str] = ()) -> list
     for name in names or configured.shops:
         shop = configured.shop(name)
         overlap, fresh = timedelta(hours=shop.delta_overlap_hours), timedelta(minutes=shop.plan_max_age)
-        if (kept_as := state.shops.known_as(shop.base_url)) is not None:
+        if (kept_as := state.shops.known_as(shop.identity)) is not None:
             known.append(Kept(name, kept_as, overlap, fresh))
     return known
 

@@ -15,7 +15,7 @@ from rehearsal import DELTAS, HARD, START, Rehearsal, open_rehearsal
 from test_state_database import OPEN, differences, typed
 from test_upkeep import CONFIG, NOW, run_id
 
-from invsync import upkeep
+from invsync import settings, upkeep
 from invsync.errors import UsageError
 from invsync.state import CLAIMS, State, database
 
@@ -102,7 +102,7 @@ def test_two_processes_that_open_a_database_at_once_both_work(url: str, tmp_path
 def test_what_is_no_longer_kept_goes_and_a_check_tells_of_the_rest(url: str, tmp_path: Path) -> None:
     state, config = State(url), tmp_path / "invsync.toml"
     config.write_text(CONFIG.replace("sqlite:///{folder}/invsync.db", url).format(folder=tmp_path))
-    state.shops.kept_as("acme", "https://acme.myshopify.com")
+    state.shops.kept_as("acme", settings.load(config).shop("acme").identity)
     for days in (300, 200, 1):
         facts = {"status": "done", "thru": NOW - timedelta(days=days), "finished_at": NOW - timedelta(days=days)}
         state.runs.record(run_id(days), "acme", "push-deltas", folder=str(tmp_path), advances=True, sent=True, **facts)
