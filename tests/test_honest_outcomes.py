@@ -275,6 +275,7 @@ def test_a_number_that_is_written_over_an_applied_plan_is_set_right_by_the_next_
 
     applied = rehearsal.apply(planned)
 
+    assert jobs.kept.sql("select event_id from claim where status = 'released'") == []
     assert (applied["exit_code"], jobs.run()["exit_code"], jobs.kept.available) == (4, 0, 4)
 
 

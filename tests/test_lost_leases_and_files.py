@@ -51,6 +51,11 @@ def one_change_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Delivery, "write", lambda self, rows, size=1: write(self, rows, 1))
 
 
+def mutations(kept: Kept) -> int:
+    """How many mutations the shop was asked for."""
+    return sum(row["query"].startswith("mutation") for row in kept.shop.requests)
+
+
 # -- the lease
 
 
@@ -63,11 +68,18 @@ def test_a_run_that_lost_its_shop_sends_nothing_more(
     one_change_a_line(monkeypatch)
     monkeypatch.setattr(writes, "AT_ONCE", 1)
     place, name, after = SEAMS[seam]
-    once(monkeypatch, place, name, lambda: kept.taken_over(monkeypatch, job), after=after)
+    asked: list[int] = []
+
+    def taken_over() -> None:
+        kept.taken_over(monkeypatch, job)
+        asked.append(mutations(kept))
+
+    once(monkeypatch, place, name, taken_over, after=after)
 
     facts = kept.run(job, transport="bulk" if "bulk" in seam else "direct")
 
     assert facts["exit_code"] == 5 and "another run took shop demo over" in facts["messages"][-1]
+    assert asked == [mutations(kept)]
     assert sorted(kept.changes()) == [5, 20]
     assert (kept.run()["exit_code"], kept.rehearsal.available(1, 2)) == (0, [30, 15])
 

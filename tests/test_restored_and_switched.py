@@ -193,6 +193,32 @@ def test_a_partial_hard_sync_heals_and_what_it_held_is_not_pushed(kept: Kept) ->
     assert kept.available == 30
 
 
+def test_what_the_healing_hard_sync_could_not_set_right_is_reset_and_not_pushed(kept: Kept) -> None:
+    restore = kept.backup()
+    kept.counted(20)
+    kept.run()
+    restore()
+    kept.shop.set_level(1, ONLINE, 29)
+    kept.shop.spoil.add(1)
+    assert kept.run(HARD)["exit_code"] == 4
+
+    kept.shop.spoil.clear()
+    codes = [kept.run()["exit_code"] for _ in range(2)]
+
+    assert (codes, kept.available) == ([0, 0], 30)
+
+
+def test_a_raise_that_waits_after_a_hard_sync_is_made_by_the_delta_job(kept: Kept) -> None:
+    kept.now += HOUR
+    at = kept.now + 5 * HOUR / 60
+    kept.shop.clock = lambda: at
+    kept.shop.set_level(1, ONLINE, 9)
+    assert kept.run(HARD)["counts"]["held"] == 1
+    kept.shop.clock = lambda: kept.now
+
+    assert (kept.run()["exit_code"], kept.available) == (0, 10)
+
+
 # -- another way of keeping the shop
 
 
