@@ -14,7 +14,7 @@ from invsync.state import LEVEL_MEMORY
 from invsync.tables import KEY
 
 APART = timedelta(hours=1)  # deferrals further apart are no wait that goes on
-SAME_CHANGE = timedelta(seconds=5)  # between a change of a level and the update of the order that caused it
+SAME_CHANGE = timedelta(seconds=5)  # from a change of a level to the update of the order that caused it
 ITEM = "inventory_item_id"
 
 
@@ -83,7 +83,7 @@ class Witness:
         """
         settle, now, at = timedelta(seconds=self.settings.orders_settle_seconds), self._now(), pl.col("on_hand_at")
         fresh = seen.levels.filter(at > now - settle, at < now + settle)
-        near = (pl.col("updated_at") >= at - timedelta(seconds=1)) & (pl.col("updated_at") <= at + SAME_CHANGE)
+        near = (pl.col("updated_at") >= at) & (pl.col("updated_at") <= at + SAME_CHANGE)
         by_order = fresh.join(seen.sold.filter(pl.col("shipped") != 0), on=KEY).filter(near).select(KEY)
         left = fresh.join(by_order, on=KEY, how="anti")
         if left.height:
