@@ -190,6 +190,16 @@ def test_deltas_that_may_have_been_counted_are_unknown_until_a_hard_sync(kept: K
     assert (unknown, healed, kept.available) == ([4, 4], [0, 0], 30)
 
 
+def test_an_unknown_event_of_a_pair_that_is_not_mapped_any_more_is_settled_too(kept: Kept) -> None:
+    kept.counted(20)
+    kept.run()
+    kept.sql("update claim set status = 'unknown' where status = 'sent'")
+    with kept.oms.batch() as connection:
+        connection.exec_driver_sql("delete from shopify_shop_product where product_id = 'P1'")
+
+    assert [kept.run(job)["exit_code"] for job in (DELTAS, HARD, DELTAS)] == [4, 0, 0]
+
+
 @pytest.mark.parametrize("how", ["gone", "old"])
 def test_deltas_that_cannot_have_been_counted_are_sent_again(kept: Kept, how: str) -> None:
     in_real_time(kept)

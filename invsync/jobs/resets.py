@@ -200,6 +200,8 @@ class Resets(Run):
             reset = outcomes.filter(pl.col("outcome").is_in([*LANDED, "already_right"]))
             self.state.outbox.settle_unknown(self.kept_as, reset, self.run_id)
         if self._covers_all():
+            unmapped = self.state.outbox.unknown(self.kept_as).join(self.chosen().pairs, on=KEY, how="anti")
+            self.state.outbox.settle_unknown(self.kept_as, unmapped, self.run_id)
             self.state.shops.require_hard_sync(self.kept_as, None)
         if self.snapshot is not None:
             self.witness.remember(self.in_flight, whole=self.chosen().whole)
