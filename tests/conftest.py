@@ -3,9 +3,15 @@
 import os
 import random
 import sys
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from rehearsal import Rehearsal
 
 HERE = {None, "", "localhost", "127.0.0.1", "::1", "0.0.0.0"}
 
@@ -27,3 +33,12 @@ def only_this_machine(event: str, given: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(only_this_machine)
+
+
+@pytest.fixture
+def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Rehearsal]":
+    """A shop on loopback and the OMS that feeds it, empty but for a warehouse and a location."""
+    from rehearsal import open_rehearsal
+
+    with open_rehearsal(tmp_path, monkeypatch) as built:
+        yield built

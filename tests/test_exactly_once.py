@@ -1,22 +1,14 @@
 """Each stock event is counted on Shopify once, whatever is killed, reviewed, replayed or rewritten in between."""
 
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from rehearsal import DELTAS, HARD, ONLINE, STORE, Rehearsal, open_rehearsal
+from rehearsal import DELTAS, HARD, ONLINE, STORE, Rehearsal
 from trouble import Kept, elsewhere
 
 from invsync.errors import UsageError
 from invsync.jobs import launch
 
 KILLED = ["after its commit", "after its answers", "before its record"]
-
-
-@pytest.fixture
-def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
-    with open_rehearsal(tmp_path, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture

@@ -1,20 +1,12 @@
 """One number taken apart: the OMS's parts, the orders in flight by name, and what earlier runs did."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from rehearsal import HARD, ONLINE, START, STORE, Rehearsal, open_rehearsal
+from rehearsal import HARD, ONLINE, START, STORE, Rehearsal
 
 from invsync.errors import UsageError
 from invsync.jobs.explain import explain, lines
-
-
-@pytest.fixture
-def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
-    with open_rehearsal(tmp_path, monkeypatch) as built:
-        yield built
 
 
 def test_a_number_is_taken_apart(rehearsal: Rehearsal) -> None:

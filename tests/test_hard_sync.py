@@ -1,25 +1,17 @@
 """The hard sync end to end: every drift heals, no sold unit goes back on sale, guards stop a broken feed."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import papermill
 import pytest
 import sqlalchemy as sa
-from rehearsal import HARD, ONLINE, START, STORE, Rehearsal, inputs, open_rehearsal
+from rehearsal import HARD, ONLINE, START, STORE, Rehearsal, inputs
 
 from invsync.jobs import inprocess, launch
 from invsync.sandbox.oms_tables import METADATA
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
-    with open_rehearsal(tmp_path, monkeypatch) as built:
-        yield built
 
 
 def test_every_drift_heals_and_units_in_flight_stay_off_sale(rehearsal: Rehearsal) -> None:

@@ -28,8 +28,8 @@ Answer = dict[str, Any]
 @pytest.fixture
 def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
     monkeypatch.setattr(retry, "backoff", lambda tries: 0.0)
-    with open_rehearsal(tmp_path, monkeypatch) as found:
-        yield found
+    with open_rehearsal(tmp_path, monkeypatch) as built:
+        yield built
 
 
 class Jobs:
@@ -69,8 +69,8 @@ def unavailable(times: int) -> Callable[[Answer], Answer | None]:
 
     def fault(_: Answer) -> Answer | None:
         left[0] -= 1
-        told = {"code": "SERVICE_UNAVAILABLE", "field": None, "message": "Service unavailable, try again."}
-        return {"inventoryAdjustmentGroup": None, "userErrors": [told]} if left[0] >= 0 else None
+        fault = {"code": "SERVICE_UNAVAILABLE", "field": None, "message": "Service unavailable, try again."}
+        return {"inventoryAdjustmentGroup": None, "userErrors": [fault]} if left[0] >= 0 else None
 
     return fault
 
@@ -145,8 +145,8 @@ def test_a_line_whose_first_try_failed_is_sent_under_a_new_key(rehearsal: Rehear
 
 def test_a_key_that_was_used_up_is_replaced_within_the_run(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs.kept.counted(-6)
-    told, left = {"code": "IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED", "field": None, "message": "Retry with a new key."}, [1]
-    answering(monkeypatch, lambda _: {"inventoryAdjustmentGroup": None, "userErrors": [told]} if left and left.pop() else None)
+    fault, left = {"code": "IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED", "field": None, "message": "Retry with a new key."}, [1]
+    answering(monkeypatch, lambda _: {"inventoryAdjustmentGroup": None, "userErrors": [fault]} if left and left.pop() else None)
 
     facts = jobs.run()
 
@@ -309,8 +309,8 @@ def full(*args: object) -> None:
 
 def written(kept: Kept, facts: Answer) -> Answer:
     """What run.json says."""
-    found: Answer = json.loads((kept.rehearsal.folder(facts) / "run.json").read_text())
-    return found
+    run: Answer = json.loads((kept.rehearsal.folder(facts) / "run.json").read_text())
+    return run
 
 
 @pytest.mark.parametrize(("where", "name"), [(charts, "variances_by_product"), (report, "held_rows"), (Run, "finish")])
@@ -323,9 +323,9 @@ def test_what_was_sent_stands_though_the_notebook_fails_after_it(
         patch.setattr(where, name, failing)
         facts = kept.run()
 
-    told = written(kept, facts)
-    assert (told["exit_code"], told["status"], told["counts"]["applied"]) == (0, "done", 1)
-    assert "The report is incomplete" in told["messages"][-1]
+    run = written(kept, facts)
+    assert (run["exit_code"], run["status"], run["counts"]["applied"]) == (0, "done", 1)
+    assert "The report is incomplete" in run["messages"][-1]
     assert (kept.run()["exit_code"], kept.changes()) == (0, [-6])
 
 
@@ -342,10 +342,10 @@ def test_what_was_sent_stands_though_the_page_fails(
 
     facts = kept.run()
 
-    told = written(kept, facts)
-    assert (facts["exit_code"], told["exit_code"], told["counts"]["applied"]) == (0, 0, 1)
+    run = written(kept, facts)
+    assert (facts["exit_code"], run["exit_code"], run["counts"]["applied"]) == (0, 0, 1)
     page = kept.rehearsal.folder(facts) / "report.html"
-    said = page.read_text() if how == "not drawn" else told["messages"][-1]
+    said = page.read_text() if how == "not drawn" else run["messages"][-1]
     assert f"report could {'not be drawn' if how == 'not drawn' else 'not be written'}" in said
 
 

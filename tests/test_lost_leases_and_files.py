@@ -2,13 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rehearsal import DELTAS, HARD, ONLINE, RECENT, Rehearsal, open_rehearsal
+from rehearsal import DELTAS, HARD, ONLINE, RECENT, Rehearsal
 from trouble import HOUR, Kept, once
 
 from invsync.errors import LeaseHeld
@@ -25,12 +25,6 @@ SEAMS: dict[str, tuple[Any, str, bool]] = {
     "between two requests": (writes, "_deliver", True),
     "before its bulk operation": (bulk, "store", True),
 }
-
-
-@pytest.fixture
-def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
-    with open_rehearsal(tmp_path, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture
@@ -97,14 +91,14 @@ def test_the_run_that_took_over_sends_a_file_that_is_not_on_its_disk(
     once(monkeypatch, writes, "_deliver", taken_over, after=True)
 
     assert kept.run(transport="direct")["exit_code"] == 5
-    assert "restored from the state database" in told(kept)
+    assert "restored from the state database" in said(kept)
     assert (sorted(kept.changes()), kept.run()["exit_code"]) == ([5, 20], 0)
 
 
-def told(kept: Kept) -> str:
+def said(kept: Kept) -> str:
     """What all runs said."""
-    found = [json.loads(path.read_text())["messages"] for folder in kept.folders() for path in folder.glob("run.json")]
-    return "\n".join(message for messages in found for message in messages)
+    runs = [json.loads(path.read_text())["messages"] for folder in kept.folders() for path in folder.glob("run.json")]
+    return "\n".join(message for messages in runs for message in messages)
 
 
 def test_a_run_that_lost_its_shop_leaves_the_answers_of_the_other_run(
@@ -246,8 +240,8 @@ def twice(kept: Kept) -> Callable[..., dict[str, Any]]:
 
     def run(job: str = DELTAS, **given: Any) -> dict[str, Any]:
         kept.now += timedelta(minutes=5)
-        told = {"shop": "second", "config": str(config), "at": kept.now.isoformat(), **given}
-        return launch.run(job, told, engine="inprocess")
+        given = {"shop": "second", "config": str(config), "at": kept.now.isoformat(), **given}
+        return launch.run(job, given, engine="inprocess")
 
     return run
 

@@ -1,23 +1,16 @@
 """Events stay counted once where the state database is restored from a backup, and where keep_by is switched."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rehearsal import DELTAS, HARD, ONLINE, RECENT, Rehearsal, open_rehearsal
+from rehearsal import DELTAS, HARD, ONLINE, RECENT, Rehearsal
 from trouble import HOUR, Kept
 
 from invsync.inbox import LEVEL, Heard, Inbox
 from invsync.state import State
 
 REALTIME = "realtime-sync"
-
-
-@pytest.fixture
-def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
-    with open_rehearsal(tmp_path, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture

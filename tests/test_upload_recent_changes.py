@@ -3,7 +3,6 @@
 import gc
 import json
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from time import sleep
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from rehearsal import ONLINE, RECENT, START, STORE, TOKEN, Rehearsal, open_rehearsal
+from rehearsal import ONLINE, RECENT, START, STORE, TOKEN, Rehearsal
 
 from invsync import errors
 from invsync.jobs.opening import new_run_id
@@ -21,12 +20,6 @@ from invsync.shopify.retry import Patience, Unanswered
 from invsync.state import File, State
 
 JOB = RECENT
-
-
-@pytest.fixture
-def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
-    with open_rehearsal(tmp_path, monkeypatch) as built:
-        yield built
 
 
 def changes(folder: Path) -> list[dict[str, Any]]:

@@ -55,14 +55,14 @@ class Kept:
     def killed(self, moment: str, job: str | None = None, **given: Any) -> None:
         """A run in a process of its own that ends at once at this moment."""
         self.now += 5 * MINUTE
-        told = {"shop": "demo", "config": str(self.rehearsal.config), "at": self.now.isoformat(), **given}
-        assert elsewhere(moment, launch.run, job or self.by, told) == 9
+        given = {"shop": "demo", "config": str(self.rehearsal.config), "at": self.now.isoformat(), **given}
+        assert elsewhere(moment, launch.run, job or self.by, given) == 9
 
     def taken_over(self, monkeypatch: pytest.MonkeyPatch, job: str | None = None, exit_code: int = 0) -> None:
         """This process sleeps for more than a minute; a run of another one takes the shop over and ends with this code."""
-        told = {"shop": "demo", "config": str(self.rehearsal.config), "at": self.now.isoformat()}
+        given = {"shop": "demo", "config": str(self.rehearsal.config), "at": self.now.isoformat()}
         self.sql("update lease set heartbeat = '2026-03-01T00:00:00Z'")
-        assert elsewhere(None, launch.run, job or self.by, told) == exit_code
+        assert elsewhere(None, launch.run, job or self.by, given) == exit_code
         monkeypatch.setattr("invsync.state.clock.awake_and_asleep", lambda: time.monotonic() + 61)
 
     @property
@@ -136,10 +136,10 @@ def once(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, then: Callable[
         left[0] = always
         if happens and not after:
             then()
-        found = real(*args, **options)
+        answer = real(*args, **options)
         if happens and after:
             then()
-        return found
+        return answer
 
     monkeypatch.setattr(place, name, wrapped)
 

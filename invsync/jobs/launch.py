@@ -172,7 +172,7 @@ def close(
 
 
 def _say(facts: dict[str, Any], message: str) -> None:
-    facts["messages"] = [*(told for told in facts["messages"] if told != message), message]
+    facts["messages"] = [*(other for other in facts["messages"] if other != message), message]
 
 
 def _draw(folder: Path, facts: dict[str, Any], shop: settings.ShopSettings, secrets: list[str]) -> None:

@@ -27,8 +27,7 @@ def settle(run: Run) -> None:
         for file in pending:
             run.say(f"Run {file.run_id} left {file.path.name} open; a dry run does not send it.")
         return
-    found = [(file, _there(run, file) if _is_young(run, file) else None) for file in pending]
-    for file, there in found:
+    for file, there in [(file, _there(run, file) if _is_young(run, file) else None) for file in pending]:
         if there is not None:
             _replay(run, there)
         else:

@@ -104,5 +104,5 @@ def tell_subscriptions(run: Run, address: str) -> None:
 
 def _shopify(shop: settings.ShopSettings, given: Parameters, lease: Lease) -> Shopify:
     names = [name for name in (shop.token_env, shop.client_secret_env) if name]
-    found = {name: settings.secret(name, os.environ) or "" for name in names}
-    return Shopify.open(shop, secrets=found, read_only=given.dry_run, before_write=lease.check)
+    secrets = {name: settings.secret(name, os.environ) or "" for name in names}
+    return Shopify.open(shop, secrets=secrets, read_only=given.dry_run, before_write=lease.check)

@@ -18,8 +18,8 @@ SENT = {"done", "partial"}
 def unknown_run(state: State, shop: str, reports: Path, copies: str | None, *, own: str) -> str | None:
     """The newest run that may have sent something, by its folder or the copy of it, and that the state knows nothing of."""
     newest = state.runs.newest(shop) or ""
-    found = {*_local(reports / shop, newest), *(_copied(copies, shop, newest) if copies else ())}
-    return max((run_id for run_id in found if run_id != own and not state.outbox.parts(run_id)), default=None)
+    later = {*_local(reports / shop, newest), *(_copied(copies, shop, newest) if copies else ())}
+    return max((run_id for run_id in later if run_id != own and not state.outbox.parts(run_id)), default=None)
 
 
 def _local(folder: Path, newest: str) -> Iterator[str]:

@@ -126,8 +126,8 @@ class Database:
             orders = [str(order) for order in connection.execute(query).scalars() if order is not None]
             every = self.sql.plain("order_header", list(known.HEADERS))
             headers = self.reader.rows_of(connection, every, header.order_id, orders, known.HEADERS)
-            found = known.identified(headers, self._links(connection, orders))
-        return sorted(found["external_id"].unique())
+            ours = known.identified(headers, self._links(connection, orders))
+        return sorted(ours["external_id"].unique())
 
     def _links(self, connection: sa.Connection, orders: list[str]) -> pl.DataFrame:
         """HEADERS of these orders' rows in shopify_shop_order."""

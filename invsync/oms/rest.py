@@ -144,11 +144,11 @@ class Rest:
             raise OmsFailed("HotWax's stock moved while it was read, three times over: run again in a quieter moment.")
         with closing(self._holding(rows)) as held:
             since = None if events_from is None else self._read_from(events_from)
-            found = held.snapshot(products, orders=orders, events_from=since)
-        if found.booked.height:  # what was released while the stock was read is not booked any more
+            snapshot = held.snapshot(products, orders=orders, events_from=since)
+        if snapshot.booked.height:  # what was released while the stock was read is not booked any more
             with closing(self._holding(rows | self._booked(known))) as held:
-                found = replace(found, booked=_least(found.booked, held.snapshot(products, orders=orders).booked))
-        return replace(found, now=self.now())
+                snapshot = replace(snapshot, booked=_least(snapshot.booked, held.snapshot(products, orders=orders).booked))
+        return replace(snapshot, now=self.now())
 
     def _events(self, items: Sequence[str] | None, since: datetime | None) -> Rows:
         name, recorded = "inventory_item_detail", ("created_stamp", since)

@@ -140,8 +140,8 @@ def _writes(scenario: Scenario, policies: Set[str], parts: list[pl.DataFrame]) -
     if "deltas_and_hard_sync" in policies:
         made.append(_events(engine.HARD, _next(happened, DAY_MINUTES, HARD_SYNC_AT)))
     if "realtime" in policies:
-        told = happened.filter(pl.col("kind").is_in(IN_BOTH))
-        heard = told.filter(_heard(told, scenario))
+        noticed = happened.filter(pl.col("kind").is_in(IN_BOTH))
+        heard = noticed.filter(_heard(noticed, scenario))
         made.append(_events(engine.HOOK, heard.with_columns(pl.col("at") + scenario.delivery, units=0)))
         settled = happened.filter(pl.col("kind") == engine.LIVE_BY, pl.col("units") < 0)
         made.append(_events(engine.HOOK, settled.with_columns(line=pl.lit(engine.DEFERRED), units=0)))

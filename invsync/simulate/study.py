@@ -54,8 +54,8 @@ def studied(history: History, base: Scenario) -> pl.DataFrame:
 
 def spent(history: History, base: Scenario) -> pl.DataFrame:
     """One row a policy under the base's knobs, a tenth of the webhooks lost: every measure, API cost and drift too."""
-    told = replays(history, [replace(base, policy=policy, loss=LOSS) for policy in PLAIN])
-    return pl.DataFrame([{"policy": one.scenario.policy, "lag": one.scenario.mean_lag} | one.totals() for one in told])
+    runs = replays(history, [replace(base, policy=policy, loss=LOSS) for policy in PLAIN])
+    return pl.DataFrame([{"policy": one.scenario.policy, "lag": one.scenario.mean_lag} | one.totals() for one in runs])
 
 
 def lived(base: Scenario) -> dict[str, Scenario]:

@@ -14,8 +14,8 @@ NOW = {
 
 def now(connection: sa.Connection) -> datetime:
     """What the clock of the database says; every machine that shares it reads the same."""
-    told = connection.execute(sa.text(NOW.get(connection.dialect.name, "SELECT current_timestamp"))).scalar_one()
-    moment = datetime.fromisoformat(told) if isinstance(told, str) else told
+    answer = connection.execute(sa.text(NOW.get(connection.dialect.name, "SELECT current_timestamp"))).scalar_one()
+    moment = datetime.fromisoformat(answer) if isinstance(answer, str) else answer
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

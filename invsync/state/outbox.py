@@ -208,8 +208,8 @@ def _replace(connection: sa.Connection, shop: str, before: pl.DataFrame, rows: p
 def _read(connection: sa.Connection, query: sa.Select[Any], events: pl.Series | None) -> pl.DataFrame:
     """CLAIMS that this query finds, of these events where they are given."""
     rows = [tuple(row) for part in _limited(query, events) for row in connection.execute(part)]
-    found = pl.DataFrame(rows, schema=CLAIMS | {"created_at": tables.TEXT}, orient="row")
-    return found.with_columns(pl.col("created_at").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
+    claims = pl.DataFrame(rows, schema=CLAIMS | {"created_at": tables.TEXT}, orient="row")
+    return claims.with_columns(pl.col("created_at").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
 
 
 def _limited(query: sa.Select[Any], events: pl.Series | None) -> Iterator[sa.Select[Any]]:

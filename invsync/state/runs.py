@@ -64,10 +64,10 @@ class Runs:
 
     def record(self, run_id: str, shop: str, job: str, **facts: object) -> None:
         """Remember how a run ended: the columns of the run table."""
-        told = {name: sortable(fact) if isinstance(fact, datetime) else fact for name, fact in facts.items()}
+        row = {name: sortable(fact) if isinstance(fact, datetime) else fact for name, fact in facts.items()}
         with self._engine.begin() as connection:
             connection.execute(sa.delete(RUNS).where(RUNS.c.run_id == run_id))
-            connection.execute(sa.insert(RUNS).values(run_id=run_id, shop=shop, job=job, **told))
+            connection.execute(sa.insert(RUNS).values(run_id=run_id, shop=shop, job=job, **row))
 
 
 class Shops:
