@@ -237,6 +237,18 @@ def test_a_silent_heart_is_taken_over_on_the_same_host_too_and_its_run_sends_not
     assert state.outbox.pending("demo") == []
 
 
+def test_a_commit_that_took_longer_than_a_lease_lasts_keeps_the_shop(
+    state: State, held: Lease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its transaction holds the fence, so that no heartbeat is written beside it."""
+    silent(state)
+
+    state.outbox.commit(held, "R1", [File(1, tmp_path / "a", "x")], transport="direct")
+
+    with pytest.raises(LeaseHeld), state.lease("demo", "R2"):
+        pass
+
+
 def test_a_run_that_slept_and_still_holds_its_shop_goes_on(
     state: State, held: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:

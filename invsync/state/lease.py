@@ -46,14 +46,21 @@ class Lease:
             raise self._lost()
 
     def beat(self) -> None:
-        """Say that the holder lives; the time counts from before the question, so that we never believe too long."""
-        asked = clock.awake_and_asleep()
+        """Say that the holder lives."""
         with self.engine.begin() as connection:
             self.fenced(connection)
-            mine = (LEASE.c.shop == self.shop) & (LEASE.c.run_id == self.run_id)
-            beat = sa.update(LEASE).where(mine).values(heartbeat=clock.iso(clock.now(connection)))
-            if connection.execute(beat).rowcount != 1:
-                raise self._lost()
+            self.renew(connection)
+
+    def renew(self, connection: sa.Connection) -> None:
+        """Write the heartbeat in this transaction; it counts from before it is written, so that we never believe too long.
+
+        A transaction that takes long ends with it: nobody else can beat meanwhile.
+        """
+        asked = clock.awake_and_asleep()
+        mine = (LEASE.c.shop == self.shop) & (LEASE.c.run_id == self.run_id)
+        beat = sa.update(LEASE).where(mine).values(heartbeat=clock.iso(clock.now(connection)))
+        if connection.execute(beat).rowcount != 1:
+            raise self._lost()
         self._beaten = asked
 
     def sign(self) -> None:

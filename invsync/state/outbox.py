@@ -62,21 +62,22 @@ class Outbox:
         was lost is LeaseLost; an event that another file counts is GuardStopped. Then nothing is committed.
         """
         shop = lease.shop
+        rows = [
+            {"shop": shop, "run_id": run_id, "part": file.part, "path": str(file.path.resolve()), "sha256": file.sha256,
+             "transport": transport, "guarded": guarded, "fence": lease.fence,
+             "content": None if guarded else zlib.compress(file.path.read_bytes())}
+            for file in files
+        ]  # fmt: skip
         with self._engine.begin() as connection:
             lease.fenced(connection)
-            stamp = clock.iso(clock.now(connection))
-            rows = [
-                {"shop": shop, "run_id": run_id, "part": file.part, "path": str(file.path.resolve()),
-                 "sha256": file.sha256, "transport": transport, "guarded": guarded, "committed_at": stamp,
-                 "fence": lease.fence, "content": None if guarded else zlib.compress(file.path.read_bytes())}
-                for file in files
-            ]  # fmt: skip
             if rows:
-                connection.execute(sa.insert(OUTBOX), rows)
+                stamped = sa.insert(OUTBOX).values(committed_at=clock.iso(clock.now(connection)))
+                connection.execute(stamped, rows)
             if claims is not None and (taken := _take(connection, shop, claims)).height:
                 raise _stale(taken)
             for part in answered:
                 _settle(connection, run_id, part, "answered")
+            lease.renew(connection)
 
     def settle(self, run_id: str, part: int, how: str) -> None:
         """Close a file: `answered`, or `expired` when it is too old to be sent again."""
