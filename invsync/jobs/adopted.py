@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def adopt(notebook: Path, config: str) -> dict[str, Any]:
     blank = summary.blank(folder.name, name, job, launch.started_at(folder.name))
     secrets = [settings.secret(v, os.environ) or "" for v in (shop.token_env, shop.client_secret_env) if v]
     closed = launch.close(folder, facts or blank, failure, shop, secrets)
-    launch.remember(State(configured.state.url), folder, closed)
+    with closing(State(configured.state.url)) as state:
+        launch.remember(state, folder, closed)
     launch.ended(folder, closed, configured)
     return closed
 

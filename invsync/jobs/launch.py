@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,15 +43,20 @@ def check(job: str, given: dict[str, Any]) -> Parameters:
 
 def apply(run_id: str, config: str, *, engine: str = "kernel") -> dict[str, Any]:
     """Send the plan of a dry run exactly as it was reviewed; its run.json as a dictionary."""
-    shop, job, _ = review.earlier(State(settings.load(Path(config)).state.url), run_id, planned=True)
+    shop, job = _earlier(config, run_id, planned=True)
     return run(job, {"shop": shop, "config": config}, engine=engine, environment={APPLIES_ENV: run_id})
 
 
 def undo(run_id: str, config: str, *, engine: str = "kernel") -> dict[str, Any]:
     """Plan the inverse of a run as a dry run, to be reviewed and applied; its run.json as a dictionary."""
-    shop, job, _ = review.earlier(State(settings.load(Path(config)).state.url), run_id, planned=False)
+    shop, job = _earlier(config, run_id, planned=False)
     given = {"shop": shop, "config": config, "dry_run": True}
     return run(job, given, engine=engine, environment={UNDOES_ENV: run_id})
+
+
+def _earlier(config: str, run_id: str, *, planned: bool) -> tuple[str, str]:
+    with closing(State(settings.load(Path(config)).state.url)) as state:
+        return review.earlier(state, run_id, planned=planned)[:2]
 
 
 def run(job: str, given: dict[str, Any], *, engine: str = "kernel",
@@ -64,9 +69,11 @@ def run(job: str, given: dict[str, Any], *, engine: str = "kernel",
         check_keeper(checked, shop)
     secrets = [settings.secret(name, os.environ) or "" for name in (shop.token_env, shop.client_secret_env) if name]
     copied.check(configured.reports.copy_to)
-    run_id, state = new_run_id(), State(configured.state.url)
+    run_id = new_run_id()
     folder = Path(configured.reports.path) / checked.shop / job / run_id
-    with state.lease(state.shops.kept_as(checked.shop, shop.identity), run_id) as lease:
+    with ExitStack() as held:
+        state = held.enter_context(closing(State(configured.state.url)))
+        lease = held.enter_context(state.lease(state.shops.kept_as(checked.shop, shop.identity), run_id))
         if gone := lease.took_over:
             _bury(Path(configured.reports.path), gone, run_id, shop, secrets)
         started = iso(datetime.now(UTC))

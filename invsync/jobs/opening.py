@@ -1,7 +1,7 @@
 """Open a run for a notebook: check what it was given, then open the shop, the OMS, the state and the folder."""
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,19 +44,23 @@ def open_run(job: str, **told: Any) -> Any:
     """The run of this job, opened with the notebook's parameters: Resets, Deltas, or one that follows another run."""
     given = parameters(job, told)
     configured = settings.load(Path(given.config))
-    shop = configured.shop(given.shop)
-    applies, undoes = os.environ.get(APPLIES_ENV), os.environ.get(UNDOES_ENV)
-    if not undoes:
-        check_keeper(given, shop)
-    source, state = oms.open_source(shop.oms), State(configured.state.url)
+    if not os.environ.get(UNDOES_ENV):
+        check_keeper(given, configured.shop(given.shop))
+    with ExitStack() as held:  # what is open is closed where the opening fails, and otherwise with the run
+        run = _opened(given, configured, held)
+        run.held = held.pop_all()
+    return run
+
+
+def _opened(given: Parameters, configured: settings.Settings, held: ExitStack) -> Run:
+    shop, alone = configured.shop(given.shop), RUN_ENV not in os.environ
+    source, state = oms.open_source(shop.oms), held.enter_context(closing(State(configured.state.url)))
     run_id = os.environ.get(RUN_ENV) or new_run_id()
-    folder = Path(configured.reports.path) / given.shop / job / run_id
-    held = ExitStack()
-    alone = RUN_ENV not in os.environ
     kept_as = state.shops.kept_as(given.shop, shop.identity)
     lease = held.enter_context(state.lease(kept_as, run_id)) if alone else state.joined(kept_as, run_id)
     if shop.keep_by == "deltas":
         _check_state(state, configured, given.shop, kept_as, run_id)
+    folder = Path(configured.reports.path) / given.shop / given.job / run_id
     folder.mkdir(parents=True, exist_ok=True)
     charts.enable(locale=shop.locale, timezone=shop.timezone)
     now = source.now()
@@ -68,21 +72,26 @@ def open_run(job: str, **told: Any) -> Any:
     facts: dict[str, Any] = dict(
         run_id=run_id, given=given, shop=shop, folder=folder, state=state, oms=source,
         shopify=_shopify(shop, given, lease), lease=lease,
-        at=clock, thru=thru, summary=summary.blank(run_id, given.shop, job, iso(datetime.now(UTC))),
-        held=held, alone=alone,
-        peers=beside, kept=configured.state,
+        at=clock, thru=thru, summary=summary.blank(run_id, given.shop, given.job, iso(datetime.now(UTC))),
+        alone=alone, peers=beside, kept=configured.state,
         names=frozenset(name for name, other in configured.shops.items() if other.identity == shop.identity),
     )  # fmt: skip
     if alone:  # nobody closes this folder for us: it has failed until it says otherwise
         summary.write(folder, facts["summary"])
-    if other := applies or undoes:
-        facts["summary"] |= {"applies" if applies else "undoes": other}
-        kind = review.Applied if applies else review.Undone
-        return kind(**facts, source=review.earlier(state, other, planned=bool(applies))[2])
-    run = KINDS[job](**facts)
-    if shop.webhook_url:
-        tell_subscriptions(run, shop.webhook_url)
-    return run
+    return _of_its_kind(given.job, facts)
+
+
+def _of_its_kind(job: str, facts: dict[str, Any]) -> Run:
+    """The run of this job, or one that applies or undoes another run."""
+    applies, undoes = os.environ.get(APPLIES_ENV), os.environ.get(UNDOES_ENV)
+    if not (other := applies or undoes):
+        run = KINDS[job](**facts)
+        if run.shop.webhook_url:
+            tell_subscriptions(run, run.shop.webhook_url)
+        return run
+    facts["summary"] |= {"applies" if applies else "undoes": other}
+    kind = review.Applied if applies else review.Undone
+    return kind(**facts, source=review.earlier(facts["state"], other, planned=bool(applies))[2])
 
 
 def _check_state(state: State, configured: settings.Settings, shop: str, kept_as: str, run_id: str) -> None:

@@ -1,6 +1,7 @@
 """Whether a shop's jobs still run: an alert for each one that no run has finished for too long."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def _overdue(state: State, entry: Entry, now: datetime) -> Alert | None:
 def check(config: Path, shops: Sequence[str]) -> list[Alert]:
     """The jobs of these shops, or of all, that do not run; the pager hears of them."""
     configured = settings.load(config)
-    found = overdue(State(configured.state.url), entries(configured, shops), datetime.now(UTC))
+    with closing(State(configured.state.url)) as state:
+        found = overdue(state, entries(configured, shops), datetime.now(UTC))
     alerts.tell(found, configured)
     return found
