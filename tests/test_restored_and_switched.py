@@ -99,6 +99,33 @@ def test_a_restored_state_is_known_by_the_copies_alone(kept: Kept) -> None:
     assert kept.available == 30
 
 
+def test_copies_from_before_there_was_a_mark_are_looked_through(kept: Kept) -> None:
+    storage = copied(kept)
+    restore = kept.backup()
+    kept.counted(20)
+    sent = kept.run()
+    restore()
+    shutil.rmtree(kept.rehearsal.folder(sent))
+    assert (storage / "demo" / "newest-run.txt").read_text() == sent["run_id"]
+    (storage / "demo" / "newest-run.txt").unlink()
+
+    assert kept.run()["exit_code"] == 3
+
+
+def test_copies_that_cannot_be_read_are_said_and_stop_nothing(kept: Kept) -> None:
+    storage = copied(kept)
+    kept.counted(20)
+    kept.run()
+    (storage / "demo" / "newest-run.txt").unlink()
+    (storage / "demo" / "newest-run.txt").mkdir()
+    kept.counted(5)
+
+    facts = kept.run()
+
+    assert (facts["exit_code"], kept.available) == (0, 35)
+    assert "could not be asked of the copies" in facts["messages"][0]
+
+
 @pytest.mark.parametrize("moment", ["after its answers", "before its record"])
 def test_a_state_that_was_restored_because_a_run_was_killed_waits(kept: Kept, moment: str) -> None:
     """The machine died in a run: nothing but the answers in its folder tell that it sent something."""

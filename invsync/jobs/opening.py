@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from invsync import charts, oms, settings
-from invsync.errors import UsageError
+from invsync.errors import SystemFailed, UsageError
 from invsync.jobs import review, summary
 from invsync.jobs.deltas import Deltas
 from invsync.jobs.parameters import Parameters, parameters
@@ -58,8 +58,7 @@ def _opened(given: Parameters, configured: settings.Settings, held: ExitStack) -
     run_id = os.environ.get(RUN_ENV) or new_run_id()
     kept_as = state.shops.kept_as(given.shop, shop.identity)
     lease = held.enter_context(state.lease(kept_as, run_id)) if alone else state.joined(kept_as, run_id)
-    if shop.keep_by == "deltas":
-        _check_state(state, configured, given.shop, kept_as, run_id)
+    said = _check_state(state, configured, given.shop, kept_as, run_id) if shop.keep_by == "deltas" else []
     folder = Path(configured.reports.path) / given.shop / given.job / run_id
     folder.mkdir(parents=True, exist_ok=True)
     charts.enable(locale=shop.locale, timezone=shop.timezone)
@@ -72,7 +71,8 @@ def _opened(given: Parameters, configured: settings.Settings, held: ExitStack) -
     facts: dict[str, Any] = dict(
         run_id=run_id, given=given, shop=shop, folder=folder, state=state, oms=source,
         shopify=_shopify(shop, given, lease), lease=lease,
-        at=clock, thru=thru, summary=summary.blank(run_id, given.shop, given.job, iso(datetime.now(UTC))),
+        at=clock, thru=thru,
+        summary=summary.blank(run_id, given.shop, given.job, iso(datetime.now(UTC))) | {"messages": said},
         alone=alone, peers=beside, kept=configured.state,
         names=frozenset(name for name, other in configured.shops.items() if other.identity == shop.identity),
     )  # fmt: skip
@@ -94,13 +94,20 @@ def _of_its_kind(job: str, facts: dict[str, Any]) -> Run:
     return kind(**facts, source=review.earlier(facts["state"], other, planned=bool(applies))[2])
 
 
-def _check_state(state: State, configured: settings.Settings, shop: str, kept_as: str, run_id: str) -> None:
-    """Let the delta job wait for a hard sync where the state is older than the runs that it should know."""
-    other = unknown_run(state, shop, Path(configured.reports.path), configured.reports.copy_to, own=run_id)
+def _check_state(state: State, configured: settings.Settings, shop: str, kept_as: str, run_id: str) -> list[str]:
+    """Let the delta job wait for a hard sync where the state is older than the runs that it should know.
+
+    Copies that cannot be read are no reason to stop: what the reader must know of that comes back.
+    """
+    try:
+        other = unknown_run(state, shop, Path(configured.reports.path), configured.reports.copy_to, own=run_id)
+    except SystemFailed as error:
+        return [f"Whether the state database was restored could not be asked of the copies. {error}"]
     if other is not None:
         why = (f"the state database does not know run {other}, so it was restored or begun anew, and which stock events "
                "Shopify has counted since is not known")  # fmt: skip
         state.shops.require_hard_sync(kept_as, why)
+    return []
 
 
 def tell_subscriptions(run: Run, address: str) -> None:

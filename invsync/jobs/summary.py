@@ -16,6 +16,7 @@ from invsync.verify import LANDED
 NAMES = ["report.ipynb", "report.html", "mutation.graphql", "plan.parquet", "outcomes.parquet", "claims.parquet",
          "in_flight.parquet"]  # fmt: skip
 CLASSES = ["applied", "already_right", "superseded", "refused", "held", "unknown"]
+SENT = {"done", "partial"}
 CONCLUDED = {"done", "planned", "stopped", "partial"}
 ROOM = 1 << 18  # bytes kept free on the disk for run.json, so that what was sent can be told when the disk is full
 EXIT = {"done": 0, "planned": 0, "stopped": 3, "partial": 4, "failed": 5}
@@ -58,6 +59,16 @@ def read(folder: Path) -> dict[str, Any] | None:
     """The run.json of this folder; None when the run never wrote one."""
     path = folder / "run.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def has_sent(run: dict[str, Any] | None) -> bool:
+    """Whether a run may have sent something: it planned some and ended, or left answers beside lines and did not."""
+    if run is None:
+        return False
+    if run["status"] != "failed":
+        return run["status"] in SENT and run["counts"]["planned"] > 0
+    begun = any(file["name"].startswith("result") for file in run["files"])
+    return begun and any(file["name"].startswith("adjustments") and file["bytes"] for file in run["files"])
 
 
 def files(folder: Path) -> list[dict[str, Any]]:

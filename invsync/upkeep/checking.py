@@ -9,7 +9,6 @@ from invsync import settings
 from invsync.doctor.findings import Check, Status, some
 from invsync.jobs import summary
 from invsync.jobs.left_open import REPLAY_HOURS, is_whole
-from invsync.jobs.restored import has_sent
 from invsync.settings import Settings
 from invsync.state import Pending, State, database
 from invsync.state.inside import Inside
@@ -141,7 +140,7 @@ def _unknown(state: State, shop: Kept, there: list[Path], known: list[str]) -> I
     first, newest = min(known, default=""), max(known, default="")
     held = {*known, *(file.run_id for file in state.outbox.pending(shop.kept_as)), state.holder(shop.kept_as)}
     strange = [folder for folder in there if folder.name not in held]
-    sent = [folder.name for folder in strange if folder.name > newest and has_sent(summary.read(folder))]
+    sent = [folder.name for folder in strange if folder.name > newest and summary.has_sent(summary.read(folder))]
     if sent:
         yield Check("folders", "unknown", "fault", f"The state of {shop.name} does not know {len(sent)} runs that sent "
                     f"something since ({some(sent[::-1])}), so it was restored or begun anew: run hard-sync for it.")  # fmt: skip
