@@ -539,6 +539,13 @@ def test_the_orders_that_the_oms_cancelled_since_a_moment(hotwax: str, source: S
     assert source.cancelled_orders(TEN) == [7001, 7002]
 
 
+def test_an_order_that_was_cancelled_in_part_is_one_of_them(hotwax: str) -> None:
+    execute(hotwax, "alter table order_item add column cancel_quantity numeric(18, 6)")
+    execute(hotwax, "update order_item set last_updated_stamp = '2026-03-01 10:00:00', cancel_quantity = 1 where order_id = 'O2'")
+
+    assert opened(hotwax).cancelled_orders(TEN) == [7002]
+
+
 def test_optional_tables_may_be_missing_and_required_ones_are_named(hotwax: str) -> None:
     for name in (
         "product",

@@ -1,9 +1,10 @@
 """HotWax read over its HTTP APIs: the same frames as its database, and no trap that ends in a wrong zero."""
 
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -147,6 +148,18 @@ def all_the_same(mine: Source, url: str) -> None:
     long_ago = datetime(2000, 1, 1, tzinfo=UTC)
     assert mine.cancelled_orders(long_ago) == theirs.cancelled_orders(long_ago)
     theirs.close()
+
+
+@pytest.mark.parametrize("change", ["status_id = 'ITEM_CANCELLED'", "cancel_quantity = 1"])
+def test_an_order_that_was_cancelled_afterwards_is_told_over_http_too(opened: Opened, url: str, change: str) -> None:
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as oms, oms:
+        oms.execute(f"update order_item set {change}, last_updated_stamp = '2099-01-01 10:00:00' where order_id ="
+                    " (select order_id from order_header where external_id is not null limit 1)")  # fmt: skip
+    later, theirs = datetime(2099, 1, 1, tzinfo=UTC), open_source(OmsSettings(url=url, shop_id="SANDBOX"))
+
+    orders = opened().cancelled_orders(later)
+
+    assert len(orders) == 1 and orders == theirs.cancelled_orders(later)
 
 
 def test_moqui_gives_the_frames_of_the_database(opened: Opened, url: str) -> None:

@@ -12,7 +12,7 @@ from invsync import tables
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms import known
 from invsync.oms.reader import MANY, Reader
-from invsync.oms.statements import CHANNEL_GROUP, OPTIONAL_COLUMNS, ORIGIN, REQUIRED, STAMPS, Rows, Statements
+from invsync.oms.statements import CANCELLED_UNITS, CHANNEL_GROUP, OPTIONAL_COLUMNS, ORIGIN, REQUIRED, STAMPS, Rows, Statements
 from invsync.oms.touched import Window, moved_facilities, touched_products
 from invsync.oms.values import stamp
 from invsync.settings import OmsSettings
@@ -29,7 +29,7 @@ class Database:
         with self.reader.transaction() as connection:
             self.names = _table_names(connection)
             self.sql = Statements(self.names, has_origin=_has_origin(connection, self.names))
-            self.stamped = {(name, at) for name, at in OPTIONAL_COLUMNS if _has(connection, self.names, name, at)}
+            self.has = {(name, at) for name, at in OPTIONAL_COLUMNS if _has(connection, self.names, name, at)}
             self.store = self._store(connection)
             self._check_group(connection)
 
@@ -92,7 +92,7 @@ class Database:
     def _mapped_since(self, name: str, column: str, window: Window) -> Rows:
         """One column of this shop's mapping rows that were written in the window; none where they have no stamp."""
         table = self.sql[name].c
-        written = [window.holds(table[at]) for at in STAMPS if (name, at) in self.stamped]
+        written = [window.holds(table[at]) for at in STAMPS if (name, at) in self.has]
         return sa.select(table[column]).where(table.shop_id == self.oms.shop_id, sa.or_(sa.false(), *written))
 
     def moved_facilities(self, from_: datetime, thru: datetime, *, group: str | None, store: str) -> list[str]:
@@ -122,7 +122,7 @@ class Database:
         """The Shopify orders of which an item was cancelled in the OMS at or after this moment."""
         touched, header = self.sql["order_item"].c.last_updated_stamp, self.sql["order_header"].c
         with self.reader.transaction() as connection:
-            query = self.sql.cancelled().where(self._window(connection, from_, None).holds(touched))
+            query = self.sql.cancelled(in_part=CANCELLED_UNITS in self.has).where(self._window(connection, from_, None).holds(touched))
             orders = [str(order) for order in connection.execute(query).scalars() if order is not None]
             every = self.sql.plain("order_header", list(known.HEADERS))
             headers = self.reader.rows_of(connection, every, header.order_id, orders, known.HEADERS)

@@ -21,7 +21,7 @@ from invsync.oms.database import Database
 from invsync.oms.faces import Filter
 from invsync.oms.known import spellings
 from invsync.oms.statements import CANCELLED_ITEMS, CLOSED_ITEMS, COLUMNS, DELTA_GROUP, STAMPS
-from invsync.oms.values import earliest
+from invsync.oms.values import earliest, number
 from invsync.settings import OmsSettings
 
 FIXED = ("shopify_shop", "facility_group", "product_store")
@@ -93,9 +93,9 @@ class Rest:
     def cancelled_orders(self, from_: datetime) -> list[int]:
         """The Shopify orders of which an item was cancelled in the OMS at or after this moment."""
         name = "order_item"
-        at = COLUMNS[name].split().index("status_id")
+        status, part = (COLUMNS[name].split().index(column) for column in ("status_id", "cancel_quantity"))
         recent = self.api.since(name, "last_updated_stamp", from_)
-        items = {key: row for key, row in recent.items() if row[at] in CANCELLED_ITEMS}
+        items = {key: row for key, row in recent.items() if row[status] in CANCELLED_ITEMS or number(row[part])}
         orders = _column(items, name)
         rows = {name: items} | {
             other: self.api.among(other, "order_id", orders) for other in ("order_header", "shopify_shop_order")

@@ -18,7 +18,8 @@ COLUMNS: Mapping[str, str] = {
     "shopify_shop_product": "shop_id product_id shopify_product_id shopify_inventory_item_id created_stamp"
     " last_updated_stamp",
     "order_header": "order_id order_type_id external_id order_date product_store_id",
-    "order_item": "order_id order_item_seq_id product_id quantity status_id ship_group_seq_id last_updated_stamp",
+    "order_item": "order_id order_item_seq_id product_id quantity status_id ship_group_seq_id last_updated_stamp"
+    " cancel_quantity",
     "order_item_ship_group": "order_id ship_group_seq_id facility_id",
     "product": "product_id internal_name",
     "product_store": "product_store_id reserve_inventory",
@@ -39,13 +40,16 @@ OPTIONAL = {
     "shopify_shop_remote",
 }  # fmt: skip
 STAMPS = ("created_stamp", "last_updated_stamp")
-OPTIONAL_COLUMNS = {(name, stamp) for name in ("shopify_shop_location", "shopify_shop_product") for stamp in STAMPS}
+CANCELLED_UNITS = ("order_item", "cancel_quantity")
+OPTIONAL_COLUMNS = {CANCELLED_UNITS} | {
+    (name, stamp) for name in ("shopify_shop_location", "shopify_shop_product") for stamp in STAMPS
+}
 REQUIRED = set(COLUMNS) - OPTIONAL
 ORIGIN = {"inventory_item_detail": "reset_item_id", "external_inventory_reset": "origin_system_message_remote_id"}
 DELTA_GROUP = "SHPFY_INV_DLT_REASON"
 QUANTITIES = {
     "last_inventory_count", "computed_last_inventory_count", "minimum_stock", "quantity",
-    "available_to_promise_diff", "quantity_on_hand_diff",
+    "available_to_promise_diff", "quantity_on_hand_diff", "cancel_quantity",
 }  # fmt: skip
 VIRTUAL = "VIRTUAL_FACILITY"
 CHANNEL_GROUP = "CHANNEL_FAC_GROUP"
@@ -135,10 +139,11 @@ class Statements:
         left = sa.case((item.status_id.in_(CANCELLED_ITEMS), 0), else_=item.quantity)
         return sa.select(item.order_id, item.product_id, left)
 
-    def cancelled(self) -> Rows:
-        """The orders with a cancelled item: order_id."""
+    def cancelled(self, *, in_part: bool) -> Rows:
+        """The orders with a cancelled item, or with one that is cancelled in part where that is known: order_id."""
         item = self["order_item"].c
-        return sa.select(item.order_id).where(item.status_id.in_(CANCELLED_ITEMS)).distinct()
+        part = item.cancel_quantity > 0 if in_part else sa.false()
+        return sa.select(item.order_id).where(item.status_id.in_(CANCELLED_ITEMS) | part).distinct()
 
     def reserved(self) -> Rows:
         """Reservations: order_id, product_id, facility_id, units."""
