@@ -63,8 +63,8 @@ def of_run(run: dict[str, Any]) -> list[Alert]:
 def tell(alerts: Iterable[Alert], configured: settings.Settings, now: datetime | None = None) -> list[Alert]:
     """Tell each alert that was not told within the last hour; those that were told.
 
-    One that the pager did not take is told again the next time; a run never fails by it. Where the state cannot say
-    what was told, everything is.
+    One that the pager did not take is told again the next time; a run never fails by it. If the state database cannot
+    say what was told, every alert is told.
     """
     moment, sent = now or datetime.now(UTC), []
     for alert in alerts:

@@ -72,7 +72,7 @@ def test_a_run_that_lost_its_shop_sends_nothing_more(
 
     facts = kept.run(job, transport="bulk" if "bulk" in seam else "direct")
 
-    assert facts["exit_code"] == 5 and "another run took shop demo over" in facts["messages"][-1]
+    assert facts["exit_code"] == 5 and "another run took over shop demo" in facts["messages"][-1]
     assert asked == [mutations(kept)]
     assert sorted(kept.changes()) == [5, 20]
     assert (kept.run()["exit_code"], kept.rehearsal.available(1, 2)) == (0, [30, 15])

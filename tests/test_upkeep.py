@@ -508,7 +508,7 @@ def test_folders_that_are_gone_and_folders_that_nobody_knows_are_told(aged: Aged
         "gone": [f"warning: The folders of 1 runs are gone ({run_id(2)}): these runs can no longer be explained or undone; "
                  "see who moves them."],
         "unknown": [f"fault: The state of acme does not know 1 runs that sent something since ({run_id(0)}), so it was "
-                    "restored or begun anew: run hard-sync for it.",
+                    "restored or newly made: run hard-sync for it.",
                     f"warning: The state of acme does not know 1 run folders ({run_id(1.5)}): runs that were killed, or "
                     "folders of another database."],
     }  # fmt: skip

@@ -50,8 +50,8 @@ def _there(run: Run, file: Pending) -> Pending | None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file.path.name
     path.write_bytes(content)
-    run.needs_a_person(f"{file.path.name} of run {file.run_id} was not in its folder as it had been committed: it was "
-                       f"restored from the state database to {folder}; see who moves or edits the files of runs.")  # fmt: skip
+    run.needs_a_person(f"{file.path.name} of run {file.run_id} was gone from its folder, or changed since its commit: it was "
+                       f"restored from the state database to {folder}; find out who moves or edits the files of runs.")  # fmt: skip
     return run.state.outbox.moved(file, path)
 
 

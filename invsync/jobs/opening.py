@@ -104,8 +104,8 @@ def _check_state(state: State, configured: settings.Settings, shop: str, kept_as
     except SystemFailed as error:
         return [f"Whether the state database was restored could not be asked of the copies. {error}"]
     if other is not None:
-        why = (f"the state database does not know run {other}, so it was restored or begun anew, and which stock events "
-               "Shopify has counted since is not known")  # fmt: skip
+        why = (f"the state database does not know run {other}, so it was restored or newly made, and it is not known which "
+               "stock events Shopify has counted since")  # fmt: skip
         state.shops.require_hard_sync(kept_as, why)
     return []
 

@@ -1,4 +1,4 @@
-"""Whether the state database is older than what runs left elsewhere: then it was restored, or begun anew."""
+"""Whether the state database is older than what runs left elsewhere: then it was restored, or is new."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -279,7 +279,7 @@ class Run:
         unknown = self.state.outbox.unknown(self.kept_as)
         if unknown.height:
             pairs, runs = unknown.select(KEY).n_unique(), ", ".join(sorted(set(unknown["run_id"]))[:3])
-            self.needs_a_person(f"Whether the deltas of {pairs} pairs were counted is not known since run {runs}: run a "
+            self.needs_a_person(f"It is not known whether Shopify counted the deltas of {pairs} pairs (run {runs}): run a "
                                 "hard sync, which settles them.")  # fmt: skip
 
     def _record(self, status: str, *, advances: bool, targets: int) -> None:

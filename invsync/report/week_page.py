@@ -181,7 +181,7 @@ def _in_flight(root: Path, now: Week, names: pl.DataFrame | None, reader: charts
         return None
     path = root / newest["path"] / "in_flight.parquet"
     rows = tables.completed(pl.read_parquet(path), tables.IN_FLIGHT) if path.exists() else tables.empty(tables.IN_FLIGHT)
-    what = f"{newest['job']} of {reader.moment(newest['started_at'])}"
+    what = f"the {newest['job']} run of {reader.moment(newest['started_at'])}"
     return {"table": Markup(orders_in_flight(rows, names).markup), "run": what}
 
 

@@ -70,8 +70,8 @@ class Lease:
             _sign(connection, self.shop, self.run_id)
 
     def _lost(self) -> LeaseLost:
-        return LeaseLost(f"Run {self.run_id} stood still for so long that another run took shop {self.shop} over: it sent "
-                         "nothing since then; read the report of the run that follows it.")  # fmt: skip
+        return LeaseLost(f"Run {self.run_id} stood still for so long that another run took over shop {self.shop}: it has "
+                         "sent nothing since; read the report of the run that took over.")  # fmt: skip
 
     @contextmanager
     def beating(self) -> Iterator["Lease"]:

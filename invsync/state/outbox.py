@@ -223,5 +223,5 @@ def _limited(query: sa.Select[Any], events: pl.Series | None) -> Iterator[sa.Sel
 
 def _stale(taken: pl.DataFrame) -> GuardStopped:
     by = taken["by"].sort()[-1]
-    return GuardStopped(f"Nothing of this file was sent: {taken.height} of its stock events were counted by run {by} "
-                        "meanwhile; make a new dry run, or run the job again.")  # fmt: skip
+    return GuardStopped(f"Nothing of this file was sent: run {by} has counted {taken.height} of its stock events in the "
+                        "meantime; make a new dry run, or run the job again.")  # fmt: skip

@@ -143,7 +143,7 @@ def _unknown(state: State, shop: Kept, there: list[Path], known: list[str]) -> I
     sent = [folder.name for folder in strange if folder.name > newest and summary.has_sent(summary.read(folder))]
     if sent:
         yield Check("folders", "unknown", "fault", f"The state of {shop.name} does not know {len(sent)} runs that sent "
-                    f"something since ({some(sent[::-1])}), so it was restored or begun anew: run hard-sync for it.")  # fmt: skip
+                    f"something since ({some(sent[::-1])}), so it was restored or newly made: run hard-sync for it.")  # fmt: skip
     others = [folder.name for folder in strange if first < folder.name < newest]
     if others:
         yield Check("folders", "unknown", "warning", f"The state of {shop.name} does not know {len(others)} run folders "
