@@ -123,7 +123,7 @@ def test_copies_that_cannot_be_read_are_said_and_stop_nothing(kept: Kept) -> Non
     facts = kept.run()
 
     assert (facts["exit_code"], kept.available) == (0, 35)
-    assert "could not be asked of the copies" in facts["messages"][0]
+    assert "could not say whether the state database was restored" in facts["messages"][0]
 
 
 @pytest.mark.parametrize("moment", ["after its answers", "before its record"])

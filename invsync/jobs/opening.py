@@ -102,7 +102,7 @@ def _check_state(state: State, configured: settings.Settings, shop: str, kept_as
     try:
         other = unknown_run(state, shop, Path(configured.reports.path), configured.reports.copy_to, own=run_id)
     except SystemFailed as error:
-        return [f"Whether the state database was restored could not be asked of the copies. {error}"]
+        return [f"The copies of runs could not say whether the state database was restored. {error}"]
     if other is not None:
         why = (f"the state database does not know run {other}, so it was restored or newly made, and it is not known which "
                "stock events Shopify has counted since")  # fmt: skip

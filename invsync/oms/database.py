@@ -12,7 +12,16 @@ from invsync import tables
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms import known
 from invsync.oms.reader import MANY, Reader
-from invsync.oms.statements import CANCELLED_UNITS, CHANNEL_GROUP, OPTIONAL_COLUMNS, ORIGIN, REQUIRED, STAMPS, Rows, Statements
+from invsync.oms.statements import (
+    CANCELLED_UNITS,
+    CHANNEL_GROUP,
+    OPTIONAL_COLUMNS,
+    ORIGIN,
+    REQUIRED,
+    STAMPS,
+    Rows,
+    Statements,
+)
 from invsync.oms.touched import Window, moved_facilities, touched_products
 from invsync.oms.values import stamp
 from invsync.settings import OmsSettings
