@@ -20,7 +20,7 @@ from invsync.state.schema import META, VERSION
 
 MOST, NUMBERS = 60, count()
 VICTIM = """
-import os, signal, sys
+import os, signal, sys, threading
 import sqlalchemy as sa
 from invsync.jobs import launch
 from invsync.state import database, lease
@@ -28,6 +28,7 @@ from invsync.state import database, lease
 lease.STOP_SECONDS = 0  # ask before each request, as a run does that was paused for long
 job, config, last, how = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 opened, commits = database.opened, [0]
+alone = threading.RLock()  # SQLite: a thread that stands still within a transaction would lock the others out
 
 def counted(connection):
     commits[0] += 1
@@ -36,14 +37,19 @@ def counted(connection):
     if commits[0] == last and how == "paused before":
         os.kill(os.getpid(), signal.SIGSTOP)
 
+def entered(*_):
+    alone.acquire()
+
 def left(*_):
     if commits[0] == last and how == "paused after":
         commits[0] += MOST
         os.kill(os.getpid(), signal.SIGSTOP)
+    alone.release()
 
 def watched(url):
     engine = opened(url)
     sa.event.listen(engine, "commit", counted)
+    sa.event.listen(engine, "checkout", entered)
     sa.event.listen(engine, "checkin", left)
     return engine
 
