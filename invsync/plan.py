@@ -18,6 +18,11 @@ SEVERAL = 3  # pairs: that one or two sell out is no fault
 STARVED = "deferred_for_an_hour"
 
 
+def malformed() -> pl.Expr:
+    """A value that makes up the OMS's number cannot be read."""
+    return pl.col("oms").is_nan()
+
+
 def no_oms_row() -> pl.Expr:
     """The OMS holds no row or no number for the pair; a missing row is not zero."""
     return pl.col("oms").is_null()
@@ -58,7 +63,7 @@ def activated() -> pl.Expr:
     return inactive_level() & (pl.col("target") > 0).fill_null(False)
 
 
-RULES = (no_oms_row, unknown_item, bundle, untracked, fractional, too_large, inactive_level)
+RULES = (malformed, no_oms_row, unknown_item, bundle, untracked, fractional, too_large, inactive_level)
 
 
 def held_reason(*, activate: bool = False) -> pl.Expr:

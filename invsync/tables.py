@@ -85,6 +85,11 @@ EVENTS: Schema = {
     "reason": TEXT, "physical_inventory_id": TEXT, "names_movement": FLAG, "origin": TEXT,
 }  # fmt: skip
 DELTA_REASONS: Schema = {"reason": TEXT, "from_date": STAMP, "thru_date": STAMP}
+# A value that nobody can read, where it stands and what belongs there. It holds the pairs that the facility's stock
+# enters, or, without a facility, every pair of the product; a feed's row that names no product has neither.
+UNREADABLE: Schema = {
+    "product_id": TEXT, "facility_id": TEXT, "place": TEXT, "column": TEXT, "value": TEXT, "expected": TEXT,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ class Snapshot:
     `known_orders`, `ordered` and `booked` speak of the Shopify orders that were asked for: those that have a header,
     whatever its type and status; what their items say; and the units of them that the OMS's quantities already lack.
     `newest_known` is the newest header's order_date. `events` are the stock events that the same transaction saw,
-    where they were asked for.
+    where they were asked for. `unreadable` names the values that nobody can read.
     """
 
     product_facility: pl.DataFrame
@@ -113,6 +118,7 @@ class Snapshot:
     newest_known: datetime | None
     now: datetime
     events: pl.DataFrame = field(default_factory=lambda: empty(EVENTS))
+    unreadable: pl.DataFrame = field(default_factory=lambda: empty(UNREADABLE))
 
 
 def empty(schema: Schema) -> pl.DataFrame:

@@ -6,7 +6,6 @@ import shutil
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from math import isnan
 from pathlib import Path
 
 import asyncssh
@@ -69,9 +68,12 @@ def test_two_rows_of_one_product_and_facility_leave_no_number_to_send(folder: Pa
     head, first, *rest = stock.read_text().splitlines(keepends=True)
     stock.write_text("".join([head, first, *rest, first]))
 
-    found = counts(opened(folder))
+    snapshot = opened(folder).snapshot()
 
-    assert isnan(found["P0"][0]) and isnan(found["P0"][1]) and found["P1"] == (10.0, 8.0)
+    assert snapshot.product_facility["product_id"].to_list() == ["P0", "P1"]
+    assert snapshot.unreadable.select("product_id", "place").rows() == [
+        ("P0", "product_facility.csv, line 2"), ("P0", "product_facility.csv, line 4"),
+    ]  # fmt: skip
 
 
 def test_a_reset_older_than_the_stock_says_nothing(folder: Path) -> None:
@@ -175,10 +177,13 @@ def test_the_configuration_export_stands_for_the_stock(folder: Path) -> None:
     assert counts(opened(folder)) == {"P0": (9.0, 6.0), "P1": (2.0, 0.0)}
 
 
-def test_a_feed_that_names_no_product_is_refused(folder: Path) -> None:
+def test_a_row_of_a_feed_that_names_no_product_is_told_while_the_others_land(folder: Path) -> None:
     feed(folder, "reset.csv", RESET + "WH,SKU,SKU-A,7,\nWH,SKU,SKU-Z,7,\n")
-    with pytest.raises(OmsFailed, match=r"reset\.csv names 1 product.*SKU-Z"):
-        opened(folder)
+    source = opened(folder)
+    assert counts(source)["P0"] == (7.0, 5.0)
+    assert source.snapshot().unreadable.select("product_id", "place", "value").rows() == [
+        (None, "reset.csv, line 3", "SKU-Z"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("lost", [1, 5, 30])

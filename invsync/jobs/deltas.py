@@ -8,7 +8,7 @@ import polars as pl
 
 from invsync import delta, mapping, plan, tables
 from invsync.errors import GuardStopped, UsageError
-from invsync.jobs.resets import WHOLE_FROM, Resets, buffers, claims_of, is_overwritten, is_unsettled
+from invsync.jobs.resets import WHOLE_FROM, Resets, buffers, by_pair, claims_of, is_overwritten, is_unsettled
 from invsync.jobs.run import Selection
 from invsync.state import iso
 from invsync.tables import KEY
@@ -31,6 +31,7 @@ class Deltas(Resets):
     baseline: pl.DataFrame | None = None
     switched: bool = False  # another job kept the shop since the last run of this one
     since: datetime | None = None
+    unclear: pl.Series = field(default_factory=lambda: pl.Series("product_id", [], dtype=pl.String))  # unreadable products
     bent: pl.DataFrame = field(default_factory=lambda: tables.empty(tables.PAIRS))  # the pairs that are reset instead
 
     def events(self) -> pl.DataFrame:
@@ -82,13 +83,14 @@ class Deltas(Resets):
 
     def _concerned(self, found: pl.DataFrame, start: datetime) -> None:
         """These events as the stock's own transaction saw them, at the pairs that they move, less what is claimed."""
-        pairs = tables.empty(tables.PAIRS)
+        pairs, held = tables.empty(tables.PAIRS), tables.empty(tables.MAPPING_HELD)
         owed = self._owed()
         if found.height or owed.height:
             products = pl.concat([found["product_id"].drop_nulls(), self._products_of(owed)]).unique()
             by_name = products if products.len() <= WHOLE_FROM else None
             self.snapshot = snapshot = self.oms.snapshot(by_name, events_from=start)
-            mapped, _ = mapping.pairs(snapshot, **self.facts)
+            self.tell_unreadable(snapshot)
+            mapped, others = mapping.pairs(snapshot, **self.facts)
             self.beside = mapped
             named = mapping.locations(snapshot, aggregate_location=self.shop.aggregate_location)
             seen = snapshot.events.join(found, on="event_id", how="semi")
@@ -97,8 +99,10 @@ class Deltas(Resets):
             reset = pl.concat([owed, self.free.select(KEY) if self.switched else self._remapped()])
             self.bent = mapped.join(reset, on=KEY, how="semi")
             pairs = mapped.join(pl.concat([self.free.select(KEY), owed]), on=KEY, how="semi")
+            unclear = others.filter(pl.col("reason") == "malformed")
+            held = by_pair(unclear.filter(pl.col("product_id").is_in(self.free["product_id"].implode())))
+            self.unclear = pl.concat([unclear["product_id"], snapshot.unreadable["product_id"]]).drop_nulls().unique()
             self._tell()
-        held = tables.empty(tables.MAPPING_HELD)
         self.selection = Selection(pairs, held, self.mapped(), self.stock_rows(), whole=False)
 
     def _remapped(self) -> pl.DataFrame:
@@ -122,7 +126,7 @@ class Deltas(Resets):
 
     def _tell(self) -> None:
         events = self.free["event_id"].n_unique()
-        nowhere = self.free.filter(pl.col("location_id") == delta.EVERY_LOCATION).height
+        nowhere = self._nowhere().filter(ended_as="held").height
         if events:
             self.say(f"{events} stock events are counted in this run.")
         if nowhere:
@@ -130,10 +134,16 @@ class Deltas(Resets):
                 f"{nowhere} of them belong to a product or facility that is not mapped: left to the next hard sync."
             )
 
+    def _nowhere(self) -> pl.DataFrame:
+        """The events that move no pair, and how their claims end: those of a product with an unreadable value stay free."""
+        here = pl.col("product_id").is_in(self.unclear.implode()).fill_null(False)
+        ended = pl.when(here).then(pl.lit("quarantined")).otherwise(pl.lit("held"))
+        return self.free.filter(pl.col("location_id") == delta.EVERY_LOCATION).with_columns(ended_as=ended)
+
     def changes(self) -> pl.DataFrame:
         """VARIANCES of the pairs whose events net to something: target is what Shopify will show."""
         chosen = self.chosen()
-        self.summary["counts"]["read"] = chosen.pairs.height
+        self.summary["counts"]["read"] = chosen.pairs.height + chosen.held.height
         if chosen.pairs.is_empty() or self.snapshot is None:
             return tables.empty(tables.VARIANCES)
 
@@ -184,14 +194,13 @@ class Deltas(Resets):
     def settled(self, outcomes: pl.DataFrame) -> None:
         """Claim what was not sent as well: events that cancel out, that are held, or that nobody maps."""
         status = (
-            pl.when(pl.col("reason") == "fractional").then(pl.lit("quarantined"))
+            pl.when(pl.col("reason").is_in(["fractional", "malformed"])).then(pl.lit("quarantined"))
             .when(pl.col("outcome") == "already_right").then(pl.lit("nothing"))
             .otherwise(pl.col("outcome"))
         )  # fmt: skip
         ended = outcomes.filter(pl.col("outcome").is_in(["already_right", "held", "refused"]), ~is_overwritten())
         judged = self.free.join(ended.select(*KEY, ended_as=status), on=KEY)
-        nowhere = self.free.filter(pl.col("location_id") == delta.EVERY_LOCATION).with_columns(ended_as=pl.lit("held"))
-        others = pl.concat([judged, nowhere])
+        others = pl.concat([judged, self._nowhere()])
         self.state.outbox.claim(self.kept_as, claims_of(others, pl.col("ended_as"), self.run_id))
         bent = outcomes.join(self.bent, on=KEY, how="semi")
         super().settled(bent.filter((pl.col("outcome") != "held") | is_overwritten()))

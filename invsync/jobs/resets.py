@@ -12,6 +12,7 @@ from invsync.errors import UsageError
 from invsync.jobs.orders import Orders, looked_back
 from invsync.jobs.run import Run, Selection, facilities_of
 from invsync.jobs.witness import Seen, Witness, not_for_sale
+from invsync.oms import schemas
 from invsync.settings import Buffer
 from invsync.state import CLAIMS, iso
 from invsync.tables import KEY
@@ -30,6 +31,7 @@ class Resets(Run):
 
     snapshot: tables.Snapshot | None = None
     newest_known: datetime | None = None
+    unreadable: set[str] = field(default_factory=set)
     covered: pl.DataFrame = field(default_factory=lambda: tables.empty(delta.CLAIMABLE))
     beside: pl.DataFrame = field(default_factory=lambda: tables.empty(tables.PAIRS))  # every pair of the items read
 
@@ -56,7 +58,15 @@ class Resets(Run):
         """What these products, or all, map to, and up to when the OMS knows orders."""
         snapshot = self.oms.snapshot(products)
         self.newest_known = snapshot.newest_known
+        self.tell_unreadable(snapshot)
         return snapshot
+
+    def tell_unreadable(self, snapshot: tables.Snapshot) -> None:
+        """Name the values of the OMS that nobody can read, once a run."""
+        news = snapshot.unreadable.filter(~pl.col("place").is_in(self.unreadable))
+        if news.height:
+            self.unreadable |= set(news["place"])
+            self.say(f"Values of the OMS cannot be read, so nothing is sent for their products: {schemas.sentence(news)}.")
 
     def _products(self, start: datetime | None) -> pl.Series | None:
         """The products whose OMS rows were touched since `start` or that a resumed file named; None for all."""
@@ -106,6 +116,7 @@ class Resets(Run):
         flight = inflight.in_flight(mine, seen.unseen, pairs, snapshot, counted=counted)
         flight = pl.concat([flight, *(rows.at(pairs, snapshot) for rows in elsewhere)])
         self.in_flight = pl.concat([self.in_flight.join(pairs, on=KEY, how="anti"), flight])
+        self.tell_unreadable(snapshot)
         self._cover(snapshot, pairs)
         self._freshness(mine, snapshot)
         self._tell_levels(seen)

@@ -7,7 +7,7 @@ import polars as pl
 from invsync import tables
 from invsync.mapping.facilities import AGGREGATE_FORMS, digits, first_case, locations, members
 from invsync.mapping.keys import distinct, of, pair, rank
-from invsync.mapping.stock import PAIR, allows_brokering
+from invsync.mapping.stock import PAIR, allows_brokering, is_unclear
 
 HELD = ["product_id", "facility_id", "product", "site", "reason"]
 REASON = pl.Enum(["unmapped_product", "unmapped_location", "ambiguous_mapping", "malformed"])
@@ -34,8 +34,8 @@ def product_items(snapshot: tables.Snapshot) -> pl.DataFrame:
 
 def malformed_online(snapshot: tables.Snapshot, found: pl.DataFrame) -> pl.DataFrame:
     """The aggregate pairs that an unreadable quantity would enter: product_id, location_id."""
-    stock = is_malformed("last_inventory_count", "computed_last_inventory_count")
-    rules = is_malformed("minimum_stock")
+    stock = is_malformed("last_inventory_count", "computed_last_inventory_count") | is_unclear()
+    rules = is_malformed("minimum_stock") | is_unclear()
     bad = snapshot.product_facility.filter(stock | rules).join(found, on="facility_id")
     enters = (pl.col("counts") & allows_brokering() & stock) | (pl.col("rules") & rules)
     return bad.filter(enters).select(PAIR).unique()
@@ -46,7 +46,7 @@ def pairs(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The PAIRS that may be sent, by item and location, and MAPPING_HELD: the other product_facility rows with a reason.
 
-    A held aggregate pair has a row of its own with a null facility_id.
+    A held aggregate pair has a row of its own with a null facility_id; so has a feed's row that names no product.
     """
     named = locations(snapshot, aggregate_location=aggregate_location)
     found = members(snapshot, aggregate_location=aggregate_location, group=group, store=store, at=at)
@@ -71,10 +71,12 @@ def pairs(
     held = pl.concat([frame.filter(~is_free).select(HELD) for frame in (held, online)]).with_columns(
         inventory_item_id=of(products["inventory_item_id"], "product"), location_id=of(sites["location_id"], "site")
     )
-    return (
-        _pairs(numbers, products, sites),
+    nameless = snapshot.unreadable.filter(pl.col("product_id").is_null()).select(sku="value", reason=pl.lit("malformed"))
+    held = pl.concat([
         tables.conform(held.join(sku, on="product_id", how="left"), tables.MAPPING_HELD, "held"),
-    )
+        tables.completed(nameless, tables.MAPPING_HELD),
+    ])  # fmt: skip
+    return _pairs(numbers, products, sites), held
 
 
 def _sites(named: pl.DataFrame) -> pl.DataFrame:

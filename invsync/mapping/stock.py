@@ -1,6 +1,7 @@
 """What the OMS says should be available at each pair."""
 
 from datetime import datetime
+from math import nan
 
 import polars as pl
 
@@ -13,8 +14,13 @@ COUNTS = {"sellable": "computed_last_inventory_count", "total": "last_inventory_
 
 
 def allows_brokering() -> pl.Expr:
-    """True where the row's allow_brokering is null or 'Y'."""
-    return (pl.col("allow_brokering") == "Y").fill_null(True)
+    """True where the row's allow_brokering is null or 'Y'; where it is neither of these nor 'N', the pair is held."""
+    return (pl.col("allow_brokering") != "N").fill_null(True)
+
+
+def is_unclear() -> pl.Expr:
+    """True where the row's allow_brokering says neither Y nor N."""
+    return ~pl.col("allow_brokering").is_in(["Y", "N"]).fill_null(True)
 
 
 def targets(
@@ -23,6 +29,7 @@ def targets(
 ) -> pl.DataFrame:  # fmt: skip
     """TARGETS, by item and location: each pair with the units the OMS wants there; null where the OMS has no row.
 
+    NaN where a value of the product's rows cannot be read.
     An aggregate's `debt` is what it comes to below 0, before the floor; null for any other pair.
     """
     found = members(snapshot, aggregate_location=aggregate_location, group=group, store=store, at=at)
@@ -40,7 +47,10 @@ def targets(
     both = asked.lazy().with_columns(product=is_first.cum_sum() - 1, site=at_site).with_columns(number=number)
     known = [_physical(stock, facilities, own, sites, number), online]
     both = _beside(both, known, products.len() * sites.height)
-    oms = pl.when(pl.col("mode") == "aggregate").then("online_atp").otherwise("oms")
+    everywhere = snapshot.unreadable.filter(pl.col("facility_id").is_null())["product_id"].drop_nulls()
+    unreadable = pl.col("product_id").is_in(everywhere.implode())
+    own_number = pl.when(pl.col("mode") == "aggregate").then("online_atp").otherwise("oms")
+    oms = pl.when(unreadable).then(nan).otherwise(own_number)
     wanted = both.with_columns(oms=oms).select(list(tables.TARGETS)).collect(engine="streaming")
     return tables.conform(wanted, tables.TARGETS, "targets")
 

@@ -5,6 +5,7 @@ against what came back, and pages go on until one adds nothing.
 """
 
 import itertools
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +30,7 @@ KEYS = {"facility_group_member": 3, "product_store_facility": 3, "shopify_shop_p
         "product_facility": 2, "shopify_shop_location": 2, "order_item": 2, "order_item_ship_group": 2,
         "inventory_item_detail": 2, "inventory_item_variance": 2, "shopify_shop_remote": 2, "shopify_shop_order": 2,
         "order_item_ship_grp_inv_res": 4}  # fmt: skip
+MILLISECONDS = re.compile("[0-9]{9,15}")
 Row = tuple[Any, ...]
 Rows = dict[Row, Row]
 Since = tuple[str, datetime | None]
@@ -171,10 +173,10 @@ class Api:
             return value
         if not column.endswith(("_stamp", "_date")):
             return text(value)
-        if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
+        if isinstance(value, int) or (isinstance(value, str) and MILLISECONDS.fullmatch(value)):
             value = datetime.fromtimestamp(int(value) / 1000, UTC)
         moment = stamp(value, ZoneInfo(self.timezone))
-        return None if moment is None else f"{moment:%Y-%m-%d %H:%M:%S.%f}"
+        return str(value) if moment is None else f"{moment:%Y-%m-%d %H:%M:%S.%f}"
 
     def page(
         self, name: str, filters: Sequence[Filter], number: int, *, size: int | None = None, order: str = ""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from invsync import tables
 from invsync.errors import OmsFailed, UsageError
-from invsync.oms import known
+from invsync.oms import known, schemas
 from invsync.oms.reader import MANY, Reader
 from invsync.oms.statements import (
     CANCELLED_UNITS,
@@ -27,17 +27,24 @@ from invsync.oms.values import stamp
 from invsync.settings import OmsSettings
 
 Frames = dict[str, pl.DataFrame]
+CHECKED = {
+    "product_facility": "product_facility", "facility_group_member": "facility_group_member",
+    "product_store_facility": "product_store_facility", "queue": "order_item", "events": "inventory_item_detail",
+    "reserved": "order_item_ship_grp_inv_res", "moved": "inventory_item_detail", "items": "order_item",
+}  # fmt: skip
 OF_ORDERS = {"known_orders": tables.KNOWN_ORDERS, "ordered": tables.ORDERED, "booked": tables.BOOKED}
 
 
 class Database:
-    """A HotWax database, read for one Shopify shop."""
+    """A HotWax database, read for one Shopify shop; `unreadable` is known already of rows that came through the door."""
 
-    def __init__(self, engine: sa.Engine, oms: OmsSettings) -> None:
+    def __init__(self, engine: sa.Engine, oms: OmsSettings, unreadable: pl.DataFrame | None = None) -> None:
         self.reader, self.oms = Reader(engine, oms.timezone), oms
+        self.unreadable = unreadable
         with self.reader.transaction() as connection:
             self.names = _table_names(connection)
-            self.sql = Statements(self.names, has_origin=_has_origin(connection, self.names))
+            texts = connection.dialect.name == "sqlite"
+            self.sql = Statements(self.names, has_origin=_has_origin(connection, self.names), texts=texts)
             self.has = {(name, at) for name, at in OPTIONAL_COLUMNS if _has(connection, self.names, name, at)}
             self.store = self._store(connection)
             self._check_group(connection)
@@ -171,19 +178,22 @@ class Database:
         """
         wanted = None if products is None else products.drop_nulls().unique().to_list()
         with self.reader.transaction() as connection:
-            return tables.Snapshot(
-                **self._stock(connection, wanted),
-                queue=self._for(connection, self._queue(connection), self.sql["order_item"], wanted, tables.QUEUE),
-                **self._orders(connection, orders, wanted),
-                newest_known=self._newest_known(connection),
-                now=self.reader.now(connection),
-                events=(
-                    self._events(connection, wanted, events_from, None) if events_from else tables.empty(tables.EVENTS)
-                ),
-            )
+            queue = self._for(connection, self._queue(connection), self.sql["order_item"], wanted, tables.QUEUE)
+            frames = self._orders(connection, orders, wanted) | self._stock(connection, wanted) | {"queue": queue}
+            if events_from:
+                frames["events"] = self._events(connection, wanted, events_from, None)
+            newest, now = self._newest_known(connection), self.reader.now(connection)
+        told = self.unreadable
+        if told is None:
+            told = pl.concat([schemas.seen(CHECKED[name], frame) for name, frame in frames.items() if name in CHECKED])
+            frames["product_facility"] = schemas.spoiled(frames["product_facility"])
+        elif wanted is not None:
+            told = told.filter(pl.col("product_id").is_null() | pl.col("product_id").is_in(wanted))
+        frames = {name: frame for name, frame in frames.items() if name not in known.TOLD}
+        return tables.Snapshot(**frames, newest_known=newest, now=now, unreadable=told)
 
     def _orders(self, connection: sa.Connection, asked: Sequence[int], wanted: list[str] | None) -> Frames:
-        """KNOWN_ORDERS, ORDERED and BOOKED of these Shopify orders."""
+        """KNOWN_ORDERS, ORDERED and BOOKED of these Shopify orders, and the rows that they are made of (`known.TOLD`)."""
         if not asked:
             return {name: tables.empty(schema) for name, schema in OF_ORDERS.items()}
         headers = self._known(connection, asked)
@@ -199,14 +209,15 @@ class Database:
                 tables.empty(schema), *(self._for(connection, part, sql[by], wanted, schema) for part in parts)
             ])  # fmt: skip
 
-        booked = known.booked(
-            of(self._if_reserving(connection, sql.queued(self.store)), "order_item", "order_item", known.ITEMS),
-            of(sql.reserved(), "order_item_ship_grp_inv_res", "inventory_item", known.RESERVED),
-            of(sql.moved(), "inventory_item_detail", "inventory_item", known.MOVED),
-            self._may_be_booked(headers),
-        )
-        ordered = known.ordered(of(sql.items(), "order_item", "order_item", known.ITEMS), headers)
-        return {"known_orders": known.orders(headers), "ordered": ordered, "booked": booked}
+        queued = of(self._if_reserving(connection, sql.queued(self.store)), "order_item", "order_item", known.ITEMS)
+        reserved = of(sql.reserved(), "order_item_ship_grp_inv_res", "inventory_item", known.RESERVED)
+        moved = of(sql.moved(), "inventory_item_detail", "inventory_item", known.MOVED)
+        items = of(sql.items(), "order_item", "order_item", known.ITEMS)
+        booked = known.booked(queued, reserved, moved, self._may_be_booked(headers))
+        return {
+            "known_orders": known.orders(headers), "ordered": known.ordered(items, headers), "booked": booked,
+            "reserved": reserved, "moved": moved, "items": items,
+        }  # fmt: skip
 
     def _may_be_booked(self, known: pl.DataFrame) -> pl.DataFrame:
         """Those of KNOWN whose units the stock may lack; in one transaction all of them."""
@@ -230,7 +241,7 @@ class Database:
         """HEADERS with these Shopify ids, by an index where they are few, and those spelt unusually; or every one."""
         if len(asked) > known.WHOLE_FROM:
             return self.reader.rows(connection, query.where(name.is_not(None)), known.HEADERS)
-        unusual = name.startswith(" ") | name.endswith(" ") | name.contains("?")
+        unusual = name.startswith(" ") | name.endswith(" ") | name.contains("?") | name.contains(".0")
         usual = self.reader.rows_of(connection, query, name, known.spellings(asked), known.HEADERS)
         return pl.concat([usual, self.reader.rows(connection, query.where(unusual), known.HEADERS)]).unique()
 

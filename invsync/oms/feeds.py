@@ -2,40 +2,64 @@
 
 A feed is known by its columns, in any case and any spelling of their separators. The configuration export stands for
 product_facility; resets and variances newer than the stock they meet are laid over it in the order of their times, and
-each variance is a stock event too.
+each variance is a stock event too. A row that names no product of the OMS is told by name, while the others land.
 """
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
+from math import nan
 
 import polars as pl
 
+from invsync import door, mapping, tables
+from invsync.door import ID, QUANTITY, ROW, WORD, Table
 from invsync.errors import OmsFailed
+from invsync.oms import schemas
+from invsync.oms.schemas import Frames
 
+PAIR = ["product_id", "facility_id"]
+IDENTIFIED = {
+    "facility_id": ID, "external_facility_id": ID, "product_id": ID, "id_type": WORD, "id_value": WORD,
+}  # fmt: skip
 KINDS = {
+    "configuration": Table("configuration", {"product_id": ID, "facility_id": ID, "atp": QUANTITY,
+                                             "minimum_stock": QUANTITY}, key=PAIR, repeats=False),
+    "reset": Table("reset", IDENTIFIED | {"available_qty": QUANTITY}, required=["available_qty"]),
+    "variance": Table("variance", IDENTIFIED | {"available_delta": QUANTITY, "variance_reason_id": ID},
+                      required=["available_delta"]),
+}  # fmt: skip
+OPTIONAL = {"product_id", "external_facility_id"}
+NEEDED = {
     "configuration": {"product_id", "facility_id", "atp", "minimum_stock"},
     "reset": {"facility_id", "id_type", "id_value", "available_qty"},
     "variance": {"id_type", "id_value", "available_delta", "variance_reason_id"},
 }
-COLUMNS = {name.replace("_", ""): name for name in {*chain(*KINDS.values()), "product_id", "external_facility_id"}}
-PAIR = ["product_id", "facility_id"]
+COLUMNS = {name.replace("_", ""): name for name in {*chain(*NEEDED.values()), *OPTIONAL}}
 STATED = re.compile(r"\d{6,}")  # the digits of a date or time in a file's name
-IDENTIFIED = {"SKU": "internal_name", "PRODUCT_ID": "product_id"}
-Tables = dict[str, pl.DataFrame]
+BARCODES = "^(UPC|EAN|GTIN|ISBN)"  # types of ids whose leading zeros a spreadsheet drops
 
 
 @dataclass(frozen=True)
 class Feed:
-    """One feed file: its name, when it was written, its kind, its rows, all text, and what identifies its content."""
+    """A feed file: its name, when it was written, its kind, its rows as text and read, the FAULTS in them, and what its
+    content is known by."""
 
     name: str
     written: datetime
     kind: str
+    texts: pl.DataFrame
     rows: pl.DataFrame
+    faults: pl.DataFrame
     identity: str
+    line: Callable[[int], int]
+
+    def place(self, row: int) -> str:
+        """Where a row stands."""
+        return f"{self.name}, line {self.line(row)}"
 
 
 def canonical(column: str) -> str:
@@ -43,109 +67,163 @@ def canonical(column: str) -> str:
     return COLUMNS.get("".join(filter(str.isalnum, column)).lower(), column)
 
 
-def feed(name: str, written: datetime, rows: pl.DataFrame) -> Feed | None:
-    """The file as a feed; None when its columns are none's."""
-    rows = rows.rename(canonical)
-    kind = next((kind for kind, columns in KINDS.items() if columns <= set(rows.columns)), None)
-    return None if kind is None else Feed(name, written, kind, rows, identity(name, rows))
+def feed(name: str, written: datetime, texts: pl.DataFrame, line: Callable[[int], int]) -> Feed | None:
+    """The file as a feed; None when its columns are none's. `line` gives the line of a row in the file."""
+    texts = texts.rename(canonical)
+    kind = next((kind for kind, columns in NEEDED.items() if columns <= set(texts.columns)), None)
+    if kind is None:
+        return None
+    rows, faults = KINDS[kind].checked(KINDS[kind].read(texts))
+    return Feed(name, written, kind, texts, rows.with_row_index(ROW), faults, identity(name, texts), line)
 
 
-def identity(name: str, rows: pl.DataFrame) -> str:
+def identity(name: str, texts: pl.DataFrame) -> str:
     """What a feed is known by when it comes again: its rows, and the time of its export where its name states one.
 
     A file that is copied, renamed or touched stays the same feed; the next export under the same name is another.
     """
     stated = "".join(STATED.findall(name))
-    content = rows.select(sorted(rows.columns)).write_csv()
+    content = texts.select(sorted(texts.columns)).write_csv()
     return hashlib.sha256(f"{stated}\n{content}".encode()).hexdigest()[:20]
 
 
-def laid_over(found: Tables, feeds: list[Feed], stock_written: datetime | None) -> Tables:
-    """The tables with the feeds laid over them, oldest first."""
+def laid_over(values: Frames, feeds: list[Feed], stock_written: datetime | None) -> tuple[Frames, pl.DataFrame]:
+    """The tables with the feeds laid over them, oldest first, and UNREADABLE of the feeds."""
+    told = [tables.empty(tables.UNREADABLE)]
     base = max((f for f in feeds if f.kind == "configuration"), key=lambda f: f.written, default=None)
     if base is not None and stock_written is None:
-        found, stock_written = found | {"product_facility": _configured(base)}, base.written
+        values, stock_written = values | {"product_facility": _configured(base)}, base.written
+        told.append(_unreadable(base, base.rows))
     later = [f for f in feeds if f.kind != "configuration" and stock_written and f.written > stock_written]
-    if later and "product" not in found:
+    if later and "product" not in values:
         raise OmsFailed(f"The feed {later[0].name} needs the table product to find its products: export that table.")
     for one in sorted(later, key=lambda f: f.written):
-        found = _applied(found, one)
-    return found
+        rows = _identified(values, one)
+        values = _applied(values, one, rows.filter("known"))
+        told += [_unreadable(one, rows), _nameless(one, rows)]
+    return values, pl.concat(told)
 
 
 def _configured(base: Feed) -> pl.DataFrame:
-    rows = base.rows.select(*PAIR, last_inventory_count=_number("atp"), minimum_stock=_number("minimum_stock"))
-    return _sellable(
-        rows.with_columns(allow_brokering=pl.lit(None, pl.String), last_updated_stamp=pl.lit(None, pl.String))
-    )
-
-
-def _number(column: str) -> pl.Expr:
-    return pl.col(column).cast(pl.Float64, strict=False)
+    rows = base.rows.select(*PAIR, "minimum_stock", last_inventory_count="atp").drop_nulls(PAIR)
+    nothing = {"allow_brokering": pl.lit(None, tables.TEXT), "last_updated_stamp": pl.lit(None, tables.STAMP)}
+    twice = pl.struct(PAIR).is_duplicated()
+    rows = rows.with_columns(last_inventory_count=pl.when(twice).then(nan).otherwise("last_inventory_count"))
+    return _sellable(rows.unique(PAIR, keep="first", maintain_order=True).with_columns(**nothing))
 
 
 def _sellable(stock: pl.DataFrame) -> pl.DataFrame:
     """The sellable count of each row: what is above the minimum stock, as HotWax computes it."""
     last, minimum = pl.col("last_inventory_count"), pl.col("minimum_stock").fill_null(0.0)
-    return stock.with_columns(
-        computed_last_inventory_count=pl.when(last >= minimum).then(last - minimum).otherwise(0.0)
-    )
+    above = pl.when(last >= minimum).then(last - minimum).otherwise(0.0)
+    return stock.with_columns(computed_last_inventory_count=pl.when(last.is_nan() | minimum.is_nan()).then(nan).otherwise(above))
 
 
-def _applied(found: Tables, one: Feed) -> Tables:
-    rows = _identified(found, one)
-    counted = found["product_facility"].with_columns(_number("last_inventory_count"), _number("minimum_stock"))
-    stamp = f"{one.written.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+def _applied(values: Frames, one: Feed, rows: pl.DataFrame) -> Frames:
     if one.kind == "reset":
-        news = rows.group_by(PAIR).agg(value=_number("available_qty").last())
+        news = rows.group_by(PAIR).agg(value=pl.col("available_qty").fill_null(nan).last())
         value = pl.col("value")
     else:
-        news = rows.group_by(PAIR).agg(value=_number("available_delta").sum())
+        news = rows.group_by(PAIR).agg(value=pl.col("available_delta").fill_null(nan).sum())
         value = pl.col("last_inventory_count").fill_null(0.0) + pl.col("value")
-        found = _with_events(found, one, rows, stamp)
-    met = counted.join(news, on=PAIR).with_columns(last_inventory_count=value, last_updated_stamp=pl.lit(stamp))
-    kept = found["product_facility"].join(news, on=PAIR, how="anti")
-    return found | {"product_facility": pl.concat([kept, _sellable(met).select(kept.columns)], how="vertical_relaxed")}
+        values = _with_events(values, one, rows)
+    stock = values["product_facility"]
+    stamp = pl.lit(one.written).dt.convert_time_zone("UTC").cast(tables.STAMP)
+    met = stock.join(news, on=PAIR).with_columns(last_inventory_count=value, last_updated_stamp=stamp)
+    kept = stock.join(news, on=PAIR, how="anti")
+    return values | {"product_facility": pl.concat([kept, _sellable(met).select(kept.columns)])}
 
 
-def _identified(found: Tables, one: Feed) -> pl.DataFrame:
-    """The feed's rows with product_id and facility_id; a row that names none is refused by name."""
-    rows = one.rows
-    for column in ("product_id", "facility_id", "external_facility_id"):
-        rows = rows if column in rows.columns else rows.with_columns(pl.lit(None, pl.String).alias(column))
-    names = [
-        found["product"].select(pl.lit(kind).alias("id_type"), id_value=column, named="product_id")
-        for kind, column in IDENTIFIED.items()
-    ]
-    named = pl.concat(names).drop_nulls().unique(["id_type", "id_value"], keep="none")
-    rows = rows.with_columns(pl.col("id_type").str.to_uppercase())
-    rows = rows.join(named, on=["id_type", "id_value"], how="left", maintain_order="left")
-    facilities = found["facility"]
-    outside = facilities["external_id"] if "external_id" in facilities.columns else facilities["facility_id"]
-    by_outside = dict(zip(outside, facilities["facility_id"], strict=True))
-    placed = rows.with_columns(
+def _identified(values: Frames, one: Feed) -> pl.DataFrame:
+    """The feed's rows with the product and the facility that each names; several where an id is that of several.
+
+    `known` where a row names one of each.
+    """
+    kind = _kind("id_type")
+    rows = one.rows.with_columns(id_type=kind, wanted=_plain("id_value", kind))
+    names = _names(values, one.written)
+    rows = rows.join(names, left_on=["id_type", "wanted"], right_on=["id_type", "id_value"], how="left", maintain_order="left")
+    here, by_outside = values["facility"]["facility_id"], _by_outside(values["facility"])
+    outside = pl.coalesce("facility_id", "external_facility_id").replace_strict(by_outside, default=None)
+    rows = rows.with_columns(
         product_id=pl.coalesce("product_id", "named"),
-        facility_id=pl.coalesce("facility_id", pl.col("external_facility_id").replace_strict(by_outside, default=None)),
+        facility_id=pl.when(pl.col("facility_id").is_in(here.implode())).then("facility_id").otherwise(outside),
     )
-    lost = placed.filter(pl.any_horizontal(pl.col(PAIR).is_null()))
-    if lost.height:
-        raise OmsFailed(f"The feed {one.name} names {lost.height} product(s) or facilities that the OMS does not have "
-                        f"(first: {lost['id_value'][0]}): correct it, or export the product table again.")  # fmt: skip
-    return placed
+    alone = pl.col("product_id").n_unique().over(ROW) == 1
+    return rows.with_columns(known=alone & pl.all_horizontal(pl.col(PAIR).is_not_null())).unique(
+        [ROW, "product_id"], keep="first", maintain_order=True
+    )
 
 
-def _with_events(found: Tables, one: Feed, rows: pl.DataFrame, stamp: str) -> Tables:
+def _kind(column: str) -> pl.Expr:
+    """A type of ids, as HotWax writes it or otherwise: Shopify_Prod_ID, UPC-A."""
+    return pl.col(column).str.replace_all("[^A-Za-z0-9]", "").str.to_uppercase()
+
+
+def _plain(column: str, kind: pl.Expr) -> pl.Expr:
+    """An id without the blanks around it and, of a barcode, without zeros in front."""
+    bare = pl.col(column).str.strip_chars(door.AROUND)
+    return pl.when(kind.str.contains(BARCODES)).then(bare.str.strip_chars_start("0")).otherwise(bare)
+
+
+def _names(values: Frames, at: datetime) -> pl.DataFrame:
+    """The ids of every product by their type: id_type, id_value, named."""
+    product = values["product"]
+    parts = [
+        product.select(pl.lit("PRODUCTID").alias("id_type"), id_value="product_id", named="product_id"),
+        *(product.select(pl.lit(kind).alias("id_type"), id_value="internal_name", named="product_id")
+          for kind in ("SKU", "INTERNALNAME")),
+    ]  # fmt: skip
+    if "good_identification" in values:
+        rows = values["good_identification"].filter(mapping.is_effective(at))
+        parts.append(rows.select(id_type=_kind("good_identification_type_id"), id_value="id_value", named="product_id"))
+    names = pl.concat(parts)
+    return names.with_columns(id_value=_plain("id_value", pl.col("id_type"))).drop_nulls().unique()
+
+
+def _by_outside(facility: pl.DataFrame) -> dict[str, str]:
+    """The facilities by their id in other systems, or by their own where they have none."""
+    outside = facility.select(pl.coalesce("external_id", "facility_id"), "facility_id") if "external_id" in facility.columns else facility.select(external_id="facility_id", facility_id="facility_id")
+    return dict(outside.drop_nulls().unique("external_id", keep="none").iter_rows())
+
+
+def _nameless(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
+    """UNREADABLE of the rows that name no product or facility of the OMS, or several."""
+    no_product = pl.col("product_id").is_null()
+    no_facility = pl.col("facility_id").is_null() & ~no_product
+    lost = rows.filter(~pl.col("known")).with_columns(
+        column=pl.when(no_facility).then(pl.lit("facility_id")).otherwise(pl.lit("id_value")),
+        expected=pl.when(no_product).then(pl.lit("an id of a product of the OMS"))
+        .when(no_facility).then(pl.lit("a facility of the OMS")).otherwise(pl.lit("the id of one product alone")),
+    )  # fmt: skip
+    made = [
+        {"product_id": row["product_id"], "facility_id": None, "place": one.place(row[ROW]), "column": row["column"],
+         "value": one.texts[row["column"]][row[ROW]] if row["column"] in one.texts.columns else None,
+         "expected": row["expected"]}
+        for row in lost.iter_rows(named=True)
+    ]  # fmt: skip
+    return pl.DataFrame(made, schema=tables.UNREADABLE)
+
+
+def _unreadable(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
+    """UNREADABLE of the feed's own FAULTS, with the product that each row names."""
+    faults = schemas.unreadable(one.kind, one.faults, one.texts, one.rows, one.place).drop(PAIR)
+    named = one.faults.select(ROW).with_columns(faults).join(rows.select(ROW, *PAIR), on=ROW, how="left")
+    return named.select(list(tables.UNREADABLE))
+
+
+def _with_events(values: Frames, one: Feed, rows: pl.DataFrame) -> Frames:
     """Each variance as a stock event of its own: `feed:content#row`/1."""
-    item = pl.format("feed:{}#{}", pl.lit(one.identity), pl.int_range(pl.len()))
+    item = pl.format("feed:{}#{}", pl.lit(one.identity), ROW)
     items = rows.select(inventory_item_id=item, product_id="product_id", facility_id="facility_id")
     events = rows.select(
         inventory_item_id=item, inventory_item_detail_seq_id=pl.lit("1"), available_to_promise_diff="available_delta",
         quantity_on_hand_diff="available_delta", reason_enum_id="variance_reason_id",
-        physical_inventory_id=pl.lit(f"feed:{one.identity}"), created_stamp=pl.lit(stamp),
+        physical_inventory_id=pl.lit(f"feed:{one.identity}"),
+        created_stamp=pl.lit(one.written).dt.convert_time_zone("UTC").cast(tables.STAMP),
     )  # fmt: skip
     more = {"inventory_item": items, "inventory_item_detail": events}
-    return found | {name: _joined(found.get(name), frame) for name, frame in more.items()}
-
-
-def _joined(old: pl.DataFrame | None, new: pl.DataFrame) -> pl.DataFrame:
-    return new if old is None else pl.concat([old.cast(pl.String), new.cast(pl.String)], how="diagonal")
+    return values | {
+        name: frame if name not in values else pl.concat([values[name], frame], how="diagonal")
+        for name, frame in more.items()
+    }

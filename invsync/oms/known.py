@@ -17,7 +17,8 @@ PLACED: tables.Schema = LINE | {"facility_id": tables.TEXT}
 RESERVED: tables.Schema = PLACED | {"units": tables.QUANTITY}
 MOVED: tables.Schema = PLACED | {"atp": tables.QUANTITY, "qoh": tables.QUANTITY}
 KNOWN: tables.Schema = ORDER | {"external_id": tables.ID}
-SHOPIFY_ORDER = r"^ *(gid://shopify/Order/)?([0-9]{1,19})([?].*)? *$"
+TOLD = {"items", "reserved", "moved"}  # the frames of which ORDERED and BOOKED are made
+SHOPIFY_ORDER = r"^ *(gid://shopify/Order/)?([0-9]{1,19})([?].*|[.]0+)? *$"
 WHOLE_FROM = 2_000  # orders beyond which one read of every header is cheaper than asking by id
 
 

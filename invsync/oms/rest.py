@@ -15,11 +15,13 @@ import polars as pl
 
 from invsync import tables
 from invsync.errors import OmsFailed
-from invsync.oms import memory
-from invsync.oms.api import Api, Rows
+from invsync.oms import memory, schemas
+from invsync.oms.answers import camel
+from invsync.oms.api import KEYS, Api, Row, Rows
 from invsync.oms.database import Database
 from invsync.oms.faces import Filter
 from invsync.oms.known import spellings
+from invsync.oms.schemas import TABLES, Entered
 from invsync.oms.statements import CANCELLED_ITEMS, CLOSED_ITEMS, COLUMNS, DELTA_GROUP, STAMPS
 from invsync.oms.values import earliest, number
 from invsync.settings import OmsSettings
@@ -226,9 +228,27 @@ class Rest:
         return Filter("shop_id", among=[self.oms.shop_id])
 
     def _holding(self, rows: Held) -> Database:
-        held = {name: (self.fixed | rows).get(name, {}).values() for name in COLUMNS}
-        columns = {name: names.split() for name, names in COLUMNS.items()}
-        return Database(memory.database({name: (columns[name], found) for name, found in held.items()}), self.oms)
+        """These rows through the door, in memory."""
+        entered = {name: _entered(name, (self.fixed | rows).get(name, {})) for name in COLUMNS}
+        values = {name: one.values for name, one in entered.items()}
+        faults = schemas.held(pl.concat([one.faults for one in entered.values()]), values)
+        engine = memory.database({name: schemas.stored(frame, self.oms.timezone) for name, frame in values.items()})
+        return Database(engine, self.oms, faults)
+
+
+def _entered(name: str, rows: Rows) -> Entered:
+    table, key = TABLES[name], KEYS.get(name, 1)
+    texts = pl.DataFrame(list(map(_texts, rows.values())), schema=dict.fromkeys(table.columns, pl.String), orient="row")
+
+    def place(row: int) -> str:
+        named = zip(table.columns, texts.row(row)[:key], strict=False)
+        return f"HotWax's {name}, {', '.join(f'{camel(column)} {value}' for column, value in named)}"
+
+    return schemas.entered(table, texts, "UTC", place)
+
+
+def _texts(row: Row) -> tuple[str | None, ...]:
+    return tuple(None if value is None else str(value) for value in row)
 
 
 def _least(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """The portable SELECTs over HotWax's tables, as SQLAlchemy Core constructs."""
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 COLUMNS: Mapping[str, str] = {
     "product_facility": "product_id facility_id last_inventory_count computed_last_inventory_count"
     " minimum_stock allow_brokering last_updated_stamp",
-    "facility": "facility_id facility_type_id facility_name",
+    "facility": "facility_id facility_type_id facility_name external_id",
     "facility_type": "facility_type_id parent_type_id",
     "facility_group": "facility_group_id facility_group_type_id",
     "facility_group_member": "facility_id facility_group_id from_date thru_date last_updated_stamp",
@@ -33,15 +34,16 @@ COLUMNS: Mapping[str, str] = {
     "enumeration_group_member": "enumeration_id enumeration_group_id from_date thru_date",
     "shopify_shop_order": "shop_id order_id shopify_order_id",
     "shopify_shop_remote": "shop_id system_message_remote_id",
+    "good_identification": "product_id good_identification_type_id id_value from_date thru_date",
 }
 OPTIONAL = {
     "product", "product_store", "inventory_item", "inventory_item_detail", "inventory_item_variance",
     "external_inventory_reset", "order_item_ship_grp_inv_res", "enumeration_group_member", "shopify_shop_order",
-    "shopify_shop_remote",
+    "shopify_shop_remote", "good_identification",
 }  # fmt: skip
 STAMPS = ("created_stamp", "last_updated_stamp")
 CANCELLED_UNITS = ("order_item", "cancel_quantity")
-OPTIONAL_COLUMNS = {CANCELLED_UNITS} | {
+OPTIONAL_COLUMNS = {CANCELLED_UNITS, ("facility", "external_id")} | {
     (name, stamp) for name in ("shopify_shop_location", "shopify_shop_product") for stamp in STAMPS
 }
 REQUIRED = set(COLUMNS) - OPTIONAL
@@ -66,12 +68,14 @@ def table(name: str, real_name: str | None = None) -> sa.TableClause:
 class Statements:
     """The SELECTs for one database, given the real (case-sensitive) names of its tables.
 
-    `has_origin` says that a reset's stock event leads to the remote that it came from (newer connectors).
+    `has_origin` says that a reset's stock event leads to the remote that it came from (newer connectors), `texts` that
+    a column of numbers may hold a text (SQLite), which would add up as 0.
     """
 
-    def __init__(self, names: Mapping[str, str], *, has_origin: bool) -> None:
+    def __init__(self, names: Mapping[str, str], *, has_origin: bool, texts: bool = False) -> None:
         self.tables = {name: table(name, names.get(name)) for name in COLUMNS}
         self.has_variance, self.has_origin = "inventory_item_variance" in names, has_origin
+        self.texts = texts
 
     def __getitem__(self, name: str) -> sa.TableClause:
         return self.tables[name]
@@ -122,16 +126,22 @@ class Statements:
             )
         )
 
+    def _sum(self, units: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """The sum of these units, infinite where one of them is a text."""
+        if self.texts:
+            units = sa.case((sa.func.typeof(units) == "text", sa.literal(inf)), else_=units)
+        return sa.func.sum(units)
+
     def queue(self, store: str) -> Rows:
         """Units per product that wait in the brokering queue."""
         item = self["order_item"].c
-        return self._waiting(store, item.product_id, sa.func.sum(item.quantity)).group_by(item.product_id)
+        return self._waiting(store, item.product_id, self._sum(item.quantity)).group_by(item.product_id)
 
     def queued(self, store: str) -> Rows:
         """Units that wait in the brokering queue: order_id, product_id, units."""
         item = self["order_item"].c
         key = (item.order_id, item.product_id)
-        return self._waiting(store, *key, sa.func.sum(item.quantity)).group_by(*key)
+        return self._waiting(store, *key, self._sum(item.quantity)).group_by(*key)
 
     def items(self) -> Rows:
         """Units of the orders' items, 0 of a cancelled one: order_id, product_id, units."""

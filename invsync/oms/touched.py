@@ -30,8 +30,9 @@ class Window:
         return plain >= self.from_ if self.thru is None else (plain >= self.from_) & (plain < self.thru)
 
     def touched(self, column: sa.ColumnElement[Any]) -> Condition:
-        """True where the stamp lies in the window or is null."""
-        return column.is_(None) | self.holds(column)
+        """True where the stamp lies in the window or is null, or is a text that is no date."""
+        no_date = column.op("NOT GLOB")("[12][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*") if self.text else sa.false()
+        return column.is_(None) | no_date | self.holds(column)
 
 
 def touched_products(

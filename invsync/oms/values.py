@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from invsync.door import NEVER
 from invsync.tables import Schema
 
 QUARTER, CHANGE = timedelta(minutes=15), 12  # clocks are set by at most so many quarters of an hour
@@ -16,7 +17,10 @@ STAMP_FORMAT = "%Y-%m-%d %H:%M:%S%.f"
 
 
 def frame(rows: Sequence[Sequence[Any]], schema: Schema, timezone: str) -> pl.DataFrame:
-    """The rows as a frame of this schema; naive stamps are in this time zone, unreadable numbers are NaN."""
+    """The rows as a frame of this schema; naive stamps are in this time zone.
+
+    A number that cannot be read is NaN, and such a stamp NEVER.
+    """
     columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
     made = [
         column(name, values, dtype, timezone) for (name, dtype), values in zip(schema.items(), columns, strict=True)
@@ -39,7 +43,7 @@ def column(name: str, values: Sequence[Any], dtype: pl.DataType, timezone: str) 
         found = _in_utc(pl.Series(name, values), timezone)
         if found.null_count() == values.count(None):
             return found
-    return pl.Series(name, [stamp(v, zone) for v in values], dtype)
+    return pl.Series(name, [None if v is None or v == "" else stamp(v, zone) or NEVER for v in values], dtype)
 
 
 def _in_utc(stamps: pl.Series, timezone: str) -> pl.Series:

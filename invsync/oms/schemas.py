@@ -1,0 +1,141 @@
+"""What HotWax's tables and feeds may hold, declared once for every way in which they enter."""
+
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import inf, nan
+from typing import Any
+
+import polars as pl
+
+from invsync import door, tables
+from invsync.door import ID, INDICATOR, MOMENT, NAME, QUANTITY, SEQUENCE, SHOPIFY_ID, WORD, Kind, Table
+from invsync.errors import OmsFailed
+from invsync.oms.statements import COLUMNS, QUANTITIES
+
+Frames = dict[str, pl.DataFrame]
+Place = Callable[[int], str]
+KEYS = {
+    "product_facility": 2, "facility": 1, "facility_type": 1, "facility_group": 1, "shopify_shop": 1, "order_header": 1,
+    "order_item": 2, "order_item_ship_group": 2, "product": 1, "product_store": 1, "inventory_item": 1,
+    "inventory_item_detail": 2, "external_inventory_reset": 1, "order_item_ship_grp_inv_res": 4,
+}  # fmt: skip
+INDICATORS = ("allow_brokering", "is_enabled", "reserve_inventory")
+KINDS: Mapping[str, Kind] = {
+    **dict.fromkeys(QUANTITIES | {"computed_last_inventory_count"}, QUANTITY),
+    **dict.fromkeys(("last_updated_stamp", "created_stamp", "from_date", "thru_date", "order_date"), MOMENT),
+    **dict.fromkeys(INDICATORS, INDICATOR),
+    **dict.fromkeys(("internal_name", "facility_name"), NAME),
+    **dict.fromkeys(("status_id", "order_type_id", "parent_type_id", "facility_type_id"), WORD),
+    **dict.fromkeys(("external_id", "shopify_order_id", "shopify_location_id", "shopify_inventory_item_id"), SHOPIFY_ID),
+    **dict.fromkeys(("order_item_seq_id", "ship_group_seq_id"), SEQUENCE),
+}  # fmt: skip
+STOCK_KEY, COUNTS = ["product_id", "facility_id"], ["last_inventory_count", "computed_last_inventory_count", "minimum_stock"]
+AT_FACILITY = {"product_facility", "reset", "variance", "configuration"}
+NAMED = 5  # values that a message names
+
+
+def table(name: str, columns: Iterable[str], key: int = 0) -> Table:
+    """The table of these columns, the first of which are its key."""
+    columns = list(columns)
+    kinds = {column: KINDS.get(column, ID) for column in columns}
+    return Table(name, kinds, columns[:key], repeats=name != "product_facility")
+
+
+TABLES = {name: table(name, columns.split(), KEYS.get(name, 0)) for name, columns in COLUMNS.items()}
+
+
+@dataclass(frozen=True)
+class Entered:
+    """The rows of a table as values of their kinds, one a key, and UNREADABLE of them with the ids that tell their products."""
+
+    values: pl.DataFrame
+    faults: pl.DataFrame
+
+
+def entered(table: Table, texts: pl.DataFrame, timezone: str, place: Place) -> Entered:
+    """These rows, all text, through the door; `place` says where a row stands."""
+    values = table.read(texts, timezone)
+    kept, faults = table.checked(values)
+    if table.name == "product_facility":
+        twice = values.with_row_index(door.ROW).join(faults.filter(column=", ".join(table.key)), on=door.ROW, how="semi")
+        kept = spoiled(kept, twice)
+    return Entered(kept, unreadable(table.name, faults, texts, values, place))
+
+
+def unreadable(
+    name: str, faults: pl.DataFrame, texts: pl.DataFrame, values: pl.DataFrame, place: Place
+) -> pl.DataFrame:
+    """UNREADABLE of a table's FAULTS, with the ids by which their products are known: inventory_item_id, order_id."""
+    made, known_by = [], ("product_id", "inventory_item_id", "order_id", *(["facility_id"] if name in AT_FACILITY else []))
+    for row, column, expected in faults.iter_rows():
+        read = values.row(row, named=True)
+        shown = [texts[one][row] if one in texts.columns else None for one in column.split(", ")]
+        value = ", ".join("" if one is None else str(one) for one in shown)
+        ids = {one: read.get(one) for one in known_by}
+        made.append(ids | {"place": place(row), "column": column, "value": value, "expected": expected})
+    return pl.DataFrame(made, schema=tables.UNREADABLE | {"inventory_item_id": tables.TEXT, "order_id": tables.TEXT})
+
+
+BY_TYPE: Mapping[pl.DataType, Kind] = {tables.QUANTITY: QUANTITY, tables.STAMP: MOMENT}
+
+
+def seen(name: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """UNREADABLE of a typed frame of this table, as a database gives it; refused where it concerns every product."""
+    kinds = {column: kind for column, dtype in frame.schema.items()
+             if (kind := KINDS.get(column) if column in INDICATORS else BY_TYPE.get(dtype))}  # fmt: skip
+    _, faults = Table(name, kinds).checked(frame.select(list(kinds)))
+    if faults.is_empty():
+        return tables.empty(tables.UNREADABLE)
+    ids = [column for column, dtype in frame.schema.items() if dtype == tables.TEXT and column.endswith("_id")]
+
+    def place(row: int) -> str:
+        return f"{name} of the OMS, {', '.join(f'{one} {frame[one][row]}' for one in ids)}"
+
+    texts = frame.select(pl.col(one) for one in INDICATORS if one in frame.columns)
+    made = unreadable(name, faults, texts, frame, place)
+    shown = pl.when(pl.col("column").is_in(texts.columns)).then("value")
+    return held(made.with_columns(value=shown), {})
+
+
+def spoiled(stock: pl.DataFrame, twice: pl.DataFrame | None = None) -> pl.DataFrame:
+    """product_facility, its quantities NaN in each row of which the stamp is unreadable, or whose key stood `twice`."""
+    bad = (pl.col("last_updated_stamp") == door.NEVER).fill_null(False)
+    if twice is not None:
+        bad = bad | pl.struct(STOCK_KEY).is_in(twice.select(pl.struct(STOCK_KEY)).to_series().implode())
+    return stock.with_columns(pl.when(bad).then(nan).otherwise(pl.col(name)).alias(name) for name in COUNTS)
+
+
+def held(faults: pl.DataFrame, values: Frames) -> pl.DataFrame:
+    """UNREADABLE with the products that each value concerns; one that concerns every product is refused."""
+    for name, by in (("inventory_item", "inventory_item_id"), ("order_item", "order_id")):
+        rows = values.get(name, tables.empty({by: tables.TEXT, "product_id": tables.TEXT}))
+        known = rows.select(by, through="product_id").drop_nulls().unique()
+        faults = faults.join(known, on=by, how="left", maintain_order="left")
+        faults = faults.with_columns(product_id=pl.coalesce("product_id", "through")).drop("through")
+    lost = faults.filter(pl.col("product_id").is_null())
+    if lost.height:
+        raise OmsFailed(f"{sentence(lost)}: correct it and run again; nothing was sent.")
+    return faults.select(list(tables.UNREADABLE))
+
+
+def stored(values: pl.DataFrame, timezone: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+    """Columns and rows as the in-memory database keeps them: stamps in this time zone as text, no number as infinity."""
+    local = pl.selectors.datetime().dt.convert_time_zone(timezone).dt.strftime("%Y-%m-%d %H:%M:%S%.6f")
+    return values.columns, values.with_columns(local, pl.selectors.float().fill_nan(inf)).iter_rows()
+
+
+def sentence(faults: pl.DataFrame) -> str:
+    """The values that cannot be read, the first of them in full."""
+    rows = faults.unique(["place", "column"], keep="first", maintain_order=True)
+    named = [f"{place}: {column}{_shown(value)} is not {expected}"
+             for place, column, value, expected in rows.select("place", "column", "value", "expected").head(NAMED).iter_rows()]  # fmt: skip
+    more = f" and {rows.height - NAMED} more" if rows.height > NAMED else ""
+    return "; ".join(named) + more
+
+
+def _shown(value: str | None) -> str:
+    """The value in quotes; nothing where it is not known."""
+    if value is None:
+        return ""
+    return f" {textwrap.shorten(value, 40)!r}" if value else " (empty)"

@@ -1,0 +1,160 @@
+"""Rows of CSV and Parquet files, every value as text: whole and counted, or refused with what is wrong and where."""
+
+import csv
+import io
+import re
+from collections import deque
+from dataclasses import dataclass
+
+import polars as pl
+
+SEPARATORS = ",;\t|"
+ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+BOM = b"\xef\xbb\xbf"
+
+
+class Damaged(Exception):
+    """What is wrong with the file, and how to mend it: a clause that follows its name."""
+
+
+def read(name: str, content: bytes) -> pl.DataFrame:
+    """The rows of this file, its columns in lower case; a name that ends in .parquet says Parquet, any other CSV."""
+    try:
+        rows = _parquet(content) if name.lower().endswith(".parquet") else _csv(content)
+    except pl.exceptions.PolarsError as error:
+        raise Damaged(f"could not be read ({str(error).splitlines()[0]}): export it again") from None
+    columns = [column.strip().lower() for column in rows.columns]
+    if twice := sorted({column for column in columns if columns.count(column) > 1}):
+        raise Damaged(f"has the column {twice[0]} twice: export it once")
+    rows.columns = columns
+    return rows
+
+
+def line(content: bytes, record: int) -> int:
+    """The line (from 1) on which this record (from 0, the header apart) of a CSV file begins."""
+    text = content.removeprefix(BOM).decode()
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text.encode().split(b"\n", 1)[0]))
+    seen, begins = -2, 1
+    for values in reader:
+        seen += any(values)
+        if seen == record:
+            return begins
+        begins = reader.line_num + 1
+    return begins
+
+
+def _parquet(content: bytes) -> pl.DataFrame:
+    rows = pl.read_parquet(io.BytesIO(content))
+    return rows.select(_text(name, dtype) for name, dtype in rows.schema.items())
+
+
+def _text(name: str, dtype: pl.DataType) -> pl.Expr:
+    value = pl.col(name)
+    if isinstance(dtype, pl.Datetime):
+        return (value.dt.convert_time_zone("UTC") if dtype.time_zone else value).dt.strftime(
+            "%Y-%m-%d %H:%M:%S%.6f" + ("Z" if dtype.time_zone else "")
+        )
+    if isinstance(dtype, pl.Boolean):
+        return pl.when(value).then(pl.lit("true")).when(~value).then(pl.lit("false"))
+    if dtype.is_nested() or isinstance(dtype, pl.Object):
+        raise Damaged(f"has lists or objects in the column {name}: export plain values")
+    return value.cast(pl.String, strict=False) if dtype != pl.Binary else value.cast(pl.String)
+
+
+def _csv(content: bytes) -> pl.DataFrame:
+    """Rows of CSV text; a second count of its records and values must agree with them."""
+    content = _utf8(content)
+    if not content.endswith(b"\n"):
+        raise Damaged("is not whole (its last line has no end): wait until it is written, or export it again")
+    counted = _counted(content)
+    head = counted.content.split(b"\n", 1)[0]
+    separator, records = _separator(head), counted.count("\n") - 1
+    names = next(csv.reader([head.decode()], delimiter=separator), [])
+    try:
+        rows = pl.read_csv(io.BytesIO(counted.content), separator=separator, infer_schema=False)
+    except pl.exceptions.ComputeError:
+        told = _uneven(content, separator, len(names)) or "a quote stands where CSV has none"
+        raise Damaged(f"could not be read ({told}): export it again, with every quote doubled") from None
+    if len(rows.columns) != len(names) or len(set(names)) < len(names):
+        raise Damaged("has a column twice, or a line break in its header: export each once")
+    if rows.height != records:
+        raise Damaged(f"has {records} records, but {rows.height} can be read (a quote stands alone): "
+                      "export it with every quote doubled")  # fmt: skip
+    if counted.count(separator) != (records + 1) * (len(names) - 1):
+        told = _uneven(content, separator, len(names)) or "a line lacks values"
+        raise Damaged(f"is not whole ({told}): wait until it is written, or export it again")
+    empty = pl.all_horizontal(pl.all().is_null() | (pl.all() == ""))
+    return rows.filter(~empty) if rows.width else rows
+
+
+def _utf8(content: bytes) -> bytes:
+    """The text without a byte order mark and with plain line ends; another encoding is refused by its name."""
+    encoding = ENCODINGS.get(content[:2], "UTF-16" if b"\0" in content[:4] else None)
+    if encoding:
+        raise Damaged(f"is in {encoding}, not in UTF-8: export it as CSV in UTF-8")
+    content = content.removeprefix(BOM)
+    if not content.isascii():
+        try:
+            content.decode()
+        except UnicodeDecodeError as error:
+            at = content.count(b"\n", 0, error.start) + 1
+            raise Damaged(f"is not in UTF-8 (byte 0x{content[error.start]:02x} in line {at}, as Windows-1252 or Latin-1 "
+                          "writes an accent): export it as CSV in UTF-8") from None  # fmt: skip
+    if (nul := content.find(b"\0")) >= 0:
+        at = content.count(b"\n", 0, nul) + 1
+        raise Damaged(f"holds a NUL byte in line {at}: export it again")
+    if b"\r" in content:
+        content = content.replace(b"\r\n", b"\n")
+        if b"\n" not in content:
+            raise Damaged("has lines that end in a carriage return alone: export it with plain line ends")
+    return content
+
+
+@dataclass(frozen=True)
+class Counted:
+    """CSV text without blank lines, and its parts that stand outside quotes."""
+
+    content: bytes
+    outside: list[bytes]
+
+    def count(self, character: str) -> int:
+        """How often a character stands outside quotes."""
+        return sum(part.count(character.encode()) for part in self.outside)
+
+
+def _counted(content: bytes) -> Counted:
+    """The text without blank lines, cut at its quotes; quotes that do not pair are refused."""
+    parts = content.split(b'"')
+    if len(parts) % 2 == 0 or not _is_strict(content):
+        at = next((number for number, one in enumerate(content.split(b"\n"), 1) if one.count(b'"') % 2 or b'\\"' in one), 1)
+        raise Damaged(f"has a quote that stands alone, or one behind a backslash (look at line {at}): export it with every "
+                      "quote doubled")  # fmt: skip
+    parts[::2] = [re.sub(rb"\n\n+", b"\n", part) if b"\n\n" in part else part for part in parts[::2]]
+    parts[0] = parts[0].lstrip(b"\n")
+    return Counted(b'"'.join(parts), parts[::2])
+
+
+def _is_strict(content: bytes) -> bool:
+    """Whether quotes are where CSV has them; looked at where a backslash stands before one, as MySQL writes it."""
+    if b'\\"' not in content:
+        return True
+    text = content.decode()
+    try:
+        deque(csv.reader(io.StringIO(text, newline=""), delimiter=_separator(content.split(b"\n", 1)[0]), strict=True), 0)
+    except csv.Error:
+        return False
+    return True
+
+
+def _separator(head: bytes) -> str:
+    """What separates the values: what the header has most of."""
+    return max(SEPARATORS, key=lambda one: head.count(one.encode()))
+
+
+def _uneven(content: bytes, separator: str, values: int) -> str | None:
+    """Which line has more or fewer values than the header."""
+    reader = csv.reader(io.StringIO(content.decode(), newline=""), delimiter=separator)
+    for row in reader:
+        if row and len(row) != values:
+            return f"line {reader.line_num} {'lacks values' if len(row) < values else 'has more values than the header'}"
+    return None
