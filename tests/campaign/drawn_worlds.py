@@ -216,7 +216,8 @@ class Drawing:
             world.add("facility", facility_id=name, facility_name=label, external_id=f"X-{number + 1}",
                       facility_type_id="WAREHOUSE" if number == 0 else "RETAIL_STORE")  # fmt: skip
             if number and luck.random() < 0.6:
-                self._located(name, STORES[number - 1])
+                shared = [STORES[number - 2]] if self.facilities[number - 1] in world.places else []
+                self._located(name, luck.choice([STORES[number - 1]] * 4 + shared))
             self._member("product_store_facility", name, {"product_store_id": STORE})
         for name in (*self.facilities, CONFIG):
             self._member("facility_group_member", name, {"facility_group_id": GROUP})

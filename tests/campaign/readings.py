@@ -269,12 +269,12 @@ def _net_changes(right: Reading, after: Reading, holds: dict[Pair, str]) -> list
 def _events(right: Reading, after: Reading, holds: dict[Pair, str]) -> list[str]:
     """Stock events that stand at another pair, or under another name: they would be lost, or counted twice.
 
-    One that stands nowhere of a sudden is lost where it stood; one of a held pair is counted by nobody yet.
+    Where an event moves no pair nothing is sent for it, and one of a held pair is counted by nobody yet.
     """
-    held = {(right.products.get(pair), place) for pair in holds for place in (pair[1], delta.EVERY_LOCATION)}
+    held = {(right.products.get(pair), pair[1]) for pair in holds}
     wrong = []
     for event, place, product in sorted(right.events ^ after.events, key=repr):
-        is_lost = (event, place, product) in right.events
-        if (product, place) not in held and (is_lost or place != delta.EVERY_LOCATION):
-            wrong.append(f"event {event} of {product} at {place} {'is lost' if is_lost else 'is new'}")
+        if (product, place) not in held and place != delta.EVERY_LOCATION:
+            verb = "is lost" if (event, place, product) in right.events else "is new"
+            wrong.append(f"event {event} of {product} at {place} {verb}")
     return wrong
