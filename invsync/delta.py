@@ -6,6 +6,7 @@ thresholds and switched-off facilities are respected; nothing that Shopify cause
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import nan
 
 import polars as pl
 
@@ -118,7 +119,8 @@ def _undone(snapshot: tables.Snapshot, events: pl.DataFrame) -> tables.Snapshot:
     sums = events.lazy().group_by("product_id", "facility_id").agg(moved=pl.col("atp").sum())
     last = pl.col("last_inventory_count") - pl.col("moved")
     minimum = pl.col("minimum_stock").fill_null(0.0)
-    computed = pl.when(last >= minimum).then(last - minimum).otherwise(0.0)
+    above = pl.when(last >= minimum).then(last - minimum).otherwise(0.0)
+    computed = pl.when(last.is_nan() | minimum.is_nan()).then(nan).otherwise(above)
     touched = pl.col("moved").is_not_null()
     beside = snapshot.product_facility.lazy().join(
         sums, on=["product_id", "facility_id"], how="left", maintain_order="left"

@@ -18,16 +18,17 @@ import polars as pl
 ROW = "row"  # a row's place in what was read, from 0
 NULLS = ["", r"\N", "NULL", "Null", "null", "(null)", "[NULL]", "None", "<NA>", "NaN", "nan", "NaT"]
 AROUND = " \t\r\n\v\f\u00a0\u2007\u202f\u200b\u2060\ufeff"  # blanks that are no part of a value, seen or unseen
-ERRORS = r"^#(N/A|NV|REF!|NAME\?|VALUE!|WERT!|DIV/0!|NULL!|NUM!|BEZUG!)$"  # of a spreadsheet's formula
+ERRORS = r"^#(#+|N/A|NV|REF!|NAME\?|VALUE!|WERT!|DIV/0!|NULL!|NUM!|BEZUG!)$"  # of a spreadsheet, or a column too narrow
 ROUNDED = r"^[0-9]+([.,][0-9]+)?[eE]\+[0-9]+$"  # a number that a spreadsheet shortened
-GROUPED = r"^[0-9]{1,3}([.,' \u00a0\u202f][0-9]{3})+$"
-SPOILT = r'["\x00-\x1f\x7f]'
+GROUPED = r"^[0-9]{1,3}([,' \u00a0\u202f][0-9]{3})+$"  # digits in groups of three, by any mark
+DOTTED = r"^[0-9]{1,3}([.][0-9]{3})+$"
+SPOILT = r'["=\x00-\x1f\x7f]'
 STAMP_FORMAT = "%Y-%m-%d %H:%M:%S%.f"
 STAMP_PARTS = (
     r"^(?P<day>\d{4}-\d{2}-\d{2})(?:[ T](?P<minute>\d{2}:\d{2})(?::(?P<second>\d{2}(?:[.,]\d{1,9})?))?)?"
     r" ?(?P<zone>Z|UTC|(?P<hours>[+-]\d{2})(?::?(?P<minutes>\d{2}))?)?$"
 )
-MILLISECONDS = r"^[0-9]{12,14}$"
+MILLISECONDS = r"^[0-9]{13}$"
 NEVER = datetime(1, 1, 1, tzinfo=UTC)  # stands for a moment that cannot be read
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 FAULTS = {ROW: pl.UInt32(), "column": pl.String(), "expected": pl.String()}
@@ -134,8 +135,13 @@ def _name(texts: pl.Series, _: str) -> pl.Series:
 
 
 def _id(texts: pl.Series, _: str) -> pl.Series:
-    """An id; the digits alone where a program made a number of it, or a text with an apostrophe."""
-    return _apply(texts, lambda text: _cleaned(text).str.replace(r"^'?([0-9]+)(\.0+)?$", "$1"))
+    """An id; the digits alone where a program made a number of it, and without the marks of a text."""
+    return _apply(texts, lambda text: _unmarked(_cleaned(text)).str.replace(r"^([0-9]+)(\.0+|,00?)$", "$1"))
+
+
+def _unmarked(text: pl.Expr) -> pl.Expr:
+    """Without an apostrophe before it, and without quotes around it, as ="123"."""
+    return text.str.replace("^(?:'|=?\"([^\"]+)\"$)", "$1").str.strip_chars(AROUND)
 
 
 def _sequence(texts: pl.Series, zone: str) -> pl.Series:
@@ -156,6 +162,13 @@ def _quantity(texts: pl.Series, _: str) -> pl.Series:
     number = bare.cast(pl.Float64, strict=False)
     number = number.zip_with(number.is_finite(), pl.Series([nan]).new_from_index(0, len(number)))
     return number.fill_null(nan).zip_with(~null, pl.Series([None], dtype=pl.Float64).new_from_index(0, len(number)))
+
+
+def _whole(texts: pl.Series, _: str) -> pl.Series:
+    """Whole numbers from 0, as an id or units are; -1 where the text is none."""
+    digits = _id(texts, "")
+    number = digits.str.extract("^([0-9]{1,19})$").cast(pl.Int64, strict=False)
+    return number.zip_with(number.is_not_null() | digits.is_null(), pl.Series([-1]).new_from_index(0, len(number)))
 
 
 def _stamp(texts: pl.Series, timezone: str) -> pl.Series:
@@ -201,7 +214,7 @@ def _unusual(bare: pl.Series, timezone: str) -> pl.Series:
 
 
 def _is_id(value: pl.Expr) -> pl.Expr:
-    return ~(value.str.contains(ROUNDED) | value.str.contains(ERRORS) | value.str.contains(SPOILT))
+    return ~value.str.contains("|".join((ROUNDED, ERRORS, SPOILT, GROUPED)))
 
 
 def _string(**told: Any) -> dy.Column:
@@ -212,6 +225,10 @@ def _float(**told: Any) -> dy.Column:
     return dy.Float64(allow_inf=True, allow_nan=True, **told)
 
 
+def _integer(**told: Any) -> dy.Column:
+    return dy.Int64(**told)
+
+
 def _datetime(**told: Any) -> dy.Column:
     return dy.Datetime(time_zone="UTC", time_unit="us", **told)
 
@@ -220,9 +237,10 @@ NAME = Kind(_name, _string)
 WORD = Kind(_text, _string, {"a word": _is_id})
 ID = Kind(_id, _string, {"an id in full, not a rounded number": _is_id})
 SHOPIFY_ID = Kind(
-    _id, _string, {"an id in full, not a rounded number": lambda value: _is_id(value) & ~value.str.contains(GROUPED)}
+    _id, _string, {"an id in full, not a rounded number": lambda value: _is_id(value) & ~value.str.contains(DOTTED)}
 )
 SEQUENCE = Kind(_sequence, _string, {"a sequence number": _is_id})
+WHOLE = Kind(_whole, _integer, {"a whole number": lambda value: value >= 0})
 INDICATOR = Kind(_text, _string, {"Y, N or empty": lambda value: value.is_in(["Y", "N"])})
 QUANTITY = Kind(_quantity, _float, {"a number": lambda value: value.is_not_nan()})
 MOMENT = Kind(_stamp, _datetime, {"a date as 2026-03-31 12:00:00": lambda value: value >= EARLIEST})

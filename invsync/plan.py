@@ -19,8 +19,8 @@ STARVED = "deferred_for_an_hour"
 
 
 def malformed() -> pl.Expr:
-    """A value that makes up the OMS's number cannot be read."""
-    return pl.col("oms").is_nan()
+    """A value that makes up the OMS's number, or what it was before its events, cannot be read."""
+    return pl.col("oms").is_nan() | pl.col("target").is_nan()
 
 
 def no_oms_row() -> pl.Expr:

@@ -122,7 +122,10 @@ class Guards(Part):
 
 
 class Buffer(Part):
-    """Units hidden from Shopify, subtracted only down to 0: one number, or a Parquet/CSV table by sku and location."""
+    """Units hidden from Shopify, subtracted only down to 0: one number, or a Parquet/CSV table of pairs.
+
+    The table has inventory_item_id, location_id and units; a row that belongs to no mapped pair is refused.
+    """
 
     units: Annotated[int, Field(ge=0)] = 0
     table: str | None = None

@@ -55,7 +55,7 @@ def _text(name: str, dtype: pl.DataType) -> pl.Expr:
             "%Y-%m-%d %H:%M:%S%.6f" + ("Z" if dtype.time_zone else "")
         )
     if isinstance(dtype, pl.Boolean):
-        return pl.when(value).then(pl.lit("true")).when(~value).then(pl.lit("false"))
+        return pl.when(value).then(pl.lit("true")).when(~value).then(pl.lit("false")).alias(name)
     if dtype.is_nested() or isinstance(dtype, pl.Object):
         raise Damaged(f"has lists or objects in the column {name}: export plain values")
     return value.cast(pl.String, strict=False) if dtype != pl.Binary else value.cast(pl.String)

@@ -204,6 +204,7 @@ def test_a_last_line_that_lacks_values_is_refused(folder: Path) -> None:
 def test_a_parquet_file_that_ends_too_early_is_refused(folder: Path) -> None:
     rows = pl.read_csv(folder / "product_facility.csv")
     rows.write_parquet(folder / "product_facility.parquet")
+    (folder / "product_facility.csv").unlink()
     content = (folder / "product_facility.parquet").read_bytes()
     (folder / "product_facility.parquet").write_bytes(content[: len(content) // 2])
     with pytest.raises(OmsFailed, match=r"product_facility\.parquet could not be read"):

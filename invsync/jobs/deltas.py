@@ -8,7 +8,9 @@ import polars as pl
 
 from invsync import delta, mapping, plan, tables
 from invsync.errors import GuardStopped, UsageError
-from invsync.jobs.resets import WHOLE_FROM, Resets, buffers, by_pair, claims_of, is_overwritten, is_unsettled
+from invsync.jobs import buffer_table
+from invsync.jobs.buffer_table import buffers
+from invsync.jobs.resets import WHOLE_FROM, Resets, by_pair, claims_of, is_overwritten, is_unsettled
 from invsync.jobs.run import Selection
 from invsync.state import iso
 from invsync.tables import KEY
@@ -40,6 +42,7 @@ class Deltas(Resets):
         The first run of a shop claims what it sees as its baseline and sends nothing, unless `since` is given or
         another job has reset the shop before: then it resets the pairs of the events since, each guarded.
         """
+        buffer_table.check(self.shop.buffer, self.oms, self.facts)
         self._check_baseline()
         self._check_since()
         mark = self._mark()

@@ -10,8 +10,8 @@ import polars as pl
 from invsync import diff, inflight, mapping, oms, plan, settings, tables
 from invsync.errors import UsageError
 from invsync.jobs import history
+from invsync.jobs.buffer_table import buffers
 from invsync.jobs.orders import Orders, looked_back
-from invsync.jobs.resets import buffers
 from invsync.jobs.witness import Witness, not_for_sale
 from invsync.shopify import Shopify
 from invsync.state import State

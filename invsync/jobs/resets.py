@@ -3,17 +3,16 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from pathlib import Path
 
 import polars as pl
 
 from invsync import delta, diff, inflight, mapping, plan, tables
-from invsync.errors import UsageError
+from invsync.jobs import buffer_table
+from invsync.jobs.buffer_table import buffers
 from invsync.jobs.orders import Orders, looked_back
 from invsync.jobs.run import Run, Selection, facilities_of
 from invsync.jobs.witness import Seen, Witness, not_for_sale
 from invsync.oms import schemas
-from invsync.settings import Buffer
 from invsync.state import CLAIMS, iso
 from invsync.tables import KEY
 from invsync.verify import LANDED, OVERWRITTEN
@@ -37,6 +36,7 @@ class Resets(Run):
 
     def select(self) -> Selection:
         """The pairs to look at, and the rows that map to none: every mapped pair without a window."""
+        buffer_table.check(self.shop.buffer, self.oms, self.facts)
         start = self._window()
         products = self._products(start)
         snapshot = self.mapped_by(products)
@@ -251,21 +251,6 @@ def claims_of(claimable: pl.DataFrame, status: str | pl.Expr, run_id: str) -> pl
     """CLAIMS of these CLAIMABLE rows by one run."""
     told = pl.lit(status) if isinstance(status, str) else status
     return tables.conform(claimable.with_columns(status=told, run_id=pl.lit(run_id)), CLAIMS, "claims")
-
-
-def buffers(told: Buffer) -> pl.DataFrame:
-    """BUFFERS of the configured table; empty where none is named."""
-    if told.table is None:
-        return tables.empty(tables.BUFFERS)
-    path = Path(told.table)
-    try:
-        rows = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UsageError(f"The buffer table {path} cannot be read ({type(error).__name__}): correct it.") from None
-    found = tables.conform(rows, tables.BUFFERS, "buffer").unique(KEY, keep="last")
-    if found.filter(pl.col("units").is_null() | (pl.col("units") < 0)).height:
-        raise UsageError(f"The buffer table {path} has units that are missing or below 0: correct them.")
-    return found
 
 
 def by_pair(held: pl.DataFrame) -> pl.DataFrame:

@@ -71,9 +71,12 @@ def pairs(
     held = pl.concat([frame.filter(~is_free).select(HELD) for frame in (held, online)]).with_columns(
         inventory_item_id=of(products["inventory_item_id"], "product"), location_id=of(sites["location_id"], "site")
     )
+    everywhere = snapshot.unreadable.filter(pl.col("facility_id").is_null())["product_id"].drop_nulls()
     nameless = snapshot.unreadable.filter(pl.col("product_id").is_null()).select(sku="value", reason=pl.lit("malformed"))
     held = pl.concat([
-        tables.conform(held.join(sku, on="product_id", how="left"), tables.MAPPING_HELD, "held"),
+        tables.conform(held.join(sku, on="product_id", how="left"), tables.MAPPING_HELD, "held").with_columns(
+            reason=pl.when(pl.col("product_id").is_in(everywhere.implode())).then(pl.lit("malformed")).otherwise("reason")
+        ),
         tables.completed(nameless, tables.MAPPING_HELD),
     ])  # fmt: skip
     return _pairs(numbers, products, sites), held

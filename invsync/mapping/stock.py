@@ -117,9 +117,11 @@ def _online(
     total = pl.min_horizontal("sellable", "total") - pl.col("threshold") - pl.col("queue")
     left = pl.max_horizontal(pl.col("sellable") - pl.col("threshold") - pl.col("queue"), pl.lit(0.0))
     shut = pl.col("closed") | (pl.col("total") < 0)
+    unreadable = pl.any_horizontal(pl.col("sellable", "total", "threshold", "queue").is_nan())
     return terms.select(
         "product", "sellable", "total", "threshold", "closed", "queue", debt=pl.when(total < 0).then(total),
-        location_id=of(sites, "site"), online_atp=pl.when(shut).then(0.0).otherwise(left),
+        location_id=of(sites, "site"),
+        online_atp=pl.when(unreadable).then(nan).otherwise(pl.when(shut).then(0.0).otherwise(left)),
     )  # fmt: skip
 
 

@@ -59,6 +59,12 @@ class Database:
             raise UsageError(f"Shop {self.oms.shop_id} is disabled in the OMS (is_enabled = 'N').")
         if not (store := self.oms.product_store_id or row[1]):
             raise UsageError(f"Shop {self.oms.shop_id} has no product store in the OMS: set product_store_id.")
+        stores = self.sql["product_store"]
+        if "product_store" in self.names:
+            named = sa.select(stores.c.product_store_id).where(stores.c.product_store_id == store)
+            if connection.execute(named).first() is None:
+                raise UsageError(f"Store {store} of shop {self.oms.shop_id} is not in product_store of the OMS: correct it, "
+                                 "or set product_store_id.")  # fmt: skip
         return str(store)
 
     def _check_group(self, connection: sa.Connection) -> None:
@@ -138,10 +144,12 @@ class Database:
         """The Shopify orders of which an item was cancelled in the OMS at or after this moment."""
         touched, header = self.sql["order_item"].c.last_updated_stamp, self.sql["order_header"].c
         with self.reader.transaction() as connection:
-            query = self.sql.cancelled(in_part=CANCELLED_UNITS in self.has).where(self._window(connection, from_, None).holds(touched))
+            query = self.sql.cancelled(in_part=CANCELLED_UNITS in self.has)
+            query = query.where(self._window(connection, from_, None).touched(touched))
             orders = [str(order) for order in connection.execute(query).scalars() if order is not None]
             every = self.sql.plain("order_header", list(known.HEADERS))
             headers = self.reader.rows_of(connection, every, header.order_id, orders, known.HEADERS)
+            schemas.check_headers(headers)
             ours = known.identified(headers, self._links(connection, orders))
         return sorted(ours["external_id"].unique())
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from itertools import chain
 from math import nan
 
@@ -39,6 +40,9 @@ NEEDED = {
     "variance": {"id_type", "id_value", "available_delta", "variance_reason_id"},
 }
 COLUMNS = {name.replace("_", ""): name for name in {*chain(*NEEDED.values()), *OPTIONAL}}
+NUMBERS = ["available_qty", "available_delta", "atp", "minimum_stock"]
+ONLY_FEEDS = {"id_type", "id_value", "available_qty", "available_delta"}
+MEANT = re.compile(r"^(reset|variance|configuration)|inventory[-_ ]?(reset|variance|feed|adjust)|(feed|import)[^/]*\.csv$", re.I)
 STATED = re.compile(r"\d{6,}")  # the digits of a date or time in a file's name
 BARCODES = "^(UPC|EAN|GTIN|ISBN)"  # types of ids whose leading zeros a spreadsheet drops
 
@@ -63,18 +67,35 @@ class Feed:
 
 
 def canonical(column: str) -> str:
-    """The one name of productId, ProductID, product-id and PRODUCT_ID; another column keeps its own."""
-    return COLUMNS.get("".join(filter(str.isalnum, column)).lower(), column)
+    """The one name of productId, ProductID, product-id, PRODUCT_ID and t.productId; another column keeps its own."""
+    return COLUMNS.get("".join(filter(str.isalnum, column.rpartition(".")[2])).lower(), column)
 
 
 def feed(name: str, written: datetime, texts: pl.DataFrame, line: Callable[[int], int]) -> Feed | None:
-    """The file as a feed; None when its columns are none's. `line` gives the line of a row in the file."""
-    texts = texts.rename(canonical)
+    """The file as a feed; None when its columns are none's. `line` gives the line of a row in the file.
+
+    A file that is nearly a feed is refused with the columns that it lacks.
+    """
+    names = [canonical(column) for column in texts.columns]
+    if twice := sorted({column for column in names if names.count(column) > 1}):
+        raise OmsFailed(f"The feed {name} has the column {twice[0]} twice: export it once.")
+    texts = texts.rename(dict(zip(texts.columns, names, strict=True)))
     kind = next((kind for kind, columns in NEEDED.items() if columns <= set(texts.columns)), None)
     if kind is None:
+        _check_strange(name, texts.columns)
         return None
     rows, faults = KINDS[kind].checked(KINDS[kind].read(texts))
     return Feed(name, written, kind, texts, rows.with_row_index(ROW), faults, identity(name, texts), line)
+
+
+def _check_strange(name: str, columns: list[str]) -> None:
+    """Refuse a file that was meant as a feed, by its name or by columns that only a feed has, or almost has."""
+    bare = ["".join(filter(str.isalnum, column)).lower() for column in columns]
+    like = {COLUMNS[near[0]] for one in bare if (near := get_close_matches(one, COLUMNS, 1, 0.8))}
+    kind, lacking = min(((kind, needed - set(columns)) for kind, needed in NEEDED.items()), key=lambda one: len(one[1] - like))
+    if like & ONLY_FEEDS or MEANT.search(name):
+        raise OmsFailed(f"The file {name} is neither a table nor a feed: as a feed of kind {kind} it lacks the column(s) "
+                        f"{', '.join(sorted(lacking))}; correct its header, or take it out of the folder.")  # fmt: skip
 
 
 def identity(name: str, texts: pl.DataFrame) -> str:
@@ -93,7 +114,10 @@ def laid_over(values: Frames, feeds: list[Feed], stock_written: datetime | None)
     base = max((f for f in feeds if f.kind == "configuration"), key=lambda f: f.written, default=None)
     if base is not None and stock_written is None:
         values, stock_written = values | {"product_facility": _configured(base)}, base.written
-        told.append(_unreadable(base, base.rows))
+        faults = _unreadable(base, base.rows)
+        if (lost := faults.filter(pl.col("product_id").is_null())).height:
+            raise OmsFailed(f"{schemas.sentence(lost)}: correct it and run again; nothing was sent.")
+        told.append(faults)
     later = [f for f in feeds if f.kind != "configuration" and stock_written and f.written > stock_written]
     if later and "product" not in values:
         raise OmsFailed(f"The feed {later[0].name} needs the table product to find its products: export that table.")
@@ -206,10 +230,13 @@ def _nameless(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _unreadable(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
-    """UNREADABLE of the feed's own FAULTS, with the product that each row names."""
+    """UNREADABLE of the feed's own FAULTS, with the product that each row names; a number spoils one facility's stock."""
     faults = schemas.unreadable(one.kind, one.faults, one.texts, one.rows, one.place).drop(PAIR)
     named = one.faults.select(ROW).with_columns(faults).join(rows.select(ROW, *PAIR), on=ROW, how="left")
-    return named.select(list(tables.UNREADABLE))
+    broken = pl.col("column").is_in(PAIR)
+    named = named.with_columns(product_id=pl.when(~(broken & (pl.col("column") == "product_id"))).then("product_id"))
+    one_place = pl.col("column").is_in(NUMBERS)
+    return named.with_columns(facility_id=pl.when(one_place).then("facility_id")).select(list(tables.UNREADABLE))
 
 
 def _with_events(values: Frames, one: Feed, rows: pl.DataFrame) -> Frames:

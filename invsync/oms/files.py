@@ -93,6 +93,7 @@ def load(path: str, password: str | None = None, *, timezone: str = "UTC") -> Ex
     if missing := sorted(set(COLUMNS) - OPTIONAL - set(values)):
         raise OmsFailed(f"The OMS folder {path} lacks {missing[0]}.parquet or {missing[0]}.csv: export that table.")
     faults = pl.concat([one.faults for one in read.values()])
+    _check_stamps(faults)
     changed = values["product_facility"]["last_updated_stamp"].max()
     engine = memory.database({name: schemas.stored(rows, timezone) for name, rows in values.items()})
     oldest = min((file.written for file in files.values()), default=datetime.now(UTC))
@@ -101,10 +102,17 @@ def load(path: str, password: str | None = None, *, timezone: str = "UTC") -> Ex
     return Export(engine, known_until, _not_in_stock(values, files, changed).cast(pl.String), unreadable)
 
 
+def _check_stamps(faults: pl.DataFrame) -> None:
+    """Refuse an unreadable stamp of the stock: which orders are in the stock and until when it is whole hang on it."""
+    lost = faults.filter(pl.col("facility_id").is_not_null(), column="last_updated_stamp")
+    if lost.height:
+        raise OmsFailed(f"{schemas.sentence(lost)}: correct it and run again; nothing was sent.")
+
+
 def _entered(name: str, file: File, timezone: str) -> Entered:
     content = _content(file)
     texts = _read(file, content)
-    table = schemas.table(name, _columns(texts, name, file), schemas.KEYS.get(name, 0))
+    table = schemas.table(name, _columns(texts, name, file))
 
     def place(row: int) -> str:
         at = f"row {row + 1}" if file.is_parquet else f"line {tabular.line(content, row)}"
@@ -131,8 +139,8 @@ def _written(files: Mapping[str, File], name: str) -> datetime | None:
     return files[name].written if name in files else None
 
 
-def _folder(path: str, password: str | None) -> dict[str, File]:
-    """The files by their lower-case names."""
+def _folder(path: str, password: str | None) -> list[File]:
+    """The files, by their names."""
     try:
         fs, root = fsspec.core.url_to_fs(path, **({"password": password} if password else {}))
         if not fs.isdir(root):
@@ -142,7 +150,7 @@ def _folder(path: str, password: str | None) -> dict[str, File]:
         raise UsageError(f"The OMS folder {path} cannot be opened ({error}): install its fsspec driver.") from None
     except OSError as error:
         raise OmsFailed(f"The OMS folder {path} could not be read ({error}): check it and run again.") from None
-    return {file.name.lower(): file for file in listed}
+    return sorted(listed, key=lambda file: file.name)
 
 
 def _listed(fs: Any, info: dict[str, Any]) -> File:
@@ -151,13 +159,17 @@ def _listed(fs: Any, info: dict[str, Any]) -> File:
     return File(fs, info["name"], int(info["size"] or 0), written if written.tzinfo else written.replace(tzinfo=UTC))
 
 
-def _table_file(folder: dict[str, File], name: str) -> File | None:
-    return next((folder[name + suffix] for suffix in SUFFIXES if name + suffix in folder), None)
+def _table_file(folder: list[File], name: str) -> File | None:
+    """The file of a table; two of them are refused, since nobody can tell which is meant."""
+    files = [file for file in folder if file.name.lower() in {name + suffix for suffix in SUFFIXES}]
+    if len(files) > 1:
+        raise OmsFailed(f"The OMS folder has {' and '.join(file.name for file in files)} for one table: remove one of them.")
+    return files[0] if files else None
 
 
-def _feeds(folder: dict[str, File], files: dict[str, File]) -> list[Feed]:
+def _feeds(folder: list[File], files: dict[str, File]) -> list[Feed]:
     """The CSV files that are no table, as far as their columns are those of a feed."""
-    others = [file for name, file in folder.items() if name.endswith(".csv") and file not in files.values()]
+    others = [file for file in folder if file.name.lower().endswith(".csv") and file not in files.values()]
     read = ((file, content, _read(file, content)) for file in others for content in [_content(file)])
     feeds = (feed(file.name, file.written, texts, partial(tabular.line, content)) for file, content, texts in read)
     return [one for one in feeds if one is not None]

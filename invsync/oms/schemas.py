@@ -21,11 +21,20 @@ KEYS = {
     "inventory_item_detail": 2, "external_inventory_reset": 1, "order_item_ship_grp_inv_res": 4,
 }  # fmt: skip
 INDICATORS = ("allow_brokering", "is_enabled", "reserve_inventory")
+REQUIRED = {
+    "facility_group_member": "facility_id facility_group_id from_date",
+    "product_store_facility": "product_store_id facility_id from_date", "shopify_shop_location": "shop_id facility_id",
+    "shopify_shop_product": "shop_id product_id", "inventory_item": "product_id facility_id",
+    "inventory_item_variance": "inventory_item_id physical_inventory_id",
+    "enumeration_group_member": "enumeration_id enumeration_group_id", "shopify_shop_order": "order_id",
+    "shopify_shop_remote": "shop_id system_message_remote_id", "order_item": "product_id",
+    "good_identification": "product_id good_identification_type_id",
+}  # fmt: skip
 KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(QUANTITIES | {"computed_last_inventory_count"}, QUANTITY),
     **dict.fromkeys(("last_updated_stamp", "created_stamp", "from_date", "thru_date", "order_date"), MOMENT),
     **dict.fromkeys(INDICATORS, INDICATOR),
-    **dict.fromkeys(("internal_name", "facility_name"), NAME),
+    **dict.fromkeys(("internal_name", "facility_name", "id_value"), NAME),
     **dict.fromkeys(("status_id", "order_type_id", "parent_type_id", "facility_type_id"), WORD),
     **dict.fromkeys(("external_id", "shopify_order_id", "shopify_location_id", "shopify_inventory_item_id"), SHOPIFY_ID),
     **dict.fromkeys(("order_item_seq_id", "ship_group_seq_id"), SEQUENCE),
@@ -35,14 +44,15 @@ AT_FACILITY = {"product_facility", "reset", "variance", "configuration"}
 NAMED = 5  # values that a message names
 
 
-def table(name: str, columns: Iterable[str], key: int = 0) -> Table:
-    """The table of these columns, the first of which are its key."""
+def table(name: str, columns: Iterable[str]) -> Table:
+    """The table of these columns."""
     columns = list(columns)
     kinds = {column: KINDS.get(column, ID) for column in columns}
-    return Table(name, kinds, columns[:key], repeats=name != "product_facility")
+    required = [column for column in REQUIRED.get(name, "").split() if column in columns]
+    return Table(name, kinds, columns[: KEYS.get(name, 0)], required, repeats=name != "product_facility")
 
 
-TABLES = {name: table(name, columns.split(), KEYS.get(name, 0)) for name, columns in COLUMNS.items()}
+TABLES = {name: table(name, columns.split()) for name, columns in COLUMNS.items()}
 
 
 @dataclass(frozen=True)
@@ -68,11 +78,14 @@ def unreadable(
 ) -> pl.DataFrame:
     """UNREADABLE of a table's FAULTS, with the ids by which their products are known: inventory_item_id, order_id."""
     made, known_by = [], ("product_id", "inventory_item_id", "order_id", *(["facility_id"] if name in AT_FACILITY else []))
+    broken: dict[int, set[str]] = {}
+    for row, column, _ in faults.iter_rows():
+        broken.setdefault(row, set()).add(column)
     for row, column, expected in faults.iter_rows():
-        read = values.row(row, named=True)
+        read = {one: value for one, value in values.row(row, named=True).items() if one not in broken[row]}
         shown = [texts[one][row] if one in texts.columns else None for one in column.split(", ")]
         value = ", ".join("" if one is None else str(one) for one in shown)
-        ids = {one: read.get(one) for one in known_by}
+        ids = {one: read.get(one) for one in known_by if "product_id" in read or "product_id" not in values.columns}
         made.append(ids | {"place": place(row), "column": column, "value": value, "expected": expected})
     return pl.DataFrame(made, schema=tables.UNREADABLE | {"inventory_item_id": tables.TEXT, "order_id": tables.TEXT})
 
@@ -98,6 +111,15 @@ def seen(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     return held(made.with_columns(value=shown), {})
 
 
+def check_headers(headers: pl.DataFrame) -> None:
+    """Refuse orders whose Shopify id cannot be read, where each of them must be known by it."""
+    _, faults = Table("order_header", {"external_id": SHOPIFY_ID}).checked(headers.select("external_id"))
+    if faults.height:
+        order, value = headers.row(faults[door.ROW][0])
+        raise OmsFailed(f"order_header of the OMS, order_id {order}: external_id {value!r} is not a Shopify order id in full, "
+                        "and the order was cancelled: correct it and run again; nothing was sent.")  # fmt: skip
+
+
 def spoiled(stock: pl.DataFrame, twice: pl.DataFrame | None = None) -> pl.DataFrame:
     """product_facility, its quantities NaN in each row of which the stamp is unreadable, or whose key stood `twice`."""
     bad = (pl.col("last_updated_stamp") == door.NEVER).fill_null(False)
@@ -120,8 +142,13 @@ def held(faults: pl.DataFrame, values: Frames) -> pl.DataFrame:
 
 
 def stored(values: pl.DataFrame, timezone: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
-    """Columns and rows as the in-memory database keeps them: stamps in this time zone as text, no number as infinity."""
-    local = pl.selectors.datetime().dt.convert_time_zone(timezone).dt.strftime("%Y-%m-%d %H:%M:%S%.6f")
+    """Columns and rows as the in-memory database keeps them: stamps in this time zone as text, NaN as infinity.
+
+    A stamp that cannot be read is null there, which counts as touched in every window.
+    """
+    stamp = pl.selectors.datetime()
+    known = pl.when(stamp > door.NEVER).then(stamp)
+    local = known.dt.convert_time_zone(timezone).dt.strftime("%Y-%m-%d %H:%M:%S%.6f")
     return values.columns, values.with_columns(local, pl.selectors.float().fill_nan(inf)).iter_rows()
 
 

@@ -36,6 +36,7 @@ class Reading:
 
     targets: dict[Pair, float] = field(default_factory=dict)
     held: dict[Pair, str] = field(default_factory=dict)
+    told: int = 0  # rows of a feed that are told by name, since they name no product (exit code 4)
     named: list[tuple[str | None, str | None, int | None, str]] = field(default_factory=list)
     products: dict[Pair, str] = field(default_factory=dict)
     selected: set[str] | None = None
@@ -109,23 +110,12 @@ def _shown_rows(value: Any) -> list[str] | str:
 def _thought(world: World, snapshot: tables.Snapshot, allowed: pl.DataFrame, facts: dict[str, Any]) -> Reading:
     """What the pure functions make of one snapshot; they run once for snapshots that say the same."""
     pairs, named = mapping.pairs(snapshot, **facts)
-    malformed = _malformed(snapshot)
     reading = Reading(named=list(named.select("product_id", "facility_id", "location_id", "reason").rows()))
-    reading.named += [(product, None, None, "malformed") for product in malformed]
-    pairs = pairs.filter(~pl.col("product_id").is_in(sorted(malformed)))
+    reading.told = snapshot.unreadable.filter(pl.col("product_id").is_null()).height
     reading.products = {(item, place): product for item, place, product in pairs.select(*KEY, "product_id").iter_rows()}
     _plan(reading, world, pairs, snapshot, facts)
     _net(reading, world, pairs, snapshot, allowed, facts)
     return reading
-
-
-def _malformed(snapshot: tables.Snapshot) -> set[str]:
-    """The products that the reader itself holds, where it names any."""
-    named = getattr(snapshot, "malformed", None)
-    if named is None:
-        return set()
-    values = named["product_id"] if isinstance(named, pl.DataFrame) else named
-    return {str(product) for product in values}
 
 
 def _plan(
@@ -220,6 +210,8 @@ def judged(world: World, right: Reading, after: Reading) -> Judged:
     verdict.silent += _selection(right, after, left) + _net_changes(right, after, holds) + _events(right, after, holds)
     if left and (lost := sorted(right.cancelled - after.cancelled)):
         verdict.silent.append(f"cancelled orders {lost} are not heard of")
+    if after.told > right.told:
+        verdict.held, verdict.silent = [*verdict.held, *verdict.silent, "told by name"], []
     return verdict
 
 

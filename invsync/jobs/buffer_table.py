@@ -1,0 +1,55 @@
+"""The table of buffers that a shop names: read through the door, and held against the pairs that are mapped."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from invsync import mapping, tables, tabular
+from invsync.door import WHOLE, Table
+from invsync.errors import UsageError
+from invsync.oms import Source
+from invsync.settings import Buffer
+from invsync.tables import KEY
+
+BUFFERS = Table("buffers", {name: WHOLE for name in tables.BUFFERS}, key=KEY, required=["units"])
+NAMED = 5
+
+
+def buffers(given: Buffer) -> pl.DataFrame:
+    """BUFFERS of the configured table; empty where none is named, and refused with the row where one cannot be read."""
+    if given.table is None:
+        return tables.empty(tables.BUFFERS)
+    path = Path(given.table)
+    try:
+        content = path.read_bytes()
+        texts = tabular.read(path.name, content)
+    except OSError as error:
+        raise UsageError(f"The buffer table {path} cannot be read ({error.strerror}): correct its path.") from None
+    except tabular.Damaged as error:
+        raise UsageError(f"The buffer table {path} {error}.") from None
+    if lacking := [name for name in tables.BUFFERS if name not in texts.columns]:
+        raise UsageError(f"The buffer table {path} lacks the column(s) {', '.join(lacking)}: it needs inventory_item_id, "
+                         "location_id and units.")  # fmt: skip
+    values, faults = BUFFERS.checked(BUFFERS.read(texts))
+    if faults.height:
+        row, column, expected = faults.row(0)
+        value = ", ".join(str(texts[name][row] or "") for name in column.split(", "))
+        at = f"row {row + 1}" if path.suffix == ".parquet" else f"line {tabular.line(content, row)}"
+        more = f", and {faults.height - 1} more values are wrong" if faults.height > 1 else ""
+        raise UsageError(f"The buffer table {path}, {at}: {column} {value!r} is not {expected}{more}; correct it.")
+    return values.select(pl.col(name).cast(dtype) for name, dtype in tables.BUFFERS.items())
+
+
+def check(given: Buffer, source: Source, facts: dict[str, Any]) -> None:
+    """Refuse a table with a row that belongs to no mapped pair: what it was meant to hide would be sold."""
+    table = buffers(given)
+    if table.is_empty():
+        return
+    pairs, held = mapping.pairs(source.snapshot(source.products_of(table["inventory_item_id"])), **facts)
+    known = pl.concat([pairs.select(KEY), held.select(KEY).drop_nulls()])
+    strange = table.join(known, on=KEY, how="anti")
+    if strange.height:
+        named = ", ".join(f"item {item} at location {place}" for item, place, _ in strange.head(NAMED).iter_rows())
+        raise UsageError(f"The buffer table {given.table} names {strange.height} pair(s) that are not mapped ({named}): "
+                         "correct the ids, or take the rows out.")  # fmt: skip
