@@ -4,15 +4,27 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
 
 import httpx
 
+from invsync import web
 from invsync.errors import OmsFailed
+from invsync.settings import OmsSettings, secret
 
+TIMEOUT = 60.0
 Flow = Generator[httpx.Request, httpx.Response, None]
 Found = Generator[httpx.Request, httpx.Response, str | None]
+
+
+def connected(oms: OmsSettings, environ: Mapping[str, str]) -> httpx.Client:
+    """A client of the configured APIs that logs in by itself; a secret that is not set is a usage error."""
+    base = str(oms.url).rstrip("/").removesuffix("/rest/s1")
+    password = secret(oms.password_env, environ)
+    login = (f"{base}/rest/s1/admin/login", oms.username, password) if oms.username and password else None
+    auth = Bearer(secret(oms.token_env, environ), login)
+    return web.client(base_url=base, auth=auth, timeout=TIMEOUT)
 
 
 class Bearer(httpx.Auth):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from invsync import web
 from invsync.errors import ShopifyFailed
 from invsync.settings import LOOPBACK, ShopSettings
 from invsync.shopify.auth import Token, token_of
@@ -30,12 +30,6 @@ TRANSIENT = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"
 COMMENT = re.compile(r"#[^\n]*")
 TIMEOUT = httpx.Timeout(60.0, connect=10.0, write=20.0)  # a request that has begun is out before a lease can end
 Check = Callable[[], None]
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """What every client trusts, read once: it takes as long as a short run."""
-    return httpx.create_ssl_context()
 
 
 @cache
@@ -75,8 +69,7 @@ class Client:
              read_only: bool = False, tries: int = TRIES, before_write: Check = lambda: None,
              transport_override: httpx.BaseTransport | None = None) -> "Client":  # fmt: skip
         """A client of this shop; nothing is called yet. An error of `before_write` stops each mutation before it leaves."""
-        http = httpx.Client(verify=_tls(), transport=transport_override, timeout=TIMEOUT, follow_redirects=False,
-                            headers={"Accept-Encoding": "gzip"})  # fmt: skip
+        http = web.client(transport_override, timeout=TIMEOUT, headers={"Accept-Encoding": "gzip"})
         return cls(
             shop, http, token_of(shop, http, secrets, sleep, tries), sleep=sleep, read_only=read_only, tries=tries,
             before_write=before_write,
