@@ -18,7 +18,8 @@ from invsync.errors import UsageError
 
 PORTS = {"http": 80, "https": 443}
 ENTRY = re.compile(
-    r"(?:(?P<scheme>https?|all)://)?(?:\[(?P<address>[^\]]+)\]|(?P<host>[\w.*-]*))(?::(?P<port>\d{1,5}))?/?", re.IGNORECASE
+    r"(?:(?P<scheme>https?|all)://)?(?:\[(?P<address>[^\]]+)\]|(?P<host>[\w.*-]*))(?::(?P<port>\d{1,5}))?/?",
+    re.IGNORECASE,
 )
 BRACKETS = re.compile(r"\[(.+)\](?!:)")
 SEPARATORS = re.compile(r"[,;\s\u200b\ufeff]+")
@@ -127,8 +128,8 @@ def _proxy(scheme: str, address: str) -> httpx.Proxy:
     address = address.strip()
     try:
         proxy = httpx.Proxy(address if "://" in address else f"http://{address}")
-        if not proxy.url.host:
-            raise ValueError("no host")
+        if not proxy.url.host or not 0 < (proxy.url.port or 80) < 65536:
+            raise ValueError("no host or no such port")
     except (ValueError, httpx.InvalidURL):
         raise UsageError(
             f"{_variable(scheme)} does not name a proxy that can be used: write it as http://proxy.example.com:3128, "

@@ -11,7 +11,7 @@ import httpx
 
 from invsync import web
 from invsync.errors import OmsFailed
-from invsync.settings import OmsSettings, secret
+from invsync.settings import OmsSettings, secret, token
 
 TIMEOUT = 60.0
 Flow = Generator[httpx.Request, httpx.Response, None]
@@ -23,7 +23,7 @@ def connected(oms: OmsSettings, environ: Mapping[str, str]) -> httpx.Client:
     base = str(oms.url).rstrip("/").removesuffix("/rest/s1")
     password = secret(oms.password_env, environ)
     login = (f"{base}/rest/s1/admin/login", oms.username, password) if oms.username and password else None
-    auth = Bearer(secret(oms.token_env, environ), login)
+    auth = Bearer(token(oms.token_env, environ), login)
     return web.client(base_url=base, auth=auth, timeout=TIMEOUT)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import httpx
 
 from invsync.errors import ShopifyFailed
-from invsync.settings import ShopSettings, secret
+from invsync.settings import ShopSettings, secret, token
 from invsync.shopify.retry import TRIES, Patience, Sleep
 
 MARGIN = 300.0
@@ -100,7 +100,7 @@ Token = StaticToken | ClientCredentials
 
 def token_of(shop: ShopSettings, http: httpx.Client, secrets: Mapping[str, str], sleep: Sleep, tries: int) -> Token:
     """The shop's way in; an unset variable is a usage error."""
-    static = secret(shop.token_env, secrets)
+    static = token(shop.token_env, secrets)
     if static is not None:
         return StaticToken(static)
     key = secret(shop.client_secret_env, secrets) or ""
