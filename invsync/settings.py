@@ -21,7 +21,7 @@ from invsync.errors import UsageError
 from invsync.secrets import secret as secret
 from invsync.secrets import token as token
 
-SHOP_NAME = re.compile(r"^[a-z0-9][a-z0-9-]*$")
+SHOP_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 LOCATION_ID = re.compile(r"[1-9][0-9]{0,18}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 TOKEN = re.compile(r"shp[a-z]{2}_")
@@ -271,7 +271,7 @@ class Settings(BaseSettings):
     @classmethod
     def _shop_names(cls, value: dict[str, ShopSettings]) -> dict[str, ShopSettings]:
         for name in value:
-            if not SHOP_NAME.match(name):
+            if not SHOP_NAME.fullmatch(name):
                 raise ValueError(f"shop name {name!r} must match {SHOP_NAME.pattern}")
         return value
 
