@@ -104,6 +104,7 @@ def _page(line: str, to: settings.AlertSettings) -> bool:
             with web.client(timeout=PATIENCE_SECONDS) as http:
                 http.post(url, content=line.encode(), headers=headers).raise_for_status()
     except Exception as error:  # a pager is not worth a run
-        print(f"An alert could not be told ({type(error).__name__}): correct [alerts].", file=sys.stderr)
+        why = str(error) if isinstance(error, InvsyncError) else "correct [alerts]."
+        print(f"An alert could not be told ({type(error).__name__}): {why}", file=sys.stderr)
         return False
     return True

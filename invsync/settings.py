@@ -46,6 +46,8 @@ def _variable_name(name: str) -> str:
 
 def _web_address(text: str) -> str:
     parts = urlsplit(text)
+    if not text:
+        return text
     if parts.scheme not in ("http", "https") or not HOST.fullmatch(parts.hostname or "") or parts.port == 0:
         raise ValueError("this is not a web address; write one as https://shop.example.com")
     if parts.scheme != "https" and parts.hostname not in LOOPBACK:

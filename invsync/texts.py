@@ -19,7 +19,7 @@ ESCAPED = re.compile(rb"\\u[dD][89a-fA-F]")
 UNSEEN = re.compile(
     r"<!--.*?(?:-->|$)|<(script|style|svg|template|noscript)\b.*?(?:</\1\s*>|$)", re.DOTALL | re.IGNORECASE
 )
-TAG = re.compile(r"</?[A-Za-z!?][^>]*(?:>|$)")
+TAG = re.compile(r"</?[A-Za-z!?][^<>]*>")
 SECRET = re.compile(
     r"\bshp(?:at|ca|pa|ss|ua)_\w+|\beyJ[\w-]+\.[\w-]+\.[\w-]*|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
     r"|(?i:(?<=bearer )|(?<=basic ))[\w.~+/=-]{8,}"

@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 
-from invsync import web
+from invsync import texts, web
 from invsync.errors import OmsFailed
 from invsync.settings import OmsSettings, secret, token
 
@@ -35,6 +36,11 @@ class Bearer(httpx.Auth):
     def __init__(self, token: str | None, login: tuple[str, str, str] | None) -> None:
         self._token, self._login, self._until = token, login, float("inf")
         self._renewing = threading.Lock()
+
+    @property
+    def hidden(self) -> list[str]:
+        """What no message may repeat: the token and the password."""
+        return [self._token or "", self._login[2] if self._login else ""]
 
     def until(self) -> datetime | None:
         """When the token expires, as the login or the signed token itself (JWT) tells; None where neither does."""
@@ -69,9 +75,20 @@ class Bearer(httpx.Auth):
             return
         address, name, password = self._login
         answer = yield httpx.Request("POST", address, json={"username": name, "password": password})
-        if answer.is_server_error:
-            raise httpx.RemoteProtocolError(f"The login was answered with HTTP {answer.status_code}.")
-        told = answer.json() if answer.is_success and answer.content else {}
-        if "token" not in told:
-            raise OmsFailed(f"HotWax refused the login of {name} (HTTP {answer.status_code}): correct its password.")
+        words = texts.said(answer.content, self.hidden)
+        said = f"HTTP {answer.status_code}{f': {words}' if words else ''}"
+        told = _object(answer)
+        if answer.is_server_error or told is None:
+            raise httpx.RemoteProtocolError(f"the login was answered with {said}")
+        if not answer.is_success or not told.get("token"):
+            raise OmsFailed(f"HotWax refused the login of {name} ({said}): correct its password.")
         self._token, self._until = told["token"], float(told.get("expirationTime") or "inf") / 1000
+
+
+def _object(answer: httpx.Response) -> dict[str, Any] | None:
+    """The JSON object of an answer, an empty one for an answer without a body; None where it is a page."""
+    try:
+        told = texts.parsed(answer.content or b"{}")
+    except ValueError:
+        return {} if answer.is_client_error else None
+    return told if isinstance(told, dict) else {}

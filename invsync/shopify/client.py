@@ -14,14 +14,15 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from invsync import web
+from invsync import texts, web
 from invsync.errors import ShopifyFailed
 from invsync.settings import LOOPBACK, ShopSettings
+from invsync.shopify import refusals
 from invsync.shopify.auth import Token, token_of
+from invsync.shopify.refusals import messages as messages
 from invsync.shopify.retry import TRIES, Pacer, Patience, Sleep, TooCostly, throttle_seconds
 
 Body = dict[str, Any]
-SCOPE = re.compile(r"\b(?:read|write)_[a-z_]+")
 SCOPES = (
     "read_inventory", "write_inventory", "read_locations", "read_products", "read_orders",
     "read_merchant_managed_fulfillment_orders",
@@ -42,14 +43,6 @@ def codes(errors: Any) -> set[str]:
     """The codes of a list of GraphQL errors or user errors."""
     found = [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
     return {str((e.get("extensions") or {}).get("code") or e.get("code")) for e in found}
-
-
-def messages(errors: Any) -> str:
-    """The messages of a list of errors, in one phrase without a final stop."""
-    if not isinstance(errors, list):
-        return str(errors)[:300]
-    texts = (e.get("message") if isinstance(e, dict) else e for e in errors)
-    return "; ".join(dict.fromkeys(str(text).rstrip(".") for text in texts))[:500]
 
 
 class Client:
@@ -86,7 +79,7 @@ class Client:
         """The data of an operation that must succeed as a whole."""
         body = self.answer(text or operation(name), variables or {})
         if body.get("errors") or not isinstance(body.get("data"), dict):
-            told = self._token.scrub(messages(body.get("errors") or "no data"))
+            told = messages(body.get("errors") or "no data", self._token.hidden)
             raise ShopifyFailed(f"Shopify refused operation {name}: {told}: correct the request.")
         return dict(body["data"])
 
@@ -109,7 +102,7 @@ class Client:
                 continue
             if response.status_code == 401:
                 if renewed or not self._token.renew(token):
-                    raise ShopifyFailed(self._refused_token())
+                    raise ShopifyFailed(self._refused_token(response))
                 renewed = True
                 continue
             body = self._read(response, text, patience)
@@ -120,30 +113,33 @@ class Client:
         headers = {"X-Shopify-Access-Token": token, "Content-Type": "application/json"}
         return self._http.post(self._url, content=content, headers=headers)
 
-    def _refused_token(self) -> str:
-        return f"Shopify refused the token for {self.shop.domain} (HTTP 401): correct or renew the token."
+    def _refused_token(self, response: httpx.Response) -> str:
+        return (
+            f"Shopify refused the token for {self.shop.domain} ({refusals.reply(response, self._token.hidden)}): "
+            "correct or renew the token, and see that the app is still installed."
+        )
 
     def _read(self, response: httpx.Response, text: str, patience: Patience) -> Body | None:
         """The body when it is final; None after the wait that comes before another try."""
         body = _json(response)
         found = codes(body.get("errors"))
         if response.status_code == 403 or "ACCESS_DENIED" in found:
-            raise ShopifyFailed(self._denied(body))
+            raise ShopifyFailed(self._denied(response, body))
         if response.status_code == 429 or "THROTTLED" in found:
             patience.after_refusal("throttled", throttle_seconds(response, body))
             return None
         if response.status_code >= 500:
-            patience.after_cut(f"HTTP {response.status_code}")
+            patience.after_cut(refusals.reply(response, self._token.hidden))
             return None
         if response.status_code != 200:
-            raise ShopifyFailed(self._status(response.status_code))
+            raise ShopifyFailed(refusals.closed(self.shop.domain, response, self._token.hidden))
         self._check_version(response)
         self.server_time = _date(response) or self.server_time
         self._pacer.learn(text, body)
         if "MAX_COST_EXCEEDED" in found:
             raise TooCostly("Shopify found one query too costly: ask for fewer objects.")
         if found & TRANSIENT or not ("data" in body or body.get("errors")):
-            patience.after_cut("an answer without a result")
+            patience.after_cut(f"an answer without a result, {refusals.reply(response, self._token.hidden)}")
             return None
         return body
 
@@ -158,18 +154,9 @@ class Client:
                 "was asked: set api_version to a supported version."
             )
 
-    def _denied(self, body: Body) -> str:
-        told = json.dumps(body.get("errors") or "")
-        missing = ", ".join(dict.fromkeys(SCOPE.findall(told))) or f"one of {', '.join(SCOPES)}"
-        return (
-            f"Shopify denied access for {self.shop.domain}, the app lacks the scope {missing}: "
-            "grant it and install the app again."
-        )
-
-    def _status(self, status: int) -> str:
-        what = {402: "the shop is frozen", 404: "no such shop or address", 423: "the shop is locked"}
-        told = what.get(status, "the request was refused")
-        return f"Shopify answered HTTP {status} for {self.shop.domain}, {told}: check the domain."
+    def _denied(self, response: httpx.Response, body: Body) -> str:
+        words = texts.said(response.content, self._token.hidden)
+        return refusals.denied(self.shop.domain, body.get("errors"), words, SCOPES)
 
     @contextmanager
     def download(self, url: str) -> Iterator[httpx.Response]:
@@ -188,7 +175,7 @@ class Client:
 
 def _json(response: httpx.Response) -> Body:
     try:
-        body = response.json()
+        body = texts.parsed(response.content)
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
