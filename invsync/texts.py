@@ -14,6 +14,7 @@ MARKS = {
 INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 TURNING = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 CONTROL = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b\u2060\ufeff\ufffe\uffff{TURNING}]+")
+UNPRINTABLE = re.compile(rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff{TURNING}]")
 LONE = re.compile(r"[\ud800-\udfff]")
 ESCAPED = re.compile(rb"\\u[dD][89a-fA-F]")
 UNSEEN = re.compile(
@@ -39,6 +40,11 @@ def encoding(content: bytes) -> str:
     return {(True, False): "utf-16-be", (False, True): "utf-16-le"}.get(
         (content[:1] == b"\0", content[1:2] == b"\0"), "utf-8"
     )
+
+
+def printable(text: str) -> str:
+    """The text, of any number of lines, with a mark for each character that controls a screen or turns what follows."""
+    return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def whole(text: str) -> str:
