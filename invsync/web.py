@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.request import getproxies
@@ -51,7 +52,10 @@ class Routes(httpx.BaseTransport):
 
     def __init__(self, proxies: dict[str, httpx.Proxy], exempt: list[Exempt]) -> None:
         self._exempt, self._direct = exempt, httpx.HTTPTransport(verify=trusted(), trust_env=False)
-        self._proxied = {scheme: _through(scheme, proxy) for scheme, proxy in proxies.items()}
+        self._proxied = {
+            scheme: httpx.HTTPTransport(verify=trusted(), trust_env=False, proxy=proxy)
+            for scheme, proxy in proxies.items()
+        }
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request on its way."""
@@ -135,15 +139,9 @@ def _proxy(scheme: str, address: str) -> httpx.Proxy:
             f"{_variable(scheme)} does not name a proxy that can be used: write it as http://proxy.example.com:3128, "
             "with http, https or socks5 in front."
         ) from None
+    if proxy.url.scheme.startswith("socks") and find_spec("socksio") is None:
+        raise UsageError(f"{_variable(scheme)} names a SOCKS proxy: install httpx[socks], or name an HTTP proxy.")
     return proxy
-
-
-def _through(scheme: str, proxy: httpx.Proxy) -> httpx.HTTPTransport:
-    try:
-        return httpx.HTTPTransport(verify=trusted(), trust_env=False, proxy=proxy)
-    except ImportError:
-        known = _variable(scheme if getproxies().get(scheme) else "all")
-        raise UsageError(f"{known} names a SOCKS proxy: install httpx[socks], or name an HTTP proxy.") from None
 
 
 def _variable(scheme: str) -> str:
