@@ -31,9 +31,9 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
 
         with hosting(Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])) as address:
             oms = OmsSettings(kind="rest", url=address, username="sync", password_env="HOTWAX_PASSWORD", shop_id="S")
-            with pytest.raises(OmsFailed) as told:
+            with pytest.raises(OmsFailed) as refusal:
                 open_source(oms, tries=2)
-        return str(told.value)
+        return str(refusal.value)
 
     yield sentence
 
@@ -55,9 +55,9 @@ WELCOME = {"token": "planted-token", "expirationTime": 4_102_444_800_000}
     ids=["403", "500", "503", "200", "token", "list"],
 )  # fmt: skip
 def test_hotwaxs_own_words_are_in_the_sentence(said: Answers, other: Any, words: str) -> None:
-    told = said(JSONResponse(WELCOME), other)
+    refusal = said(JSONResponse(WELCOME), other)
 
-    assert words in told and "\n" not in told and "planted" not in told
+    assert words in refusal and "\n" not in refusal and "planted" not in refusal
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,6 @@ def test_hotwaxs_own_words_are_in_the_sentence(said: Answers, other: Any, words:
     ids=["expired", "503", "200", "list"],
 )  # fmt: skip
 def test_what_a_login_is_answered_with_is_in_the_sentence(said: Answers, login: Any, words: str) -> None:
-    told = said(login, JSONResponse([]))
+    refusal = said(login, JSONResponse([]))
 
-    assert words in told and PASSWORD not in told
+    assert words in refusal and PASSWORD not in refusal

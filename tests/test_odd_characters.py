@@ -85,7 +85,7 @@ def test_what_is_built_from_such_runs_can_be_read(odd: Rehearsal) -> None:
 
 def test_one_number_of_each_odd_sku_is_taken_apart(odd: Rehearsal) -> None:
     skus = [text for name, text in ODD.items() if name not in ("half a pair", "nothing")]
-    told: list[dict[str, Any]] = [explain.explain("demo", sku, str(odd.config), location=7) for sku in skus]
+    explained: list[dict[str, Any]] = [explain.explain("demo", sku, str(odd.config), location=7) for sku in skus]
 
-    assert all("\n".join(explain.lines(facts)).encode() for facts in told)
-    assert json.loads(json.dumps(told, default=str))
+    assert all("\n".join(explain.lines(facts)).encode() for facts in explained)
+    assert json.loads(json.dumps(explained, default=str))

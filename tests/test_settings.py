@@ -241,10 +241,10 @@ def test_the_inside_of_a_secret_stays() -> None:
 
 @pytest.mark.parametrize("broken", ["one\ntwo", "one\0two", "one\u2028two", "caf\udce9"])
 def test_a_secret_that_cannot_be_one_is_refused_by_its_variable(broken: str) -> None:
-    with pytest.raises(UsageError, match=r"^Secret TOKEN holds a line break") as told:
+    with pytest.raises(UsageError, match=r"^Secret TOKEN holds a line break") as refused:
         settings.secret("TOKEN", {"TOKEN": broken})
 
-    assert "one" not in str(told.value) and "caf" not in str(told.value)
+    assert "one" not in str(refused.value) and "caf" not in str(refused.value)
 
 
 @pytest.mark.parametrize("broken", ["one two", "caf\u00e9", "on\u200be"])

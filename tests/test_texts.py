@@ -54,13 +54,13 @@ def test_an_error_is_quoted_whatever_envelope_it_is_in(answer: object, words: st
     ],
 )
 def test_words_hold_no_secret(text: str) -> None:
-    told = texts.quoted(text, ["my own"])
+    words = texts.quoted(text, ["my own"])
 
-    assert "[hidden]" in told
-    assert not any(secret in told for secret in (TOKEN, "abcdefgh12345678", "secret-word", "my own"))
+    assert "[hidden]" in words
+    assert not any(secret in words for secret in (TOKEN, "abcdefgh12345678", "secret-word", "my own"))
 
 
 def test_words_are_one_line_of_bounded_length() -> None:
-    told = texts.quoted("a\x00b\r\nc\u2028d\u202ee\ud800" + "x" * 1000)
+    words = texts.quoted("a\x00b\r\nc\u2028d\u202ee\ud800" + "x" * 1000)
 
-    assert told.startswith("a b c d e\ufffdx") and len(told) == texts.MOST + 1
+    assert words.startswith("a b c d e\ufffdx") and len(words) == texts.MOST + 1

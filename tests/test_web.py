@@ -116,10 +116,10 @@ def test_a_proxy_that_cannot_be_used_is_named_by_its_variable(
     variable: str, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, address)
-    with pytest.raises(UsageError, match=f"^{variable} does not name a proxy") as told:
+    with pytest.raises(UsageError, match=f"^{variable} does not name a proxy") as refusal:
         web.client()
 
-    assert "secret-word" not in str(told.value)
+    assert "secret-word" not in str(refusal.value)
 
 
 def test_a_socks_proxy_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:

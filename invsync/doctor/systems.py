@@ -48,8 +48,8 @@ def shopify(findings: Findings, client: Client) -> bool:
     findings.ok(group, "API version", f"{shop.api_version} is served.")
     scopes(findings, {scope["handle"] for scope in installed["currentAppInstallation"]["accessScopes"]})
     if (read := findings.tried(group, "orders", lambda: orders.readable(client))) is not None:
-        told = "Orders can be read with every field that a run reads." if read else "Shopify has no order to read yet."
-        findings.ok(group, "orders", told)
+        sentence = "Orders can be read with every field that a run reads." if read else "Shopify has no order to read yet."
+        findings.ok(group, "orders", sentence)
     domain = installed["shop"]["myshopifyDomain"]
     if domain == shop.domain:
         findings.ok(group, "domain", f"The app belongs to {domain}.")

@@ -125,12 +125,12 @@ class Faces:
                 bare += response.is_success and not response.content
                 if response.is_success and (response.content or bare > 1):
                     return self._noted(response), json.loads(response.content) if response.content else []
-                told = self._said(response)
+                failure = self._said(response)
             except json.JSONDecodeError:
-                told = f"no JSON: {self._said(response)}"
+                failure = f"no JSON: {self._said(response)}"
             except httpx.TransportError as error:
-                told = f"{type(error).__name__}: {texts.quoted(str(error))}"
-        raise OmsFailed(f"HotWax gave no answer in {self._tries} tries ({address}: {told}): run again later.")
+                failure = f"{type(error).__name__}: {texts.quoted(str(error))}"
+        raise OmsFailed(f"HotWax gave no answer in {self._tries} tries ({address}: {failure}): run again later.")
 
     def _said(self, response: httpx.Response) -> str:
         """An answer's status and words, without a secret."""

@@ -77,18 +77,18 @@ class Bearer(httpx.Auth):
         answer = yield httpx.Request("POST", address, json={"username": name, "password": password})
         words = texts.said(answer.content, self.hidden)
         said = f"HTTP {answer.status_code}{f': {words}' if words else ''}"
-        told = _object(answer)
-        if answer.is_server_error or told is None:
+        body = _object(answer)
+        if answer.is_server_error or body is None:
             raise httpx.RemoteProtocolError(f"the login was answered with {said}")
-        if not answer.is_success or not told.get("token"):
+        if not answer.is_success or not body.get("token"):
             raise OmsFailed(f"HotWax refused the login of {name} ({said}): correct its password.")
-        self._token, self._until = told["token"], float(told.get("expirationTime") or "inf") / 1000
+        self._token, self._until = body["token"], float(body.get("expirationTime") or "inf") / 1000
 
 
 def _object(answer: httpx.Response) -> dict[str, Any] | None:
     """The JSON object of an answer, an empty one for an answer without a body; None where it is a page."""
     try:
-        told = texts.parsed(answer.content or b"{}")
+        body = texts.parsed(answer.content or b"{}")
     except ValueError:
         return {} if answer.is_client_error else None
-    return told if isinstance(told, dict) else {}
+    return body if isinstance(body, dict) else {}

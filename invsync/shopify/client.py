@@ -79,8 +79,8 @@ class Client:
         """The data of an operation that must succeed as a whole."""
         body = self.answer(text or operation(name), variables or {})
         if body.get("errors") or not isinstance(body.get("data"), dict):
-            told = messages(body.get("errors") or "no data", self._token.hidden)
-            raise ShopifyFailed(f"Shopify refused operation {name}: {told}: correct the request.")
+            words = messages(body.get("errors") or "no data", self._token.hidden)
+            raise ShopifyFailed(f"Shopify refused operation {name}: {words}: correct the request.")
         return dict(body["data"])
 
     def answer(self, text: str, variables: Body) -> Body:
