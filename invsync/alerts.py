@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import sqlalchemy as sa
 
-from invsync import settings
+from invsync import settings, web
 from invsync.errors import InvsyncError
 from invsync.state import State, iso
 from invsync.state.schema import ALERT
@@ -102,8 +101,10 @@ def _page(line: str, to: settings.AlertSettings) -> bool:
             subprocess.run(to.command, input=f"{line}\n", text=True, timeout=PATIENCE_SECONDS, check=True)
         if url := settings.secret(to.url_env, os.environ):
             headers = {"Content-Type": "application/json"}
-            httpx.post(url, content=line.encode(), headers=headers, timeout=PATIENCE_SECONDS).raise_for_status()
+            with web.client(timeout=PATIENCE_SECONDS) as http:
+                http.post(url, content=line.encode(), headers=headers).raise_for_status()
     except Exception as error:  # a pager is not worth a run
-        print(f"An alert could not be told ({type(error).__name__}): correct [alerts].", file=sys.stderr)
+        why = str(error) if isinstance(error, InvsyncError) else "correct [alerts]."
+        print(f"An alert could not be told ({type(error).__name__}): {why}", file=sys.stderr)
         return False
     return True

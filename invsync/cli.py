@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 from typer.core import TyperCommand
 
-from invsync import services, shelf
+from invsync import services, shelf, texts
 from invsync.errors import InvsyncError, UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -22,6 +23,10 @@ app.add_typer(services.schedule, name="schedule")
 app.add_typer(shelf.reports, name="reports")
 app.add_typer(shelf.state, name="state")
 app.add_typer(sandbox, name="sandbox")
+
+for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")  # a terminal may not know every letter of a name
 
 CONFIG = Path("invsync.toml")
 DEFAULTS = {"config": str(CONFIG), "dry_run": False, "transport": "auto", "at": ""}
@@ -176,7 +181,7 @@ def explain(
     except InvsyncError as error:
         _leave(error)
     told = [json.dumps(facts, ensure_ascii=False, default=str)] if as_json else taken_apart.lines(facts)
-    typer.echo("\n".join(told))
+    typer.echo(texts.printable("\n".join(told)))
 
 
 @app.command()

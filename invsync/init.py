@@ -1,7 +1,6 @@
 """A shop's part of invsync.toml from answers; secrets are named by their variables, never written."""
 
 import json
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -63,14 +62,16 @@ def write(path: Path, name: str, shop: Mapping[str, str], oms: Mapping[str, str]
     for address in filter(None, (oms.get("url"), oms.get("path"), shop.get("endpoint"))):
         if urlsplit(address).password:
             raise UsageError("The address holds a password: put it into a variable and name that (--url-env).")
-    before = path.read_text(encoding="utf-8") if path.exists() else None
-    if name in tomllib.loads(before or "").get("shops", {}):
+    before = path.read_bytes() if path.exists() else None
+    if before is not None and name in settings.tables(path).get("shops", {}):
         raise UsageError(f"Shop {name} is in {path} already: edit it there, or choose another name.")
-    path.write_text(f"{before or HEAD}{_section(f'shops.{name}', shop)}{_section(f'shops.{name}.oms', oms)}", "utf-8")
+    added = f"{_section(f'shops.{name}', shop)}{_section(f'shops.{name}.oms', oms)}"
+    start = before or HEAD.encode()
+    path.write_bytes(start + (b"" if start.endswith(b"\n") else b"\n") + added.encode())
     try:
         settings.load(path).shop(name)
     except UsageError:
-        path.unlink() if before is None else path.write_text(before, "utf-8")
+        path.unlink() if before is None else path.write_bytes(before)
         raise
 
 

@@ -16,11 +16,17 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from invsync import texts
 from invsync.errors import UsageError
 from invsync.secrets import secret as secret
+from invsync.secrets import token as token
 
-SHOP_NAME = re.compile(r"^[a-z0-9][a-z0-9-]*$")
+SHOP_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 LOCATION_ID = re.compile(r"[1-9][0-9]{0,18}")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TOKEN = re.compile(r"shp[a-z]{2}_")
+HOST = re.compile(r"[\w.:%-]+")
+DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -30,6 +36,29 @@ def _known_zone(name: str) -> str:
     except (KeyError, ValueError, OSError):
         raise ValueError(f"time zone {name!r} is unknown; write one as Europe/Paris") from None
     return name
+
+
+def _variable_name(name: str) -> str:
+    if not VARIABLE.fullmatch(name) or TOKEN.match(name):
+        raise ValueError("this is not the name of a variable; write the name alone, as ACME_TOKEN, never the secret")
+    return name
+
+
+def _web_address(text: str) -> str:
+    parts = urlsplit(text)
+    if not text:
+        return text
+    if parts.scheme not in ("http", "https") or not HOST.fullmatch(parts.hostname or "") or parts.port == 0:
+        raise ValueError("this is not a web address; write one as https://shop.example.com")
+    if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+        raise ValueError("plain http is refused off loopback; use https")
+    return text
+
+
+def _bare_domain(text: str) -> str:
+    if not DOMAIN.fullmatch(text):
+        raise ValueError(f"{text!r} is not a domain; write it alone, as acme.myshopify.com")
+    return text
 
 
 def _five_fields(text: str) -> str:
@@ -50,6 +79,9 @@ def _days(least: int) -> AfterValidator:
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Variable = Annotated[str, AfterValidator(_variable_name)]
+Address = Annotated[str, AfterValidator(_web_address)]
+Domain = Annotated[str, AfterValidator(_bare_domain)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 Cron = Annotated[str, AfterValidator(_five_fields)]
 Locale = Annotated[str, Field(pattern=r"^[a-z]{2,3}([_-][A-Z][a-z]{3})?([_-]([A-Z]{2}|[0-9]{3}))?$")]
@@ -58,7 +90,7 @@ Locale = Annotated[str, Field(pattern=r"^[a-z]{2,3}([_-][A-Z][a-z]{3})?([_-]([A-
 class Part(BaseModel):
     """A part of the configuration: frozen, and an unknown key is refused by name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
 
 class StateSettings(Part):
@@ -86,12 +118,12 @@ class OmsSettings(Part):
 
     kind: Literal["database", "rest", "files"] = "database"
     url: str | None = Field(default=None, repr=False)
-    url_env: str | None = None
+    url_env: Variable | None = None
     path: str | None = None
-    ofbiz_url: str | None = None
-    token_env: str | None = None
+    ofbiz_url: Address | None = None
+    token_env: Variable | None = None
     username: str | None = None
-    password_env: str | None = None
+    password_env: Variable | None = None
     page_size: Annotated[int, Field(ge=1)] = 500
     at_once: Annotated[int, Field(ge=1, le=16)] = 4
     shop_id: str
@@ -105,9 +137,7 @@ class OmsSettings(Part):
             return self
         if not self.url or not (self.token_env or (self.username and self.password_env)):
             raise ValueError("kind rest needs url, and token_env or username and password_env")
-        for address in filter(None, (self.url, self.ofbiz_url)):
-            if urlsplit(address).scheme != "https" and urlsplit(address).hostname not in LOOPBACK:
-                raise ValueError("plain http is refused off loopback; use https")
+        _web_address(self.url)
         return self
 
 
@@ -134,7 +164,9 @@ class Buffer(Part):
 class AlertSettings(Part):
     """Where what a person must see is told: a JSON line to a URL, or to a command's standard input."""
 
-    url_env: str | None = None
+    model_config = ConfigDict(str_strip_whitespace=False)
+
+    url_env: Variable | None = None
     command: tuple[str, ...] = ()
 
 
@@ -149,14 +181,14 @@ class Schedule(Part):
 class ShopSettings(Part):
     """One shop on Shopify and the OMS that feeds it."""
 
-    domain: str
+    domain: Domain
     api_version: Annotated[str, Field(pattern=r"^20\d\d-(01|04|07|10)$")] = "2026-10"
-    endpoint: str | None = None
-    token_env: str | None = None
+    endpoint: Address | None = None
+    token_env: Variable | None = None
     client_id: str | None = None
-    client_secret_env: str | None = None
-    webhook_secret_env: str | None = None
-    webhook_url: str | None = None
+    client_secret_env: Variable | None = None
+    webhook_secret_env: Variable | None = None
+    webhook_url: Address | None = None
     timezone: Zone = "UTC"
     locale: Locale = "en"
     keep_by: Literal["resets", "deltas"] = "resets"
@@ -164,7 +196,9 @@ class ShopSettings(Part):
     activate_levels: bool = False
     orders_lookback_days: Annotated[int, Field(ge=1, le=60)] = 14
     orders_settle: Annotated[int, Field(ge=1, description="minutes until every order is visible")] = 10
-    orders_settle_seconds: Annotated[int, Field(ge=0, description="for which a change that no order explains is fresh")] = 60
+    orders_settle_seconds: Annotated[
+        int, Field(ge=0, description="for which a change that no order explains is fresh")
+    ] = 60
     orders_again_after: Annotated[float, Field(ge=0, le=60, description="seconds until orders are read again")] = 2
     set_aside: tuple[Literal["damaged", "quality_control", "safety_stock"], ...] = ()
     overlap_minutes: Annotated[int, Field(ge=0)] = 15
@@ -183,13 +217,6 @@ class ShopSettings(Part):
     def _digits(cls, value: object) -> object:
         if value is not None and not LOCATION_ID.fullmatch(str(value)):
             raise ValueError(f"{value!r} is not a location's digits; write the number at the end of its address")
-        return value
-
-    @field_validator("endpoint", "webhook_url")
-    @classmethod
-    def _loopback_or_https(cls, value: str | None) -> str | None:
-        if value and urlsplit(value).scheme != "https" and urlsplit(value).hostname not in LOOPBACK:
-            raise ValueError("plain http is refused off loopback; use https")
         return value
 
     @model_validator(mode="after")
@@ -249,7 +276,7 @@ class Settings(BaseSettings):
     @classmethod
     def _shop_names(cls, value: dict[str, ShopSettings]) -> dict[str, ShopSettings]:
         for name in value:
-            if not SHOP_NAME.match(name):
+            if not SHOP_NAME.fullmatch(name):
                 raise ValueError(f"shop name {name!r} must match {SHOP_NAME.pattern}")
         return value
 
@@ -261,18 +288,28 @@ class Settings(BaseSettings):
         return self.shops[name]
 
 
-def load(path: Path) -> Settings:
-    """The configuration in this TOML file, under the INVSYNC_ variables of the environment."""
+def tables(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file, with a byte order mark or without; another encoding is named."""
     try:
-        return Settings(**tomllib.loads(path.read_text(encoding="utf-8")))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise UsageError(f"Configuration {path} does not exist: name it with --config.") from None
     except OSError as error:
         raise UsageError(f"Configuration {path} cannot be read ({error.strerror}): correct --config.") from None
+    if (encoding := texts.encoding(content)) not in ("utf-8", "utf-8-sig"):
+        raise UsageError(f"Configuration {path} is in {encoding.upper()}: save it as UTF-8.")
+    try:
+        return tomllib.loads(content.decode(encoding))
+    except ValueError as error:
+        raise UsageError(f"Configuration {path} is not TOML in UTF-8: {error}.") from None
+
+
+def load(path: Path) -> Settings:
+    """The configuration in this TOML file, under the INVSYNC_ variables of the environment."""
+    try:
+        return Settings(**tables(path))
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UsageError(f"Configuration {path} or an INVSYNC_ variable is wrong: {faults}.") from None
     except SettingsError as error:
         raise UsageError(f"An INVSYNC_ variable is wrong ({error}): name one key, as INVSYNC_STATE__URL.") from None
-    except ValueError as error:
-        raise UsageError(f"Configuration {path} is not TOML in UTF-8: {error}.") from None

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import polars as pl
@@ -19,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from typer.testing import CliRunner, Result
 
-from invsync import doctor, settings
+from invsync import doctor, settings, web
 from invsync.cli import app
 from invsync.doctor import apis, mapped, systems
 from invsync.doctor.asking import Asked, Question, ask
@@ -32,6 +33,7 @@ from invsync.oms.api import Api
 from invsync.oms.rights import granted
 from invsync.sandbox.hotwax import HotWax, create_app
 from invsync.sandbox.oms import Oms
+from invsync.sandbox.server import create_app as shop_app
 from invsync.sandbox.server import hosting, serve
 from invsync.sandbox.shop import SCOPES, Shop
 from invsync.settings import OmsSettings
@@ -169,7 +171,8 @@ def test_a_wrong_token_is_a_fault_and_the_rest_is_still_looked_at(
 
     checks = clinic.checks()
 
-    told = "Shopify refused the token for acme.myshopify.com (HTTP 401): correct or renew the token."
+    told = ("Shopify refused the token for acme.myshopify.com (HTTP 401: [API] Invalid API key or access token "
+            "(unrecognized login or wrong password)): correct or renew the token, and see that the app is still installed.")  # fmt: skip
     assert checks["Shopify", "credentials"] == [("fault", told)]
     assert checks["mapping", "pairs"] == [("ok", "3 pairs of item and location.")]
     assert checks["items", "not examined"][0][0] == "warning"
@@ -189,6 +192,58 @@ def test_a_missing_scope_is_a_fault_by_name(clinic: Clinic) -> None:
     clinic.shop.scopes = SCOPES.replace(",read_orders", "")
 
     assert clinic.found("fault")[0] == "The app lacks read_orders: grant it and install the app again."
+
+
+def test_orders_that_the_app_may_not_read_are_a_fault_though_it_has_every_scope(clinic: Clinic) -> None:
+    words = ("This app is not approved to access the Order object. See "
+             "https://shopify.dev/docs/apps/launch/protected-customer-data for more details.")  # fmt: skip
+    inner = shop_app(clinic.shop)
+
+    async def unapproved(scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        body = await request.body()
+        if b"orders(" in body:
+            error = {"message": words, "path": ["orders"], "extensions": {"code": "ACCESS_DENIED"}}
+            await JSONResponse({"data": None, "errors": [error]})(scope, receive, send)
+        else:
+            await inner(scope, partial(_body, [body]), send)
+
+    with hosting(cast("Starlette", unapproved)) as endpoint:
+        clinic.configure(settings.load(clinic.config).shop("acme").base_url, endpoint)
+        checks = clinic.checks()
+
+    assert checks["Shopify", "scopes"][0][0] == "ok"
+    [(status, told)] = checks["Shopify", "orders"]
+    assert status == "fault" and words.rstrip(".") in told and "request access to protected customer data" in told
+
+
+async def _body(parts: list[bytes]) -> dict[str, Any]:
+    """What a server hands to an application: the body once, then that the client is gone."""
+    return {"type": "http.request", "body": parts.pop()} if parts else {"type": "http.disconnect"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "check", "status", "words"),
+    [
+        ("NO_PROXY", "localhost,127.0.0.1,<local>", "proxy", "warning", "name no host (1): <local>;"),
+        ("HTTPS_PROXY", "ftp://proxy", "proxy", "fault", "HTTPS_PROXY does not name a proxy that can be used"),
+        ("SSL_CERT_FILE", "/none.pem", "certificates", "fault", "What SSL_CERT_FILE names cannot be used"),
+        ("PAGER", "nowhere", "pager", "fault", "Secret PAGER holds no web address"),
+        ("PAGER", "", "pager", "fault", "Secret PAGER is"),
+    ],
+)
+def test_what_the_environment_holds_is_told_before_a_run_meets_it(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, name: str, value: str, check: str, status: str, words: str
+) -> None:
+    monkeypatch.setenv("PAGER", "https://pager.example.com/secret")
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr("keyring.get_password", lambda *_: None)
+    clinic.configure("[shops.acme]", '[alerts]\nurl_env = "PAGER"\n[shops.acme]')
+    web.trusted.cache_clear()
+
+    [told] = [told for told in clinic.checks()["configuration", check] if told[0] == status]
+
+    assert words in told[1]
 
 
 def test_a_scope_too_many_is_a_warning(clinic: Clinic) -> None:

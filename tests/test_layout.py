@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "invsync"
 ORDER = [
-    "errors", "secrets", "settings", "tables", "door", "tabular", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts",
+    "errors", "texts", "secrets", "settings", "web", "tables", "door", "tabular", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts",
     "simulate", "buffers", "oms", "shopify", "state", "inbox", "alerts", "report", "jobs", "doctor", "upkeep", "progress", "init", "webhooks", "schedule", "services", "shelf", "cli", "sandbox", "lab",
 ]  # fmt: skip
 CORE = ["tables", "door", "tabular", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts", "simulate", "buffers"]

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shlex
 import shutil
 import subprocess
 import threading
@@ -201,6 +202,96 @@ def test_the_dags_are_python_with_one_row_a_job_and_cron(config: Path, tmp_path:
 
 def test_one_shop_can_be_exported_alone(config: Path, tmp_path: Path) -> None:
     assert "acme" not in written(config, "crontab", tmp_path, "brick")["crontab"]
+
+
+LONG = ["a" * 100, "a" * 99 + "b", "acme-north-america-wholesale-and-outlet", "acme-europe-and-the-uk1", "a" + "-" * 99]
+
+
+@pytest.fixture
+def long_names(tmp_path: Path) -> Path:
+    """A configuration of shops whose names are as long as they may be, or just too long for a CronJob."""
+    path = tmp_path / "invsync.toml"
+    acme = CONFIG.format(folder=tmp_path).partition("[shops.brick]")[0].partition("[shops.acme]")
+    shops = [acme[1] + acme[2]] * len(LONG)
+    named = [shop.replace("shops.acme", f"shops.{name}") for shop, name in zip(shops, LONG, strict=True)]
+    path.write_text(acme[0] + "\n".join(named))
+    return path
+
+
+def test_long_names_fit_kubernetes_and_stay_apart(long_names: Path, tmp_path: Path) -> None:
+    documents = list(yaml.safe_load_all(written(long_names, "kubernetes", tmp_path)["kubernetes.yaml"]))
+    names = [(one["kind"], one["metadata"]["name"]) for one in documents]
+    limits = {"CronJob": 52, "Deployment": 63, "Service": 63}
+
+    assert len(set(names)) == len(names) == 2 * len(LONG) + 2 + 3 * len(LONG)
+    assert all(re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name) and len(name) <= limits[kind] for kind, name in names)
+    for document in documents:
+        kubernetes_validate.validate(document, "1.34", strict=True)
+
+
+def test_a_service_of_a_long_name_finds_its_deployment(long_names: Path, tmp_path: Path) -> None:
+    documents = list(yaml.safe_load_all(written(long_names, "kubernetes", tmp_path)["kubernetes.yaml"]))
+    labels = [one["spec"]["template"]["metadata"]["labels"] for one in documents if one["kind"] == "Deployment"]
+
+    assert all(one["spec"]["selector"] in labels for one in documents if one["kind"] == "Service")
+
+
+def test_long_names_fit_systemd(long_names: Path, tmp_path: Path) -> None:
+    files = written(long_names, "systemd", tmp_path)
+
+    assert len(files) == 4 * len(LONG) + 4 + 2 * len(LONG)
+    assert max(map(len, files)) <= 255
+
+
+def test_a_shop_name_beyond_the_longest_is_refused(long_names: Path) -> None:
+    long_names.write_text(long_names.read_text().replace("a" * 100, "a" * 101))
+
+    with pytest.raises(UsageError, match="must match"):
+        settings.load(long_names)
+
+
+def test_a_path_with_signs_of_its_own_is_written_so_that_each_engine_reads_it(tmp_path: Path) -> None:
+    folder = tmp_path / '50% of $HOME\'s "x"'
+    folder.mkdir()
+    path = folder / "invsync.toml"
+    path.write_text(CONFIG.format(folder=tmp_path))
+
+    lines = [
+        line for line in written(path, "crontab", tmp_path)["crontab"].splitlines() if "/50" in line and line[0] != "#"
+    ]
+    dags = written(path, "airflow", tmp_path)["invsync_dags.py"]
+
+    assert all(r"50\% of" in line and "50% of" not in line for line in lines)
+    assert shlex.split(lines[0].replace(r"\%", "%"))[-1] == str(path)
+    compile(dags, "invsync_dags.py", "exec")
+
+
+def test_a_line_that_cron_would_cut_is_refused(config: Path, tmp_path: Path) -> None:
+    far = tmp_path / "/".join(["x" * 200] * 5)
+    far.mkdir(parents=True)
+    config.rename(far / "invsync.toml")
+
+    with pytest.raises(UsageError, match="cron takes 998"):
+        export("crontab", far / "invsync.toml", [], image="x")
+
+
+def test_the_names_of_dags_fit_airflow_and_stay_apart(config: Path, tmp_path: Path) -> None:
+    text = written(config, "airflow", tmp_path)["invsync_dags.py"]
+    found: dict[str, Any] = {}
+    exec("import hashlib, re\n" + text[text.index("def named") : text.index("def dag(")], found)
+    crons = [
+        "*/15 * * * *",
+        "0 1,2 * * *",
+        "0 1-2 * * *",
+        "1/2 3 * * *",
+        "1 2/3 * * *",
+        ",".join(map(str, range(60))) + " 1 * * *",
+    ]
+    names = [found["named"]("upload-recent-changes", cron) for cron in crons]
+
+    assert names[0] == "invsync-upload-recent-changes-x_15_x_x_x_x"
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[\w.-]{1,250}", name) for name in names)
 
 
 # -- silence

@@ -181,6 +181,41 @@ def test_other_statuses_are_fatal_at_once(code: int) -> None:
     assert len(seen) == 1
 
 
+PROTECTED = "This app is not approved to access the Order object. See https://shopify.dev/protected-customer-data"
+MAINTENANCE = "<html><head><title>Sorry</title></head><body><h1>We'll be right back.</h1></body></html>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (refused("ACCESS_DENIED", PROTECTED), f"{PROTECTED}: request access to protected customer data"),
+        (refused("ACCESS_DENIED", "This app is not approved to use the email field."), "request access to protected"),
+        (refused("ACCESS_DENIED", "The app is paused."), "acme.myshopify.com: The app is paused: see that the app"),
+        (httpx.Response(403, text=f"<p>Blocked for {TOKEN}</p>"), "acme.myshopify.com: Blocked for [hidden]: see"),
+        (httpx.Response(402, json={"errors": "Unavailable Shop"}), "(Unavailable Shop), the shop is frozen"),
+        (httpx.Response(423, json={"errors": "Locked\nby us"}), "(Locked by us), the shop is locked"),
+        (httpx.Response(404, json={"errors": "Not Found"}), "(Not Found), no such shop or address: check the domain."),
+        (httpx.Response(430, text="Security rejection"), "(Security rejection), Shopify's security rejected"),
+        (httpx.Response(302, headers={"Location": "https://x.example/password"}), "sends us on to x.example/password"),
+        (httpx.Response(401, json={"errors": "[API] Unknown app"}), "(HTTP 401: [API] Unknown app): correct or renew"),
+        (httpx.Response(503, text=MAINTENANCE), "6 tries (HTTP 503: Sorry We'll be right back): run again"),
+        (httpx.Response(500, json={"errors": "Oh"}, headers={"X-Request-Id": "a1-b2"}), "HTTP 500: Oh (request a1-b2)"),
+        (httpx.Response(200, text=MAINTENANCE), "an answer without a result, HTTP 200: Sorry We'll be right back"),
+        (refused("INTERNAL_SERVER_ERROR", "Internal error.\nRequest ID: 1b35-aa"), "Internal error. Request ID: 1b35-aa"),
+        (refused("BAD", "x" * 10_000), "x" * 500 + "…: correct the request."),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else str(getattr(value, "status_code", value)),
+)  # fmt: skip
+def test_shopifys_own_words_are_in_the_sentence(answer: httpx.Response, words: str) -> None:
+    client, _ = opened(answers(answer)[0])
+
+    with pytest.raises(ShopifyFailed) as told:
+        client.data("locations", {"after": None})
+
+    assert words in str(told.value) and "\n" not in str(told.value)
+    assert TOKEN not in str(told.value) and "<" not in str(told.value)
+
+
 def app_shop(lives: list[float], accepted: Callable[[str], bool]) -> tuple[Handler, list[dict[str, list[str]]]]:
     """A shop that grants tokens t1, t2, ... and accepts only some."""
     forms: list[dict[str, list[str]]] = []

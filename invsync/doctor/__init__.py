@@ -10,6 +10,7 @@ from invsync import mapping, oms, settings, tables
 from invsync.doctor import mapped, systems
 from invsync.doctor.apis import APIS
 from invsync.doctor.asking import Asked, ask
+from invsync.doctor.environment import environment
 from invsync.doctor.findings import GROUPS, Check, Findings
 from invsync.doctor.questions import QUESTIONS
 from invsync.doctor.variants import variants
@@ -32,8 +33,10 @@ def examine(config: Path, name: str) -> list[Check]:
     findings.ok("configuration", "file", f"{config} describes {shop.domain}, kept by {shop.keep_by}.")
     findings.ok("configuration", "secrets", f"{', '.join(variables)} found.")
     systems.state(findings, configured.state.url)
-    with closing(Client.open(shop, secrets=secrets, read_only=True, tries=TRIES)) as client:
-        _examine(findings, client)
+    environment(findings, configured)
+    if not any(check.status == "fault" for check in findings.checks if check.name in ("proxy", "certificates")):
+        with closing(Client.open(shop, secrets=secrets, read_only=True, tries=TRIES)) as client:
+            _examine(findings, client)
     for group in GROUPS:
         if group not in {check.group for check in findings.checks}:
             findings.warn(group, "not examined", "Not examined: mend the faults above and look again.")

@@ -8,7 +8,7 @@ from invsync.doctor.findings import Findings, counted
 from invsync.errors import ShopifyFailed
 from invsync.oms.database import Database
 from invsync.oms.rights import writable
-from invsync.shopify import SCOPES
+from invsync.shopify import SCOPES, orders
 from invsync.shopify.client import Client
 from invsync.shopify.subscriptions import subscriptions as conditions
 from invsync.state import State, iso
@@ -47,6 +47,9 @@ def shopify(findings: Findings, client: Client) -> bool:
     findings.ok(group, "credentials", f"{shop.base_url} answers.")
     findings.ok(group, "API version", f"{shop.api_version} is served.")
     scopes(findings, {scope["handle"] for scope in installed["currentAppInstallation"]["accessScopes"]})
+    if (read := findings.tried(group, "orders", lambda: orders.readable(client))) is not None:
+        sentence = "Orders can be read with every field that a run reads." if read else "Shopify has no order to read yet."
+        findings.ok(group, "orders", sentence)
     domain = installed["shop"]["myshopifyDomain"]
     if domain == shop.domain:
         findings.ok(group, "domain", f"The app belongs to {domain}.")

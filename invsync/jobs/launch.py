@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import papermill
-from traitlets.config import Config
 
 from invsync import alerts, errors, report, settings
-from invsync.jobs import copied, inprocess, review, summary
+from invsync.jobs import copied, inprocess, kernel, review, summary
 from invsync.jobs.opening import APPLIES_ENV, RUN_ENV, UNDOES_ENV, check_keeper, new_run_id
 from invsync.jobs.parameters import OWN, Parameters, parameters
 from invsync.state import State, iso
@@ -101,8 +100,7 @@ def ended(folder: Path, facts: dict[str, Any], configured: settings.Settings) ->
 def _execute(
     notebook: Path, folder: Path, given: dict[str, Any], engine: str, environment: dict[str, str]
 ) -> Exception | None:
-    options: dict[str, Any] = {"engine_name": inprocess.NAME} if engine == "inprocess" else {
-        "kernel_name": "python3", "config": Config({"KernelManager": {"transport_encryption": "auto"}})}  # fmt: skip
+    options = {"engine_name": inprocess.NAME} if engine == "inprocess" else kernel.options()
     inprocess.register()
     told = {"dry_run": False} | given
     with _environment(environment):

@@ -49,7 +49,7 @@ def parameters(job: str, given: dict[str, Any]) -> Parameters:
         if type(value) is not type(known[name]):
             kind = type(known[name]).__name__
             raise UsageError(f"Parameter {name} must be {kind}, not {value!r}: correct it.")
-    if not settings.SHOP_NAME.match(told["shop"]):
+    if not settings.SHOP_NAME.fullmatch(told["shop"]):
         raise UsageError(f"Shop {told['shop']!r} must match {settings.SHOP_NAME.pattern}: correct --shop.")
     if told["transport"] not in TRANSPORTS:
         raise UsageError(f"Transport {told['transport']!r} is none of {', '.join(TRANSPORTS)}: correct --transport.")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from invsync import texts
 from invsync.errors import OmsFailed
 
 
@@ -17,9 +18,8 @@ def rows_in(answer: Any) -> list[dict[str, Any]]:
         return answer
     told = answer if isinstance(answer, dict) else {}
     lists = [value for value in told.values() if isinstance(value, list)]
-    wrong = next(
-        (told[key] for key in ("errors", "error", "_ERROR_MESSAGE_", "_ERROR_MESSAGE_LIST_") if told.get(key)), None
-    )
+    errors = [told[key] for key in ("errors", "error", "_ERROR_MESSAGE_", "_ERROR_MESSAGE_LIST_") if told.get(key)]
+    wrong = "; ".join(dict.fromkeys(texts.quoted(words) for words in texts.messages(errors)))
     if wrong or len(lists) != 1:
         raise OmsFailed(f"HotWax answered with no rows ({wrong or 'no list'}): check the shop's oms and run again.")
     return lists[0]

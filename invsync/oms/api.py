@@ -7,7 +7,7 @@ against what came back, and pages go on until one adds nothing.
 import itertools
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -19,10 +19,9 @@ import httpx
 from invsync.errors import OmsFailed
 from invsync.oms.answers import camel
 from invsync.oms.faces import TRIES, Face, Faces, Filter, NoSuchAddress, Page, Unknown
-from invsync.oms.login import Bearer
 from invsync.oms.statements import COLUMNS, OPTIONAL, QUANTITIES
 from invsync.oms.values import stamp, text
-from invsync.settings import OmsSettings, secret
+from invsync.settings import OmsSettings
 
 TIMEOUT = 60.0
 CHUNK = 100
@@ -195,12 +194,3 @@ class Api:
         if unknown and name in OPTIONAL:
             return [], 0
         raise OmsFailed(f"HotWax gives no {name} over HTTP: set ofbiz_url, or read its database or its files.")
-
-
-def connected(oms: OmsSettings, environ: Mapping[str, str], tries: int = TRIES) -> Api:
-    """The APIs as configured; a secret that is not set is a usage error."""
-    base = str(oms.url).rstrip("/").removesuffix("/rest/s1")
-    password = secret(oms.password_env, environ)
-    login = (f"{base}/rest/s1/admin/login", oms.username, password) if oms.username and password else None
-    auth = Bearer(secret(oms.token_env, environ), login)
-    return Api(httpx.Client(base_url=base, auth=auth, timeout=TIMEOUT), oms, tries)

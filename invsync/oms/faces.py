@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from invsync import texts
 from invsync.errors import OmsFailed
 from invsync.oms.answers import camel, rows_in
 from invsync.oms.values import earliest
@@ -118,14 +119,23 @@ class Faces:
                 if response.status_code == 404:
                     raise NoSuchAddress(address)
                 if response.status_code in (401, 403):
-                    raise OmsFailed(f"HotWax refused {address} (HTTP {response.status_code}): check its token.")
+                    raise OmsFailed(
+                        f"HotWax refused {address} ({self._said(response)}): check its token and its rights."
+                    )
                 bare += response.is_success and not response.content
                 if response.is_success and (response.content or bare > 1):
-                    return self._noted(response), json.loads(response.content) if response.content else []
-                told = f"HTTP {response.status_code}, {len(response.content)} bytes"
-            except (httpx.TransportError, json.JSONDecodeError) as error:
-                told = type(error).__name__
-        raise OmsFailed(f"HotWax gave no answer in {self._tries} tries ({address}: {told}): run again later.")
+                    return self._noted(response), texts.parsed(response.content) if response.content else []
+                failure = self._said(response)
+            except json.JSONDecodeError:
+                failure = f"no JSON: {self._said(response)}"
+            except httpx.TransportError as error:
+                failure = f"{type(error).__name__}: {texts.quoted(str(error))}"
+        raise OmsFailed(f"HotWax gave no answer in {self._tries} tries ({address}: {failure}): run again later.")
+
+    def _said(self, response: httpx.Response) -> str:
+        """An answer's status and words, without a secret."""
+        words = texts.said(response.content, getattr(self.client.auth, "hidden", []))
+        return f"HTTP {response.status_code}{f': {words}' if words else f', {len(response.content)} bytes'}"
 
     def _noted(self, response: httpx.Response) -> httpx.Response:
         if "Date" in response.headers:

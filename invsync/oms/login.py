@@ -4,15 +4,28 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 
+from invsync import texts, web
 from invsync.errors import OmsFailed
+from invsync.settings import OmsSettings, secret, token
 
+TIMEOUT = 60.0
 Flow = Generator[httpx.Request, httpx.Response, None]
 Found = Generator[httpx.Request, httpx.Response, str | None]
+
+
+def connected(oms: OmsSettings, environ: Mapping[str, str]) -> httpx.Client:
+    """A client of the configured APIs that logs in by itself; a secret that is not set is a usage error."""
+    base = str(oms.url).rstrip("/").removesuffix("/rest/s1")
+    password = secret(oms.password_env, environ)
+    login = (f"{base}/rest/s1/admin/login", oms.username, password) if oms.username and password else None
+    auth = Bearer(token(oms.token_env, environ), login)
+    return web.client(base_url=base, auth=auth, timeout=TIMEOUT)
 
 
 class Bearer(httpx.Auth):
@@ -23,6 +36,11 @@ class Bearer(httpx.Auth):
     def __init__(self, token: str | None, login: tuple[str, str, str] | None) -> None:
         self._token, self._login, self._until = token, login, float("inf")
         self._renewing = threading.Lock()
+
+    @property
+    def hidden(self) -> list[str]:
+        """What no message may repeat: the token and the password."""
+        return [self._token or "", self._login[2] if self._login else ""]
 
     def until(self) -> datetime | None:
         """When the token expires, as the login or the signed token itself (JWT) tells; None where neither does."""
@@ -57,9 +75,20 @@ class Bearer(httpx.Auth):
             return
         address, name, password = self._login
         answer = yield httpx.Request("POST", address, json={"username": name, "password": password})
-        if answer.is_server_error:
-            raise httpx.RemoteProtocolError(f"The login was answered with HTTP {answer.status_code}.")
-        told = answer.json() if answer.is_success and answer.content else {}
-        if "token" not in told:
-            raise OmsFailed(f"HotWax refused the login of {name} (HTTP {answer.status_code}): correct its password.")
-        self._token, self._until = told["token"], float(told.get("expirationTime") or "inf") / 1000
+        words = texts.said(answer.content, self.hidden)
+        said = f"HTTP {answer.status_code}{f': {words}' if words else ''}"
+        body = _object(answer)
+        if answer.is_server_error or body is None:
+            raise httpx.RemoteProtocolError(f"the login was answered with {said}")
+        if not answer.is_success or not body.get("token"):
+            raise OmsFailed(f"HotWax refused the login of {name} ({said}): correct its password.")
+        self._token, self._until = body["token"], float(body.get("expirationTime") or "inf") / 1000
+
+
+def _object(answer: httpx.Response) -> dict[str, Any] | None:
+    """The JSON object of an answer, an empty one for an answer without a body; None where it is a page."""
+    try:
+        body = texts.parsed(answer.content or b"{}")
+    except ValueError:
+        return {} if answer.is_client_error else None
+    return body if isinstance(body, dict) else {}

@@ -8,10 +8,11 @@ from typing import Protocol
 import polars as pl
 
 from invsync.errors import UsageError
-from invsync.oms.api import connected
+from invsync.oms.api import Api
 from invsync.oms.database import Database
 from invsync.oms.faces import TRIES
 from invsync.oms.files import Exported, load
+from invsync.oms.login import connected
 from invsync.oms.reader import connect
 from invsync.oms.rest import Rest
 from invsync.settings import OmsSettings, secret
@@ -68,7 +69,7 @@ def open_source(oms: OmsSettings, *, tries: int = TRIES) -> Source:
             raise UsageError("The OMS is of kind files but names no folder: set path under the shop's oms.")
         return Exported(load(oms.path, secret(oms.password_env, os.environ), timezone=oms.timezone), oms)
     if oms.kind == "rest":
-        return Rest(connected(oms, os.environ, tries), oms)
+        return Rest(Api(connected(oms, os.environ), oms, tries), oms)
     url = oms.url or secret(oms.url_env, os.environ)
     if not url:
         raise UsageError("The OMS database has no address: set url or url_env under the shop's oms.")

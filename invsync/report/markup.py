@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from invsync import charts
+from invsync import charts, texts
 
 HERE = Path(__file__).parent
 ICONS = {"done": "✓", "partial": "!", "stopped": "■", "planned": "◷", "failed": "✕"}
@@ -55,7 +55,7 @@ def macro(name: str, *given: Any, **named: Any) -> Markup:
 
 def page(template: str, **given: Any) -> str:
     """A whole page from its template, with the shared style."""
-    return environment().get_template(template).render(style=Markup(style()), **given)
+    return texts.printable(environment().get_template(template).render(style=Markup(style()), **given))
 
 
 def style() -> str:

@@ -33,6 +33,14 @@ VERSIONS = ("2026-01", "2026-04", "2026-07", "2026-10", "2027-01")
 HELP = "https://shopify.dev/api/usage/rate-limits"
 
 
+class Escaped(JSONResponse):
+    """JSON in ASCII, so that a text may hold what UTF-8 cannot: half of a surrogate pair."""
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return json.dumps(content).encode()
+
+
 @cache
 def schema() -> GraphQLSchema:
     """Shopify's own types, 2026-10."""
@@ -182,7 +190,7 @@ def _answered(shop: Shop, engine: GraphQL, text: str, variables: dict[str, Any],
     if shop.faults.take("garbage", text):
         page = f"<html>Error. X-Shopify-Access-Token: {shop.token}</html>"
         return Response(page, 200, headers, "text/html")
-    return JSONResponse(answer, 200, headers)
+    return Escaped(answer, 200, headers)
 
 
 def _stored(shop: Shop, base: str, form: FormData, body: bytes | None) -> Response:

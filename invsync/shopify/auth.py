@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 import httpx
 
 from invsync.errors import ShopifyFailed
-from invsync.settings import ShopSettings, secret
+from invsync.settings import ShopSettings, secret, token
+from invsync.shopify import refusals
 from invsync.shopify.retry import TRIES, Patience, Sleep
 
 MARGIN = 300.0
@@ -27,9 +28,10 @@ class StaticToken:
         """Whether another token than the rejected one can be had: never."""
         return False
 
-    def scrub(self, text: str) -> str:
-        """The text without the token."""
-        return text.replace(self._value, "[hidden]")
+    @property
+    def hidden(self) -> list[str]:
+        """What no message may repeat."""
+        return [self._value]
 
 
 class ClientCredentials:
@@ -56,11 +58,10 @@ class ClientCredentials:
                 self._fetch()
             return True
 
-    def scrub(self, text: str) -> str:
-        """The text without the token and the app's secret."""
-        for hidden in filter(None, (self._token, self._key)):
-            text = text.replace(hidden, "[hidden]")
-        return text
+    @property
+    def hidden(self) -> list[str]:
+        """What no message may repeat: the token and the app's secret."""
+        return [self._token, self._key]
 
     def _fetch(self) -> None:
         response = self._answer()
@@ -87,10 +88,10 @@ class ClientCredentials:
             if response.status_code == 429:
                 patience.after_refusal("token request: 429")
             elif response.status_code >= 500:
-                patience.after_cut(f"token request: HTTP {response.status_code}")
+                patience.after_cut(f"token request: {refusals.reply(response, self.hidden)}")
             else:
                 raise ShopifyFailed(
-                    f"Shopify refused a token for client_id {self._app} (HTTP {response.status_code}): "
+                    f"Shopify refused a token for client_id {self._app} ({refusals.reply(response, self.hidden)}): "
                     "check client_id, the client secret and that the app is installed."
                 )
 
@@ -100,7 +101,7 @@ Token = StaticToken | ClientCredentials
 
 def token_of(shop: ShopSettings, http: httpx.Client, secrets: Mapping[str, str], sleep: Sleep, tries: int) -> Token:
     """The shop's way in; an unset variable is a usage error."""
-    static = secret(shop.token_env, secrets)
+    static = token(shop.token_env, secrets)
     if static is not None:
         return StaticToken(static)
     key = secret(shop.client_secret_env, secrets) or ""

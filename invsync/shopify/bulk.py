@@ -9,6 +9,7 @@ import httpx
 
 from invsync.errors import ShopifyFailed
 from invsync.shopify.client import Client, codes, messages
+from invsync.shopify.refusals import reply
 from invsync.shopify.retry import Patience
 
 STALL_SECONDS = 600.0
@@ -93,38 +94,40 @@ def cancelled(client: Client, operation_id: str) -> Operation:
 def fetch(client: Client, url: str, path: Path) -> None:
     """Write the file at this address to path; nothing is held in memory."""
 
-    def attempt() -> int:
+    def attempt() -> httpx.Response:
         with client.download(url) as response, path.open("wb") as file:
+            if response.status_code != 200:
+                response.read()
+                return response
             for chunk in response.iter_bytes():
-                if response.status_code == 200:
-                    file.write(chunk)
-        return response.status_code
+                file.write(chunk)
+        return response
 
-    status = _patiently(client, attempt, "result file")
-    if status != 200:
-        raise ShopifyFailed(f"Shopify's result file answered HTTP {status}: it may have expired, run again.")
+    response = _patiently(client, attempt, "result file")
+    if response.status_code != 200:
+        raise ShopifyFailed(f"Shopify's result file answered {reply(response)}: it may have expired, run again.")
 
 
 def store(client: Client, url: str, fields: dict[str, str], path: Path) -> None:
     """Upload the file at path to a staged target, streamed from disk."""
 
-    def attempt() -> int:
+    def attempt() -> httpx.Response:
         with path.open("rb") as file:
-            return client.upload(url, fields, (path.name, file, "text/jsonl")).status_code
+            return client.upload(url, fields, (path.name, file, "text/jsonl"))
 
-    status = _patiently(client, attempt, "staged upload")
-    if status not in (200, 201, 204):
-        raise ShopifyFailed(f"Shopify's storage refused {path.name} (HTTP {status}): send it directly.")
+    response = _patiently(client, attempt, "staged upload")
+    if response.status_code not in (200, 201, 204):
+        raise ShopifyFailed(f"Shopify's storage refused {path.name} ({reply(response)}): send it directly.")
 
 
-def _patiently(client: Client, attempt: Callable[[], int], what: str) -> int:
+def _patiently(client: Client, attempt: Callable[[], httpx.Response], what: str) -> httpx.Response:
     patience = Patience(client.sleep)
     while True:
         try:
-            status = attempt()
+            response = attempt()
         except httpx.RequestError as error:
             patience.after_cut(f"{what}: {type(error).__name__}")
             continue
-        if status < 500 and status != 429:
-            return status
-        patience.after_cut(f"{what}: HTTP {status}")
+        if response.status_code < 500 and response.status_code != 429:
+            return response
+        patience.after_cut(f"{what}: {reply(response)}")

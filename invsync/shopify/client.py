@@ -2,7 +2,6 @@
 
 import json
 import re
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,13 +14,15 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from invsync import texts, web
 from invsync.errors import ShopifyFailed
 from invsync.settings import LOOPBACK, ShopSettings
+from invsync.shopify import refusals
 from invsync.shopify.auth import Token, token_of
+from invsync.shopify.refusals import messages as messages
 from invsync.shopify.retry import TRIES, Pacer, Patience, Sleep, TooCostly, throttle_seconds
 
 Body = dict[str, Any]
-SCOPE = re.compile(r"\b(?:read|write)_[a-z_]+")
 SCOPES = (
     "read_inventory", "write_inventory", "read_locations", "read_products", "read_orders",
     "read_merchant_managed_fulfillment_orders",
@@ -30,12 +31,6 @@ TRANSIENT = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"
 COMMENT = re.compile(r"#[^\n]*")
 TIMEOUT = httpx.Timeout(60.0, connect=10.0, write=20.0)  # a request that has begun is out before a lease can end
 Check = Callable[[], None]
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """What every client trusts, read once: it takes as long as a short run."""
-    return httpx.create_ssl_context()
 
 
 @cache
@@ -48,14 +43,6 @@ def codes(errors: Any) -> set[str]:
     """The codes of a list of GraphQL errors or user errors."""
     found = [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
     return {str((e.get("extensions") or {}).get("code") or e.get("code")) for e in found}
-
-
-def messages(errors: Any) -> str:
-    """The messages of a list of errors, in one phrase without a final stop."""
-    if not isinstance(errors, list):
-        return str(errors)[:300]
-    texts = (e.get("message") if isinstance(e, dict) else e for e in errors)
-    return "; ".join(dict.fromkeys(str(text).rstrip(".") for text in texts))[:500]
 
 
 class Client:
@@ -75,8 +62,7 @@ class Client:
              read_only: bool = False, tries: int = TRIES, before_write: Check = lambda: None,
              transport_override: httpx.BaseTransport | None = None) -> "Client":  # fmt: skip
         """A client of this shop; nothing is called yet. An error of `before_write` stops each mutation before it leaves."""
-        http = httpx.Client(verify=_tls(), transport=transport_override, timeout=TIMEOUT, follow_redirects=False,
-                            headers={"Accept-Encoding": "gzip"})  # fmt: skip
+        http = web.client(transport_override, timeout=TIMEOUT, headers={"Accept-Encoding": "gzip"})
         return cls(
             shop, http, token_of(shop, http, secrets, sleep, tries), sleep=sleep, read_only=read_only, tries=tries,
             before_write=before_write,
@@ -93,8 +79,8 @@ class Client:
         """The data of an operation that must succeed as a whole."""
         body = self.answer(text or operation(name), variables or {})
         if body.get("errors") or not isinstance(body.get("data"), dict):
-            told = self._token.scrub(messages(body.get("errors") or "no data"))
-            raise ShopifyFailed(f"Shopify refused operation {name}: {told}: correct the request.")
+            words = messages(body.get("errors") or "no data", self._token.hidden)
+            raise ShopifyFailed(f"Shopify refused operation {name}: {words}: correct the request.")
         return dict(body["data"])
 
     def answer(self, text: str, variables: Body) -> Body:
@@ -116,7 +102,7 @@ class Client:
                 continue
             if response.status_code == 401:
                 if renewed or not self._token.renew(token):
-                    raise ShopifyFailed(self._refused_token())
+                    raise ShopifyFailed(self._refused_token(response))
                 renewed = True
                 continue
             body = self._read(response, text, patience)
@@ -127,30 +113,33 @@ class Client:
         headers = {"X-Shopify-Access-Token": token, "Content-Type": "application/json"}
         return self._http.post(self._url, content=content, headers=headers)
 
-    def _refused_token(self) -> str:
-        return f"Shopify refused the token for {self.shop.domain} (HTTP 401): correct or renew the token."
+    def _refused_token(self, response: httpx.Response) -> str:
+        return (
+            f"Shopify refused the token for {self.shop.domain} ({refusals.reply(response, self._token.hidden)}): "
+            "correct or renew the token, and see that the app is still installed."
+        )
 
     def _read(self, response: httpx.Response, text: str, patience: Patience) -> Body | None:
         """The body when it is final; None after the wait that comes before another try."""
         body = _json(response)
         found = codes(body.get("errors"))
         if response.status_code == 403 or "ACCESS_DENIED" in found:
-            raise ShopifyFailed(self._denied(body))
+            raise ShopifyFailed(self._denied(response, body))
         if response.status_code == 429 or "THROTTLED" in found:
             patience.after_refusal("throttled", throttle_seconds(response, body))
             return None
         if response.status_code >= 500:
-            patience.after_cut(f"HTTP {response.status_code}")
+            patience.after_cut(refusals.reply(response, self._token.hidden))
             return None
         if response.status_code != 200:
-            raise ShopifyFailed(self._status(response.status_code))
+            raise ShopifyFailed(refusals.closed(self.shop.domain, response, self._token.hidden))
         self._check_version(response)
         self.server_time = _date(response) or self.server_time
         self._pacer.learn(text, body)
         if "MAX_COST_EXCEEDED" in found:
             raise TooCostly("Shopify found one query too costly: ask for fewer objects.")
         if found & TRANSIENT or not ("data" in body or body.get("errors")):
-            patience.after_cut("an answer without a result")
+            patience.after_cut(f"an answer without a result, {refusals.reply(response, self._token.hidden)}")
             return None
         return body
 
@@ -165,18 +154,9 @@ class Client:
                 "was asked: set api_version to a supported version."
             )
 
-    def _denied(self, body: Body) -> str:
-        told = json.dumps(body.get("errors") or "")
-        missing = ", ".join(dict.fromkeys(SCOPE.findall(told))) or f"one of {', '.join(SCOPES)}"
-        return (
-            f"Shopify denied access for {self.shop.domain}, the app lacks the scope {missing}: "
-            "grant it and install the app again."
-        )
-
-    def _status(self, status: int) -> str:
-        what = {402: "the shop is frozen", 404: "no such shop or address", 423: "the shop is locked"}
-        told = what.get(status, "the request was refused")
-        return f"Shopify answered HTTP {status} for {self.shop.domain}, {told}: check the domain."
+    def _denied(self, response: httpx.Response, body: Body) -> str:
+        words = texts.said(response.content, self._token.hidden)
+        return refusals.denied(self.shop.domain, body.get("errors"), words, SCOPES)
 
     @contextmanager
     def download(self, url: str) -> Iterator[httpx.Response]:
@@ -195,7 +175,7 @@ class Client:
 
 def _json(response: httpx.Response) -> Body:
     try:
-        body = response.json()
+        body = texts.parsed(response.content)
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}

@@ -40,6 +40,12 @@ def orders_named(client: Client, ids: Sequence[int]) -> pl.DataFrame:
     return _frame(client, _named(client, ids))
 
 
+def readable(client: Client) -> int:
+    """Read the first order with every field that a run reads; how many there were: 1 or 0."""
+    page = client.data("orders", {"first": 1, "after": None, "query": ""}, text=document("orders"))["orders"]
+    return len(page["nodes"])
+
+
 def _second(moment: datetime) -> str:
     utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return f"{utc:%Y-%m-%dT%H:%M:%SZ}"

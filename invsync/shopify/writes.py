@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Literal, TextIO
 
+from invsync import texts
 from invsync.errors import ShopifyFailed
 from invsync.shopify import bulk
 from invsync.shopify.client import TRANSIENT, Client, codes, messages, operation
@@ -203,7 +204,7 @@ def _collect(client: Client, url: str, path: Path, results: Results) -> None:
 def _usable(text: str) -> Body | None:
     """The result line as a value, or None when it is garbage or tells no final outcome."""
     try:
-        body = json.loads(text)
+        body = texts.parsed(text)
     except ValueError:
         return None
     if not isinstance(body, dict) or type(body.get("__lineNumber")) is not int:

@@ -4,13 +4,16 @@ from invsync.jobs.launch import notebooks
 from invsync.schedule.export.plan import Plan
 
 HEAD = '''\
-"""invsync: the schedule of {config}, one DAG a job and cron, one mapped task a shop.
+"""invsync: the schedule of {title}, one DAG a job and cron, one mapped task a shop.
 
 Needs apache-airflow-providers-papermill here, and a kernel of invsync's own environment known as {kernel}:
 <its python> -m ipykernel install --prefix <Airflow's environment> --name {kernel}
 A task may be tried again at any time: a run holds its shop's lease, and resumes what an earlier one left open.
 """
 
+import hashlib
+import re
+import shlex
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -30,15 +33,22 @@ TABLE = {{
 {table}}}
 
 '''
-BODY = """\
+BODY = '''\
 EXECUTED.mkdir(parents=True, exist_ok=True)
 
 
-def dag(job: str, cron: str, shops: list[str]) -> DAG:
+def named(job: str, cron: str) -> str:
+    """The name of a DAG; a hash keeps crons apart that differ in a sign alone, and long ones within 250 characters."""
     name = f"invsync-{job}-" + "".join(c if c.isalnum() else "_" for c in cron.replace("*", "x"))
+    if re.fullmatch(r"([*]|[*]/[0-9]+|[0-9]+)( ([*]|[0-9]+)){4}", cron):
+        return name
+    return f"{name[:200]}-{hashlib.sha256(cron.encode()).hexdigest()[:8]}"
+
+
+def dag(job: str, cron: str, shops: list[str]) -> DAG:
     executed = str(EXECUTED / (f"{job}-" + "{{ ts_nodash }}-{{ ti.map_index }}.ipynb"))
     with DAG(
-        name,
+        named(job, cron),
         schedule=CronTriggerTimetable(cron, timezone="UTC"),
         start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
         catchup=False,
@@ -57,7 +67,7 @@ def dag(job: str, cron: str, shops: list[str]) -> DAG:
         report = BashOperator.partial(
             task_id="report", cwd=str(FOLDER), trigger_rule="all_done", retries=0,
         ).expand(bash_command=[
-            f"{INVSYNC} schedule adopt --config {CONFIG} " + executed.replace("{{ ti.map_index }}", str(number))
+            shlex.join([INVSYNC, "schedule", "adopt", "--config", CONFIG, executed.replace("{{ ti.map_index }}", str(number))])
             for number in range(len(shops))
         ])
         run >> report
@@ -67,7 +77,7 @@ def dag(job: str, cron: str, shops: list[str]) -> DAG:
 for (job, cron), shops in TABLE.items():
     made = dag(job, cron, shops)
     globals()[made.dag_id] = made
-"""
+'''
 KERNEL, AT_ONCE = "invsync", 16
 
 
@@ -77,6 +87,11 @@ def write(plan: Plan) -> dict[str, str]:
     for entry in plan.table:
         table.setdefault((entry.job, entry.cron), []).append(entry.shop)
     rows = "".join(f"    {key!r}: {shops!r},\n" for key, shops in table.items())
-    head = HEAD.format(program=plan.program, config=str(plan.config), folder=str(plan.folder), table=rows,
+    head = HEAD.format(program=plan.program, config=str(plan.config), title=_inside(str(plan.config)), folder=str(plan.folder), table=rows,
                        notebooks=str(notebooks().resolve()), kernel=KERNEL, at_once=AT_ONCE)  # fmt: skip
     return {"invsync_dags.py": head + BODY}
+
+
+def _inside(text: str) -> str:
+    """The text as it stands inside of a docstring."""
+    return text.replace("\\", "\\\\").replace('"', "'")

@@ -3,15 +3,16 @@
 import json
 from typing import Any
 
-from invsync.schedule.export.plan import CHORES, Plan, Service, run
+from invsync.schedule.export.plan import CHORES, Plan, Service, named, run
 
+CRON_JOB, LABEL = 52, 63  # the most characters of a CronJob's name, and of a label or a Service's name
 FOLDER, CONFIG = "/var/lib/invsync", "/etc/invsync/invsync.toml"
 Node = dict[str, Any]
 
 
 def write(plan: Plan) -> dict[str, str]:
     """One stream of documents; JSON is YAML, and is read by kubectl as it is."""
-    rows = [(f"invsync-{entry.shop}-{entry.job}", entry.cron, run(entry)) for entry in plan.table]
+    rows = [(named(entry.shop, entry.job, most=CRON_JOB), entry.cron, run(entry)) for entry in plan.table]
     nodes = [_cron_job(plan, *row) for row in [*rows, *((name, cron, what) for name, _, cron, what in CHORES)]]
     for service in plan.services:
         nodes.append(_deployment(plan, service))
@@ -23,27 +24,27 @@ def _cron_job(plan: Plan, name: str, cron: str, arguments: tuple[str, ...]) -> N
     job: Node = {"backoffLimit": 0, "ttlSecondsAfterFinished": 86_400, "template": {"spec": _pod(plan, arguments)}}
     job["template"]["spec"]["restartPolicy"] = "Never"
     return {
-        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": _named(name),
+        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": _metadata(name),
         "spec": {"schedule": cron, "timeZone": "Etc/UTC", "concurrencyPolicy": "Forbid",
                  "startingDeadlineSeconds": 3600, "jobTemplate": {"spec": job}},
     }  # fmt: skip
 
 
 def _deployment(plan: Plan, service: Service) -> Node:
-    name = f"invsync-{service.shop}-{service.name}"
+    name = named(service.shop, service.name, most=LABEL)
     labels = {"app": name}
     pod = _pod(plan, service.arguments, service.port) | {"terminationGracePeriodSeconds": 900}
     return {
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": _named(name),
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": _metadata(name),
         "spec": {"replicas": 1, "strategy": {"type": "Recreate"}, "selector": {"matchLabels": labels},
                  "template": {"metadata": {"labels": labels}, "spec": pod}},
     }  # fmt: skip
 
 
 def _service(service: Service) -> Node:
-    name = f"invsync-{service.shop}-{service.name}"
+    name = named(service.shop, service.name, most=LABEL)
     return {
-        "apiVersion": "v1", "kind": "Service", "metadata": _named(name),
+        "apiVersion": "v1", "kind": "Service", "metadata": _metadata(name),
         "spec": {"selector": {"app": name}, "ports": [{"port": service.port, "targetPort": service.port}]},
     }  # fmt: skip
 
@@ -68,5 +69,5 @@ def _pod(plan: Plan, arguments: tuple[str, ...], port: int | None = None) -> Nod
     }  # fmt: skip
 
 
-def _named(name: str) -> Node:
+def _metadata(name: str) -> Node:
     return {"name": name, "labels": {"app.kubernetes.io/part-of": "invsync"}}

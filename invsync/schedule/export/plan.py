@@ -1,5 +1,6 @@
 """What every engine is told: commands by cron, and commands that run all the time."""
 
+import hashlib
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ CHORES = [  # of all shops: name, what it is about, cron, arguments
     ("invsync-prune", "what is no longer kept", "40 4 * * *", ("state", "prune")),
 ]
 FIRST_PORT = 8765
+MARK = 8  # characters of the hash that keeps two cut names apart
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,13 @@ class Plan:
     def line(self, *arguments: str) -> str:
         """The same as text for a shell."""
         return shlex.join(self.command(*arguments))
+
+
+def named(shop: str, what: str, *, most: int) -> str:
+    """The name of what runs for a shop; one beyond `most` characters is cut, and ends with a hash of its own."""
+    name = f"invsync-{shop}-{what}"
+    mark = hashlib.sha256(name.encode()).hexdigest()[:MARK]
+    return name if len(name) <= most else f"{name[: most - MARK - 1].rstrip('-')}-{mark}"
 
 
 def services(configured: Settings, shops: Sequence[str]) -> list[Service]:

@@ -2,8 +2,9 @@
 
 import re
 
-from invsync.schedule.export.plan import CHORES, Plan, run
+from invsync.schedule.export.plan import CHORES, Plan, named, run
 
+UNIT = 255 - len(".service")
 DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 ONCE = """\
@@ -54,17 +55,17 @@ WantedBy=timers.target
 
 def write(plan: Plan) -> dict[str, str]:
     """The units by their file names."""
-    files = {}
-    rows = [(f"invsync-{entry.shop}-{entry.job}", f"{entry.job} of {entry.shop}", entry.cron, run(entry))
+    files, folder = {}, str(plan.folder).replace("%", "%%")
+    rows = [(named(entry.shop, entry.job, most=UNIT), f"{entry.job} of {entry.shop}", entry.cron, run(entry))
             for entry in plan.table]  # fmt: skip
     for name, what, cron, arguments in [*rows, *CHORES]:
         times = "\n".join(f"OnCalendar={time}" for time in calendar(cron))
-        files[f"{name}.service"] = ONCE.format(what=what, folder=plan.folder, command=_command(plan, arguments))
+        files[f"{name}.service"] = ONCE.format(what=what, folder=folder, command=_command(plan, arguments))
         files[f"{name}.timer"] = TIMER.format(what=what, times=times)
     for service in plan.services:
-        told = {"what": f"{service.name} of {service.shop}", "folder": plan.folder}
+        told = {"what": f"{service.name} of {service.shop}", "folder": folder}
         unit = ALWAYS.format(**told, command=_command(plan, service.arguments))
-        files[f"invsync-{service.shop}-{service.name}.service"] = unit
+        files[f"{named(service.shop, service.name, most=UNIT)}.service"] = unit
     return files
 
 
