@@ -18,6 +18,8 @@ FREE = ["quarantined", "released"]
 RETURNED = ["RTN_ITM_RCPT"]  # Shopify may have restocked the same units by itself
 NEVER = ["SHOPIFY_POS_SALE", "VAR_SHOPIFY_RESET"]
 EVERY_LOCATION = 0
+PLACES = 5  # digits of an event's place in its item, as HotWax writes it
+_PLACE = "^(.*/)([0-9]{1,4})$"
 MOVES = ["product_id", "facility_id", "atp"]
 CLAIMABLE: tables.Schema = tables.EVENTS | {"inventory_item_id": tables.ID, "location_id": tables.ID}
 NET: tables.Schema = tables.TARGETS | {"net": tables.QUANTITY, "shopify_reason": tables.TEXT}
@@ -73,12 +75,25 @@ def concerned(events: pl.DataFrame, pairs: pl.DataFrame, named: pl.DataFrame) ->
     return pl.concat([found, nowhere.select(found.columns)])
 
 
+def spellings(events: pl.Series) -> pl.Series:
+    """These event ids, and how each is spelt with or without the zeros that a spreadsheet drops: 20001/00003, 20001/3."""
+    ids = events.unique().to_frame("event_id")
+    short, long = pl.col("event_id").str.extract(_PLACE, 1), pl.col("event_id").str.extract(_PLACE, 2)
+    other = ids.select(pl.concat_str(short, long.str.zfill(PLACES)).alias("event_id"))
+    return pl.concat([ids, ids.select(_plain()), other])["event_id"].drop_nulls().unique()
+
+
+def _plain() -> pl.Expr:
+    """An event id without the zeros before its place in the item."""
+    return pl.col("event_id").str.replace(r"/0+([0-9]+)$", "/$1")
+
+
 def unclaimed(claimable: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
     """The CLAIMABLE rows without a claim at their location or at every one; a FREE claim is none."""
-    taken = claims.filter(~pl.col("status").is_in(FREE)).select("event_id", "location_id")
+    taken = claims.filter(~pl.col("status").is_in(FREE)).select(_plain().alias("plain"), "location_id")
     everywhere = taken.filter(pl.col("location_id") == EVERY_LOCATION)
-    left = claimable.join(everywhere, on="event_id", how="anti")
-    return left.join(taken, on=["event_id", "location_id"], how="anti")
+    left = claimable.with_columns(plain=_plain()).join(everywhere, on="plain", how="anti")
+    return left.join(taken, on=["plain", "location_id"], how="anti").drop("plain")
 
 
 def net_changes(

@@ -14,6 +14,7 @@ from invsync.doctor.environment import environment
 from invsync.doctor.findings import GROUPS, Check, Findings
 from invsync.doctor.questions import QUESTIONS
 from invsync.doctor.variants import variants
+from invsync.jobs import buffer_table
 from invsync.oms.rest import Rest
 from invsync.shopify import Shopify
 from invsync.shopify.client import Client
@@ -61,6 +62,7 @@ def _compare(findings: Findings, client: Client | None, source: oms.Source, snap
         "group": findings.shop.oms.facility_group_id, "at": findings.now,
     }  # fmt: skip
     pairs = mapped.pairs(findings, snapshot, facts)
+    findings.tried("configuration", "buffers", lambda: buffer_table.check(findings.shop.buffer, source, facts))
     ask(findings, Asked(findings.shop, source, snapshot, facts), QUESTIONS | (APIS if isinstance(source, Rest) else {}))
     if client is None:
         return

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from invsync import oms, tables
 from invsync.doctor.findings import Findings, counted
 from invsync.errors import ShopifyFailed
+from invsync.oms import schemas
 from invsync.oms.database import Database
 from invsync.oms.rights import writable
 from invsync.shopify import SCOPES, orders
@@ -99,6 +100,7 @@ def hotwax(findings: Findings, source: oms.Source) -> tables.Snapshot | None:
     if snapshot is None:
         return None
     clock(findings, snapshot.now - datetime.now(UTC))
+    findings.tried(group, "orders", lambda: source.cancelled_orders(snapshot.now - timedelta(days=1)))
     stock = snapshot.product_facility
     newest = stock["last_updated_stamp"].max()
     if isinstance(newest, datetime) and newest > max(snapshot.now, findings.now) + CLOCKS_APART:
@@ -108,6 +110,9 @@ def hotwax(findings: Findings, source: oms.Source) -> tables.Snapshot | None:
         findings.fault(group, "stock", "The table product_facility is empty: check the database or the export.")
     else:
         findings.ok(group, "stock", f"{stock.height} rows of product_facility.")
+    if snapshot.unreadable.height:
+        findings.fault(group, "values", f"Values cannot be read, so nothing is sent for their products: "
+                       f"{schemas.sentence(snapshot.unreadable)}; correct them.")  # fmt: skip
     return snapshot
 
 

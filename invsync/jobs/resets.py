@@ -192,7 +192,9 @@ class Resets(Run):
 
     def _unclaimed(self, claimable: pl.DataFrame) -> pl.DataFrame:
         """The CLAIMABLE rows that no run counts yet, each looked up by its event, whatever its stamp says today."""
-        claims = self.state.outbox.claims(self.kept_as, events=claimable["event_id"].unique())
+        events = claimable["event_id"]
+        asked = delta.spellings(events) if self.shop.oms.kind == "files" else events.unique()
+        claims = self.state.outbox.claims(self.kept_as, events=asked)
         return delta.unclaimed(claimable, claims)
 
     def claims(self, pairs: pl.DataFrame) -> pl.DataFrame:

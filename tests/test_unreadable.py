@@ -1,0 +1,198 @@
+"""A value that nobody can read is never the neutral one: its pairs are held by name, or the read is refused by place."""
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from builders import exported
+from rehearsal import HARD, ONLINE, RECENT, START, STORE, Rehearsal, of_shop, open_rehearsal
+
+from invsync import doctor
+from invsync.errors import UsageError
+
+LATER = START + timedelta(hours=1)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
+    with open_rehearsal(tmp_path, monkeypatch) as rehearsal:
+        rehearsal.product(1, "A", oms=10, available=1)
+        rehearsal.product(2, "B", oms=20, available=2)
+        yield rehearsal
+
+
+def write(shop: Rehearsal, sql: str) -> None:
+    with shop.oms.batch() as connection:
+        connection.execute(sa.text(sql))
+
+
+def files(shop: Rehearsal) -> Path:
+    """Read the OMS as exported files from now on."""
+    with shop.oms.batch() as connection:
+        folder = exported(connection, shop.config.parent / "export")
+    database = f'kind = "database"\nurl = "sqlite:///{shop.config.parent}/oms.db"'
+    assert database in shop.config.read_text()
+    shop.config.write_text(shop.config.read_text().replace(database, f'kind = "files"\npath = "{folder}"'))
+    return folder
+
+
+def edit(folder: Path, name: str, column: str, value: str, row: int = 0) -> None:
+    """Write another text into one cell."""
+    path = folder / f"{name}.csv"
+    rows = pl.read_csv(path, infer_schema=False)
+    texts = rows[column].to_list()
+    texts[row] = value
+    rows.with_columns(pl.Series(column, texts, dtype=pl.String)).write_csv(path)
+
+
+def ended(shop: Rehearsal, facts: dict[str, Any]) -> dict[int, str]:
+    """The outcome of each item's pair, and the reason why it was held."""
+    rows = shop.outcomes(facts).drop_nulls("inventory_item_id")
+    return {row["inventory_item_id"]: row["reason"] or row["outcome"] for row in rows.iter_rows(named=True)}
+
+
+@pytest.mark.parametrize(("name", "column", "text"), [
+    ("order_item", "quantity", "3 pcs"), ("order_item", "quantity", "1,5"),
+    ("order_header", "external_id", "5.51235E+12"), ("order_header", "order_date", "31.12.2025"),
+    ("order_item_ship_group", "facility_id", "#REF!"), ("inventory_item_detail", "available_to_promise_diff", "-2 pcs"),
+    ("inventory_item_detail", "created_stamp", "12/31/2025 0:00"), ("shopify_shop_product", "shop_id", "#NAME?"),
+])  # fmt: skip
+def test_a_value_of_one_product_holds_its_pairs_and_the_others_go_on(
+    shop: Rehearsal, name: str, column: str, text: str
+) -> None:
+    shop.oms.import_order("O1", 5512345678901, [("P1", 3)], START)
+    shop.oms.damage("P1", "WH", 1, START, "C1")
+    edit(files(shop), name, column, text)
+
+    facts = shop.run(job=HARD)
+
+    assert facts["exit_code"] == 4 and shop.available(1, 2) == [1, 20]
+    (message,) = (one for one in facts["messages"] if "cannot be read" in one)
+    assert f"{name}.csv, line 2: {column} {text!r} is not" in message
+    assert "malformed" in shop.outcomes(facts)["reason"].to_list()
+
+
+@pytest.mark.parametrize(("name", "column", "text", "row"), [
+    ("facility_group_member", "thru_date", "12/31/2025 0:00", 0), ("facility_group_member", "facility_id", "", 0),
+    ("product_store_facility", "from_date", "46022.0", 0), ("product_facility", "last_updated_stamp", "0000-00-00", 0),
+    ("product_facility", "product_id", "1.5E+10", 0), ("shopify_shop", "is_enabled", "n", 0),
+    ("product_store", "reserve_inventory", "FALSE", 0), ("facility", "facility_id", "#REF!", 0),
+])  # fmt: skip
+def test_a_value_that_may_concern_every_product_is_refused_by_its_place(
+    shop: Rehearsal, name: str, column: str, text: str, row: int
+) -> None:
+    edit(files(shop), name, column, text, row)
+
+    facts = shop.run(job=HARD)
+
+    assert facts["exit_code"] == 5 and shop.available(1, 2) == [1, 2]
+    assert f"{name}.csv, line {row + 2}: {column}" in facts["messages"][-1]
+
+
+@pytest.mark.parametrize("indicator", ["y", "yes", "1", "true"])
+def test_an_indicator_that_is_none_holds_what_the_facility_feeds(shop: Rehearsal, indicator: str) -> None:
+    shop.store()
+    shop.oms.set_stock("P1", "ST", 4, START)
+    shop.shop.set_level(1, STORE, 3)
+    write(shop, f"update product_facility set allow_brokering = '{indicator}' where product_id = 'P1' and facility_id = 'WH'")
+
+    facts = shop.run(job=HARD)
+
+    assert facts["exit_code"] == 4 and shop.available(1, 2) == [1, 20] and shop.available(1, at=STORE) == [4]
+    assert any(f"allow_brokering '{indicator}' is not Y, N or empty" in message for message in facts["messages"])
+
+
+def test_a_text_among_the_quantities_of_a_database_is_not_0(shop: Rehearsal) -> None:
+    shop.oms.import_order("O1", 5512345678901, [("P1", 3)], START)
+    write(shop, "update order_item set quantity = '3 pcs'")
+
+    facts = shop.run(job=HARD)
+
+    assert facts["exit_code"] == 4 and shop.available(1, 2) == [1, 20]
+
+
+def test_a_stamp_of_a_database_that_is_no_date_is_touched_and_held(shop: Rehearsal) -> None:
+    assert shop.run(job=RECENT)["exit_code"] == 0
+    shop.oms.set_stock("P1", "WH", 4, LATER)
+    write(shop, "update product_facility set last_updated_stamp = '3/2/2026 13:00' where product_id = 'P1'")
+
+    facts = shop.run(LATER + timedelta(minutes=30))
+
+    assert facts["exit_code"] == 4 and shop.available(1) == [10] and ended(shop, facts)[1] == "malformed"
+
+
+def test_a_delta_of_a_product_with_an_unreadable_value_waits_and_is_counted_once_it_is_mended(shop: Rehearsal) -> None:
+    shop.keep_by_deltas()
+    shop.oms.add_delta_reason("VAR_DAMAGED")
+    assert shop.run(job=HARD)["exit_code"] == 0
+    shop.run(job="push-deltas")
+    shop.oms.damage("P1", "WH", 2, LATER, "C1")
+    shop.oms.damage("P2", "WH", 5, LATER, "C2")
+    write(shop, "update product_facility set allow_brokering = 'maybe' where product_id = 'P1'")
+
+    facts = shop.run(LATER + timedelta(minutes=10), job="push-deltas")
+    assert facts["exit_code"] == 4 and shop.available(1, 2) == [10, 15]
+
+    write(shop, "update product_facility set allow_brokering = null where product_id = 'P1'")
+    facts = shop.run(LATER + timedelta(days=3), job="push-deltas")
+    assert facts["exit_code"] == 0 and shop.available(1, 2) == [8, 15]
+
+
+@pytest.mark.parametrize(("row", "why"), [
+    ("4.40123E+13,7,4", "line 2: inventory_item_id '4.40123E.13' is not a whole number"),
+    ("1,7,2.5", "line 2: units '2.5' is not a whole number"), ("1,7,-2", "line 2: units '-2'"),
+    ("1,7,", "line 2: units '' is not a value"), ("1,8,4", "not mapped .item 1 at location 8"),
+    ("3,7,4", "not mapped .item 3 at location 7"), ("1,7,4\n1,7,5", "is not a key that no other row has"),
+])  # fmt: skip
+def test_a_table_of_buffers_is_refused_by_its_row(shop: Rehearsal, row: str, why: str) -> None:
+    table = shop.config.parent / "buffers.csv"
+    table.write_text(f"inventory_item_id,location_id,units\n{row}\n")
+    shop.config.write_text(f'{shop.config.read_text()}\n[shops.demo.buffer]\ntable = "{table}"\n')
+
+    for job in (HARD, RECENT):
+        with pytest.raises(UsageError, match=why):
+            shop.run(job=job)
+    assert shop.available(1, 2) == [1, 2]
+
+
+def test_a_table_of_buffers_hides_its_units(shop: Rehearsal) -> None:
+    table = shop.config.parent / "buffers.csv"
+    table.write_text(f"units;location_id;inventory_item_id\n4;{ONLINE};1.0\n")
+    shop.config.write_text(f'{shop.config.read_text()}\n[shops.demo.buffer]\ntable = "{table}"\n')
+
+    assert shop.run(job=HARD)["exit_code"] == 0 and shop.available(1, 2) == [6, 20]
+
+
+def test_doctor_names_values_and_buffers_before_the_first_run(shop: Rehearsal) -> None:
+    edit(files(shop), "product_facility", "allow_brokering", "yes")
+    of_shop(shop.config)
+    shop.config.write_text(f'{shop.config.read_text()}\n[shops.demo.buffer]\ntable = "none.csv"\n')
+
+    faults = {check.name: check.message for check in doctor.examine(shop.config, "demo") if check.status == "fault"}
+
+    assert "product_facility.csv, line 2: allow_brokering 'yes' is not Y, N or empty" in faults["values"]
+    assert "The buffer table none.csv cannot be read" in faults["buffers"]
+
+
+def test_an_event_whose_zeros_a_spreadsheet_dropped_is_the_same_event(shop: Rehearsal) -> None:
+    shop.keep_by_deltas()
+    shop.oms.add_delta_reason("VAR_DAMAGED")
+    assert shop.run(job=HARD)["exit_code"] == 0
+    shop.run(job="push-deltas")
+    shop.oms.damage("P1", "WH", 2, LATER, "C1")
+    folder = files(shop)
+    os.utime(folder / "product_facility.csv")
+    assert shop.run(LATER + timedelta(minutes=10), job="push-deltas")["exit_code"] == 0
+    assert shop.available(1) == [8]
+
+    path = folder / "inventory_item_detail.csv"
+    rows = pl.read_csv(path, infer_schema=False)
+    rows.with_columns(pl.col("inventory_item_detail_seq_id").str.strip_chars_start("0")).write_csv(path)
+
+    assert shop.run(LATER + timedelta(minutes=20), job="push-deltas")["exit_code"] == 0
+    assert shop.available(1) == [8]
