@@ -23,6 +23,7 @@ ROUNDED = r"^[0-9]+([.,][0-9]+)?[eE]\+[0-9]+$"  # a number that a spreadsheet sh
 GROUPED = r"^[0-9]{1,3}([,' \u00a0\u202f][0-9]{3})+$"  # digits in groups of three, by any mark
 DOTTED = r"^[0-9]{1,3}([.][0-9]{3})+$"
 SPOILT = r'^=|["\x00-\x1f\x7f]'
+UNUSUAL = rf"""^['"=\\(\[<{AROUND}]|[{AROUND}"]$|[.,]0+$|^(|NULL|[Nn]ull|None|NaN|nan|NaT)$"""  # an id to be looked at
 STAMP_FORMAT = "%Y-%m-%d %H:%M:%S%.f"
 STAMP_PARTS = (
     r"^(?P<day>\d{4}-\d{2}-\d{2})(?:[ T](?P<minute>\d{2}:\d{2})(?::(?P<second>\d{2}(?:[.,]\d{1,9})?))?)?"
@@ -36,11 +37,21 @@ FAULTS = {ROW: pl.UInt32(), "column": pl.String(), "expected": pl.String()}
 
 @dataclass(frozen=True)
 class Kind:
-    """What a column holds: how its texts are read (in a time zone), and the rules that a value must keep by their words."""
+    """What a column holds: how its texts are read (in a time zone), and the rules that a value must keep by their words.
+
+    `typed` reads a column of numbers or stamps as it is, where that fits.
+    """
 
     read: Callable[[pl.Series, str], pl.Series]
     column: Callable[..., dy.Column]
     rules: Mapping[str, Callable[[pl.Expr], pl.Expr]] = field(default_factory=dict)
+    typed: Callable[[pl.Series, str], pl.Series | None] = lambda column, timezone: None
+
+    def values(self, column: pl.Series, timezone: str) -> pl.Series:
+        """The column's values; NaN, NEVER or -1 where one cannot be read."""
+        if (values := self.typed(column, timezone)) is not None:
+            return values
+        return self.read(column.cast(pl.String), timezone)
 
 
 @dataclass(frozen=True)
@@ -69,10 +80,10 @@ class Table:
         return type(self.name, (dy.Schema,), made | {ROW: dy.UInt32()})
 
     def read(self, rows: pl.DataFrame, timezone: str = "UTC") -> pl.DataFrame:
-        """The columns of these rows, all text, as values of their kinds; null where a column is not there."""
+        """The columns of these rows as values of their kinds; null where a column is not there."""
         missing = pl.repeat(None, rows.height, dtype=pl.String, eager=True)
         return pl.DataFrame([
-            kind.read(rows[name] if name in rows.columns else missing, timezone).rename(name)
+            kind.values(rows[name] if name in rows.columns else missing, timezone).rename(name)
             for name, kind in self.columns.items()
         ])  # fmt: skip
 
@@ -136,6 +147,8 @@ def _name(texts: pl.Series, _: str) -> pl.Series:
 
 def _id(texts: pl.Series, _: str) -> pl.Series:
     """An id; the digits alone where a program made a number of it, and without the marks of a text."""
+    if not texts.str.contains(UNUSUAL).any():
+        return texts
     return _apply(texts, lambda text: _unmarked(_cleaned(text)).str.replace(r"^([0-9]+)(\.0+|,00?)$", "$1"))
 
 
@@ -159,9 +172,24 @@ def _quantity(texts: pl.Series, _: str) -> pl.Series:
     """Units; NaN where the text is no finite number. NaN in the text is no word for null here: it may stand for anything."""
     bare = _apply(texts, lambda text: text.str.strip_chars(AROUND))
     null = bare.is_in([word for word in NULLS if word.lower() != "nan"]) | bare.is_null()
-    number = bare.cast(pl.Float64, strict=False)
-    number = number.zip_with(number.is_finite(), pl.Series([nan]).new_from_index(0, len(number)))
+    number = _finite(bare.cast(pl.Float64, strict=False))
     return number.fill_null(nan).zip_with(~null, pl.Series([None], dtype=pl.Float64).new_from_index(0, len(number)))
+
+
+def _finite(number: pl.Series) -> pl.Series:
+    """The numbers, NaN in place of infinite ones."""
+    return number.set(number.is_infinite().fill_null(False), nan)
+
+
+def _number(column: pl.Series, _: str) -> pl.Series | None:
+    return _finite(column.cast(pl.Float64)) if column.dtype.is_numeric() else None
+
+
+def _moments(column: pl.Series, timezone: str) -> pl.Series | None:
+    if not isinstance(column.dtype, pl.Datetime):
+        return None
+    stamps = column.cast(pl.Datetime("us", column.dtype.time_zone))
+    return _in_utc(stamps, timezone) if column.dtype.time_zone is None else stamps.dt.convert_time_zone("UTC")
 
 
 def _whole(texts: pl.Series, _: str) -> pl.Series:
@@ -242,5 +270,5 @@ SHOPIFY_ID = Kind(
 SEQUENCE = Kind(_sequence, _string, {"a sequence number": _is_id})
 WHOLE = Kind(_whole, _integer, {"a whole number": lambda value: value >= 0})
 INDICATOR = Kind(_text, _string, {"Y, N or empty": lambda value: value.is_in(["Y", "N"])})
-QUANTITY = Kind(_quantity, _float, {"a number": lambda value: value.is_not_nan()})
-MOMENT = Kind(_stamp, _datetime, {"a date as 2026-03-31 12:00:00": lambda value: value >= EARLIEST})
+QUANTITY = Kind(_quantity, _float, {"a number": lambda value: value.is_not_nan()}, _number)
+MOMENT = Kind(_stamp, _datetime, {"a date as 2026-03-31 12:00:00": lambda value: value >= EARLIEST}, _moments)

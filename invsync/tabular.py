@@ -1,4 +1,7 @@
-"""Rows of CSV and Parquet files, every value as text: whole and counted, or refused with what is wrong and where."""
+"""Rows of CSV and Parquet files: whole and counted, or refused with what is wrong and where.
+
+A value is a text, or, in Parquet, the number or the stamp that it is there.
+"""
 
 import csv
 import io
@@ -45,15 +48,13 @@ def line(content: bytes, record: int) -> int:
 
 def _parquet(content: bytes) -> pl.DataFrame:
     rows = pl.read_parquet(io.BytesIO(content))
-    return rows.select(_text(name, dtype) for name, dtype in rows.schema.items())
+    return rows.select(_plain(name, dtype) for name, dtype in rows.schema.items())
 
 
-def _text(name: str, dtype: pl.DataType) -> pl.Expr:
+def _plain(name: str, dtype: pl.DataType) -> pl.Expr:
     value = pl.col(name)
-    if isinstance(dtype, pl.Datetime):
-        return (value.dt.convert_time_zone("UTC") if dtype.time_zone else value).dt.strftime(
-            "%Y-%m-%d %H:%M:%S%.6f" + ("Z" if dtype.time_zone else "")
-        )
+    if isinstance(dtype, pl.Datetime) or dtype.is_numeric():
+        return value
     if isinstance(dtype, pl.Boolean):
         return pl.when(value).then(pl.lit("true")).when(~value).then(pl.lit("false")).alias(name)
     if dtype.is_nested() or isinstance(dtype, pl.Object):

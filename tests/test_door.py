@@ -91,3 +91,14 @@ def test_an_equal_row_is_a_fault_where_the_table_says_so_and_a_required_column_i
     table = Table("table", {"a": ID, "units": QUANTITY}, key=["a"], required=["units"], repeats=False)
     assert faults_of(table, ("1", "5"), ("1", "5")) == (1, [(0, "a"), (1, "a")])
     assert faults_of(table, ("1", ""), ("2", "5")) == (2, [(0, "units")])
+
+
+@pytest.mark.parametrize(("kind", "column", "expected"), [
+    (QUANTITY, pl.Series([1, 2]), [1.0, 2.0]), (QUANTITY, pl.Series([1.5, None]), [1.5, None]),
+    (ID, pl.Series([20012.0, None]), ["20012", None]), (ID, pl.Series([7]), ["7"]), (SHOPIFY_ID, pl.Series([1e22]), ["1e+22"]),
+    (MOMENT, pl.Series([datetime(2026, 3, 2, 13)]), [NOON]), (MOMENT, pl.Series([NOON]), [NOON]),
+    (MOMENT, pl.Series([1772452800000]), [NOON]), (WHOLE, pl.Series([4.0, 2.5]), [4, -1]),
+    (INDICATOR, pl.Series([True]), ["true"]),
+])  # fmt: skip
+def test_columns_of_numbers_and_stamps_are_read_as_well(kind: Kind, column: pl.Series, expected: list[Any]) -> None:
+    assert kind.values(column, "Europe/Paris").to_list() == expected

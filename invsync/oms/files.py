@@ -24,6 +24,7 @@ from invsync.settings import OmsSettings
 A_MOMENT = timedelta(seconds=1)
 Frames = dict[str, pl.DataFrame]
 SUFFIXES = (".parquet", ".csv")
+OF_FEEDS = {"good_identification"}  # tables that only feeds need
 NEVER_ENDING = datetime.max.replace(tzinfo=UTC)
 
 
@@ -85,8 +86,9 @@ def load(path: str, password: str | None = None, *, timezone: str = "UTC") -> Ex
     """
     folder = _folder(path, password)
     files = {name: file for name in COLUMNS if (file := _table_file(folder, name)) is not None}
-    read = {name: _entered(name, file, timezone) for name, file in files.items()}
     feeds = _feeds(folder, files)
+    needed = {name: file for name, file in files.items() if feeds or name not in OF_FEEDS}
+    read = {name: _entered(name, file, timezone) for name, file in needed.items()}
     values, unknown = laid_over(
         {name: one.values for name, one in read.items()}, feeds, _written(files, "product_facility")
     )
@@ -95,7 +97,8 @@ def load(path: str, password: str | None = None, *, timezone: str = "UTC") -> Ex
     faults = pl.concat([one.faults for one in read.values()])
     _check_stamps(faults)
     changed = values["product_facility"]["last_updated_stamp"].max()
-    engine = memory.database({name: schemas.stored(rows, timezone) for name, rows in values.items()})
+    stored = {name: schemas.stored(rows, timezone) for name, rows in values.items() if name not in OF_FEEDS}
+    engine = memory.database(stored)
     oldest = min((file.written for file in files.values()), default=datetime.now(UTC))
     known_until = min(oldest, changed + A_MOMENT) if isinstance(changed, datetime) else oldest
     unreadable = pl.concat([schemas.held(faults, values), unknown])

@@ -27,7 +27,7 @@ REQUIRED = {
     "shopify_shop_product": "shop_id product_id", "inventory_item": "product_id facility_id",
     "inventory_item_variance": "inventory_item_id physical_inventory_id",
     "enumeration_group_member": "enumeration_id enumeration_group_id", "shopify_shop_order": "order_id",
-    "shopify_shop_remote": "shop_id system_message_remote_id", "order_item": "product_id",
+    "shopify_shop_remote": "shop_id system_message_remote_id",
     "good_identification": "product_id good_identification_type_id",
 }  # fmt: skip
 KINDS: Mapping[str, Kind] = {
