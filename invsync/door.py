@@ -262,7 +262,7 @@ def _datetime(**told: Any) -> dy.Column:
 
 
 NAME = Kind(_name, _string)
-WORD = Kind(_text, _string, {"a word": _is_id})
+WORD = Kind(_id, _string, {"a word": _is_id})
 ID = Kind(_id, _string, {"an id in full, not a rounded number": _is_id})
 SHOPIFY_ID = Kind(
     _id, _string, {"an id in full, not a rounded number": lambda value: _is_id(value) & ~value.str.contains(DOTTED)}

@@ -41,6 +41,7 @@ NEEDED = {
 }
 COLUMNS = {name.replace("_", ""): name for name in {*chain(*NEEDED.values()), *OPTIONAL}}
 NUMBERS = ["available_qty", "available_delta", "atp", "minimum_stock"]
+NO_FEED = "The file {} is neither a table nor a feed: HotWax's feeds are CSV files; export it as one, or take it away."
 ONLY_FEEDS = {"id_type", "id_value", "available_qty", "available_delta"}
 MEANT = re.compile(r"^(reset|variance|configuration)|inventory[-_ ]?(reset|variance|feed|adjust)|(feed|import)[^/]*\.csv$", re.I)
 STATED = re.compile(r"\d{6,}")  # the digits of a date or time in a file's name
@@ -84,7 +85,8 @@ def feed(name: str, written: datetime, texts: pl.DataFrame, line: Callable[[int]
     if kind is None:
         _check_strange(name, texts.columns)
         return None
-    rows, faults = KINDS[kind].checked(KINDS[kind].read(texts))
+    rows = KINDS[kind].read(texts)
+    _, faults = KINDS[kind].checked(rows)
     return Feed(name, written, kind, texts, rows.with_row_index(ROW), faults, identity(name, texts), line)
 
 

@@ -15,7 +15,7 @@ from invsync import tabular
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms import memory, schemas
 from invsync.oms.database import Database
-from invsync.oms.feeds import Feed, feed, laid_over
+from invsync.oms.feeds import MEANT, NO_FEED, Feed, feed, laid_over
 from invsync.oms.schemas import Entered
 from invsync.oms.statements import COLUMNS, OPTIONAL, OPTIONAL_COLUMNS, ORIGIN
 from invsync.oms.touched import Window
@@ -114,7 +114,7 @@ def _check_stamps(faults: pl.DataFrame) -> None:
 
 def _entered(name: str, file: File, timezone: str) -> Entered:
     content = _content(file)
-    texts = _read(file, content)
+    texts = _named(_read(file, content), name, file)
     table = schemas.table(name, _columns(texts, name, file))
 
     def place(row: int) -> str:
@@ -172,7 +172,10 @@ def _table_file(folder: list[File], name: str) -> File | None:
 
 def _feeds(folder: list[File], files: dict[str, File]) -> list[Feed]:
     """The CSV files that are no table, as far as their columns are those of a feed."""
-    others = [file for file in folder if file.name.lower().endswith(".csv") and file not in files.values()]
+    others = [file for file in folder if file not in files.values()]
+    if strange := [file.name for file in others if file.is_parquet and MEANT.search(file.name)]:
+        raise OmsFailed(NO_FEED.format(strange[0]))
+    others = [file for file in others if file.name.lower().endswith(".csv")]
     read = ((file, content, _read(file, content)) for file in others for content in [_content(file)])
     feeds = (feed(file.name, file.written, texts, partial(tabular.line, content)) for file, content, texts in read)
     return [one for one in feeds if one is not None]
@@ -195,6 +198,15 @@ def _read(file: File, content: bytes) -> pl.DataFrame:
         return tabular.read(file.name, content)
     except tabular.Damaged as error:
         raise OmsFailed(f"The OMS file {file.name} {error}.") from None
+
+
+def _named(texts: pl.DataFrame, name: str, file: File) -> pl.DataFrame:
+    """The columns by HotWax's names, however they are spelt: lastUpdatedStamp, LAST_UPDATED_STAMP, last-updated-stamp."""
+    known = {one.replace("_", ""): one for one in COLUMNS[name].split()}
+    names = [known.get("".join(filter(str.isalnum, column)), column) for column in texts.columns]
+    if twice := sorted({column for column in names if names.count(column) > 1}):
+        raise OmsFailed(f"The OMS file {file.name} has the column {twice[0]} twice: export it once.")
+    return texts.rename(dict(zip(texts.columns, names, strict=True)))
 
 
 def _columns(texts: pl.DataFrame, name: str, file: File) -> list[str]:

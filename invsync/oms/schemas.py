@@ -66,11 +66,20 @@ class Entered:
 def entered(table: Table, texts: pl.DataFrame, timezone: str, place: Place) -> Entered:
     """These rows, all text, through the door; `place` says where a row stands."""
     values = table.read(texts, timezone)
-    kept, faults = table.checked(values)
+    _, faults = table.checked(values)
+    kept, _ = table.checked(_without(values, faults, table)) if faults.height else (values, faults)
     if table.name == "product_facility":
         twice = values.with_row_index(door.ROW).join(faults.filter(column=", ".join(table.key)), on=door.ROW, how="semi")
         kept = spoiled(kept, twice)
     return Entered(kept, unreadable(table.name, faults, texts, values, place))
+
+
+def _without(values: pl.DataFrame, faults: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """The values with null in place of each id that cannot be read, so that it meets no other."""
+    for (column,), rows in faults.group_by("column"):
+        if table.columns.get(str(column)) in (ID, SHOPIFY_ID, SEQUENCE, WORD):
+            values = values.with_columns(values[str(column)].scatter(rows[door.ROW], None))
+    return values
 
 
 def unreadable(
