@@ -8,8 +8,12 @@ import io
 import re
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
+
+from invsync.door import Table
+from invsync.errors import UsageError
 
 SEPARATORS = ",;\t|"
 ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
@@ -31,6 +35,27 @@ def read(name: str, content: bytes) -> pl.DataFrame:
         raise Damaged(f"has the column {twice[0]} twice: export it once")
     rows.columns = columns
     return rows
+
+
+def entered(what: str, path: Path, table: Table) -> pl.DataFrame:
+    """The values of a file that a user gives, through the door; what breaks a rule is refused with its row."""
+    try:
+        content = path.read_bytes()
+        rows = read(path.name, content)
+    except OSError as error:
+        raise UsageError(f"{what} {path} cannot be read ({error.strerror}): correct its path.") from None
+    except Damaged as error:
+        raise UsageError(f"{what} {path} {error}.") from None
+    if lacking := [name for name in table.columns if name not in rows.columns]:
+        raise UsageError(f"{what} {path} lacks the column(s) {', '.join(lacking)}: it needs {', '.join(table.columns)}.")
+    values, faults = table.checked(table.read(rows))
+    if faults.height:
+        row, column, expected = faults.row(0)
+        value = ", ".join(str(rows[name][row] or "") for name in column.split(", "))
+        at = f"row {row + 1}" if path.suffix == ".parquet" else f"line {line(content, row)}"
+        more = f", and {faults.height - 1} more values are wrong" if faults.height > 1 else ""
+        raise UsageError(f"{what} {path}, {at}: {column} {value!r} is not {expected}{more}; correct it.")
+    return values
 
 
 def line(content: bytes, record: int) -> int:

@@ -161,6 +161,17 @@ def test_a_garbled_result_file_is_refused(tmp_path: Path) -> None:
         parse_levels(path)
 
 
+def test_a_level_whose_line_comes_twice_counts_once_and_two_different_ones_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "levels.jsonl"
+    once = next(line for line in CHILD_FIRST if '"quantity":5' in line or '"quantity": 5' in line)
+    path.write_text("\n".join([*CHILD_FIRST, once]) + "\n")
+    assert parse_levels(path).filter(inventory_item_id=1, location_id=10)["available"].to_list() == [5]
+
+    path.write_text("\n".join([*CHILD_FIRST, once.replace('"quantity":5', '"quantity":6').replace('"quantity": 5', '"quantity": 6')]) + "\n")
+    with pytest.raises(ShopifyFailed, match="two for the level of item 1 at location 10"):
+        parse_levels(path)
+
+
 def test_many_items_are_read_by_a_bulk_query() -> None:
     shop = LevelsShop({})
     shop.bulk_lines = CHILD_FIRST

@@ -5,12 +5,13 @@ from typing import Any
 
 import polars as pl
 
-from invsync import mapping, tables, tabular
+from invsync import mapping, tables
 from invsync.door import WHOLE, Table
 from invsync.errors import UsageError
 from invsync.oms import Source
 from invsync.settings import Buffer
 from invsync.tables import KEY
+from invsync.tabular import entered
 
 BUFFERS = Table("buffers", {name: WHOLE for name in tables.BUFFERS}, key=KEY, required=["units"])
 NAMED = 5
@@ -20,25 +21,7 @@ def buffers(given: Buffer) -> pl.DataFrame:
     """BUFFERS of the configured table; empty where none is named, and refused with the row where one cannot be read."""
     if given.table is None:
         return tables.empty(tables.BUFFERS)
-    path = Path(given.table)
-    try:
-        content = path.read_bytes()
-        texts = tabular.read(path.name, content)
-    except OSError as error:
-        raise UsageError(f"The buffer table {path} cannot be read ({error.strerror}): correct its path.") from None
-    except tabular.Damaged as error:
-        raise UsageError(f"The buffer table {path} {error}.") from None
-    if lacking := [name for name in tables.BUFFERS if name not in texts.columns]:
-        raise UsageError(f"The buffer table {path} lacks the column(s) {', '.join(lacking)}: it needs inventory_item_id, "
-                         "location_id and units.")  # fmt: skip
-    values, faults = BUFFERS.checked(BUFFERS.read(texts))
-    if faults.height:
-        row, column, expected = faults.row(0)
-        value = ", ".join(str(texts[name][row] or "") for name in column.split(", "))
-        at = f"row {row + 1}" if path.suffix == ".parquet" else f"line {tabular.line(content, row)}"
-        more = f", and {faults.height - 1} more values are wrong" if faults.height > 1 else ""
-        raise UsageError(f"The buffer table {path}, {at}: {column} {value!r} is not {expected}{more}; correct it.")
-    return values.select(pl.col(name).cast(dtype) for name, dtype in tables.BUFFERS.items())
+    return entered("The buffer table", Path(given.table), BUFFERS)
 
 
 def check(given: Buffer, source: Source, facts: dict[str, Any]) -> None:

@@ -7,9 +7,11 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from invsync.door import AMOUNT, NAME, WORD, Table
 from invsync.errors import UsageError
 from invsync.report.history import KEY, History
 from invsync.report.runs import DELTAS
+from invsync.tabular import entered
 from invsync.verify import LANDED
 
 DAYS = 7
@@ -135,19 +137,18 @@ def open_faults(history: History, shop: str, at: datetime) -> pl.DataFrame:
     return mine.with_columns(age=(pl.lit(at) - pl.col("since")).dt.total_hours() / 24).sort("since", "item")
 
 
+PRICES = Table("prices", {"sku": NAME, "price": AMOUNT, "currency": WORD}, key=["sku"], required=["price", "currency"])
+
+
 def read_prices(path: Path | None) -> Prices:
     """The unit prices in a Parquet or CSV table with `sku`, `price` and `currency`; none without a path."""
     if path is None:
         return Prices(pl.DataFrame(schema={"item": pl.String, "price": pl.Float64}))
-    try:
-        read = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, infer_schema=False)
-        table = read.select(pl.col("sku").cast(pl.String).alias("item"), pl.col("price").cast(pl.Float64), "currency")
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UsageError(f"Prices {path} cannot be read ({error}): give a table of sku, price and currency.") from None
-    currencies = table["currency"].drop_nulls().unique().to_list()
+    table = entered("Prices", path, PRICES)
+    currencies = table["currency"].unique().to_list()
     if len(currencies) != 1:
         raise UsageError(f"Prices {path} are in {len(currencies)} currencies: give one table in the shop's own.")
-    return Prices(table.select("item", "price").unique("item", keep="first"), str(currencies[0]))
+    return Prices(table.select("price", item="sku"), str(currencies[0]))
 
 
 def _units(rows: pl.DataFrame) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dataframely as dy
 import polars as pl
 
 from invsync import tables
@@ -33,6 +34,16 @@ ITEMS: tables.Schema = {
     "inventory_item_id": tables.ID, "tracked": tables.FLAG,
     "requires_components": tables.FLAG, "sku": tables.TEXT,
 }  # fmt: skip
+
+
+class Level(dy.Schema):
+    """What a line of a level must have."""
+
+    inventory_item_id = dy.Int64(primary_key=True)
+    location_id = dy.Int64(primary_key=True)
+    is_active = dy.Bool()
+
+
 LEVEL: tables.Schema = {
     name: dtype for name, dtype in tables.LEVELS.items() if name not in ("tracked", "requires_components", "sku")
 }
@@ -213,4 +224,18 @@ def _parsed(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     except pl.exceptions.PolarsError as error:
         told = str(error).splitlines()[0][:200]
         raise ShopifyFailed(f"Shopify's bulk result holds a garbled line ({told}): run again.") from None
-    return found.unique("inventory_item_id", maintain_order=True), there
+    return found.unique("inventory_item_id", maintain_order=True), _checked(there)
+
+
+def _checked(there: pl.DataFrame) -> pl.DataFrame:
+    """The levels, each once; two lines that say different things of one, or a line without its ids, are refused."""
+    _, failure = Level.filter(there.select(Level.column_names()))
+    if not len(failure):
+        return there
+    there = there.unique(maintain_order=True)
+    _, failure = Level.filter(there.select(Level.column_names()))
+    if len(failure):
+        item, place = failure.invalid().select(tables.KEY).row(0)
+        raise ShopifyFailed(f"Shopify's bulk result has a garbled line, or two for the level of item {item} at location "
+                            f"{place}: run again.")  # fmt: skip
+    return there
