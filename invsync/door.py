@@ -32,6 +32,7 @@ STAMP_PARTS = (
 MILLISECONDS = r"^[0-9]{13}$"
 NEVER = datetime(1, 1, 1, tzinfo=UTC)  # stands for a moment that cannot be read
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+UNIQUE = "a key that no other row has"
 FAULTS = {ROW: pl.UInt32(), "column": pl.String(), "expected": pl.String()}
 
 
@@ -94,7 +95,7 @@ class Table:
             return values, pl.DataFrame(schema=FAULTS)
         rows = failure.details()
         faults = pl.concat([pl.DataFrame(schema=FAULTS), *self._faults(rows)]).sort(ROW, "column")
-        twice = pl.col("column") == ", ".join(self.key)
+        twice = pl.col("expected") == UNIQUE
         if not faults.select(twice.any()).item():
             return values, faults
         again = self._again(rows)
@@ -117,7 +118,7 @@ class Table:
         for rule in rows.columns:
             name, _, words = rule.partition("|")
             if rule == "primary_key":
-                name, words = ", ".join(self.key), "a key that no other row has"
+                name, words = ", ".join(self.key), UNIQUE
             elif not words:
                 continue
             expected = "a value" if words == "nullability" else words.removeprefix("check__")

@@ -93,6 +93,12 @@ def test_an_equal_row_is_a_fault_where_the_table_says_so_and_a_required_column_i
     assert faults_of(table, ("1", ""), ("2", "5")) == (2, [(0, "units")])
 
 
+def test_rows_without_a_key_are_named_though_they_are_equal() -> None:
+    table = Table("table", {"a": ID, "b": ID}, key=["a"])
+    _, faults = faults_of(table, (None, "x"), (None, "x"))
+    assert faults == [(0, "a"), (1, "a")]
+
+
 @pytest.mark.parametrize(("kind", "column", "expected"), [
     (QUANTITY, pl.Series([1, 2]), [1.0, 2.0]), (QUANTITY, pl.Series([1.5, None]), [1.5, None]),
     (ID, pl.Series([20012.0, None]), ["20012", None]), (ID, pl.Series([7]), ["7"]), (SHOPIFY_ID, pl.Series([1e22]), ["1e+22"]),
