@@ -16,14 +16,15 @@ import dataframely as dy
 import polars as pl
 
 ROW = "row"  # a row's place in what was read, from 0
-NULLS = ["", r"\N", "NULL", "Null", "null", "(null)", "[NULL]", "None", "<NA>", "NaN", "nan", "NaT"]
+NULLS = ["", r"\N", "NULL", "Null", "null", "(null)", "[NULL]", "<null>", "None", "nil", "undefined", "<NA>", "N/A", "n/a", "NaN", "nan", "NaT"]
+OPEN = ["nil", "undefined", "N/A", "n/a", "NaN", "nan"]  # no words for null among quantities: they may stand for anything
 AROUND = " \t\r\n\v\f\u00a0\u2007\u202f\u200b\u2060\ufeff"  # blanks that are no part of a value, seen or unseen
 ERRORS = r"^#(#+|N/A|NV|REF!|NAME\?|VALUE!|WERT!|DIV/0!|NULL!|NUM!|BEZUG!)$"  # of a spreadsheet, or a column too narrow
 ROUNDED = r"^[0-9]+([.,][0-9]+)?[eE]\+[0-9]+$"  # a number that a spreadsheet shortened
 GROUPED = r"^[0-9]{1,3}([,' \u00a0\u202f][0-9]{3})+$"  # digits in groups of three, by any mark
 DOTTED = r"^[0-9]{1,3}([.][0-9]{3})+$"
 SPOILT = r'^=|["\x00-\x1f\x7f]'
-UNUSUAL = rf"""^['"=\\(\[<{AROUND}]|[{AROUND}"]$|[.,]0+$|^(|NULL|[Nn]ull|None|NaN|nan|NaT)$"""  # an id to be looked at
+UNUSUAL = rf"""^['"=\\(\[<{AROUND}]|[{AROUND}"]$|[.,]0+$|^(|NULL|[Nn]ull|None|nil|undefined|N/A|n/a|NaN|nan|NaT)$"""  # an id to be looked at
 STAMP_FORMAT = "%Y-%m-%d %H:%M:%S%.f"
 STAMP_PARTS = (
     r"^(?P<day>\d{4}-\d{2}-\d{2})(?:[ T](?P<minute>\d{2}:\d{2})(?::(?P<second>\d{2}(?:[.,]\d{1,9})?))?)?"
@@ -170,9 +171,9 @@ def _text(texts: pl.Series, _: str) -> pl.Series:
 
 
 def _quantity(texts: pl.Series, _: str) -> pl.Series:
-    """Units; NaN where the text is no finite number. NaN in the text is no word for null here: it may stand for anything."""
+    """Units; NaN where the text is no finite number."""
     bare = _apply(texts, lambda text: text.str.strip_chars(AROUND))
-    null = bare.is_in([word for word in NULLS if word.lower() != "nan"]) | bare.is_null()
+    null = bare.is_in([word for word in NULLS if word not in OPEN]) | bare.is_null()
     number = _finite(bare.cast(pl.Float64, strict=False))
     return number.fill_null(nan).zip_with(~null, pl.Series([None], dtype=pl.Float64).new_from_index(0, len(number)))
 

@@ -18,6 +18,7 @@ from invsync.jobs import launch, run
 from invsync.jobs.delivery import Delivery
 from invsync.sandbox import demo
 from invsync.shopify import Shopify
+from invsync.state import lease
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -61,6 +62,8 @@ class Kept:
     def taken_over(self, monkeypatch: pytest.MonkeyPatch, job: str | None = None, exit_code: int = 0) -> None:
         """This process sleeps for more than a minute; a run of another one takes the shop over and ends with this code."""
         given = {"shop": "demo", "config": str(self.rehearsal.config), "at": self.now.isoformat()}
+        for held in lease._HELD.values():
+            held._ended.set()  # nobody beats while a process sleeps
         self.sql("update lease set heartbeat = '2026-03-01T00:00:00Z'")
         assert elsewhere(None, launch.run, job or self.by, given) == exit_code
         monkeypatch.setattr("invsync.state.clock.awake_and_asleep", lambda: time.monotonic() + 61)

@@ -28,7 +28,7 @@ IDENTIFIED = {
 }  # fmt: skip
 KINDS = {
     "configuration": Table("configuration", {"product_id": ID, "facility_id": ID, "atp": QUANTITY,
-                                             "minimum_stock": QUANTITY}, key=PAIR, repeats=False),
+                                             "minimum_stock": QUANTITY}, key=PAIR, required=["atp"], repeats=False),
     "reset": Table("reset", IDENTIFIED | {"available_qty": QUANTITY}, required=["available_qty"]),
     "variance": Table("variance", IDENTIFIED | {"available_delta": QUANTITY, "variance_reason_id": ID},
                       required=["available_delta"]),
@@ -134,7 +134,7 @@ def _configured(base: Feed) -> pl.DataFrame:
     rows = base.rows.select(*PAIR, "minimum_stock", last_inventory_count="atp").drop_nulls(PAIR)
     nothing = {"allow_brokering": pl.lit(None, tables.TEXT), "last_updated_stamp": pl.lit(None, tables.STAMP)}
     twice = pl.struct(PAIR).is_duplicated()
-    rows = rows.with_columns(last_inventory_count=pl.when(twice).then(nan).otherwise("last_inventory_count"))
+    rows = rows.with_columns(last_inventory_count=pl.when(twice).then(nan).otherwise(pl.col("last_inventory_count").fill_null(nan)))
     return _sellable(rows.unique(PAIR, keep="first", maintain_order=True).with_columns(**nothing))
 
 

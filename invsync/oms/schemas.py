@@ -40,6 +40,7 @@ KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("order_item_seq_id", "ship_group_seq_id"), SEQUENCE),
 }  # fmt: skip
 STOCK_KEY, COUNTS = ["product_id", "facility_id"], ["last_inventory_count", "computed_last_inventory_count", "minimum_stock"]
+PARENT = {"order_item": "order_id"}  # without which a row's product is not all that it concerns
 AT_FACILITY = {"product_facility", "reset", "variance", "configuration"}
 NAMED = 5  # values that a message names
 
@@ -94,7 +95,8 @@ def unreadable(
         read = {one: value for one, value in values.row(row, named=True).items() if one not in broken[row]}
         shown = [texts[one][row] if one in texts.columns else None for one in column.split(", ")]
         value = ", ".join("" if one is None else str(one) for one in shown)
-        ids = {one: read.get(one) for one in known_by if "product_id" in read or "product_id" not in values.columns}
+        told = {"product_id", PARENT.get(name, "product_id")} & set(values.columns) <= set(read)
+        ids = {one: read.get(one) for one in known_by if told}
         made.append(ids | {"place": place(row), "column": column, "value": value, "expected": expected})
     return pl.DataFrame(made, schema=tables.UNREADABLE | {"inventory_item_id": tables.TEXT, "order_id": tables.TEXT})
 
