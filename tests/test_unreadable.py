@@ -196,3 +196,14 @@ def test_an_event_whose_zeros_a_spreadsheet_dropped_is_the_same_event(shop: Rehe
 
     assert shop.run(LATER + timedelta(minutes=20), job="push-deltas")["exit_code"] == 0
     assert shop.available(1) == [8]
+
+
+@pytest.mark.parametrize("name", ["order_header", "order_item", "order_item_ship_group", "facility"])
+def test_a_record_that_comes_twice_counts_once(shop: Rehearsal, name: str) -> None:
+    shop.oms.import_order("O1", 5512345678901, [("P1", 3)], START)
+    path = files(shop) / f"{name}.csv"
+    path.write_text(path.read_text() + path.read_text().splitlines(keepends=True)[1])
+
+    facts = shop.run(job=HARD)
+
+    assert facts["exit_code"] == 0 and shop.available(1, 2) == [7, 20]

@@ -173,6 +173,9 @@ def _table_file(folder: list[File], name: str) -> File | None:
 def _feeds(folder: list[File], files: dict[str, File]) -> list[Feed]:
     """The CSV files that are no table, as far as their columns are those of a feed."""
     others = [file for file in folder if file not in files.values()]
+    names = [file.name.lower() for file in others]
+    if twice := [file.name for file in others if names.count(file.name.lower()) > 1]:
+        raise OmsFailed(f"The OMS folder has {' and '.join(twice[:2])}, which only their letters' case tells apart: remove one.")
     if strange := [file.name for file in others if file.is_parquet and MEANT.search(file.name)]:
         raise OmsFailed(NO_FEED.format(strange[0]))
     others = [file for file in others if file.name.lower().endswith(".csv")]

@@ -67,8 +67,9 @@ class Entered:
 def entered(table: Table, texts: pl.DataFrame, timezone: str, place: Place) -> Entered:
     """These rows, all text, through the door; `place` says where a row stands."""
     values = table.read(texts, timezone)
-    _, faults = table.checked(values)
-    kept, _ = table.checked(_without(values, faults, table)) if faults.height else (values, faults)
+    kept, faults = table.checked(values)
+    if faults.height:
+        kept, _ = table.checked(_without(values, faults, table))
     if table.name == "product_facility":
         twice = values.with_row_index(door.ROW).join(faults.filter(column=", ".join(table.key)), on=door.ROW, how="semi")
         kept = spoiled(kept, twice)
@@ -78,7 +79,7 @@ def entered(table: Table, texts: pl.DataFrame, timezone: str, place: Place) -> E
 def _without(values: pl.DataFrame, faults: pl.DataFrame, table: Table) -> pl.DataFrame:
     """The values with null in place of each id that cannot be read, so that it meets no other."""
     for (column,), rows in faults.group_by("column"):
-        if table.columns.get(str(column)) in (ID, SHOPIFY_ID, SEQUENCE, WORD):
+        if table.columns.get(str(column)) in (ID, SEQUENCE, WORD):
             values = values.with_columns(values[str(column)].scatter(rows[door.ROW], None))
     return values
 
