@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
-from itertools import chain
+from itertools import chain, combinations
 from math import nan
 
 import polars as pl
@@ -113,6 +113,7 @@ def identity(name: str, texts: pl.DataFrame) -> str:
 def laid_over(values: Frames, feeds: list[Feed], stock_written: datetime | None) -> tuple[Frames, pl.DataFrame]:
     """The tables with the feeds laid over them, oldest first, and UNREADABLE of the feeds."""
     told = [tables.empty(tables.UNREADABLE)]
+    _check_rivals(feeds)
     base = max((f for f in feeds if f.kind == "configuration"), key=lambda f: f.written, default=None)
     if base is not None and stock_written is None:
         values, stock_written = values | {"product_facility": _configured(base)}, base.written
@@ -128,6 +129,18 @@ def laid_over(values: Frames, feeds: list[Feed], stock_written: datetime | None)
         values = _applied(values, one, rows.filter("known"))
         told += [_unreadable(one, rows), _nameless(one, rows)]
     return values, pl.concat(told)
+
+
+def _check_rivals(feeds: list[Feed]) -> None:
+    """Refuse two counts of one time that disagree: nobody can tell which of them is meant."""
+    for one, other in combinations([feed for feed in feeds if feed.kind != "variance"], 2):
+        if (one.kind, one.written) != (other.kind, other.written) or one.identity == other.identity:
+            continue
+        key = PAIR if one.kind == "configuration" else ["facility_id", "external_facility_id", "id_type", "id_value"]
+        count = "atp" if one.kind == "configuration" else "available_qty"
+        both = one.rows.select(*key, count).join(other.rows.select(*key, other=count), on=key, nulls_equal=True)
+        if both.filter(pl.col(count).ne_missing(pl.col("other"))).height or one.kind == "configuration":
+            raise OmsFailed(f"The feeds {one.name} and {other.name} were written at the same time and disagree: remove one.")
 
 
 def _configured(base: Feed) -> pl.DataFrame:

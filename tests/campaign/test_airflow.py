@@ -116,7 +116,8 @@ class Engine:
 
 
 def outcomes(folder: Path) -> pl.DataFrame:
-    return pl.read_parquet(folder / "outcomes.parquet").sort("inventory_item_id", "location_id")
+    """What became of each pair; the moment of it is the run's own."""
+    return pl.read_parquet(folder / "outcomes.parquet").drop("after_at").sort("inventory_item_id", "location_id")
 
 
 def the_run(config: Path, shop: str) -> tuple[Path, dict[str, Any]]:
