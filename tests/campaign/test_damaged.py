@@ -231,7 +231,7 @@ def damaged_feeds(family: str, export: Export, luck: Random) -> Iterator[tuple[D
     before, export.right = export.right, right
     for one in (luck.choice(["undamaged", *BY_VALUE, "identifiers", "identifiers"]) for _ in range(TRIES)):
         if (damage := the_feed(one, feed, target, export, luck)) is not None:
-            files = without_stock(feed) | damage.files
+            files = without_stock(feed) | {target.file: target.whole()} | damage.files
             yield replace(damage, kind=f"{feed.form}: {damage.kind}", files=files), 1
             break
     export.right = before
