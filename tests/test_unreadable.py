@@ -141,6 +141,7 @@ def test_a_delta_of_a_product_with_an_unreadable_value_waits_and_is_counted_once
     write(shop, "update product_facility set allow_brokering = null where product_id = 'P1'")
     facts = shop.run(LATER + timedelta(days=3), job="push-deltas")
     assert facts["exit_code"] == 0 and shop.available(1, 2) == [8, 15]
+    assert shop.state("select event_id from claim where status in ('quarantined', 'released')") == []
 
 
 @pytest.mark.parametrize(("row", "why"), [

@@ -33,7 +33,6 @@ class Deltas(Resets):
     baseline: pl.DataFrame | None = None
     switched: bool = False  # another job kept the shop since the last run of this one
     since: datetime | None = None
-    unclear: pl.Series = field(default_factory=lambda: pl.Series("product_id", [], dtype=pl.String))  # unreadable products
     bent: pl.DataFrame = field(default_factory=lambda: tables.empty(tables.PAIRS))  # the pairs that are reset instead
 
     def events(self) -> pl.DataFrame:
@@ -97,14 +96,13 @@ class Deltas(Resets):
             self.beside = mapped
             named = mapping.locations(snapshot, aggregate_location=self.shop.aggregate_location)
             seen = snapshot.events.join(found, on="event_id", how="semi")
-            self.every = delta.concerned(seen, mapped, named)
+            unclear = others.filter(pl.col("reason") == "malformed")
+            self.every = delta.concerned(seen, pl.concat([mapped, _held_pairs(unclear, named)]), named)
             self.free = self._unclaimed(self.every)
             reset = pl.concat([owed, self.free.select(KEY) if self.switched else self._remapped()])
             self.bent = mapped.join(reset, on=KEY, how="semi")
             pairs = mapped.join(pl.concat([self.free.select(KEY), owed]), on=KEY, how="semi")
-            unclear = others.filter(pl.col("reason") == "malformed")
             held = by_pair(unclear.filter(pl.col("product_id").is_in(self.free["product_id"].implode())))
-            self.unclear = pl.concat([unclear["product_id"], snapshot.unreadable["product_id"]]).drop_nulls().unique()
             self._tell()
         self.selection = Selection(pairs, held, self.mapped(), self.stock_rows(), whole=False)
 
@@ -129,19 +127,13 @@ class Deltas(Resets):
 
     def _tell(self) -> None:
         events = self.free["event_id"].n_unique()
-        nowhere = self._nowhere().filter(ended_as="held").height
+        nowhere = self.free.filter(pl.col("location_id") == delta.EVERY_LOCATION).height
         if events:
             self.say(f"{events} stock events are counted in this run.")
         if nowhere:
             self.say(
                 f"{nowhere} of them belong to a product or facility that is not mapped: left to the next hard sync."
             )
-
-    def _nowhere(self) -> pl.DataFrame:
-        """The events that move no pair, and how their claims end: those of a product with an unreadable value stay free."""
-        here = pl.col("product_id").is_in(self.unclear.implode()).fill_null(False)
-        ended = pl.when(here).then(pl.lit("quarantined")).otherwise(pl.lit("held"))
-        return self.free.filter(pl.col("location_id") == delta.EVERY_LOCATION).with_columns(ended_as=ended)
 
     def changes(self) -> pl.DataFrame:
         """VARIANCES of the pairs whose events net to something: target is what Shopify will show."""
@@ -203,7 +195,8 @@ class Deltas(Resets):
         )  # fmt: skip
         ended = outcomes.filter(pl.col("outcome").is_in(["already_right", "held", "refused"]), ~is_overwritten())
         judged = self.free.join(ended.select(*KEY, ended_as=status), on=KEY)
-        others = pl.concat([judged, self._nowhere()])
+        nowhere = self.free.filter(pl.col("location_id") == delta.EVERY_LOCATION).with_columns(ended_as=pl.lit("held"))
+        others = pl.concat([judged, nowhere])
         self.state.outbox.claim(self.kept_as, claims_of(others, pl.col("ended_as"), self.run_id))
         bent = outcomes.join(self.bent, on=KEY, how="semi")
         super().settled(bent.filter((pl.col("outcome") != "held") | is_overwritten()))
@@ -213,3 +206,10 @@ class Deltas(Resets):
         if self.baseline is not None:
             seen = self.baseline.with_columns(inventory_item_id=None, location_id=delta.EVERY_LOCATION)
             self.state.outbox.claim(self.kept_as, claims_of(seen, "baseline", self.run_id))
+
+
+def _held_pairs(held: pl.DataFrame, named: pl.DataFrame) -> pl.DataFrame:
+    """PAIRS of these MAPPING_HELD rows: their events wait at the pair until its values can be read again."""
+    online = named.filter(pl.col("form").is_in(mapping.AGGREGATE_FORMS))["location_id"]
+    mode = pl.when(pl.col("location_id").is_in(online.implode())).then(pl.lit("aggregate")).otherwise(pl.lit("physical"))
+    return tables.conform(held.drop_nulls(KEY).unique(KEY).with_columns(mode=mode), tables.PAIRS, "held pairs")
