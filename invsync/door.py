@@ -16,7 +16,10 @@ import dataframely as dy
 import polars as pl
 
 ROW = "row"  # a row's place in what was read, from 0
-NULLS = ["", r"\N", "NULL", "Null", "null", "(null)", "[NULL]", "<null>", "None", "nil", "undefined", "<NA>", "N/A", "n/a", "NaN", "nan", "NaT"]
+NULLS = [
+    "", r"\N", "NULL", "Null", "null", "(null)", "[NULL]", "<null>", "None", "nil", "undefined", "<NA>", "N/A", "n/a",
+    "NaN", "nan", "NaT",
+]  # fmt: skip
 OPEN = ["nil", "undefined", "N/A", "n/a", "NaN", "nan"]  # no words for null among quantities: they may stand for anything
 AROUND = " \t\r\n\v\f\u00a0\u2007\u202f\u200b\u2060\ufeff"  # blanks that are no part of a value, seen or unseen
 ERRORS = r"^#(#+|N/A|NV|REF!|NAME\?|VALUE!|WERT!|DIV/0!|NULL!|NUM!|BEZUG!)$"  # of a spreadsheet, or a column too narrow
@@ -24,7 +27,9 @@ ROUNDED = r"^[0-9]+([.,][0-9]+)?[eE]\+[0-9]+$"  # a number that a spreadsheet sh
 GROUPED = r"^[0-9]{1,3}([,' \u00a0\u202f][0-9]{3})+$"  # digits in groups of three, by any mark
 DOTTED = r"^[0-9]{1,3}([.][0-9]{3})+$"
 SPOILT = r'^=|["\x00-\x1f\x7f]'
-UNUSUAL = rf"""^['"=\\(\[<{AROUND}]|[{AROUND}"]$|[.,]0+$|^(|NULL|[Nn]ull|None|nil|undefined|N/A|n/a|NaN|nan|NaT)$"""  # an id to be looked at
+UNUSUAL = "|".join((  # an id that must be looked at
+    rf"""^['"=\\(\[<{AROUND}]""", rf'[{AROUND}"]$', "[.,]0+$", f"^(?:{'|'.join(word for word in NULLS if word.isalpha() or '/' in word)}|)$",
+))  # fmt: skip
 STAMP_FORMAT = "%Y-%m-%d %H:%M:%S%.f"
 STAMP_PARTS = (
     r"^(?P<day>\d{4}-\d{2}-\d{2})(?:[ T](?P<minute>\d{2}:\d{2})(?::(?P<second>\d{2}(?:[.,]\d{1,9})?))?)?"
@@ -224,7 +229,7 @@ def _unusual(bare: pl.Series, timezone: str) -> pl.Series:
     """Moments written with a zone, without seconds or hours, or as milliseconds; null where it is none of these."""
     parts = bare.to_frame("x").select(pl.col("x"), pl.col("x").str.extract_groups(STAMP_PARTS).struct.unnest())
     second = pl.col("second").fill_null("00").str.replace(",", ".", literal=True)
-    told = parts.with_columns(
+    stamps = parts.with_columns(
         naive=pl.concat_str("day", pl.lit(" "), pl.col("minute").fill_null("00:00"), pl.lit(":"), second).str.to_datetime(
             STAMP_FORMAT, time_unit="us", strict=False
         )
@@ -233,8 +238,8 @@ def _unusual(bare: pl.Series, timezone: str) -> pl.Series:
     east = pl.col("hours").cast(pl.Int64) * 60 + sign * pl.col("minutes").cast(pl.Int64).fill_null(0)
     zoned = (pl.col("naive") - pl.duration(minutes=east.fill_null(0))).dt.replace_time_zone("UTC")
     since = pl.when(pl.col("x").str.contains(MILLISECONDS)).then(pl.col("x").cast(pl.Int64, strict=False))
-    told = told.with_columns(here=_in_utc(told["naive"], timezone))
-    return told.select(
+    stamps = stamps.with_columns(here=_in_utc(stamps["naive"], timezone))
+    return stamps.select(
         pl.coalesce(
             pl.when(pl.col("zone").is_not_null() & pl.col("naive").is_not_null()).then(zoned),
             "here",
@@ -247,20 +252,20 @@ def _is_id(value: pl.Expr) -> pl.Expr:
     return ~value.str.contains("|".join((ROUNDED, ERRORS, SPOILT, GROUPED)))
 
 
-def _string(**told: Any) -> dy.Column:
-    return dy.String(**told)
+def _string(**options: Any) -> dy.Column:
+    return dy.String(**options)
 
 
-def _float(**told: Any) -> dy.Column:
-    return dy.Float64(allow_inf=True, allow_nan=True, **told)
+def _float(**options: Any) -> dy.Column:
+    return dy.Float64(allow_inf=True, allow_nan=True, **options)
 
 
-def _integer(**told: Any) -> dy.Column:
-    return dy.Int64(**told)
+def _integer(**options: Any) -> dy.Column:
+    return dy.Int64(**options)
 
 
-def _datetime(**told: Any) -> dy.Column:
-    return dy.Datetime(time_zone="UTC", time_unit="us", **told)
+def _datetime(**options: Any) -> dy.Column:
+    return dy.Datetime(time_zone="UTC", time_unit="us", **options)
 
 
 NAME = Kind(_name, _string)

@@ -7,6 +7,7 @@ import csv
 import io
 import re
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,22 +53,28 @@ def entered(what: str, path: Path, table: Table) -> pl.DataFrame:
     if faults.height:
         row, column, expected = faults.row(0)
         value = ", ".join(str(rows[name][row] or "") for name in column.split(", "))
-        at = f"row {row + 1}" if path.suffix == ".parquet" else f"line {line(content, row)}"
+        (place,) = places(str(path), content, [row])
         more = f", and {faults.height - 1} more values are wrong" if faults.height > 1 else ""
-        raise UsageError(f"{what} {path}, {at}: {column} {value!r} is not {expected}{more}; correct it.")
+        raise UsageError(f"{what} {place}: {column} {value!r} is not {expected}{more}; correct it.")
     return values
 
 
-def line(content: bytes, record: int) -> int:
-    """The line (from 1) on which this record (from 0, the header apart) of a CSV file begins."""
-    text = content.removeprefix(BOM).decode()
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text.encode().split(b"\n", 1)[0]))
-    seen, begins = -2, 1
+def places(name: str, content: bytes, records: Iterable[int]) -> list[str]:
+    """Where these records (from 0) of a file stand, as `product.csv, line 3`; of Parquet the rows are counted."""
+    if name.lower().endswith(".parquet"):
+        return [f"{name}, row {record + 1}" for record in records]
+    begins = _lines(content.removeprefix(BOM))
+    return [f"{name}, line {begins[record + 1]}" for record in records]
+
+
+def _lines(content: bytes) -> list[int]:
+    """The line (from 1) on which each record of a CSV file begins, the header's first."""
+    reader = csv.reader(io.StringIO(content.decode(), newline=""), delimiter=_separator(content.split(b"\n", 1)[0]))
+    begins, line = [], 1
     for values in reader:
-        seen += any(values)
-        if seen == record:
-            return begins
-        begins = reader.line_num + 1
+        if any(values):
+            begins.append(line)
+        line = reader.line_num + 1
     return begins
 
 
@@ -99,16 +106,16 @@ def _csv(content: bytes) -> pl.DataFrame:
     try:
         rows = pl.read_csv(io.BytesIO(counted.content), separator=separator, infer_schema=False)
     except pl.exceptions.ComputeError:
-        told = _uneven(content, separator, len(names)) or "a quote stands where CSV has none"
-        raise Damaged(f"could not be read ({told}): export it again, with every quote doubled") from None
+        why = _uneven(content, separator, len(names)) or "a quote stands where CSV has none"
+        raise Damaged(f"could not be read ({why}): export it again, with every quote doubled") from None
     if len(rows.columns) != len(names) or len(set(names)) < len(names):
         raise Damaged("has a column twice, or a line break in its header: export each once")
     if rows.height != records:
         raise Damaged(f"has {records} records, but {rows.height} can be read (a quote stands alone): "
                       "export it with every quote doubled")  # fmt: skip
     if counted.count(separator) != (records + 1) * (len(names) - 1):
-        told = _uneven(content, separator, len(names)) or "a line lacks values"
-        raise Damaged(f"is not whole ({told}): wait until it is written, or export it again")
+        why = _uneven(content, separator, len(names)) or "a line lacks values"
+        raise Damaged(f"is not whole ({why}): wait until it is written, or export it again")
     empty = pl.all_horizontal(pl.all().is_null() | (pl.all() == ""))
     return rows.filter(~empty) if rows.width else rows
 

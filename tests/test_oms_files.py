@@ -186,6 +186,49 @@ def test_a_row_of_a_feed_that_names_no_product_is_told_while_the_others_land(fol
     ]  # fmt: skip
 
 
+def test_a_product_that_a_feed_names_itself_must_be_one_of_the_oms(folder: Path) -> None:
+    feed(folder, "reset.csv", RESET.replace("IdType", "ProductId,IdType") + "WH,P0,,,7,\nWH,GHOST,,,7,\n")
+    source = opened(folder)
+    assert counts(source)["P0"] == (7.0, 5.0)
+    assert source.snapshot().unreadable.select("product_id", "place").rows() == [(None, "reset.csv, line 3")]
+
+
+def test_a_count_of_a_product_and_facility_without_a_row_changes_nothing(folder: Path) -> None:
+    feed(folder, "reset.csv", RESET + "_NA_,SKU,SKU-A,7,\n")
+    assert counts(opened(folder)) == {"P0": (10.0, 8.0), "P1": (10.0, 8.0)}
+
+
+@pytest.mark.parametrize("kind", ["SKU", "sku", "UPCA", "UPC-A", "ERP_ID", "Product_Id"])
+def test_a_feed_names_products_by_any_of_their_ids(folder: Path, kind: str) -> None:
+    (folder / "good_identification.csv").write_text(
+        "good_identification_type_id,product_id,id_value,from_date,thru_date\n"
+        "UPCA,P0,012345678905,2020-01-01 00:00:00,\nERP_ID,P0,E-0,2020-01-01 00:00:00,\nERP_ID,P1,E-0,2019-01-01,2020-01-01\n"
+    )
+    value = {"UPCA": "12345678905", "UPC-A": " 012345678905", "ERP_ID": "E-0", "Product_Id": "P0"}.get(kind, "SKU-A")
+    feed(folder, "reset.csv", RESET + f"WH,{kind},{value},7,\n")
+    assert counts(opened(folder)) == {"P0": (7.0, 5.0), "P1": (10.0, 8.0)}
+
+
+def test_other_files_of_the_folder_are_left_alone_and_one_that_is_nearly_a_feed_is_named(folder: Path) -> None:
+    (folder / "facility_identification.csv").write_text("facility_id,facility_iden_type_id,id_value\nWH,ERP,1\n")
+    (folder / "external_inventory_reset_item.csv").write_text("reset_item_id,external_facility_id\n1,WH\n")
+    assert counts(opened(folder))["P0"] == (10.0, 8.0)
+
+    feed(folder, "stock.csv", RESET.replace("IdType", "Kind") + "WH,SKU,SKU-A,7,\n")
+    with pytest.raises(OmsFailed, match=r"stock\.csv is neither a table nor a feed: as a feed of kind reset it lacks .* id_type"):
+        opened(folder)
+
+
+def test_counts_of_one_time_that_disagree_are_refused_and_others_are_not(folder: Path) -> None:
+    feed(folder, "a.csv", RESET + "WH,SKU,SKU-A,7,\n")
+    feed(folder, "b.csv", RESET + "WH,SKU,SKU-B,6,\n")
+    assert counts(opened(folder)) == {"P0": (7.0, 5.0), "P1": (6.0, 4.0)}
+
+    feed(folder, "c.csv", RESET + "WH,SKU,SKU-A,9,\n")
+    with pytest.raises(OmsFailed, match=r"a\.csv and c\.csv were written at the same time and disagree"):
+        opened(folder)
+
+
 @pytest.mark.parametrize("lost", [1, 5, 30])
 def test_a_csv_file_that_ends_too_early_is_refused(folder: Path, lost: int) -> None:
     file = folder / "product_facility.csv"

@@ -54,7 +54,8 @@ def test_a_damaged_file_is_refused_with_the_place(content: bytes, why: str) -> N
 
 def test_a_record_knows_its_line() -> None:
     content = b'\xef\xbb\xbfa,b\r\n1,"two\r\nlines"\r\n\r\n,\r\n3,4\r\n'
-    assert [tabular.line(content, record) for record in (0, 1)] == [2, 6]
+    assert tabular.places("x.csv", content, (0, 1)) == ["x.csv, line 2", "x.csv, line 6"]
+    assert tabular.places("x.parquet", b"", (0, 1)) == ["x.parquet, row 1", "x.parquet, row 2"]
 
 
 def parquet(frame: pl.DataFrame) -> bytes:

@@ -50,6 +50,21 @@ def edit(folder: Path, name: str, column: str, value: str, row: int = 0) -> None
     rows.with_columns(pl.Series(column, texts, dtype=pl.String)).write_csv(path)
 
 
+def kept_by_deltas(shop: Rehearsal) -> None:
+    """A shop whose deltas have a baseline."""
+    shop.keep_by_deltas()
+    shop.oms.add_delta_reason("VAR_DAMAGED")
+    assert shop.run(job=HARD)["exit_code"] == 0
+    shop.run(job="push-deltas")
+
+
+def hide(shop: Rehearsal, table: str) -> None:
+    """Let a table of buffers hide units."""
+    path = shop.config.parent / "buffers.csv"
+    path.write_text(table)
+    shop.config.write_text(f'{shop.config.read_text()}\n[shops.demo.buffer]\ntable = "{path}"\n')
+
+
 def ended(shop: Rehearsal, facts: dict[str, Any]) -> dict[int, str]:
     """The outcome of each item's pair, and the reason why it was held."""
     rows = shop.outcomes(facts).drop_nulls("inventory_item_id")
@@ -127,10 +142,7 @@ def test_a_stamp_of_a_database_that_is_no_date_is_touched_and_held(shop: Rehears
 
 
 def test_a_delta_of_a_product_with_an_unreadable_value_waits_and_is_counted_once_it_is_mended(shop: Rehearsal) -> None:
-    shop.keep_by_deltas()
-    shop.oms.add_delta_reason("VAR_DAMAGED")
-    assert shop.run(job=HARD)["exit_code"] == 0
-    shop.run(job="push-deltas")
+    kept_by_deltas(shop)
     shop.oms.damage("P1", "WH", 2, LATER, "C1")
     shop.oms.damage("P2", "WH", 5, LATER, "C2")
     write(shop, "update product_facility set allow_brokering = 'maybe' where product_id = 'P1'")
@@ -151,9 +163,7 @@ def test_a_delta_of_a_product_with_an_unreadable_value_waits_and_is_counted_once
     ("3,7,4", "not mapped .item 3 at location 7"), ("1,7,4\n1,7,5", "is not a key that no other row has"),
 ])  # fmt: skip
 def test_a_table_of_buffers_is_refused_by_its_row(shop: Rehearsal, row: str, why: str) -> None:
-    table = shop.config.parent / "buffers.csv"
-    table.write_text(f"inventory_item_id,location_id,units\n{row}\n")
-    shop.config.write_text(f'{shop.config.read_text()}\n[shops.demo.buffer]\ntable = "{table}"\n')
+    hide(shop, f"inventory_item_id,location_id,units\n{row}\n")
 
     for job in (HARD, RECENT):
         with pytest.raises(UsageError, match=why):
@@ -162,9 +172,7 @@ def test_a_table_of_buffers_is_refused_by_its_row(shop: Rehearsal, row: str, why
 
 
 def test_a_table_of_buffers_hides_its_units(shop: Rehearsal) -> None:
-    table = shop.config.parent / "buffers.csv"
-    table.write_text(f"units;location_id;inventory_item_id\n4;{ONLINE};1.0\n")
-    shop.config.write_text(f'{shop.config.read_text()}\n[shops.demo.buffer]\ntable = "{table}"\n')
+    hide(shop, f"units;location_id;inventory_item_id\n4;{ONLINE};1.0\n")
 
     assert shop.run(job=HARD)["exit_code"] == 0 and shop.available(1, 2) == [6, 20]
 
@@ -181,10 +189,7 @@ def test_doctor_names_values_and_buffers_before_the_first_run(shop: Rehearsal) -
 
 
 def test_an_event_whose_zeros_a_spreadsheet_dropped_is_the_same_event(shop: Rehearsal) -> None:
-    shop.keep_by_deltas()
-    shop.oms.add_delta_reason("VAR_DAMAGED")
-    assert shop.run(job=HARD)["exit_code"] == 0
-    shop.run(job="push-deltas")
+    kept_by_deltas(shop)
     shop.oms.damage("P1", "WH", 2, LATER, "C1")
     folder = files(shop)
     os.utime(folder / "product_facility.csv")
@@ -208,3 +213,20 @@ def test_a_record_that_comes_twice_counts_once(shop: Rehearsal, name: str) -> No
     facts = shop.run(job=HARD)
 
     assert facts["exit_code"] == 0 and shop.available(1, 2) == [7, 20]
+
+
+@pytest.mark.parametrize(("sql", "words"), [
+    ("update shopify_shop set is_enabled = 'n'", "shop_id SANDBOX: is_enabled 'n' is not Y, N or empty"),
+    ("update product_store set reserve_inventory = 'false'", "reserve_inventory 'false' is not Y, N or empty"),
+    ("update shopify_shop set product_store_id = 'NONE'", "Store NONE of shop SANDBOX is not in product_store"),
+])  # fmt: skip
+def test_a_switch_of_the_whole_shop_that_cannot_be_read_in_a_database_is_refused(
+    shop: Rehearsal, sql: str, words: str
+) -> None:
+    write(shop, sql)
+    try:
+        message = shop.run(job=HARD)["messages"][-1]
+    except UsageError as error:
+        message = str(error)
+
+    assert words in message and shop.available(1, 2) == [1, 2]

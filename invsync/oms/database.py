@@ -55,7 +55,7 @@ class Database:
         row = connection.execute(query).first()
         if row is None:
             raise UsageError(f"Shop {self.oms.shop_id} is not in shopify_shop of the OMS: correct shop_id.")
-        if row[0] == "N":
+        if not schemas.is_on(row[0], f"shopify_shop of the OMS, shop_id {self.oms.shop_id}: is_enabled"):
             raise UsageError(f"Shop {self.oms.shop_id} is disabled in the OMS (is_enabled = 'N').")
         if not (store := self.oms.product_store_id or row[1]):
             raise UsageError(f"Shop {self.oms.shop_id} has no product store in the OMS: set product_store_id.")
@@ -166,7 +166,9 @@ class Database:
         if "enumeration_group_member" not in self.names:
             return tables.empty(tables.DELTA_REASONS)
         with self.reader.transaction() as connection:
-            return self.reader.rows(connection, self.sql.delta_reasons(), tables.DELTA_REASONS)
+            reasons = self.reader.rows(connection, self.sql.delta_reasons(), tables.DELTA_REASONS)
+        schemas.seen("enumeration_group_member", reasons)
+        return reasons
 
     def remotes(self) -> frozenset[str]:
         """The system_message_remote_id of this shop; none where the OMS does not keep them."""
@@ -191,14 +193,15 @@ class Database:
             if events_from:
                 frames["events"] = self._events(connection, wanted, events_from, None)
             newest, now = self._newest_known(connection), self.reader.now(connection)
-        told = self.unreadable
-        if told is None:
-            told = pl.concat([schemas.seen(CHECKED[name], frame) for name, frame in frames.items() if name in CHECKED])
+        unreadable = self.unreadable
+        if unreadable is None:
+            unreadable = pl.concat([schemas.seen(CHECKED[name], frame) for name, frame in frames.items() if name in CHECKED])
             frames["product_facility"] = schemas.spoiled(frames["product_facility"])
         elif wanted is not None:
-            told = told.filter(pl.col("product_id").is_null() | pl.col("product_id").is_in(wanted))
+            mine = pl.col("product_id").is_null() | pl.col("product_id").is_in(wanted)
+            unreadable = unreadable.filter(mine)
         frames = {name: frame for name, frame in frames.items() if name not in known.TOLD}
-        return tables.Snapshot(**frames, newest_known=newest, now=now, unreadable=told)
+        return tables.Snapshot(**frames, newest_known=newest, now=now, unreadable=unreadable)
 
     def _orders(self, connection: sa.Connection, asked: Sequence[int], wanted: list[str] | None) -> Frames:
         """KNOWN_ORDERS, ORDERED and BOOKED of these Shopify orders, and the rows that they are made of (`known.TOLD`)."""
@@ -311,7 +314,8 @@ class Database:
             return query
         stores = self.sql["product_store"]
         reserves = sa.select(stores.c.reserve_inventory).where(stores.c.product_store_id == self.store)
-        return query.where(sa.false()) if connection.execute(reserves).scalar() == "N" else query
+        place = f"product_store of the OMS, product_store_id {self.store}: reserve_inventory"
+        return query if schemas.is_on(connection.execute(reserves).scalar(), place) else query.where(sa.false())
 
     def _plain(self, connection: sa.Connection, name: str, schema: tables.Schema) -> pl.DataFrame:
         return self.reader.rows(connection, self.sql.plain(name, list(schema)), schema)

@@ -7,7 +7,6 @@ each variance is a stock event too. A row that names no product of the OMS is to
 
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -20,7 +19,7 @@ from invsync import door, mapping, tables
 from invsync.door import ID, QUANTITY, ROW, WORD, Table
 from invsync.errors import OmsFailed
 from invsync.oms import schemas
-from invsync.oms.schemas import Frames
+from invsync.oms.schemas import Frames, Places
 
 PAIR = ["product_id", "facility_id"]
 IDENTIFIED = {
@@ -42,8 +41,8 @@ NEEDED = {
 COLUMNS = {name.replace("_", ""): name for name in {*chain(*NEEDED.values()), *OPTIONAL}}
 NUMBERS = ["available_qty", "available_delta", "atp", "minimum_stock"]
 NO_FEED = "The file {} is neither a table nor a feed: HotWax's feeds are CSV files; export it as one, or take it away."
-ONLY_FEEDS = {"id_type", "id_value", "available_qty", "available_delta"}
-MEANT = re.compile(r"^(reset|variance|configuration)|inventory[-_ ]?(reset|variance|feed|adjust)|(feed|import)[^/]*\.csv$", re.I)
+COUNTS, IDS = {"available_qty", "available_delta"}, {"id_type", "id_value"}
+MEANT = re.compile(r"(inventory[-_ ]?)?(reset|variance|configuration)", re.IGNORECASE)
 STATED = re.compile(r"\d{6,}")  # the digits of a date or time in a file's name
 BARCODES = "^(UPC|EAN|GTIN|ISBN)"  # types of ids whose leading zeros a spreadsheet drops
 
@@ -60,11 +59,7 @@ class Feed:
     rows: pl.DataFrame
     faults: pl.DataFrame
     identity: str
-    line: Callable[[int], int]
-
-    def place(self, row: int) -> str:
-        """Where a row stands."""
-        return f"{self.name}, line {self.line(row)}"
+    places: Places
 
 
 def canonical(column: str) -> str:
@@ -72,8 +67,8 @@ def canonical(column: str) -> str:
     return COLUMNS.get("".join(filter(str.isalnum, column.rpartition(".")[2])).lower(), column)
 
 
-def feed(name: str, written: datetime, texts: pl.DataFrame, line: Callable[[int], int]) -> Feed | None:
-    """The file as a feed; None when its columns are none's. `line` gives the line of a row in the file.
+def feed(name: str, written: datetime, texts: pl.DataFrame, places: Places) -> Feed | None:
+    """The file as a feed; None when its columns are none's. `places` says where its rows stand.
 
     A file that is nearly a feed is refused with the columns that it lacks.
     """
@@ -87,17 +82,18 @@ def feed(name: str, written: datetime, texts: pl.DataFrame, line: Callable[[int]
         return None
     rows = KINDS[kind].read(texts)
     _, faults = KINDS[kind].checked(rows)
-    return Feed(name, written, kind, texts, rows.with_row_index(ROW), faults, identity(name, texts), line)
+    return Feed(name, written, kind, texts, rows.with_row_index(ROW), faults, identity(name, texts), places)
 
 
 def _check_strange(name: str, columns: list[str]) -> None:
     """Refuse a file that was meant as a feed, by its name or by columns that only a feed has, or almost has."""
     bare = ["".join(filter(str.isalnum, column)).lower() for column in columns]
     like = {COLUMNS[near[0]] for one in bare if (near := get_close_matches(one, COLUMNS, 1, 0.8))}
-    kind, lacking = min(((kind, needed - set(columns)) for kind, needed in NEEDED.items()), key=lambda one: len(one[1] - like))
-    if like & ONLY_FEEDS or MEANT.search(name):
+    lacks = {kind: needed - set(columns) for kind, needed in NEEDED.items()}
+    kind = min(lacks, key=lambda kind: len(lacks[kind] - like))
+    if like & COUNTS or like >= IDS or MEANT.match(name):
         raise OmsFailed(f"The file {name} is neither a table nor a feed: as a feed of kind {kind} it lacks the column(s) "
-                        f"{', '.join(sorted(lacking))}; correct its header, or take it out of the folder.")  # fmt: skip
+                        f"{', '.join(sorted(lacks[kind]))}; correct its header, or take it out of the folder.")  # fmt: skip
 
 
 def identity(name: str, texts: pl.DataFrame) -> str:
@@ -112,7 +108,7 @@ def identity(name: str, texts: pl.DataFrame) -> str:
 
 def laid_over(values: Frames, feeds: list[Feed], stock_written: datetime | None) -> tuple[Frames, pl.DataFrame]:
     """The tables with the feeds laid over them, oldest first, and UNREADABLE of the feeds."""
-    told = [tables.empty(tables.UNREADABLE)]
+    unreadable = [tables.empty(tables.UNREADABLE)]
     _check_rivals(feeds)
     base = max((f for f in feeds if f.kind == "configuration"), key=lambda f: f.written, default=None)
     if base is not None and stock_written is None:
@@ -120,15 +116,15 @@ def laid_over(values: Frames, feeds: list[Feed], stock_written: datetime | None)
         faults = _unreadable(base, base.rows)
         if (lost := faults.filter(pl.col("product_id").is_null())).height:
             raise OmsFailed(f"{schemas.sentence(lost)}: correct it and run again; nothing was sent.")
-        told.append(faults)
+        unreadable.append(faults)
     later = [f for f in feeds if f.kind != "configuration" and stock_written and f.written > stock_written]
     if later and "product" not in values:
         raise OmsFailed(f"The feed {later[0].name} needs the table product to find its products: export that table.")
     for one in sorted(later, key=lambda f: f.written):
         rows = _identified(values, one)
         values = _applied(values, one, rows.filter("known"))
-        told += [_unreadable(one, rows), _nameless(one, rows)]
-    return values, pl.concat(told)
+        unreadable += [_unreadable(one, rows), _nameless(one, rows)]
+    return values, pl.concat(unreadable)
 
 
 def _check_rivals(feeds: list[Feed]) -> None:
@@ -146,8 +142,8 @@ def _check_rivals(feeds: list[Feed]) -> None:
 def _configured(base: Feed) -> pl.DataFrame:
     rows = base.rows.select(*PAIR, "minimum_stock", last_inventory_count="atp").drop_nulls(PAIR)
     nothing = {"allow_brokering": pl.lit(None, tables.TEXT), "last_updated_stamp": pl.lit(None, tables.STAMP)}
-    twice = pl.struct(PAIR).is_duplicated()
-    rows = rows.with_columns(last_inventory_count=pl.when(twice).then(nan).otherwise(pl.col("last_inventory_count").fill_null(nan)))
+    count = pl.col("last_inventory_count").fill_null(nan)
+    rows = rows.with_columns(last_inventory_count=pl.when(pl.struct(PAIR).is_duplicated()).then(nan).otherwise(count))
     return _sellable(rows.unique(PAIR, keep="first", maintain_order=True).with_columns(**nothing))
 
 
@@ -155,7 +151,8 @@ def _sellable(stock: pl.DataFrame) -> pl.DataFrame:
     """The sellable count of each row: what is above the minimum stock, as HotWax computes it."""
     last, minimum = pl.col("last_inventory_count"), pl.col("minimum_stock").fill_null(0.0)
     above = pl.when(last >= minimum).then(last - minimum).otherwise(0.0)
-    return stock.with_columns(computed_last_inventory_count=pl.when(last.is_nan() | minimum.is_nan()).then(nan).otherwise(above))
+    computed = pl.when(last.is_nan() | minimum.is_nan()).then(nan).otherwise(above)
+    return stock.with_columns(computed_last_inventory_count=computed)
 
 
 def _applied(values: Frames, one: Feed, rows: pl.DataFrame) -> Frames:
@@ -181,11 +178,13 @@ def _identified(values: Frames, one: Feed) -> pl.DataFrame:
     kind = _kind("id_type")
     rows = one.rows.with_columns(id_type=kind, wanted=_plain("id_value", kind))
     names = _names(values, one.written)
-    rows = rows.join(names, left_on=["id_type", "wanted"], right_on=["id_type", "id_value"], how="left", maintain_order="left")
+    names = names.rename({"id_value": "wanted"})
+    rows = rows.join(names, on=["id_type", "wanted"], how="left", maintain_order="left")
+    known = values["product"]["product_id"]
     here, by_outside = values["facility"]["facility_id"], _by_outside(values["facility"])
     outside = pl.coalesce("facility_id", "external_facility_id").replace_strict(by_outside, default=None)
     rows = rows.with_columns(
-        product_id=pl.coalesce("product_id", "named"),
+        product_id=pl.coalesce(pl.when(pl.col("product_id").is_in(known.implode())).then("product_id"), "named"),
         facility_id=pl.when(pl.col("facility_id").is_in(here.implode())).then("facility_id").otherwise(outside),
     )
     alone = pl.col("product_id").n_unique().over(ROW) == 1
@@ -222,8 +221,9 @@ def _names(values: Frames, at: datetime) -> pl.DataFrame:
 
 def _by_outside(facility: pl.DataFrame) -> dict[str, str]:
     """The facilities by their id in other systems, or by their own where they have none."""
-    outside = facility.select(pl.coalesce("external_id", "facility_id"), "facility_id") if "external_id" in facility.columns else facility.select(external_id="facility_id", facility_id="facility_id")
-    return dict(outside.drop_nulls().unique("external_id", keep="none").iter_rows())
+    names = [name for name in ("external_id", "facility_id") if name in facility.columns]
+    outside = facility.select(outside=pl.coalesce(names), facility_id="facility_id").drop_nulls()
+    return dict(outside.unique("outside", keep="none").iter_rows())
 
 
 def _nameless(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
@@ -235,23 +235,22 @@ def _nameless(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
         expected=pl.when(no_product).then(pl.lit("an id of a product of the OMS"))
         .when(no_facility).then(pl.lit("a facility of the OMS")).otherwise(pl.lit("the id of one product alone")),
     )  # fmt: skip
-    made = [
-        {"product_id": row["product_id"], "facility_id": None, "place": one.place(row[ROW]), "column": row["column"],
-         "value": one.texts[row["column"]][row[ROW]] if row["column"] in one.texts.columns else None,
-         "expected": row["expected"]}
-        for row in lost.iter_rows(named=True)
-    ]  # fmt: skip
-    return pl.DataFrame(made, schema=tables.UNREADABLE)
+    texts = one.texts.with_row_index(ROW)
+    value = pl.coalesce(
+        pl.when(column=name).then(pl.col(name)) for name in ("facility_id", "id_value") if name in texts.columns
+    )
+    shown = lost.select(ROW, "product_id", "column", "expected").join(texts, on=ROW, maintain_order="left", suffix="_text")
+    places = pl.Series("place", one.places(lost[ROW]), dtype=tables.TEXT)
+    return tables.completed(shown.select("product_id", "column", "expected", places, value=value), tables.UNREADABLE)
 
 
 def _unreadable(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
     """UNREADABLE of the feed's own FAULTS, with the product that each row names; a number spoils one facility's stock."""
-    faults = schemas.unreadable(one.kind, one.faults, one.texts, one.rows, one.place).drop(PAIR)
+    faults = schemas.unreadable(one.kind, one.faults, one.texts, one.rows, one.places).drop(PAIR)
     named = one.faults.select(ROW).with_columns(faults).join(rows.select(ROW, *PAIR), on=ROW, how="left")
-    broken = pl.col("column").is_in(PAIR)
-    named = named.with_columns(product_id=pl.when(~(broken & (pl.col("column") == "product_id"))).then("product_id"))
-    one_place = pl.col("column").is_in(NUMBERS)
-    return named.with_columns(facility_id=pl.when(one_place).then("facility_id")).select(list(tables.UNREADABLE))
+    product = pl.when(pl.col("column") != "product_id").then("product_id")
+    facility = pl.when(pl.col("column").is_in(NUMBERS)).then("facility_id")
+    return named.with_columns(product_id=product, facility_id=facility).select(list(tables.UNREADABLE))
 
 
 def _with_events(values: Frames, one: Feed, rows: pl.DataFrame) -> Frames:

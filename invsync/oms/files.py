@@ -116,12 +116,7 @@ def _entered(name: str, file: File, timezone: str) -> Entered:
     content = _content(file)
     texts = _named(_read(file, content), name, file)
     table = schemas.table(name, _columns(texts, name, file))
-
-    def place(row: int) -> str:
-        at = f"row {row + 1}" if file.is_parquet else f"line {tabular.line(content, row)}"
-        return f"{file.name}, {at}"
-
-    return schemas.entered(table, texts, timezone, place)
+    return schemas.entered(table, texts, timezone, partial(tabular.places, file.name, content))
 
 
 def _not_in_stock(frames: Frames, files: Mapping[str, File], changed: object) -> pl.Series:
@@ -180,7 +175,7 @@ def _feeds(folder: list[File], files: dict[str, File]) -> list[Feed]:
         raise OmsFailed(NO_FEED.format(strange[0]))
     others = [file for file in others if file.name.lower().endswith(".csv")]
     read = ((file, content, _read(file, content)) for file in others for content in [_content(file)])
-    feeds = (feed(file.name, file.written, texts, partial(tabular.line, content)) for file, content, texts in read)
+    feeds = (feed(file.name, file.written, texts, partial(tabular.places, file.name, content)) for file, content, texts in read)
     return [one for one in feeds if one is not None]
 
 

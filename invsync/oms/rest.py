@@ -244,7 +244,7 @@ def _entered(name: str, rows: Rows) -> Entered:
         named = zip(table.columns, texts.row(row)[:key], strict=False)
         return f"HotWax's {name}, {', '.join(f'{camel(column)} {value}' for column, value in named)}"
 
-    return schemas.entered(table, texts, "UTC", place)
+    return schemas.entered(table, texts, "UTC", lambda rows: [place(row) for row in rows])
 
 
 def _texts(row: Row) -> tuple[str | None, ...]:

@@ -14,7 +14,7 @@ from invsync.errors import OmsFailed
 from invsync.oms.statements import COLUMNS, QUANTITIES
 
 Frames = dict[str, pl.DataFrame]
-Place = Callable[[int], str]
+Places = Callable[[Iterable[int]], list[str]]  # where rows stand
 KEYS = {
     "product_facility": 2, "facility": 1, "facility_type": 1, "facility_group": 1, "shopify_shop": 1, "order_header": 1,
     "order_item": 2, "order_item_ship_group": 2, "product": 1, "product_store": 1, "inventory_item": 1,
@@ -42,13 +42,14 @@ KINDS: Mapping[str, Kind] = {
 STOCK_KEY, COUNTS = ["product_id", "facility_id"], ["last_inventory_count", "computed_last_inventory_count", "minimum_stock"]
 PARENT = {"order_item": "order_id"}  # without which a row's product is not all that it concerns
 AT_FACILITY = {"product_facility", "reset", "variance", "configuration"}
+OWN = {("facility", "external_id"): ID}  # where a name means another thing than elsewhere
 NAMED = 5  # values that a message names
 
 
 def table(name: str, columns: Iterable[str]) -> Table:
     """The table of these columns."""
     columns = list(columns)
-    kinds = {column: KINDS.get(column, ID) for column in columns}
+    kinds = {column: OWN.get((name, column), KINDS.get(column, ID)) for column in columns}
     required = [column for column in REQUIRED.get(name, "").split() if column in columns]
     return Table(name, kinds, columns[: KEYS.get(name, 0)], required, repeats=name != "product_facility")
 
@@ -64,8 +65,8 @@ class Entered:
     faults: pl.DataFrame
 
 
-def entered(table: Table, texts: pl.DataFrame, timezone: str, place: Place) -> Entered:
-    """These rows, all text, through the door; `place` says where a row stands."""
+def entered(table: Table, texts: pl.DataFrame, timezone: str, places: Places) -> Entered:
+    """These rows through the door."""
     values = table.read(texts, timezone)
     kept, faults = table.checked(values)
     if faults.height:
@@ -73,7 +74,7 @@ def entered(table: Table, texts: pl.DataFrame, timezone: str, place: Place) -> E
     if table.name == "product_facility":
         twice = values.with_row_index(door.ROW).join(faults.filter(column=", ".join(table.key)), on=door.ROW, how="semi")
         kept = spoiled(kept, twice)
-    return Entered(kept, unreadable(table.name, faults, texts, values, place))
+    return Entered(kept, unreadable(table.name, faults, texts, values, places))
 
 
 def _without(values: pl.DataFrame, faults: pl.DataFrame, table: Table) -> pl.DataFrame:
@@ -85,20 +86,23 @@ def _without(values: pl.DataFrame, faults: pl.DataFrame, table: Table) -> pl.Dat
 
 
 def unreadable(
-    name: str, faults: pl.DataFrame, texts: pl.DataFrame, values: pl.DataFrame, place: Place
+    name: str, faults: pl.DataFrame, texts: pl.DataFrame, values: pl.DataFrame, places: Places
 ) -> pl.DataFrame:
     """UNREADABLE of a table's FAULTS, with the ids by which their products are known: inventory_item_id, order_id."""
-    made, known_by = [], ("product_id", "inventory_item_id", "order_id", *(["facility_id"] if name in AT_FACILITY else []))
+    known_by = ["product_id", "inventory_item_id", "order_id", *(["facility_id"] if name in AT_FACILITY else [])]
+    needed = {"product_id", PARENT.get(name, "product_id")} & set(values.columns)
     broken: dict[int, set[str]] = {}
     for row, column, _ in faults.iter_rows():
         broken.setdefault(row, set()).add(column)
+    stands = dict(zip(broken, places(broken), strict=True))
+    made = []
     for row, column, expected in faults.iter_rows():
-        read = {one: value for one, value in values.row(row, named=True).items() if one not in broken[row]}
         shown = [texts[one][row] if one in texts.columns else None for one in column.split(", ")]
-        value = ", ".join("" if one is None else str(one) for one in shown)
-        told = {"product_id", PARENT.get(name, "product_id")} & set(values.columns) <= set(read)
-        ids = {one: read.get(one) for one in known_by if told}
-        made.append(ids | {"place": place(row), "column": column, "value": value, "expected": expected})
+        ids = {one: values[one][row] for one in known_by if one in values.columns and one not in broken[row]}
+        made.append((ids if needed.isdisjoint(broken[row]) else {}) | {
+            "place": stands[row], "column": column, "value": ", ".join("" if one is None else str(one) for one in shown),
+            "expected": expected,
+        })  # fmt: skip
     return pl.DataFrame(made, schema=tables.UNREADABLE | {"inventory_item_id": tables.TEXT, "order_id": tables.TEXT})
 
 
@@ -114,11 +118,11 @@ def seen(name: str, frame: pl.DataFrame) -> pl.DataFrame:
         return tables.empty(tables.UNREADABLE)
     ids = [column for column, dtype in frame.schema.items() if dtype == tables.TEXT and column.endswith("_id")]
 
-    def place(row: int) -> str:
-        return f"{name} of the OMS, {', '.join(f'{one} {frame[one][row]}' for one in ids)}"
+    def places(rows: Iterable[int]) -> list[str]:
+        return [f"{name} of the OMS, {', '.join(f'{one} {frame[one][row]}' for one in ids)}" for row in rows]
 
     texts = frame.select(pl.col(one) for one in INDICATORS if one in frame.columns)
-    made = unreadable(name, faults, texts, frame, place)
+    made = unreadable(name, faults, texts, frame, places)
     shown = pl.when(pl.col("column").is_in(texts.columns)).then("value")
     return held(made.with_columns(value=shown), {})
 
@@ -130,6 +134,13 @@ def check_headers(headers: pl.DataFrame) -> None:
         order, value = headers.row(faults[door.ROW][0])
         raise OmsFailed(f"order_header of the OMS, order_id {order}: external_id {value!r} is not a Shopify order id in full, "
                         "and the order was cancelled: correct it and run again; nothing was sent.")  # fmt: skip
+
+
+def is_on(value: object, place: str) -> bool:
+    """Whether an indicator is not N; one that is neither Y, N nor empty is refused."""
+    if value not in (None, "", "Y", "N"):
+        raise OmsFailed(f"{place} {value!r} is not Y, N or empty: correct it and run again; nothing was sent.")
+    return value != "N"
 
 
 def spoiled(stock: pl.DataFrame, twice: pl.DataFrame | None = None) -> pl.DataFrame:

@@ -36,7 +36,7 @@ ITEMS: tables.Schema = {
 }  # fmt: skip
 
 
-class Level(dy.Schema):
+class LevelLine(dy.Schema):
     """What a line of a level must have."""
 
     inventory_item_id = dy.Int64(primary_key=True)
@@ -229,11 +229,11 @@ def _parsed(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def _checked(there: pl.DataFrame) -> pl.DataFrame:
     """The levels, each once; two lines that say different things of one, or a line without its ids, are refused."""
-    _, failure = Level.filter(there.select(Level.column_names()))
+    _, failure = LevelLine.filter(there.select(LevelLine.column_names()))
     if not len(failure):
         return there
     there = there.unique(maintain_order=True)
-    _, failure = Level.filter(there.select(Level.column_names()))
+    _, failure = LevelLine.filter(there.select(LevelLine.column_names()))
     if len(failure):
         item, place = failure.invalid().select(tables.KEY).row(0)
         raise ShopifyFailed(f"Shopify's bulk result has a garbled line, or two for the level of item {item} at location "
