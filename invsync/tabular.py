@@ -10,14 +10,16 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from invsync import texts
 from invsync.door import Table
 from invsync.errors import UsageError
 
+csv.field_size_limit(2**31 - 1)  # a description may be long
 SEPARATORS = ",;\t|"
-ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 BOM = b"\xef\xbb\xbf"
 
 
@@ -69,7 +71,7 @@ def places(name: str, content: bytes, records: Iterable[int]) -> list[str]:
 
 def _lines(content: bytes) -> list[int]:
     """The line (from 1) on which each record of a CSV file begins, the header's first."""
-    reader = csv.reader(io.StringIO(content.decode(), newline=""), delimiter=_separator(content.split(b"\n", 1)[0]))
+    reader = _records(content)
     begins, line = [], 1
     for values in reader:
         if any(values):
@@ -91,7 +93,7 @@ def _plain(name: str, dtype: pl.DataType) -> pl.Expr:
         return pl.when(value).then(pl.lit("true")).when(~value).then(pl.lit("false")).alias(name)
     if dtype.is_nested() or isinstance(dtype, pl.Object):
         raise Damaged(f"has lists or objects in the column {name}: export plain values")
-    return value.cast(pl.String, strict=False) if dtype != pl.Binary else value.cast(pl.String)
+    return value.cast(pl.String)
 
 
 def _csv(content: bytes) -> pl.DataFrame:
@@ -106,7 +108,7 @@ def _csv(content: bytes) -> pl.DataFrame:
     try:
         rows = pl.read_csv(io.BytesIO(counted.content), separator=separator, infer_schema=False)
     except pl.exceptions.ComputeError:
-        why = _uneven(content, separator, len(names)) or "a quote stands where CSV has none"
+        why = _uneven(content, len(names)) or "a quote stands where CSV has none"
         raise Damaged(f"could not be read ({why}): export it again, with every quote doubled") from None
     if len(rows.columns) != len(names) or len(set(names)) < len(names):
         raise Damaged("has a column twice, or a line break in its header: export each once")
@@ -114,17 +116,16 @@ def _csv(content: bytes) -> pl.DataFrame:
         raise Damaged(f"has {records} records, but {rows.height} can be read (a quote stands alone): "
                       "export it with every quote doubled")  # fmt: skip
     if counted.count(separator) != (records + 1) * (len(names) - 1):
-        why = _uneven(content, separator, len(names)) or "a line lacks values"
+        why = _uneven(content, len(names)) or "a line lacks values"
         raise Damaged(f"is not whole ({why}): wait until it is written, or export it again")
     empty = pl.all_horizontal(pl.all().is_null() | (pl.all() == ""))
-    return rows.filter(~empty) if rows.width else rows
+    return rows.filter(~empty)
 
 
 def _utf8(content: bytes) -> bytes:
     """The text without a byte order mark and with plain line ends; another encoding is refused by its name."""
-    encoding = ENCODINGS.get(content[:2], "UTF-16" if b"\0" in content[:4] else None)
-    if encoding:
-        raise Damaged(f"is in {encoding}, not in UTF-8: export it as CSV in UTF-8")
+    if not (encoding := texts.encoding(content)).startswith("utf-8"):
+        raise Damaged(f"is in {encoding.upper()}, not in UTF-8: export it as CSV in UTF-8")
     content = content.removeprefix(BOM)
     if not content.isascii():
         try:
@@ -159,9 +160,10 @@ def _counted(content: bytes) -> Counted:
     """The text without blank lines, cut at its quotes; quotes that do not pair are refused."""
     parts = content.split(b'"')
     if len(parts) % 2 == 0 or not _is_strict(content):
-        at = next((number for number, one in enumerate(content.split(b"\n"), 1) if one.count(b'"') % 2 or b'\\"' in one), 1)
-        raise Damaged(f"has a quote that stands alone, or one behind a backslash (look at line {at}): export it with every "
-                      "quote doubled")  # fmt: skip
+        lines = enumerate(content.split(b"\n"), 1)
+        at = next((number for number, line in lines if line.count(b'"') % 2 or b'\\"' in line), 1)
+        raise Damaged(f"has a quote that stands alone, or one behind a backslash (look at line {at}): export it with "
+                      "every quote doubled")  # fmt: skip
     parts[::2] = [re.sub(rb"\n\n+", b"\n", part) if b"\n\n" in part else part for part in parts[::2]]
     parts[0] = parts[0].lstrip(b"\n")
     return Counted(b'"'.join(parts), parts[::2])
@@ -171,9 +173,8 @@ def _is_strict(content: bytes) -> bool:
     """Whether quotes are where CSV has them; looked at where a backslash stands before one, as MySQL writes it."""
     if b'\\"' not in content:
         return True
-    text = content.decode()
     try:
-        deque(csv.reader(io.StringIO(text, newline=""), delimiter=_separator(content.split(b"\n", 1)[0]), strict=True), 0)
+        deque(_records(content, strict=True), maxlen=0)
     except csv.Error:
         return False
     return True
@@ -184,10 +185,17 @@ def _separator(head: bytes) -> str:
     return max(SEPARATORS, key=lambda one: head.count(one.encode()))
 
 
-def _uneven(content: bytes, separator: str, values: int) -> str | None:
+def _records(content: bytes, *, strict: bool = False) -> Any:
+    """The records of CSV text by Python's own reader, which knows their lines."""
+    separator = _separator(content.split(b"\n", 1)[0])
+    return csv.reader(io.StringIO(content.decode(), newline=""), delimiter=separator, strict=strict)
+
+
+def _uneven(content: bytes, values: int) -> str | None:
     """Which line has more or fewer values than the header."""
-    reader = csv.reader(io.StringIO(content.decode(), newline=""), delimiter=separator)
+    reader = _records(content)
     for row in reader:
         if row and len(row) != values:
-            return f"line {reader.line_num} {'lacks values' if len(row) < values else 'has more values than the header'}"
+            has = "lacks values" if len(row) < values else "has more values than the header"
+            return f"line {reader.line_num} {has}"
     return None

@@ -111,7 +111,7 @@ def hotwax(findings: Findings, source: oms.Source) -> tables.Snapshot | None:
     else:
         findings.ok(group, "stock", f"{stock.height} rows of product_facility.")
     if snapshot.unreadable.height:
-        findings.fault(group, "values", f"Values cannot be read, so nothing is sent for their products: "
+        findings.fault(group, "values", f"Some values cannot be read, and the pairs that they feed are held: "
                        f"{schemas.sentence(snapshot.unreadable)}; correct them.")  # fmt: skip
     return snapshot
 

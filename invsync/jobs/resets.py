@@ -66,7 +66,8 @@ class Resets(Run):
         news = snapshot.unreadable.filter(~pl.col("place").is_in(self.unreadable))
         if news.height:
             self.unreadable |= set(news["place"])
-            self.say(f"Values of the OMS cannot be read, so nothing is sent for their products: {schemas.sentence(news)}.")
+            self.say("Some values of the OMS cannot be read, and the pairs that they feed are held: "
+                     f"{schemas.sentence(news)}.")  # fmt: skip
 
     def _products(self, start: datetime | None) -> pl.Series | None:
         """The products whose OMS rows were touched since `start` or that a resumed file named; None for all."""

@@ -39,7 +39,9 @@ KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("external_id", "shopify_order_id", "shopify_location_id", "shopify_inventory_item_id"), SHOPIFY_ID),
     **dict.fromkeys(("order_item_seq_id", "ship_group_seq_id"), SEQUENCE),
 }  # fmt: skip
-STOCK_KEY, COUNTS = ["product_id", "facility_id"], ["last_inventory_count", "computed_last_inventory_count", "minimum_stock"]
+BY_TYPE: Mapping[pl.DataType, Kind] = {tables.QUANTITY: QUANTITY, tables.STAMP: MOMENT}
+STOCK_KEY = ["product_id", "facility_id"]
+COUNTS = ["last_inventory_count", "computed_last_inventory_count", "minimum_stock"]
 PARENT = {"order_item": "order_id"}  # without which a row's product is not all that it concerns
 AT_FACILITY = {"product_facility", "reset", "variance", "configuration"}
 OWN = {("facility", "external_id"): ID}  # where a name means another thing than elsewhere
@@ -59,7 +61,7 @@ TABLES = {name: table(name, columns.split()) for name, columns in COLUMNS.items(
 
 @dataclass(frozen=True)
 class Entered:
-    """The rows of a table as values of their kinds, one a key, and UNREADABLE of them with the ids that tell their products."""
+    """The rows of a table as values of their kinds, one a key, and what `unreadable` says of them."""
 
     values: pl.DataFrame
     faults: pl.DataFrame
@@ -72,8 +74,8 @@ def entered(table: Table, texts: pl.DataFrame, timezone: str, places: Places) ->
     if faults.height:
         kept, _ = table.checked(_without(values, faults, table))
     if table.name == "product_facility":
-        twice = values.with_row_index(door.ROW).join(faults.filter(column=", ".join(table.key)), on=door.ROW, how="semi")
-        kept = spoiled(kept, twice)
+        twice = faults.filter(expected=door.UNIQUE)
+        kept = spoiled(kept, values.with_row_index(door.ROW).join(twice, on=door.ROW, how="semi"))
     return Entered(kept, unreadable(table.name, faults, texts, values, places))
 
 
@@ -106,9 +108,6 @@ def unreadable(
     return pl.DataFrame(made, schema=tables.UNREADABLE | {"inventory_item_id": tables.TEXT, "order_id": tables.TEXT})
 
 
-BY_TYPE: Mapping[pl.DataType, Kind] = {tables.QUANTITY: QUANTITY, tables.STAMP: MOMENT}
-
-
 def seen(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     """UNREADABLE of a typed frame of this table, as a database gives it; refused where it concerns every product."""
     kinds = {column: kind for column, dtype in frame.schema.items()
@@ -132,8 +131,8 @@ def check_headers(headers: pl.DataFrame) -> None:
     _, faults = Table("order_header", {"external_id": SHOPIFY_ID}).checked(headers.select("external_id"))
     if faults.height:
         order, value = headers.row(faults[door.ROW][0])
-        raise OmsFailed(f"order_header of the OMS, order_id {order}: external_id {value!r} is not a Shopify order id in full, "
-                        "and the order was cancelled: correct it and run again; nothing was sent.")  # fmt: skip
+        raise OmsFailed(f"order_header of the OMS, order_id {order}: external_id {value!r} is not a Shopify order id in "
+                        "full, and the order was cancelled: correct it and run again; nothing was sent.")  # fmt: skip
 
 
 def is_on(value: object, place: str) -> bool:
@@ -178,8 +177,8 @@ def stored(values: pl.DataFrame, timezone: str) -> tuple[list[str], Iterator[tup
 def sentence(faults: pl.DataFrame) -> str:
     """The values that cannot be read, the first of them in full."""
     rows = faults.unique(["place", "column"], keep="first", maintain_order=True)
-    named = [f"{place}: {column}{_shown(value)} is not {expected}"
-             for place, column, value, expected in rows.select("place", "column", "value", "expected").head(NAMED).iter_rows()]  # fmt: skip
+    first = rows.head(NAMED).select("place", "column", "value", "expected").iter_rows()
+    named = [f"{place}: {column}{_shown(value)} is not {expected}" for place, column, value, expected in first]
     more = f" and {rows.height - NAMED} more" if rows.height > NAMED else ""
     return "; ".join(named) + more
 

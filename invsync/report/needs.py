@@ -19,7 +19,7 @@ REMEDIES = {
     "fractional": "Correct the quantity in HotWax to a whole number.",
     "too_large": "Correct the quantity in HotWax: Shopify takes at most 1,000,000,000.",
     "ambiguous_mapping": "Remove the second link in HotWax, so that one product or facility is left.",
-    "malformed": "Correct the value in HotWax; the name is in the run's messages.",
+    "malformed": "Correct the value in HotWax or in its export; a message of this run names the place.",
     "moving": "Run again at a quieter hour; orders moved it during every attempt.",
     "deferred": "None needed: the next run looks at it again.",
     "overwritten": "Find the app or integration that writes this number in Shopify, and stop it.",
