@@ -14,6 +14,7 @@ from rehearsal import HARD, ONLINE, RECENT, START, STORE, Rehearsal, of_shop, op
 
 from invsync import doctor
 from invsync.errors import UsageError
+from invsync.jobs.explain import explain
 
 LATER = START + timedelta(hours=1)
 
@@ -230,3 +231,15 @@ def test_a_switch_of_the_whole_shop_that_cannot_be_read_in_a_database_is_refused
         message = str(error)
 
     assert words in message and shop.available(1, 2) == [1, 2]
+
+
+@pytest.mark.parametrize(("name", "column"), [("product_facility", "allow_brokering"), ("order_item", "quantity")])
+def test_explain_says_which_value_holds_a_product_and_explains_the_others(
+    shop: Rehearsal, name: str, column: str
+) -> None:
+    shop.oms.import_order("O1", 5512345678901, [("P1", 3)], START)
+    edit(files(shop), name, column, "maybe")
+
+    with pytest.raises(UsageError, match=rf"A is held.*{name}\.csv, line 2: {column} 'maybe' is not"):
+        explain("demo", "A", str(shop.config))
+    assert explain("demo", "B", str(shop.config))["target"] == 20

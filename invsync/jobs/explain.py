@@ -13,6 +13,7 @@ from invsync.jobs import history
 from invsync.jobs.buffer_table import buffers
 from invsync.jobs.orders import Orders, looked_back
 from invsync.jobs.witness import Witness, not_for_sale
+from invsync.oms import schemas
 from invsync.shopify import Shopify
 from invsync.state import State
 from invsync.tables import KEY
@@ -73,6 +74,9 @@ def _pair(everything: tables.Snapshot, facts: Facts, sku: str, location: int | N
     pairs, held = mapping.pairs(everything, **facts)
     mine = pairs.join(named, on="product_id", how="semi").sort("mode", "location_id")
     chosen = mine if location is None else mine.filter(pl.col("location_id") == location)
+    unreadable = everything.unreadable.join(named, on="product_id", how="semi")
+    if unreadable.filter(pl.col("facility_id").is_null() | chosen.is_empty()).height:
+        raise UsageError(f"{sku} is held, since values of it cannot be read: {schemas.sentence(unreadable)}; correct them.")
     if chosen.is_empty():
         why = held.join(named, on="product_id", how="semi")["reason"].unique().sort().to_list()
         where = f"at location {location}" if location else "at any location"
