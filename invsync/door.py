@@ -26,7 +26,7 @@ ERRORS = r"^#(#+|N/A|NV|REF!|NAME\?|VALUE!|WERT!|DIV/0!|NULL!|NUM!|BEZUG!)$"  # 
 ROUNDED = r"^[0-9]+([.,][0-9]+)?[eE]\+[0-9]+$"  # a number that a spreadsheet shortened
 GROUPED = r"^[0-9]{1,3}([,' \u00a0\u202f][0-9]{3})+$"  # digits in groups of three, by any mark
 DOTTED = r"^[0-9]{1,3}([.][0-9]{3})+$"
-SPOILT = r'^=|["\x00-\x1f\x7f]'
+SPOILT = r'^=|["\\\x00-\x1f\x7f]'
 UNUSUAL = "|".join((  # an id that must be looked at
     rf"""^['"=\\(\[<{AROUND}]""", rf'[{AROUND}"]$', "[.,]0+$", f"^(?:{'|'.join(word for word in NULLS if word.isalpha() or '/' in word)}|)$",
 ))  # fmt: skip

@@ -47,7 +47,7 @@ def test_what_programs_put_around_a_value_is_no_part_of_it(kind: Kind, text: str
 
 
 @pytest.mark.parametrize(("kind", "text"), [
-    *((ID, text) for text in ("5.51235E+12", "5,5e+12", "#REF!", "########", "20,008", 'a"b', "a\x00b", "=A1")),
+    *((ID, text) for text in ("5.51235E+12", "5,5e+12", "#REF!", "########", "20,008", 'a"b', "a\x00b", "=A1", r"\\N")),
     (SHOPIFY_ID, "5.512.345.678.901"), (SHOPIFY_ID, "5 512 345 678 901"),
     *((INDICATOR, text) for text in ("y", "yes", "true", "1", "n", "No", "false", "0", "?", "-", "#NAME?")),
     *((QUANTITY, text) for text in ("1,5", "1.000,0", "12 pcs", "abc", "NaN", "nan", "inf", "1e999", "\u22122", "$2",

@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+from invsync.oms import statements
+from invsync.oms.statements import QUANTITIES
+
 Value = str | int | datetime | None
 Row = dict[str, Value]
 
@@ -32,42 +35,12 @@ SKUS = (
 )
 UNITS = (0, 1, 2, 3, 5, 8, 12, 40, 250, 1000, 1234, 1234567, -1)
 CONFIG = "CONFIG"
-QUANTITIES = {
-    "last_inventory_count", "computed_last_inventory_count", "minimum_stock", "quantity", "cancel_quantity",
-    "available_to_promise_diff", "quantity_on_hand_diff",
-}  # fmt: skip
 INDICATORS = {"allow_brokering", "is_enabled", "reserve_inventory"}
 TEXTS = {"facility_name", "internal_name", "description", "comments", "id_value", "internal-name"}
-COLUMNS = {
-    "product_facility": "product_id facility_id last_inventory_count computed_last_inventory_count minimum_stock"
-    " allow_brokering last_updated_stamp",
-    "facility": "facility_id facility_type_id facility_name external_id",
-    "facility_type": "facility_type_id parent_type_id",
-    "facility_group": "facility_group_id facility_group_type_id",
-    "facility_group_member": "facility_id facility_group_id from_date thru_date last_updated_stamp",
-    "product_store_facility": "product_store_id facility_id from_date thru_date last_updated_stamp",
-    "shopify_shop": "shop_id product_store_id is_enabled",
-    "shopify_shop_location": "shop_id facility_id shopify_location_id created_stamp last_updated_stamp",
-    "shopify_shop_product": "shop_id product_id shopify_product_id shopify_inventory_item_id created_stamp"
-    " last_updated_stamp",
-    "order_header": "order_id order_type_id external_id order_date product_store_id",
-    "order_item": "order_id order_item_seq_id product_id quantity status_id ship_group_seq_id last_updated_stamp"
-    " cancel_quantity",
-    "order_item_ship_group": "order_id ship_group_seq_id facility_id",
-    "product": "product_id internal_name description",
-    "product_store": "product_store_id reserve_inventory",
-    "good_identification": "good_identification_type_id product_id id_value from_date thru_date",
-    "inventory_item": "inventory_item_id product_id facility_id",
-    "inventory_item_detail": "inventory_item_id inventory_item_detail_seq_id quantity_on_hand_diff"
-    " available_to_promise_diff order_id return_id shipment_id physical_inventory_id reason_enum_id created_stamp"
-    " reset_item_id",
-    "inventory_item_variance": "inventory_item_id physical_inventory_id variance_reason_id reason_enum_id comments",
-    "external_inventory_reset": "reset_item_id origin_system_message_remote_id",
-    "order_item_ship_grp_inv_res": "order_id ship_group_seq_id order_item_seq_id inventory_item_id quantity",
-    "enumeration_group_member": "enumeration_id enumeration_group_id from_date thru_date",
-    "shopify_shop_order": "shop_id order_id shopify_order_id",
-    "shopify_shop_remote": "shop_id system_message_remote_id",
-}
+COLUMNS = {  # what is read, and columns that nobody reads
+    **statements.COLUMNS, "product": "product_id internal_name description",
+    "inventory_item_variance": f"{statements.COLUMNS['inventory_item_variance']} comments",
+}  # fmt: skip
 KEYS = {
     "product_facility": "product_id facility_id",
     "facility": "facility_id",
