@@ -7,6 +7,7 @@ demo: $(READY)  ## set up, start the sandbox, run the main job, say where the re
 
 test: $(READY)  ## set up, lint, type-check and run all tests
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest -n 2 --dist loadfile --ignore tests/campaign
 

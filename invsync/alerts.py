@@ -20,8 +20,13 @@ from invsync.state.schema import ALERT
 REPEAT = timedelta(hours=1)
 PATIENCE_SECONDS = 20
 GUARD_STOPPED, RUN_FAILED, ORDERS_LATE, PAIRS_UNKNOWN, SUBSCRIPTION_LOST, NO_RUN = (
-    "guard_stopped", "run_failed", "orders_late", "pairs_unknown", "subscription_lost", "no_run",
-)  # fmt: skip
+    "guard_stopped",
+    "run_failed",
+    "orders_late",
+    "pairs_unknown",
+    "subscription_lost",
+    "no_run",
+)
 
 
 @dataclass(frozen=True)

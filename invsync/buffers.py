@@ -23,8 +23,11 @@ from invsync.simulate.events import BATCHED, orders
 
 Numbers = NDArray[np.float64]
 SUGGESTED: tables.Schema = {
-    "sku": tables.TEXT, "mean": tables.QUANTITY, "units": tables.UNITS, "beyond": tables.QUANTITY,
-}  # fmt: skip
+    "sku": tables.TEXT,
+    "mean": tables.QUANTITY,
+    "units": tables.UNITS,
+    "beyond": tables.QUANTITY,
+}
 WINDOWS = 5  # windows of each kind that stand for their distribution
 HOUR = 60
 RATIOS = (0.9, 0.98, 0.995, 0.999, 0.9999)
@@ -129,14 +132,21 @@ def candidates(
     """The tables of every ratio, each also cut off at every largest buffer."""
     found = taken(history, scenario)
     whole = {ratio: _suggested(history, found, ratio, max(largest)) for ratio in ratios}
-    return {(ratio, most): table.with_columns(pl.col("units").clip(upper_bound=most))
-            for ratio, table in whole.items() for most in largest}  # fmt: skip
+    return {
+        (ratio, most): table.with_columns(pl.col("units").clip(upper_bound=most))
+        for ratio, table in whole.items()
+        for most in largest
+    }
 
 
 def judge(
-    history: History, scenario: Scenario, *, singles: Sequence[int], suggested: Mapping[Sized, pl.DataFrame],
+    history: History,
+    scenario: Scenario,
+    *,
+    singles: Sequence[int],
+    suggested: Mapping[Sized, pl.DataFrame],
     seeds: Sequence[int] = (0, 1, 2),
-) -> pl.DataFrame:  # fmt: skip
+) -> pl.DataFrame:
     """What each way of buffering comes to in this history, the mean over draws of luck: oversold, hidden, lost_to_hidden.
 
     One row a single buffer, which every SKU has alike (`buffer`), and one a table (`ratio` and `largest`).
@@ -189,9 +199,14 @@ class Judged:
 
 
 def judged(
-    past: History, held_out: History, scenario: Scenario, suggested: Mapping[Sized, pl.DataFrame],
-    *, singles: Sequence[int] = (0, *LARGEST), seeds: Sequence[int] = (0, 1, 2),
-) -> Judged:  # fmt: skip
+    past: History,
+    held_out: History,
+    scenario: Scenario,
+    suggested: Mapping[Sized, pl.DataFrame],
+    *,
+    singles: Sequence[int] = (0, *LARGEST),
+    seeds: Sequence[int] = (0, 1, 2),
+) -> Judged:
     """Tables made from the past against single buffers, chosen on past weeks and judged on held-out ones."""
     found = [judge(of, scenario, singles=singles, suggested=suggested, seeds=seeds) for of in (past, held_out)]
     return Judged(found[0], found[1], compare(found[0], found[1]))

@@ -30,14 +30,32 @@ BEFORE = {
 KEY_BEGINS, KEY_ENDS = ',"idempotencyKey":"', '"}\n'
 TAIL = "}]}" + KEY_BEGINS + "0" * 36 + KEY_ENDS
 CHANGES: tables.Schema = {
-    "inventory_item_id": tables.ID, "location_id": tables.ID, "line": pl.Int64(),
-    "delta": tables.UNITS, "changed_from": tables.UNITS, "shopify_reason": tables.TEXT,
-}  # fmt: skip
-LINE = pl.Struct({"input": pl.Struct({
-    "reason": pl.String, "changes": pl.List(pl.Struct({
-        "inventoryItemId": pl.String, "locationId": pl.String, "delta": pl.Int64, "changeFromQuantity": pl.Int64,
-    })),
-})})  # fmt: skip
+    "inventory_item_id": tables.ID,
+    "location_id": tables.ID,
+    "line": pl.Int64(),
+    "delta": tables.UNITS,
+    "changed_from": tables.UNITS,
+    "shopify_reason": tables.TEXT,
+}
+LINE = pl.Struct(
+    {
+        "input": pl.Struct(
+            {
+                "reason": pl.String,
+                "changes": pl.List(
+                    pl.Struct(
+                        {
+                            "inventoryItemId": pl.String,
+                            "locationId": pl.String,
+                            "delta": pl.Int64,
+                            "changeFromQuantity": pl.Int64,
+                        }
+                    )
+                ),
+            }
+        )
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -50,8 +68,17 @@ class Kept:
     lines: int | None
 
 
-def write(adjustments: pl.DataFrame, folder: Path, *, run_id: str, first_part: int = 1, reason: str = "correction",
-          limit: int = LARGEST_FILE, size: int = CHANGES_A_LINE, guarded: bool = True) -> list[Path]:  # fmt: skip
+def write(
+    adjustments: pl.DataFrame,
+    folder: Path,
+    *,
+    run_id: str,
+    first_part: int = 1,
+    reason: str = "correction",
+    limit: int = LARGEST_FILE,
+    size: int = CHANGES_A_LINE,
+    guarded: bool = True,
+) -> list[Path]:
     """Write `adjustments.jsonl` (`adjustments-2.jsonl` …), at least one file, each below `limit` bytes and on disk.
 
     Lines come in the order of the smallest `target` on them (the available that results). A column
@@ -76,8 +103,15 @@ def write(adjustments: pl.DataFrame, folder: Path, *, run_id: str, first_part: i
     return paths
 
 
-def lines(adjustments: pl.DataFrame, *, run_id: str, reason: str = "correction", part: int = 1,
-          guarded: bool = True, size: int = CHANGES_A_LINE) -> Iterator[bytes]:  # fmt: skip
+def lines(
+    adjustments: pl.DataFrame,
+    *,
+    run_id: str,
+    reason: str = "correction",
+    part: int = 1,
+    guarded: bool = True,
+    size: int = CHANGES_A_LINE,
+) -> Iterator[bytes]:
     """The lines that `write` would put into one file."""
     rows = _placed(adjustments, reason=reason, size=size)
     text = bytearray(rows.select(_text(rows, run_id, guarded).str.join("")).item().encode())

@@ -15,8 +15,13 @@ from typer.core import TyperCommand
 from invsync import services, shelf, texts
 from invsync.errors import InvsyncError, UsageError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-                  help="Keep Shopify's available right from HotWax stock; never put a sold unit back on sale.")  # fmt: skip
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Keep Shopify's available right from HotWax stock; never put a sold unit back on sale.",
+)
 sandbox = typer.Typer(no_args_is_help=True, help="A loopback shop and OMS, for rehearsals.")
 app.add_typer(services.webhooks, name="webhooks")
 app.add_typer(services.schedule, name="schedule")
@@ -152,8 +157,10 @@ def _tell(facts: dict[str, Any], reports: Path, as_json: bool) -> NoReturn:
         typer.echo(message, err=True)
     counts, planned = facts["counts"], facts["status"] == "planned"
     counts = counts | ({"held": counts["held"] - counts["planned"]} if planned else {})
-    typer.echo(f"{facts['job']} {facts['run_id']}: {facts['status']}; " + ", ".join(
-        f"{name.replace('_', ' ')} {counts[name]}" for name in counts if counts[name]))  # fmt: skip
+    typer.echo(
+        f"{facts['job']} {facts['run_id']}: {facts['status']}; "
+        + ", ".join(f"{name.replace('_', ' ')} {counts[name]}" for name in counts if counts[name])
+    )
     typer.echo(f"Report: {reports / facts['shop'] / facts['job'] / facts['run_id'] / 'report.html'}")
     if planned and counts["planned"]:
         typer.echo(f"Nothing was sent; to send this plan as it is: invsync apply {facts['run_id']}")
@@ -270,8 +277,10 @@ def demo(
 
 
 @sandbox.command()
-def serve(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 9292,
-          folder: Annotated[Path, typer.Option(help="Where the sandbox's OMS goes.")] = Path("demo")) -> None:  # fmt: skip
+def serve(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 9292,
+    folder: Annotated[Path, typer.Option(help="Where the sandbox's OMS goes.")] = Path("demo"),
+) -> None:
     """Serve a shop with real sales on loopback until interrupted."""
     from invsync.sandbox import demo as show
 

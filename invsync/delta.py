@@ -26,8 +26,11 @@ NET: tables.Schema = tables.TARGETS | {"net": tables.QUANTITY, "shopify_reason":
 # Shopify's reason by HotWax's, as HotWax's own event types name them; an event of a physical inventory is a count.
 COUNTED, CORRECTION = "cycle_count_available", "correction"
 SHOPIFY_REASONS = {
-    "CYCLE_COUNT": COUNTED, "VAR_SHIP_RECV": "received", "VAR_SCH_SHIP_RECV": "received", "RTN_ITM_RCPT": "restock",
-}  # fmt: skip
+    "CYCLE_COUNT": COUNTED,
+    "VAR_SHIP_RECV": "received",
+    "VAR_SCH_SHIP_RECV": "received",
+    "RTN_ITM_RCPT": "restock",
+}
 Targets = Callable[[tables.Snapshot], pl.DataFrame]
 
 

@@ -22,8 +22,15 @@ def target() -> pl.Expr:
     return pl.when(free.is_not_null()).then(cut)
 
 
-def variances(targets: pl.DataFrame, levels: pl.DataFrame, in_flight: pl.DataFrame, *, buffer: int = 0,
-              buffers: pl.DataFrame | None = None, set_aside: pl.DataFrame | None = None) -> pl.DataFrame:  # fmt: skip
+def variances(
+    targets: pl.DataFrame,
+    levels: pl.DataFrame,
+    in_flight: pl.DataFrame,
+    *,
+    buffer: int = 0,
+    buffers: pl.DataFrame | None = None,
+    set_aside: pl.DataFrame | None = None,
+) -> pl.DataFrame:
     """One row a pair: what the OMS says, what Shopify shows, and the delta in units between them.
 
     Shapes: TARGETS, LEVELS and IN_FLIGHT in, VARIANCES out with `held` null; plan decides what is held.

@@ -17,19 +17,46 @@ import polars as pl
 
 ROW = "row"  # a row's place in what was read, from 0
 NULLS = [
-    "", r"\N", "NULL", "Null", "null", "(null)", "[NULL]", "<null>", "None", "nil", "undefined", "<NA>", "N/A", "n/a",
-    "NaN", "nan", "NaT",
-]  # fmt: skip
-OPEN = ["nil", "undefined", "N/A", "n/a", "NaN", "nan"]  # no words for null among quantities: they may stand for anything
+    "",
+    r"\N",
+    "NULL",
+    "Null",
+    "null",
+    "(null)",
+    "[NULL]",
+    "<null>",
+    "None",
+    "nil",
+    "undefined",
+    "<NA>",
+    "N/A",
+    "n/a",
+    "NaN",
+    "nan",
+    "NaT",
+]
+OPEN = [
+    "nil",
+    "undefined",
+    "N/A",
+    "n/a",
+    "NaN",
+    "nan",
+]  # no words for null among quantities: they may stand for anything
 AROUND = " \t\r\n\v\f\u00a0\u2007\u202f\u200b\u2060\ufeff"  # blanks that are no part of a value, seen or unseen
 ERRORS = r"^#(#+|N/A|NV|REF!|NAME\?|VALUE!|WERT!|DIV/0!|NULL!|NUM!|BEZUG!)$"  # of a spreadsheet, or a column too narrow
 ROUNDED = r"^[0-9]+([.,][0-9]+)?[eE]\+[0-9]+$"  # a number that a spreadsheet shortened
 GROUPED = r"^[0-9]{1,3}([,' \u00a0\u202f][0-9]{3})+$"  # digits in groups of three, by any mark
 DOTTED = r"^[0-9]{1,3}([.][0-9]{3})+$"
 SPOILT = r'^=|["\\\x00-\x1f\x7f]'
-UNUSUAL = "|".join((  # an id that must be looked at
-    rf"""^['"=\\(\[<{AROUND}]""", rf'[{AROUND}"]$', "[.,]0+$", f"^(?:{'|'.join(word for word in NULLS if word.isalpha() or '/' in word)}|)$",
-))  # fmt: skip
+UNUSUAL = "|".join(
+    (  # an id that must be looked at
+        rf"""^['"=\\(\[<{AROUND}]""",
+        rf'[{AROUND}"]$',
+        "[.,]0+$",
+        f"^(?:{'|'.join(word for word in NULLS if word.isalpha() or '/' in word)}|)$",
+    )
+)
 STAMP_FORMAT = "%Y-%m-%d %H:%M:%S%.f"
 STAMP_PARTS = (
     r"^(?P<day>\d{4}-\d{2}-\d{2})(?:[ T](?P<minute>\d{2}:\d{2})(?::(?P<second>\d{2}(?:[.,]\d{1,9})?))?)?"
@@ -89,10 +116,12 @@ class Table:
     def read(self, rows: pl.DataFrame, timezone: str = "UTC") -> pl.DataFrame:
         """The columns of these rows as values of their kinds; null where a column is not there."""
         missing = pl.repeat(None, rows.height, dtype=pl.String, eager=True)
-        return pl.DataFrame([
-            kind.values(rows[name] if name in rows.columns else missing, timezone).rename(name)
-            for name, kind in self.columns.items()
-        ])  # fmt: skip
+        return pl.DataFrame(
+            [
+                kind.values(rows[name] if name in rows.columns else missing, timezone).rename(name)
+                for name, kind in self.columns.items()
+            ]
+        )
 
     def checked(self, values: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The values, one row a key, and FAULTS: those that break a rule, by their row."""
@@ -161,7 +190,7 @@ def _id(texts: pl.Series, _: str) -> pl.Series:
 
 def _unmarked(text: pl.Expr) -> pl.Expr:
     """Without an apostrophe before it, and without quotes around it, as ="123"."""
-    return text.str.replace("^(?:'|=?\"([^\"]+)\"$)", "$1").str.strip_chars(AROUND)
+    return text.str.replace('^(?:\'|=?"([^"]+)"$)', "$1").str.strip_chars(AROUND)
 
 
 def _sequence(texts: pl.Series, zone: str) -> pl.Series:
@@ -230,9 +259,9 @@ def _unusual(bare: pl.Series, timezone: str) -> pl.Series:
     parts = bare.to_frame("x").select(pl.col("x"), pl.col("x").str.extract_groups(STAMP_PARTS).struct.unnest())
     second = pl.col("second").fill_null("00").str.replace(",", ".", literal=True)
     stamps = parts.with_columns(
-        naive=pl.concat_str("day", pl.lit(" "), pl.col("minute").fill_null("00:00"), pl.lit(":"), second).str.to_datetime(
-            STAMP_FORMAT, time_unit="us", strict=False
-        )
+        naive=pl.concat_str(
+            "day", pl.lit(" "), pl.col("minute").fill_null("00:00"), pl.lit(":"), second
+        ).str.to_datetime(STAMP_FORMAT, time_unit="us", strict=False)
     )
     sign = pl.when(pl.col("hours").str.starts_with("-")).then(-1).otherwise(1)
     east = pl.col("hours").cast(pl.Int64) * 60 + sign * pl.col("minutes").cast(pl.Int64).fill_null(0)

@@ -83,13 +83,18 @@ def _reason() -> pl.Expr:
     total, open_ = (pl.sum_horizontal(names).sum().over(ORDER) for names in (["open", "shipped"], ["open"]))
     known, ordered = pl.col("known").fill_null(False), pl.col("ordered")
     return (
-        pl.when(~known & (open_ == 0)).then(pl.lit("shipped before import"))
-        .when(~known).then(pl.lit("not imported"))
-        .when(ordered.is_null()).then(pl.lit("imported without its line"))
-        .when(ordered == 0).then(pl.lit("cancelled in the OMS only"))
-        .when(ordered < total).then(pl.lit("edited after import"))
+        pl.when(~known & (open_ == 0))
+        .then(pl.lit("shipped before import"))
+        .when(~known)
+        .then(pl.lit("not imported"))
+        .when(ordered.is_null())
+        .then(pl.lit("imported without its line"))
+        .when(ordered == 0)
+        .then(pl.lit("cancelled in the OMS only"))
+        .when(ordered < total)
+        .then(pl.lit("edited after import"))
         .otherwise(pl.lit("imported, not booked"))
-    )  # fmt: skip
+    )
 
 
 def _booked(snapshot: tables.Snapshot) -> pl.DataFrame:
@@ -104,7 +109,9 @@ def _online(
     """What an aggregate owes: units sold anywhere but at a store outside its set, less what is booked for them."""
     online = pairs.filter(pl.col("mode") == "aggregate").select(ITEM, online="location_id")
     each_place = online.select("online").unique().join(places, how="cross")
-    outside = each_place.join(counted, left_on=["online", "facility_id"], right_on=["location_id", "facility_id"], how="anti")
+    outside = each_place.join(
+        counted, left_on=["online", "facility_id"], right_on=["location_id", "facility_id"], how="anti"
+    )
     group = [*ORDER, "product_id", "online"]
     each = lines.join(online, on=ITEM).join(outside, on=["online", "location_id"], how="left")
     at_stores = each.drop_nulls("facility_id").group_by(*group, "facility_id").agg(out=pl.col("units").sum())
@@ -144,7 +151,13 @@ def unexplained(levels: pl.DataFrame, sold: pl.DataFrame) -> pl.DataFrame:
 
 
 def settled(
-    excess: pl.DataFrame, levels: pl.DataFrame, sold: pl.DataFrame, before: pl.DataFrame, *, now: datetime, settle: timedelta
+    excess: pl.DataFrame,
+    levels: pl.DataFrame,
+    sold: pl.DataFrame,
+    before: pl.DataFrame,
+    *,
+    now: datetime,
+    settle: timedelta,
 ) -> pl.DataFrame:
     """The baseline: units of orders older than Shopify returns, by item and location (> 0).
 
@@ -167,7 +180,9 @@ def less(excess: pl.DataFrame, baseline: pl.DataFrame) -> pl.DataFrame:
     return rows.select(*KEY, units=pl.col("units") - pl.col("old").fill_null(0)).filter(pl.col("units") > 0)
 
 
-def at_pairs(units: pl.DataFrame, pairs: pl.DataFrame, snapshot: tables.Snapshot, counted: pl.DataFrame) -> pl.DataFrame:
+def at_pairs(
+    units: pl.DataFrame, pairs: pl.DataFrame, snapshot: tables.Snapshot, counted: pl.DataFrame
+) -> pl.DataFrame:
     """Units of levels as each pair sees them: its own, and for an aggregate those of the stores that it counts.
 
     Shape: inventory_item_id, location_id, units in and out.

@@ -124,9 +124,16 @@ def is_zeroed() -> pl.Expr:
 
 
 def guards(
-    adjustments: pl.DataFrame, limits: Guards, *, mapped: int, rows: int, rows_before: int | None,
-    targets: int, targets_before: int | None, selling: int,
-) -> list[Guarded]:  # fmt: skip
+    adjustments: pl.DataFrame,
+    limits: Guards,
+    *,
+    mapped: int,
+    rows: int,
+    rows_before: int | None,
+    targets: int,
+    targets_before: int | None,
+    selling: int,
+) -> list[Guarded]:
     """Every guard with its number: shares are over all `mapped` pairs, rows against the last finished run.
 
     A shop below `min_pairs`, which the shares do not guard, stops where all of its `selling` pairs would go to zero.
@@ -139,10 +146,14 @@ def guards(
         _share("max_zeroed_share", zeroed, mapped, limits.max_zeroed_share, limits.min_pairs),
         _share("max_changed_share", changed, mapped, limits.max_changed_share, limits.min_pairs),
         Guarded("max_units", units, limits.max_units, units > limits.max_units),
-        Guarded("min_rows_share", min(shares, default=1.0), limits.min_rows_share,
-                min(shares, default=1.0) < limits.min_rows_share),
+        Guarded(
+            "min_rows_share",
+            min(shares, default=1.0),
+            limits.min_rows_share,
+            min(shares, default=1.0) < limits.min_rows_share,
+        ),
         *([Guarded("selling_pairs_left", 0, 1, True)] if emptied else []),
-    ]  # fmt: skip
+    ]
 
 
 def _share(name: str, part: int, whole: int, limit: float, floor: int) -> Guarded:

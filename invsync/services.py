@@ -95,8 +95,13 @@ def run_schedule(
     """
     try:
         embedded = _extra("embedded")
-        embedded.run(config, shop or [], engine=engine, only_realtime=only_realtime,
-                     tell=lambda line: typer.echo(json.dumps(line, ensure_ascii=False)))  # fmt: skip
+        embedded.run(
+            config,
+            shop or [],
+            engine=engine,
+            only_realtime=only_realtime,
+            tell=lambda line: typer.echo(json.dumps(line, ensure_ascii=False)),
+        )
     except InvsyncError as error:
         _leave(error)
 

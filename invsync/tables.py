@@ -20,56 +20,104 @@ MODE = pl.Enum(["aggregate", "physical"])
 
 # One level of an item at a location, every quantity from one read; a stamp says when that quantity last changed.
 LEVELS: Schema = {
-    "inventory_item_id": ID, "location_id": ID, "available": UNITS, "is_active": FLAG,
-    "tracked": FLAG, "requires_components": FLAG, "sku": TEXT, "committed": UNITS, "reserved": UNITS,
-    "damaged": UNITS, "quality_control": UNITS, "safety_stock": UNITS, "on_hand_at": STAMP, "committed_at": STAMP,
+    "inventory_item_id": ID,
+    "location_id": ID,
+    "available": UNITS,
+    "is_active": FLAG,
+    "tracked": FLAG,
+    "requires_components": FLAG,
+    "sku": TEXT,
+    "committed": UNITS,
+    "reserved": UNITS,
+    "damaged": UNITS,
+    "quality_control": UNITS,
+    "safety_stock": UNITS,
+    "on_hand_at": STAMP,
+    "committed_at": STAMP,
     "available_at": STAMP,
-}  # fmt: skip
+}
 # One row a Shopify order, item and location with the units that left `available` there and have not come back:
 # `open` in open fulfilment orders, `shipped` less what was shipped and restocked (below 0 where another location took
 # it back). Without a location: `open` is not routed yet, `removed` was taken off the order by an edit or a refund,
 # and the order does not tell whether it was restocked. An item of which nothing is left has a row of zeros.
 SOLD: Schema = {
-    "order_id": ID, "name": TEXT, "created_at": STAMP, "updated_at": STAMP, "inventory_item_id": ID,
-    "location_id": ID, "open": UNITS, "shipped": UNITS, "removed": UNITS,
-}  # fmt: skip
+    "order_id": ID,
+    "name": TEXT,
+    "created_at": STAMP,
+    "updated_at": STAMP,
+    "inventory_item_id": ID,
+    "location_id": ID,
+    "open": UNITS,
+    "shipped": UNITS,
+    "removed": UNITS,
+}
 PAIRS: Schema = {"inventory_item_id": ID, "location_id": ID, "product_id": TEXT, "sku": TEXT, "mode": MODE}
 # `oms` is what the OMS sells at the pair; `debt`, below 0, what an aggregate owes before its floor at 0, else null.
 TARGETS: Schema = PAIRS | {"oms": QUANTITY, "debt": QUANTITY}
 MAPPING_HELD: Schema = {
-    "product_id": TEXT, "facility_id": TEXT, "inventory_item_id": ID, "location_id": ID,
-    "sku": TEXT, "reason": TEXT,
-}  # fmt: skip
+    "product_id": TEXT,
+    "facility_id": TEXT,
+    "inventory_item_id": ID,
+    "location_id": ID,
+    "sku": TEXT,
+    "reason": TEXT,
+}
 # Units of an order to take off a pair, and the reason why they still count; an order that is not visible has no id.
 IN_FLIGHT: Schema = {
-    "order_id": ID, "name": TEXT, "created_at": STAMP,
-    "inventory_item_id": ID, "location_id": ID, "units": UNITS, "reason": TEXT,
-}  # fmt: skip
+    "order_id": ID,
+    "name": TEXT,
+    "created_at": STAMP,
+    "inventory_item_id": ID,
+    "location_id": ID,
+    "units": UNITS,
+    "reason": TEXT,
+}
 BUFFERS: Schema = {"inventory_item_id": ID, "location_id": ID, "units": UNITS}
 VARIANCES: Schema = TARGETS | {
-    "available": UNITS, "is_active": FLAG, "tracked": FLAG, "requires_components": FLAG,
-    "in_flight": UNITS, "set_aside": UNITS, "buffer": UNITS, "target": QUANTITY, "delta": UNITS, "held": TEXT,
-}  # fmt: skip
+    "available": UNITS,
+    "is_active": FLAG,
+    "tracked": FLAG,
+    "requires_components": FLAG,
+    "in_flight": UNITS,
+    "set_aside": UNITS,
+    "buffer": UNITS,
+    "target": QUANTITY,
+    "delta": UNITS,
+    "held": TEXT,
+}
 OUTCOMES: Schema = VARIANCES | {"outcome": TEXT, "reason": TEXT, "message": TEXT, "after": UNITS, "after_at": STAMP}
 
 # HotWax's own tables, by their real names (columns that are read; reference: OFBiz/HotWax UDM).
 PRODUCT_FACILITY: Schema = {
-    "product_id": TEXT, "facility_id": TEXT, "last_inventory_count": QUANTITY,
-    "computed_last_inventory_count": QUANTITY, "minimum_stock": QUANTITY, "allow_brokering": TEXT,
+    "product_id": TEXT,
+    "facility_id": TEXT,
+    "last_inventory_count": QUANTITY,
+    "computed_last_inventory_count": QUANTITY,
+    "minimum_stock": QUANTITY,
+    "allow_brokering": TEXT,
     "last_updated_stamp": STAMP,
-}  # fmt: skip
+}
 FACILITY: Schema = {"facility_id": TEXT, "facility_type_id": TEXT, "facility_name": TEXT, "parent_type_id": TEXT}
 FACILITY_GROUP_MEMBER: Schema = {
-    "facility_id": TEXT, "facility_group_id": TEXT, "from_date": STAMP, "thru_date": STAMP,
+    "facility_id": TEXT,
+    "facility_group_id": TEXT,
+    "from_date": STAMP,
+    "thru_date": STAMP,
     "facility_group_type_id": TEXT,
-}  # fmt: skip
+}
 PRODUCT_STORE_FACILITY: Schema = {
-    "product_store_id": TEXT, "facility_id": TEXT, "from_date": STAMP, "thru_date": STAMP,
-}  # fmt: skip
+    "product_store_id": TEXT,
+    "facility_id": TEXT,
+    "from_date": STAMP,
+    "thru_date": STAMP,
+}
 SHOPIFY_SHOP_LOCATION: Schema = {"shop_id": TEXT, "facility_id": TEXT, "shopify_location_id": TEXT}
 SHOPIFY_SHOP_PRODUCT: Schema = {
-    "shop_id": TEXT, "product_id": TEXT, "shopify_product_id": TEXT, "shopify_inventory_item_id": TEXT,
-}  # fmt: skip
+    "shop_id": TEXT,
+    "product_id": TEXT,
+    "shopify_product_id": TEXT,
+    "shopify_inventory_item_id": TEXT,
+}
 PRODUCT: Schema = {"product_id": TEXT, "internal_name": TEXT}
 QUEUE: Schema = {"product_id": TEXT, "quantity": QUANTITY}
 KNOWN_ORDERS: Schema = {"external_id": ID}
@@ -81,15 +129,27 @@ BOOKED: Schema = {"external_id": ID, "product_id": TEXT, "facility_id": TEXT, "u
 # available_to_promise_diff, reason coalesced from detail and variance, names_movement whether it names an order,
 # return or shipment, origin the remote that an external reset came from.
 EVENTS: Schema = {
-    "event_id": TEXT, "product_id": TEXT, "facility_id": TEXT, "created_at": STAMP, "atp": QUANTITY,
-    "reason": TEXT, "physical_inventory_id": TEXT, "names_movement": FLAG, "origin": TEXT,
-}  # fmt: skip
+    "event_id": TEXT,
+    "product_id": TEXT,
+    "facility_id": TEXT,
+    "created_at": STAMP,
+    "atp": QUANTITY,
+    "reason": TEXT,
+    "physical_inventory_id": TEXT,
+    "names_movement": FLAG,
+    "origin": TEXT,
+}
 DELTA_REASONS: Schema = {"reason": TEXT, "from_date": STAMP, "thru_date": STAMP}
 # A value that nobody can read, where it stands and what belongs there. It holds the pairs that the facility's stock
 # enters, or, without a facility, every pair of the product; a feed's row that names no product has neither.
 UNREADABLE: Schema = {
-    "product_id": TEXT, "facility_id": TEXT, "place": TEXT, "column": TEXT, "value": TEXT, "expected": TEXT,
-}  # fmt: skip
+    "product_id": TEXT,
+    "facility_id": TEXT,
+    "place": TEXT,
+    "column": TEXT,
+    "value": TEXT,
+    "expected": TEXT,
+}
 
 
 @dataclass(frozen=True)

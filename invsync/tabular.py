@@ -50,7 +50,9 @@ def entered(what: str, path: Path, table: Table) -> pl.DataFrame:
     except Damaged as error:
         raise UsageError(f"{what} {path} {error}.") from None
     if lacking := [name for name in table.columns if name not in rows.columns]:
-        raise UsageError(f"{what} {path} lacks the column(s) {', '.join(lacking)}: it needs {', '.join(table.columns)}.")
+        raise UsageError(
+            f"{what} {path} lacks the column(s) {', '.join(lacking)}: it needs {', '.join(table.columns)}."
+        )
     values, faults = table.checked(table.read(rows))
     if faults.height:
         row, column, expected = faults.row(0)
@@ -113,8 +115,10 @@ def _csv(content: bytes) -> pl.DataFrame:
     if len(rows.columns) != len(names) or len(set(names)) < len(names):
         raise Damaged("has a column twice, or a line break in its header: export each once")
     if rows.height != records:
-        raise Damaged(f"has {records} records, but {rows.height} can be read (a quote stands alone): "
-                      "export it with every quote doubled")  # fmt: skip
+        raise Damaged(
+            f"has {records} records, but {rows.height} can be read (a quote stands alone): "
+            "export it with every quote doubled"
+        )
     if counted.count(separator) != (records + 1) * (len(names) - 1):
         why = _uneven(content, len(names)) or "a line lacks values"
         raise Damaged(f"is not whole ({why}): wait until it is written, or export it again")
@@ -132,8 +136,10 @@ def _utf8(content: bytes) -> bytes:
             content.decode()
         except UnicodeDecodeError as error:
             at = content.count(b"\n", 0, error.start) + 1
-            raise Damaged(f"is not in UTF-8 (byte 0x{content[error.start]:02x} in line {at}, as Windows-1252 or Latin-1 "
-                          "writes an accent): export it as CSV in UTF-8") from None  # fmt: skip
+            raise Damaged(
+                f"is not in UTF-8 (byte 0x{content[error.start]:02x} in line {at}, as Windows-1252 or Latin-1 "
+                "writes an accent): export it as CSV in UTF-8"
+            ) from None
     if (nul := content.find(b"\0")) >= 0:
         at = content.count(b"\n", 0, nul) + 1
         raise Damaged(f"holds a NUL byte in line {at}: export it again")
@@ -162,8 +168,10 @@ def _counted(content: bytes) -> Counted:
     if len(parts) % 2 == 0 or not _is_strict(content):
         lines = enumerate(content.split(b"\n"), 1)
         at = next((number for number, line in lines if line.count(b'"') % 2 or b'\\"' in line), 1)
-        raise Damaged(f"has a quote that stands alone, or one behind a backslash (look at line {at}): export it with "
-                      "every quote doubled")  # fmt: skip
+        raise Damaged(
+            f"has a quote that stands alone, or one behind a backslash (look at line {at}): export it with "
+            "every quote doubled"
+        )
     parts[::2] = [re.sub(rb"\n\n+", b"\n", part) if b"\n\n" in part else part for part in parts[::2]]
     parts[0] = parts[0].lstrip(b"\n")
     return Counted(b'"'.join(parts), parts[::2])

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
-}  # fmt: skip
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 TURNING = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 CONTROL = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b\u2060\ufeff\ufffe\uffff{TURNING}]+")
@@ -26,9 +29,16 @@ SECRET = re.compile(
     r"|(?i:(?<=bearer )|(?<=basic ))[\w.~+/=-]{8,}"
 )
 SAID = (
-    "errors", "error", "error_description", "message", "errorMessage", "detail", "_ERROR_MESSAGE_",
-    "_ERROR_MESSAGE_LIST_", "_EVENT_MESSAGE_",
-)  # fmt: skip
+    "errors",
+    "error",
+    "error_description",
+    "message",
+    "errorMessage",
+    "detail",
+    "_ERROR_MESSAGE_",
+    "_ERROR_MESSAGE_LIST_",
+    "_EVENT_MESSAGE_",
+)
 MOST = 300
 
 

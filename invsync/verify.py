@@ -10,9 +10,13 @@ from invsync import bulkfile, tables
 from invsync.tables import KEY
 
 ANSWERS: tables.Schema = {
-    "inventory_item_id": pl.Int64(), "location_id": pl.Int64(), "line": pl.Int64(),
-    "answer": pl.String(), "code": pl.String(), "message": pl.String(),
-}  # fmt: skip
+    "inventory_item_id": pl.Int64(),
+    "location_id": pl.Int64(),
+    "line": pl.Int64(),
+    "answer": pl.String(),
+    "code": pl.String(),
+    "message": pl.String(),
+}
 VERDICTS: tables.Schema = {"place": pl.Int64()} | {
     name: ANSWERS[name] for name in ("line", "answer", "code", "message")
 }
@@ -49,8 +53,11 @@ def _verdicts(result: Path, changes: pl.DataFrame) -> pl.DataFrame:
     landed = replies.filter("clean").select("line", answer=pl.lit("landed")).collect(engine="streaming")
     faulty = replies.filter(~pl.col("clean")).select("line", "text").collect(engine="streaming")
     sizes = dict(changes.group_by("line").len().iter_rows())
-    rows = [(place, line, *verdict) for line, text in faulty.iter_rows()
-            for place, *verdict in _line(json.loads(text), sizes.get(line, 0))]  # fmt: skip
+    rows = [
+        (place, line, *verdict)
+        for line, text in faulty.iter_rows()
+        for place, *verdict in _line(json.loads(text), sizes.get(line, 0))
+    ]
     told = pl.DataFrame(rows, schema=VERDICTS, orient="row")
     return pl.concat([landed, told], how="diagonal").unique(["line", "place"], keep="last").select(list(VERDICTS))
 
@@ -94,12 +101,16 @@ def read_back(landed: pl.DataFrame, levels: pl.DataFrame) -> pl.DataFrame:
     sent = pl.col("available") + pl.col("delta")
     return landed.join(after, on=KEY, how="left").select(
         *tables.VARIANCES,
-        outcome=pl.when(pl.col("after").is_null()).then(pl.lit("unknown"))
-        .when(pl.col("after") == sent).then(pl.lit("applied")).otherwise(pl.lit("superseded")),
+        outcome=pl.when(pl.col("after").is_null())
+        .then(pl.lit("unknown"))
+        .when(pl.col("after") == sent)
+        .then(pl.lit("applied"))
+        .otherwise(pl.lit("superseded")),
         reason=pl.when(pl.col("after") != sent).then(pl.lit(MOVED)),
         message=pl.lit(None, dtype=pl.String),
-        after="after", after_at="after_at",
-    )  # fmt: skip
+        after="after",
+        after_at="after_at",
+    )
 
 
 def overwritten(moved: pl.DataFrame) -> pl.DataFrame:
@@ -107,8 +118,9 @@ def overwritten(moved: pl.DataFrame) -> pl.DataFrame:
     return moved.with_columns(outcome=pl.lit("held"), reason=pl.lit(OVERWRITTEN))
 
 
-def outcome(variances: pl.DataFrame, name: str, *, reason: pl.Expr | None = None,
-            message: pl.Expr | None = None) -> pl.DataFrame:  # fmt: skip
+def outcome(
+    variances: pl.DataFrame, name: str, *, reason: pl.Expr | None = None, message: pl.Expr | None = None
+) -> pl.DataFrame:
     """OUTCOMES of VARIANCES that all ended as `name`, with what Shopify showed when it was read."""
     nothing = pl.lit(None, dtype=pl.String)
     return variances.select(

@@ -80,9 +80,12 @@ def group(*names: Any) -> pl.DataFrame:
     """facility_group_member from names, or (name, group, from, thru, type)."""
     made = [(name,) if isinstance(name, str) else name for name in names]
     return rows(
-        tables.FACILITY_GROUP_MEMBER, *made,
-        facility_group_id=GROUP, from_date=LONG_AGO, facility_group_type_id="CHANNEL_FAC_GROUP",
-    )  # fmt: skip
+        tables.FACILITY_GROUP_MEMBER,
+        *made,
+        facility_group_id=GROUP,
+        from_date=LONG_AGO,
+        facility_group_type_id="CHANNEL_FAC_GROUP",
+    )
 
 
 def in_store(*names: Any) -> pl.DataFrame:
@@ -130,8 +133,10 @@ def levels(*values: tuple[Any, ...]) -> pl.DataFrame:
 
 def sold(*values: tuple[Any, ...]) -> pl.DataFrame:
     """SOLD from (order, item, location, open=0, shipped=0, removed=0)."""
-    made = [(order, f"#{order}", NOW, NOW, item, location, *units, *[0] * (3 - len(units)))
-            for order, item, location, *units in values]  # fmt: skip
+    made = [
+        (order, f"#{order}", NOW, NOW, item, location, *units, *[0] * (3 - len(units)))
+        for order, item, location, *units in values
+    ]
     return rows(tables.SOLD, *made)
 
 
@@ -142,7 +147,7 @@ def booked(*values: tuple[Any, ...]) -> dict[str, pl.DataFrame]:
         "known_orders": rows(tables.KNOWN_ORDERS, *((order,) for order in {value[0] for value in values})),
         "ordered": rows(tables.ORDERED, *((*key, units) for key, units in ordered.items())),
         "booked": rows(tables.BOOKED, *((o, p, f, float(units)) for o, p, f, units, *_ in values if units)),
-    }  # fmt: skip
+    }
 
 
 def known(*orders: int) -> pl.DataFrame:

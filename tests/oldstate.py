@@ -42,8 +42,9 @@ def rows(database: Path, tables: list[str] = TABLES) -> dict[str, list[dict[str,
     """Every row of these tables."""
     with closing(sqlite3.connect(database)) as connection:
         connection.row_factory = sqlite3.Row
-        return {table: [dict(row) for row in connection.execute(f"select * from {table} order by 1, 2")]
-                for table in tables}  # fmt: skip
+        return {
+            table: [dict(row) for row in connection.execute(f"select * from {table} order by 1, 2")] for table in tables
+        }
 
 
 def live(rehearsal: Rehearsal) -> None:

@@ -11,14 +11,24 @@ from test_charts import outcomes
 
 NOW = datetime(2026, 11, 23, 13, 15, tzinfo=UTC)
 EXIT = {"done": 0, "planned": 0, "stopped": 3, "partial": 4, "failed": 5}
-GONE = {"outcome": "refused", "reason": "INVALID_INVENTORY_ITEM",
-        "message": "The specified inventory item could not be found.", "delta": 2}  # fmt: skip
+GONE = {
+    "outcome": "refused",
+    "reason": "INVALID_INVENTORY_ITEM",
+    "message": "The specified inventory item could not be found.",
+    "delta": 2,
+}
 
 
 def leave(
-    root: Path, frame: pl.DataFrame, *, shop: str = "acme", job: str = "upload-recent-changes", at: datetime = NOW,
-    status: str = "done", **told: Any,
-) -> Path:  # fmt: skip
+    root: Path,
+    frame: pl.DataFrame,
+    *,
+    shop: str = "acme",
+    job: str = "upload-recent-changes",
+    at: datetime = NOW,
+    status: str = "done",
+    **told: Any,
+) -> Path:
     """One run's folder: run.json from the outcomes, outcomes.parquet, and a page to link to."""
     run_id = f"{at:%Y%m%dT%H%M%SZ}-0000"
     folder = root / shop / job / run_id
@@ -27,15 +37,29 @@ def leave(
     sent = frame.filter(pl.col("outcome").is_in(["applied", "superseded"]))["delta"]
     faults = frame.filter(pl.col("outcome").is_in(["refused", "unknown"])).height
     facts = {
-        "run_id": run_id, "shop": shop, "job": job, "status": status, "exit_code": EXIT[status],
-        "started_at": f"{at:%Y-%m-%dT%H:%M:%SZ}", "finished_at": f"{at + timedelta(seconds=7):%Y-%m-%dT%H:%M:%SZ}",
-        "counts": {"read": frame.height, "selected": frame.height, "planned": sent.len(), "needs_a_person": faults,
-                   **{name: counts.get(name, 0) for name in ("applied", "already_right", "superseded", "refused",
-                                                             "held", "unknown")}},
+        "run_id": run_id,
+        "shop": shop,
+        "job": job,
+        "status": status,
+        "exit_code": EXIT[status],
+        "started_at": f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        "finished_at": f"{at + timedelta(seconds=7):%Y-%m-%dT%H:%M:%SZ}",
+        "counts": {
+            "read": frame.height,
+            "selected": frame.height,
+            "planned": sent.len(),
+            "needs_a_person": faults,
+            **{
+                name: counts.get(name, 0)
+                for name in ("applied", "already_right", "superseded", "refused", "held", "unknown")
+            },
+        },
         "units": {"raised": int(sent.filter(sent > 0).sum()), "lowered": int(-sent.filter(sent < 0).sum())},
         "in_flight": {"orders": 1, "units": int(frame["in_flight"].sum()), "pairs": 1},
-        "locations": {"10": "Amsterdam", "11": "Utrecht"}, "messages": [], "guards": [],
-    }  # fmt: skip
+        "locations": {"10": "Amsterdam", "11": "Utrecht"},
+        "messages": [],
+        "guards": [],
+    }
     (folder / "run.json").write_text(json.dumps(facts | told), encoding="utf-8")
     (folder / "report.html").write_text(f"<!DOCTYPE html><title>{run_id}</title><p id=find>{run_id}", encoding="utf-8")
     frame.write_parquet(folder / "outcomes.parquet")
@@ -47,8 +71,13 @@ def random_outcomes(dice: random.Random, rows: int, items: int = 2000) -> pl.Dat
     made = []
     for _ in range(rows):
         item = dice.randrange(items)
-        one: dict[str, Any] = {"inventory_item_id": item, "sku": f"TEE-{item:05d}", "product_id": f"P{item}",
-                               "location_id": dice.choice([10, 11]), "in_flight": dice.choice([0, 0, 0, 1, 2])}  # fmt: skip
+        one: dict[str, Any] = {
+            "inventory_item_id": item,
+            "sku": f"TEE-{item:05d}",
+            "product_id": f"P{item}",
+            "location_id": dice.choice([10, 11]),
+            "in_flight": dice.choice([0, 0, 0, 1, 2]),
+        }
         kind = dice.random()
         if item % 997 == 3:
             one |= GONE

@@ -28,13 +28,16 @@ def a_run(**facts: Any) -> dict[str, Any]:
     )
 
 
-@pytest.mark.parametrize(("facts", "kind", "words"), [
-    ({"status": "stopped", "messages": ["max_units is 9 against the limit 5."]}, "guard_stopped", "max_units is 9"),
-    ({"status": "failed", "messages": ["Shopify was busy."]}, "run_failed", "Shopify was busy"),
-    ({"orders_late_since": "2026-11-23T10:00:00Z"}, "orders_late", "2026-11-23T10:00:00Z"),
-    ({"counts": {"unknown": 3}}, "pairs_unknown", "3 pairs of acme have no known outcome"),
-    ({"subscriptions_lost": ["ORDERS_CREATE"]}, "subscription_lost", "webhooks register --shop acme"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("facts", "kind", "words"),
+    [
+        ({"status": "stopped", "messages": ["max_units is 9 against the limit 5."]}, "guard_stopped", "max_units is 9"),
+        ({"status": "failed", "messages": ["Shopify was busy."]}, "run_failed", "Shopify was busy"),
+        ({"orders_late_since": "2026-11-23T10:00:00Z"}, "orders_late", "2026-11-23T10:00:00Z"),
+        ({"counts": {"unknown": 3}}, "pairs_unknown", "3 pairs of acme have no known outcome"),
+        ({"subscriptions_lost": ["ORDERS_CREATE"]}, "subscription_lost", "webhooks register --shop acme"),
+    ],
+)
 def test_what_a_person_must_see_is_one_sentence(facts: dict[str, Any], kind: str, words: str) -> None:
     (alert,) = alerts.of_run(a_run(**facts))
 
@@ -72,8 +75,15 @@ def test_an_alert_is_one_json_line(tmp_path: Path) -> None:
 
     pager.tell(LATE)
 
-    assert pager.lines() == [{"alert": "orders_late", "shop": "acme", "at": "2026-11-23T12:00:00Z",
-                              "summary": LATE.summary, "facts": LATE.facts}]  # fmt: skip
+    assert pager.lines() == [
+        {
+            "alert": "orders_late",
+            "shop": "acme",
+            "at": "2026-11-23T12:00:00Z",
+            "summary": LATE.summary,
+            "facts": LATE.facts,
+        }
+    ]
 
 
 def test_the_same_thing_is_told_once_an_hour(tmp_path: Path) -> None:

@@ -113,35 +113,58 @@ def two_rows_in_the_export(r: Rehearsal) -> None:
 
 
 ROWS: dict[str, tuple[Break, str, str, int, list[int]]] = {
-    "a quantity that is no number": (
-        stock("computed_last_inventory_count", "'12x'"), "P2", "malformed", 4, [100, 30]),
+    "a quantity that is no number": (stock("computed_last_inventory_count", "'12x'"), "P2", "malformed", 4, [100, 30]),
     "a quantity of the store that is no number": (
-        stock("computed_last_inventory_count", "'-'", "SHOP"), "P2", "malformed", 4, [95, 25]),
+        stock("computed_last_inventory_count", "'-'", "SHOP"),
+        "P2",
+        "malformed",
+        4,
+        [95, 25],
+    ),
     "an inventory item id that is no number": (
         lambda r: r.write("update shopify_shop_product set shopify_inventory_item_id = 'two' where product_id = 'P2'"),
-        "P2", "malformed", 4, [100, 25]),
-    "a fractional quantity": (
-        stock("computed_last_inventory_count", "101.5"), "P2", "fractional", 4, [100, 30]),
-    "a quantity too large": (
-        stock("computed_last_inventory_count", "3e9"), "P2", "too_large", 4, [100, 30]),
+        "P2",
+        "malformed",
+        4,
+        [100, 25],
+    ),
+    "a fractional quantity": (stock("computed_last_inventory_count", "101.5"), "P2", "fractional", 4, [100, 30]),
+    "a quantity too large": (stock("computed_last_inventory_count", "3e9"), "P2", "too_large", 4, [100, 30]),
     "a row without a quantity": (
-        stock("computed_last_inventory_count", "null", "SHOP"), "P2", "no_oms_row", 0, [95, 25]),
+        stock("computed_last_inventory_count", "null", "SHOP"),
+        "P2",
+        "no_oms_row",
+        0,
+        [95, 25],
+    ),
     "stock at a facility that is not mapped": (stock_elsewhere, "P2", "unmapped_location", 0, [95, 30]),
     "a product that is not on Shopify": (not_on_shopify, "P3", "unmapped_product", 0, [95, 30]),
     "two rows of one product and facility": (two_rows_in_the_export, "P2", "malformed", 4, [100, 30]),
     "a product with two inventory items": (
-        lambda r: r.oms.map_product("P2", 22), "P2", "ambiguous_mapping", 4, [100, 25]),
+        lambda r: r.oms.map_product("P2", 22),
+        "P2",
+        "ambiguous_mapping",
+        4,
+        [100, 25],
+    ),
     "a location that is aggregate and physical at once": (
-        lambda r: r.oms.map_location("WH", ONLINE), "P2", "ambiguous_mapping", 4, [100, 30]),
-    "an item that Shopify does not know": (
-        lambda r: r.shop.items.pop(2), "P2", "unknown_item", 4, [100, 25]),
+        lambda r: r.oms.map_location("WH", ONLINE),
+        "P2",
+        "ambiguous_mapping",
+        4,
+        [100, 30],
+    ),
+    "an item that Shopify does not know": (lambda r: r.shop.items.pop(2), "P2", "unknown_item", 4, [100, 25]),
     "an item that Shopify does not track": (
-        lambda r: r.shop.add_item(2, "B", tracked=False), "P2", "untracked", 0, [100, 25]),
-    "a bundle": (
-        lambda r: r.shop.add_item(2, "B", requires_components=True), "P2", "bundle", 0, [100, 25]),
-    "an inactive level": (
-        lambda r: r.shop.set_level(2, STORE, 25, active=False), "P2", "inactive_level", 4, [95, 25]),
-}  # fmt: skip
+        lambda r: r.shop.add_item(2, "B", tracked=False),
+        "P2",
+        "untracked",
+        0,
+        [100, 25],
+    ),
+    "a bundle": (lambda r: r.shop.add_item(2, "B", requires_components=True), "P2", "bundle", 0, [100, 25]),
+    "an inactive level": (lambda r: r.shop.set_level(2, STORE, 25, active=False), "P2", "inactive_level", 4, [95, 25]),
+}
 
 
 @pytest.mark.parametrize("case", ROWS)
@@ -180,10 +203,16 @@ def of_version(version: str) -> Break:
 RUNS: dict[str, tuple[Break, int, str]] = {
     "half of the OMS rows": (every_second_row_missing, 3, "min_rows_share is 0.5 against the limit 0.8"),
     "an OMS without a table": (
-        lambda r: r.write("drop table facility_group_member"), 5, "The OMS lacks the table(s) facility_group_member"),
+        lambda r: r.write("drop table facility_group_member"),
+        5,
+        "The OMS lacks the table(s) facility_group_member",
+    ),
     "an OMS that is gone": (lambda r: (r.folder / "oms.db").unlink(), 5, "oms.db does not exist"),
     "an OMS that cannot be read": (
-        lambda r: (r.folder / "oms.db").write_bytes(b"not a database" * 99), 5, "could not be read"),
+        lambda r: (r.folder / "oms.db").write_bytes(b"not a database" * 99),
+        5,
+        "could not be read",
+    ),
     "an unreachable shop": (Rehearsal.close, 5, "Shopify gave no answer in 6 tries"),
     "a shop that fails": (lambda r: r.shop.faults.arm("error_before", 99), 5, "HTTP 502"),
     "a garbage answer": (lambda r: r.shop.faults.arm("garbage", 99), 5, "Shopify gave no answer in 6 tries"),
@@ -193,7 +222,7 @@ RUNS: dict[str, tuple[Break, int, str]] = {
     "no scope to write": (without_scope("write_inventory"), 5, "lacks the scope write_inventory"),
     "a retired API version": (of_version("2025-07"), 5, "served API version 2026-01"),
     "an API version that never was": (of_version("2027-10"), 5, "HTTP 404"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", RUNS)

@@ -17,9 +17,11 @@ from invsync.simulate.history import History
 
 @pytest.mark.parametrize(
     ("prices", "demand", "stock", "cost"),
-    [((0.18, 0.70), (50, 8), 56.60395592743389, 1.9976051931766445),
-     ((2, 18), (120, 10), 132.815515655446, 35.09966638649737)],
-)  # fmt: skip
+    [
+        ((0.18, 0.70), (50, 8), 56.60395592743389, 1.9976051931766445),
+        ((2, 18), (120, 10), 132.815515655446, 35.09966638649737),
+    ],
+)
 def test_published_newsvendors_to_the_printed_digits(
     prices: tuple[float, float], demand: tuple[float, float], stock: float, cost: float
 ) -> None:

@@ -16,9 +16,12 @@ from invsync.jobs import delivery
 
 GOLDEN = Path(__file__).parent / "golden" / "adjustments.jsonl"
 CHANGE = st.tuples(
-    st.integers(1, 2**63 - 1), st.integers(1, 10**12), st.integers(-(2**31), 2**31), st.integers(-(2**31), 2**31),
+    st.integers(1, 2**63 - 1),
+    st.integers(1, 10**12),
+    st.integers(-(2**31), 2**31),
+    st.integers(-(2**31), 2**31),
     st.sampled_from(["correction", "cycle_count_available", "damaged"]),
-)  # fmt: skip
+)
 
 
 def frame(*changes: tuple[Any, ...]) -> pl.DataFrame:
@@ -40,10 +43,12 @@ def parsed(*paths: Path) -> list[dict[str, Any]]:
 
 def test_a_small_plan_gives_these_bytes(tmp_path: Path) -> None:
     plan = frame(
-        (41008149659729, 67439100001, 5, 25, None), (41008149659727, 67439100001, -5, 100, None),
-        (41008149659731, 67439100002, -3, 3, None), (41008149659730, 67439100002, 2, -1, None),
+        (41008149659729, 67439100001, 5, 25, None),
+        (41008149659727, 67439100001, -5, 100, None),
+        (41008149659731, 67439100002, -3, 3, None),
+        (41008149659730, 67439100002, 2, -1, None),
         (41008149659728, 67439100001, 1, 0, None),
-    )  # fmt: skip
+    )
     (path,) = bulkfile.write(plan, tmp_path, run_id="20260302T120000Z-ab12", size=2)
 
     assert path.read_bytes() == GOLDEN.read_bytes()
@@ -55,10 +60,18 @@ def test_a_line_holds_the_variables_of_one_mutation_in_a_fixed_order() -> None:
     parsed = json.loads(line)
     assert list(parsed) == ["input", "idempotencyKey"]
     assert parsed["input"] == {
-        "name": "available", "reason": "correction", "referenceDocumentUri": "gid://invsync/Run/20260101T000000Z-ab12",
-        "changes": [{"inventoryItemId": "gid://shopify/InventoryItem/1", "locationId": "gid://shopify/Location/7",
-                     "delta": -5, "changeFromQuantity": 100}],
-    }  # fmt: skip
+        "name": "available",
+        "reason": "correction",
+        "referenceDocumentUri": "gid://invsync/Run/20260101T000000Z-ab12",
+        "changes": [
+            {
+                "inventoryItemId": "gid://shopify/InventoryItem/1",
+                "locationId": "gid://shopify/Location/7",
+                "delta": -5,
+                "changeFromQuantity": 100,
+            }
+        ],
+    }
 
 
 def test_250_changes_a_line_and_distinct_keys() -> None:
@@ -112,9 +125,7 @@ def test_what_is_written_is_read_again(
     assert all(len(line["input"]["changes"]) <= size for line in lines)
     seen = pl.concat(bulkfile.read(path) for path in paths)
     was = pl.col("available") if guarded else pl.lit(None, dtype=pl.Int64)
-    wanted = plan.select(
-        "inventory_item_id", "location_id", "delta", changed_from=was, shopify_reason="shopify_reason"
-    )  # fmt: skip
+    wanted = plan.select("inventory_item_id", "location_id", "delta", changed_from=was, shopify_reason="shopify_reason")
     assert seen.schema == pl.Schema(bulkfile.CHANGES)
     assert_frame_equal(seen.drop("line"), wanted, check_row_order=False)
 

@@ -12,11 +12,26 @@ from invsync import charts, tables
 
 NOW = datetime(2026, 11, 23, 13, 15, tzinfo=UTC)
 ROW: dict[str, Any] = {
-    "inventory_item_id": 1, "location_id": 10, "product_id": "P1", "sku": "SKU-1", "mode": "physical",
-    "oms": 5.0, "available": 3, "is_active": True, "tracked": True, "requires_components": False,
-    "in_flight": 0, "buffer": 0, "target": 5.0, "delta": 2, "held": None, "outcome": "applied",
-    "reason": None, "message": None, "after": 5,
-}  # fmt: skip
+    "inventory_item_id": 1,
+    "location_id": 10,
+    "product_id": "P1",
+    "sku": "SKU-1",
+    "mode": "physical",
+    "oms": 5.0,
+    "available": 3,
+    "is_active": True,
+    "tracked": True,
+    "requires_components": False,
+    "in_flight": 0,
+    "buffer": 0,
+    "target": 5.0,
+    "delta": 2,
+    "held": None,
+    "outcome": "applied",
+    "reason": None,
+    "message": None,
+    "after": 5,
+}
 
 
 def outcomes(*rows: dict[str, Any]) -> pl.DataFrame:
@@ -27,12 +42,18 @@ def orders(*rows: tuple[int, int, int]) -> pl.DataFrame:
     """Rows of (location, units, minutes old)."""
     return pl.DataFrame(
         [
-            {"order_id": n, "name": f"#{n}", "created_at": NOW - timedelta(minutes=age),
-             "inventory_item_id": n, "location_id": location, "units": units}
+            {
+                "order_id": n,
+                "name": f"#{n}",
+                "created_at": NOW - timedelta(minutes=age),
+                "inventory_item_id": n,
+                "location_id": location,
+                "units": units,
+            }
             for n, (location, units, age) in enumerate(rows)
         ],
         schema=tables.IN_FLIGHT,
-    )  # fmt: skip
+    )
 
 
 def values(chart: Any) -> list[dict[str, Any]]:

@@ -76,10 +76,13 @@ def test_a_reason_counts_while_it_is_on_the_list() -> None:
 
 def test_nothing_that_shopify_caused_is_pushed_back() -> None:
     found = events(
-        ("order's variance", "W1", -1, "VAR_MANUAL", "PI1", True), ("variance", "W1", -1, "VAR_MANUAL", "PI2", False),
-        ("receipt", "W1", 2, "VAR_SHIP_RECV", None, True), ("echo", "W1", 3, "VAR_EXT_RESET", None, False, "R1"),
-        ("another's reset", "W1", 3, "VAR_EXT_RESET", None, False, "R2"), ("till", "W1", -1, "SHOPIFY_POS_SALE"),
-    )  # fmt: skip
+        ("order's variance", "W1", -1, "VAR_MANUAL", "PI1", True),
+        ("variance", "W1", -1, "VAR_MANUAL", "PI2", False),
+        ("receipt", "W1", 2, "VAR_SHIP_RECV", None, True),
+        ("echo", "W1", 3, "VAR_EXT_RESET", None, False, "R1"),
+        ("another's reset", "W1", 3, "VAR_EXT_RESET", None, False, "R2"),
+        ("till", "W1", -1, "SHOPIFY_POS_SALE"),
+    )
     listed = reasons("VAR_MANUAL", "VAR_SHIP_RECV", "VAR_EXT_RESET", "SHOPIFY_POS_SALE")
 
     assert pushed(found, listed) == ["variance", "receipt", "another's reset"]

@@ -5,7 +5,13 @@ from invsync import diff, tables
 
 
 def world(
-    oms: float | None, available: int | None, in_flight: int = 0, buffer: int = 0, *, debt: float | None = None, aside: int = 0
+    oms: float | None,
+    available: int | None,
+    in_flight: int = 0,
+    buffer: int = 0,
+    *,
+    debt: float | None = None,
+    aside: int = 0,
 ) -> dict[str, object]:
     targets = rows(tables.TARGETS, (1, 7, "P", "SKU", "aggregate", oms, debt))
     flight = rows(tables.IN_FLIGHT, (9, "#9", None, 1, 7, in_flight))
@@ -21,7 +27,15 @@ def test_units_set_aside_are_a_term_of_their_own() -> None:
 
 @pytest.mark.parametrize(
     ("available", "debt", "in_flight", "target"),
-    [(-5, -5, 0, -5), (-8, -5, 0, -5), (-3, -5, 0, -3), (0, -5, 0, 0), (4, -5, 0, 0), (-7, -5, 2, -7), (-2, None, 0, 0)],
+    [
+        (-5, -5, 0, -5),
+        (-8, -5, 0, -5),
+        (-3, -5, 0, -3),
+        (0, -5, 0, 0),
+        (4, -5, 0, 0),
+        (-7, -5, 2, -7),
+        (-2, None, 0, 0),
+    ],
     ids=["owed", "beyond the debt", "less than the debt", "paid back", "above", "and in flight", "no debt"],
 )
 def test_a_negative_number_is_not_raised_beyond_what_the_oms_owes(

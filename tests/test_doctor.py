@@ -128,8 +128,13 @@ def test_a_sound_shop_has_neither_fault_nor_warning(clinic: Clinic) -> None:
 
     assert {status for told in checks.values() for (status, _) in told} == {"ok"}
     assert list(dict.fromkeys(group for group, _ in checks)) == [
-        "configuration", "Shopify", "HotWax", "mapping", "items", "questions",
-    ]  # fmt: skip
+        "configuration",
+        "Shopify",
+        "HotWax",
+        "mapping",
+        "items",
+        "questions",
+    ]
     assert checks["items", "pairs"] == [("ok", "3 of 3 pairs can be kept right.")]
 
 
@@ -171,8 +176,10 @@ def test_a_wrong_token_is_a_fault_and_the_rest_is_still_looked_at(
 
     checks = clinic.checks()
 
-    told = ("Shopify refused the token for acme.myshopify.com (HTTP 401: [API] Invalid API key or access token "
-            "(unrecognized login or wrong password)): correct or renew the token, and see that the app is still installed.")  # fmt: skip
+    told = (
+        "Shopify refused the token for acme.myshopify.com (HTTP 401: [API] Invalid API key or access token "
+        "(unrecognized login or wrong password)): correct or renew the token, and see that the app is still installed."
+    )
     assert checks["Shopify", "credentials"] == [("fault", told)]
     assert checks["mapping", "pairs"] == [("ok", "3 pairs of item and location.")]
     assert checks["items", "not examined"][0][0] == "warning"
@@ -183,9 +190,12 @@ def test_a_retired_version_is_named_with_the_one_that_was_served(clinic: Clinic)
     clinic.configure("token_env", 'api_version = "2024-01"\ntoken_env')
 
     assert clinic.checks()["Shopify", "API version"] == [
-        ("fault", "Shopify served API version 2026-01 for acme.myshopify.com but 2024-01 was asked: "
-                  "set api_version to a supported version.")
-    ]  # fmt: skip
+        (
+            "fault",
+            "Shopify served API version 2026-01 for acme.myshopify.com but 2024-01 was asked: "
+            "set api_version to a supported version.",
+        )
+    ]
 
 
 def test_a_missing_scope_is_a_fault_by_name(clinic: Clinic) -> None:
@@ -195,8 +205,10 @@ def test_a_missing_scope_is_a_fault_by_name(clinic: Clinic) -> None:
 
 
 def test_orders_that_the_app_may_not_read_are_a_fault_though_it_has_every_scope(clinic: Clinic) -> None:
-    words = ("This app is not approved to access the Order object. See "
-             "https://shopify.dev/docs/apps/launch/protected-customer-data for more details.")  # fmt: skip
+    words = (
+        "This app is not approved to access the Order object. See "
+        "https://shopify.dev/docs/apps/launch/protected-customer-data for more details."
+    )
     inner = shop_app(clinic.shop)
 
     async def unapproved(scope: Any, receive: Any, send: Any) -> None:
@@ -465,9 +477,10 @@ def test_an_inactive_level_is_no_fault_where_the_next_run_activates_it(clinic: C
 
 def test_a_hotwax_that_shows_none_of_its_jobs_is_told_as_such(clinic: Clinic) -> None:
     assert clinic.answer("other writers") == (
-        "ok", "None is seen, but this HotWax shows no table service_job, no table job_sandbox, no column "
+        "ok",
+        "None is seen, but this HotWax shows no table service_job, no table job_sandbox, no column "
         "real_time_inventory_push in shopify_shop: look there yourself that none of its own jobs sends stock to this shop.",
-    )  # fmt: skip
+    )
 
 
 JOBS = (
@@ -505,9 +518,10 @@ def test_rows_that_break_the_rule_of_what_may_be_sold_are_counted(clinic: Clinic
 
     assert right[0] == "ok" and right[1].startswith("All 2 rows of stock follow")
     assert clinic.answer("sellable rule") == (
-        "warning", "1 of 2 rows of stock do not follow HotWax's rule (count less safety stock, and never below 0): RED at "
+        "warning",
+        "1 of 2 rows of stock do not follow HotWax's rule (count less safety stock, and never below 0): RED at "
         "WH: 5 where 3 is due; invsync sends what HotWax computed, so let HotWax compute these rows again.",
-    )  # fmt: skip
+    )
 
 
 def test_a_facility_that_takes_no_orders_and_counts_online(clinic: Clinic) -> None:
@@ -520,9 +534,14 @@ def test_a_facility_that_takes_no_orders_and_counts_online(clinic: Clinic) -> No
 
 @pytest.mark.parametrize(
     "types",
-    [(), ("CREATE TABLE product_type (product_type_id TEXT, is_digital TEXT)",
-          "INSERT INTO product_type VALUES ('DIGITAL_GOOD', 'Y'), ('FINISHED_GOOD', 'N')")],
-)  # fmt: skip
+    [
+        (),
+        (
+            "CREATE TABLE product_type (product_type_id TEXT, is_digital TEXT)",
+            "INSERT INTO product_type VALUES ('DIGITAL_GOOD', 'Y'), ('FINISHED_GOOD', 'N')",
+        ),
+    ],
+)
 def test_a_digital_product_that_is_mapped(clinic: Clinic, types: tuple[str, ...]) -> None:
     clinic.product(3, "LOOSE", mapped=False)
     clinic.sql(*types, "UPDATE product SET product_type_id = 'DIGITAL_GOOD' WHERE product_id = 'P3'")
@@ -567,9 +586,12 @@ def test_resets_that_share_an_id(clinic: Clinic, keep_by: str, status: str) -> N
     clinic.configure("token_env", f'keep_by = "{keep_by}"\ntoken_env')
     clinic.oms.reset("P1", "WH", 4, EARLIER)
     unique = clinic.answer("resets")
-    clinic.sql("CREATE TABLE kept AS SELECT * FROM external_inventory_reset", "DROP TABLE external_inventory_reset",
-               "ALTER TABLE kept RENAME TO external_inventory_reset",
-               "INSERT INTO external_inventory_reset SELECT * FROM external_inventory_reset")  # fmt: skip
+    clinic.sql(
+        "CREATE TABLE kept AS SELECT * FROM external_inventory_reset",
+        "DROP TABLE external_inventory_reset",
+        "ALTER TABLE kept RENAME TO external_inventory_reset",
+        "INSERT INTO external_inventory_reset SELECT * FROM external_inventory_reset",
+    )
     found, told = clinic.answer("resets")
 
     assert unique == ("ok", "Each reset by another system has an id of its own (1 looked at).")
@@ -683,10 +705,12 @@ def test_the_apis_answer_as_the_database_does(clinic: Clinic, request: pytest.Fi
     clinic.oms.reserve("OM1", "WH", EARLIER)
     clinic.oms.reset("P2", "SHOP1", 4, EARLIER)
     clinic.oms.adjust("P1", "WH", -1, EARLIER, "CYCLE_COUNT", physical_inventory_id="PI1")
-    clinic.sql("UPDATE facility SET maximum_order_limit = 0 WHERE facility_id = 'WH'",
-               "UPDATE product SET product_type_id = 'DIGITAL_GOOD' WHERE product_id = 'P1'",
-               "UPDATE inventory_item_detail SET quantity_on_hand_diff = -3 WHERE reason_enum_id = 'CYCLE_COUNT'",
-               "UPDATE product_facility SET computed_last_inventory_count = 9 WHERE product_id = 'P2'")  # fmt: skip
+    clinic.sql(
+        "UPDATE facility SET maximum_order_limit = 0 WHERE facility_id = 'WH'",
+        "UPDATE product SET product_type_id = 'DIGITAL_GOOD' WHERE product_id = 'P1'",
+        "UPDATE inventory_item_detail SET quantity_on_hand_diff = -3 WHERE reason_enum_id = 'CYCLE_COUNT'",
+        "UPDATE product_facility SET computed_last_inventory_count = 9 WHERE product_id = 'P2'",
+    )
     of_database = clinic.answers()
     instance = request.getfixturevalue("hotwax")
     if ofbiz:
@@ -705,10 +729,15 @@ def test_the_apis_answer_as_the_database_does(clinic: Clinic, request: pytest.Fi
     [
         (1000, 500, "ok", "All 3 rows of stock come in one page; up to 500 are asked for."),
         (1000, 2, "ok", "A page holds the 2 rows that are asked for."),
-        (2, 500, "warning", "A page holds 2 rows where 500 are asked for: set page_size = 2 in the shop's oms, "
-                            "so that pages cannot leave rows out between them."),
+        (
+            2,
+            500,
+            "warning",
+            "A page holds 2 rows where 500 are asked for: set page_size = 2 in the shop's oms, "
+            "so that pages cannot leave rows out between them.",
+        ),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("totals", [False, True])
 def test_what_a_page_holds(
     clinic: Clinic, hotwax: HotWax, largest: int, size: int, status: str, message: str, totals: bool
@@ -791,14 +820,18 @@ def test_an_ofbiz_that_is_not_there(clinic: Clinic, hotwax: HotWax) -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ([{"productId": "P1", "lastAvailableToPromise": 1, "lastQuantityOnHand": 1}],
-         "a bare list; a row has 3 fields, with the balances before the event"),
-        ({"details": [{"productId": "P1"}]},
-         "an object with details; a row has 1 fields, without the balances before the event"),
+        (
+            [{"productId": "P1", "lastAvailableToPromise": 1, "lastQuantityOnHand": 1}],
+            "a bare list; a row has 3 fields, with the balances before the event",
+        ),
+        (
+            {"details": [{"productId": "P1"}]},
+            "an object with details; a row has 1 fields, without the balances before the event",
+        ),
         ([], "a bare list"),
         (None, "inventoryItem/detail is not there; no run needs it."),
     ],
-)  # fmt: skip
+)
 def test_the_shape_of_stock_events_over_http(answer: Any, words: str) -> None:
     async def reply(request: Request) -> Response:
         return JSONResponse(answer)
@@ -847,9 +880,12 @@ def test_a_file_that_a_run_left_open_is_told(clinic: Clinic) -> None:
     State(f"sqlite:///{clinic.config.parent}/invsync.db").close()
     engine = sa.create_engine(f"sqlite:///{clinic.config.parent}/invsync.db")
     with engine.begin() as connection:
-        connection.execute(sa.text(
-            "INSERT INTO outbox (run_id, part, shop, path, sha256, transport, committed_at) VALUES ('earlier', 1, "
-            "'acme', 'adjustments.jsonl', '', 'direct', '2026-11-23T13:15:00Z')"))  # fmt: skip
+        connection.execute(
+            sa.text(
+                "INSERT INTO outbox (run_id, part, shop, path, sha256, transport, committed_at) VALUES ('earlier', 1, "
+                "'acme', 'adjustments.jsonl', '', 'direct', '2026-11-23T13:15:00Z')"
+            )
+        )
     engine.dispose()
 
     assert clinic.found("warning") == [

@@ -1,6 +1,5 @@
 """Each stock event is counted on Shopify once, whatever is killed, reviewed, replayed or rewritten in between."""
 
-
 import pytest
 from rehearsal import DELTAS, HARD, ONLINE, STORE, Rehearsal
 from trouble import Kept, elsewhere
@@ -114,8 +113,9 @@ def test_an_event_whose_stamp_was_rewritten_stays_counted(kept: Kept, stamp: str
     kept.counted(20)
     kept.run()
     with kept.oms.batch() as connection:
-        connection.exec_driver_sql("update inventory_item_detail set created_stamp = ? where physical_inventory_id = 'PI1'",
-                                   (stamp,))  # fmt: skip
+        connection.exec_driver_sql(
+            "update inventory_item_detail set created_stamp = ? where physical_inventory_id = 'PI1'", (stamp,)
+        )
     kept.counted(-1)
 
     codes = [kept.run(job)["exit_code"] for job in (DELTAS, HARD, DELTAS)]
@@ -126,7 +126,9 @@ def test_an_event_whose_stamp_was_rewritten_stays_counted(kept: Kept, stamp: str
 def test_an_event_that_never_had_a_stamp_is_counted_once(kept: Kept) -> None:
     kept.counted(20)
     with kept.oms.batch() as connection:
-        connection.exec_driver_sql("update inventory_item_detail set created_stamp = null where physical_inventory_id = 'PI1'")
+        connection.exec_driver_sql(
+            "update inventory_item_detail set created_stamp = null where physical_inventory_id = 'PI1'"
+        )
 
     codes = [kept.run()["exit_code"] for _ in range(3)]
 
@@ -148,7 +150,9 @@ def test_an_event_is_counted_once_where_its_facility_moves_to_another_location(k
     kept.shop.set_level(1, 18, 25)
     kept.shop.set_level(1, STORE, 0)
     with kept.oms.batch() as connection:
-        connection.exec_driver_sql("update shopify_shop_location set shopify_location_id = '18' where facility_id = 'ST'")
+        connection.exec_driver_sql(
+            "update shopify_shop_location set shopify_location_id = '18' where facility_id = 'ST'"
+        )
     facts = [kept.run(job) for job in ([HARD] if sync else []) + [DELTAS, DELTAS]]
 
     assert [one["exit_code"] for one in facts] == [0] * len(facts)

@@ -109,9 +109,16 @@ def without_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Adjust, "inventoryAdjustQuantities", answered)
 
 
-@pytest.mark.parametrize(("job", "transport", "others"), [
-    (RECENT, "direct", 0), (RECENT, "direct", 1), (RECENT, "bulk", 6), (HARD, "bulk", 0), (HARD, "direct", 6),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("job", "transport", "others"),
+    [
+        (RECENT, "direct", 0),
+        (RECENT, "direct", 1),
+        (RECENT, "bulk", 6),
+        (HARD, "bulk", 0),
+        (HARD, "direct", 6),
+    ],
+)
 def test_a_stale_error_that_names_no_row_finds_its_row(
     rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch, job: str, transport: str, others: int
 ) -> None:
@@ -129,7 +136,9 @@ def test_a_stale_error_that_names_no_row_finds_its_row(
     assert len(kept.changes()) == 1 + others
 
 
-@pytest.mark.parametrize(("job", "transport"), [(RECENT, "direct"), (HARD, "bulk"), (DELTAS, "direct"), (DELTAS, "bulk")])
+@pytest.mark.parametrize(
+    ("job", "transport"), [(RECENT, "direct"), (HARD, "bulk"), (DELTAS, "direct"), (DELTAS, "bulk")]
+)
 def test_a_line_whose_first_try_failed_is_sent_under_a_new_key(rehearsal: Rehearsal, job: str, transport: str) -> None:
     """The run was killed with the answer that its line failed; Shopify refuses the key, the fault itself is gone."""
     kept = Kept(rehearsal, DELTAS if job == DELTAS else RECENT)
@@ -145,8 +154,14 @@ def test_a_line_whose_first_try_failed_is_sent_under_a_new_key(rehearsal: Rehear
 
 def test_a_key_that_was_used_up_is_replaced_within_the_run(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs.kept.counted(-6)
-    fault, left = {"code": "IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED", "field": None, "message": "Retry with a new key."}, [1]
-    answering(monkeypatch, lambda _: {"inventoryAdjustmentGroup": None, "userErrors": [fault]} if left and left.pop() else None)
+    fault, left = (
+        {"code": "IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED", "field": None, "message": "Retry with a new key."},
+        [1],
+    )
+    answering(
+        monkeypatch,
+        lambda _: {"inventoryAdjustmentGroup": None, "userErrors": [fault]} if left and left.pop() else None,
+    )
 
     facts = jobs.run()
 
@@ -154,7 +169,9 @@ def test_a_key_that_was_used_up_is_replaced_within_the_run(jobs: Jobs, monkeypat
 
 
 @pytest.mark.parametrize(("job", "transport"), [(RECENT, "bulk"), (DELTAS, "direct")])
-def test_a_line_that_fails_for_good_is_refused_and_the_rest_lands(rehearsal: Rehearsal, job: str, transport: str) -> None:
+def test_a_line_that_fails_for_good_is_refused_and_the_rest_lands(
+    rehearsal: Rehearsal, job: str, transport: str
+) -> None:
     kept = Kept(rehearsal, DELTAS if job == DELTAS else RECENT)
     rehearsal.product(2, "B", oms=10, available=10)
     kept.counted(-6)
@@ -203,7 +220,9 @@ def foreign(jobs: Jobs, monkeypatch: pytest.MonkeyPatch, units: int, *, always: 
     once(monkeypatch, Shopify, "submit", write, after=True, always=always)
 
 
-def test_a_number_that_another_system_writes_over_ours_is_set_right(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_number_that_another_system_writes_over_ours_is_set_right(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jobs.kept.counted(-6)
     foreign(jobs, monkeypatch, 50)
 

@@ -44,8 +44,10 @@ WELCOME = {"token": "planted-token", "expirationTime": 4_102_444_800_000}
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (JSONResponse({"errorCode": 403, "errors": "User sync is not\nauthorized"}, 403),
-         "(HTTP 403: User sync is not authorized): check its token and its rights."),
+        (
+            JSONResponse({"errorCode": 403, "errors": "User sync is not\nauthorized"}, 403),
+            "(HTTP 403: User sync is not authorized): check its token and its rights.",
+        ),
         (JSONResponse({"errorCode": 500, "errors": "Entity is locked"}, 500), "HTTP 500: Entity is locked): run again"),
         (HTMLResponse(PAGE, 503), "HTTP 503: 503 HotWax is being upgraded): run again later."),
         (HTMLResponse(PAGE, 200), "no JSON: HTTP 200: 503 HotWax is being upgraded): run again later."),
@@ -53,7 +55,7 @@ WELCOME = {"token": "planted-token", "expirationTime": 4_102_444_800_000}
         (JSONResponse({"_ERROR_MESSAGE_LIST_": ["No view", "No view"]}), "answered with no rows (No view)"),
     ],
     ids=["403", "500", "503", "200", "token", "list"],
-)  # fmt: skip
+)
 def test_hotwaxs_own_words_are_in_the_sentence(said: Answers, other: Any, words: str) -> None:
     refusal = said(JSONResponse(WELCOME), other)
 
@@ -63,13 +65,16 @@ def test_hotwaxs_own_words_are_in_the_sentence(said: Answers, other: Any, words:
 @pytest.mark.parametrize(
     ("login", "words"),
     [
-        (JSONResponse({"errors": f"Password {PASSWORD} has expired"}, 401), "login of sync (HTTP 401: Password [hidden] has expired)"),
+        (
+            JSONResponse({"errors": f"Password {PASSWORD} has expired"}, 401),
+            "login of sync (HTTP 401: Password [hidden] has expired)",
+        ),
         (HTMLResponse(PAGE, 503), "the login was answered with HTTP 503: 503 HotWax is being upgraded"),
         (HTMLResponse(PAGE, 200), "the login was answered with HTTP 200: 503 HotWax is being upgraded"),
         (JSONResponse(["x"]), "refused the login of sync"),
     ],
     ids=["expired", "503", "200", "list"],
-)  # fmt: skip
+)
 def test_what_a_login_is_answered_with_is_in_the_sentence(said: Answers, login: Any, words: str) -> None:
     refusal = said(login, JSONResponse([]))
 

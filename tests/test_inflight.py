@@ -23,7 +23,7 @@ from tests.builders import (
     snapshot,
     sold,
     stock,
-)  # fmt: skip
+)
 
 BOTH = {  # W1 counts online and has a location of its own; W2 has one and does not count
     "product_facility": stock(("A", "W1", 10), ("A", "W2", 10)),
@@ -42,15 +42,16 @@ def ledger(seen: tables.Snapshot, orders: pl.DataFrame, unseen: pl.DataFrame = N
     return found
 
 
-def flight(
-    seen: tables.Snapshot, orders: pl.DataFrame, unseen: pl.DataFrame = NOTHING
-) -> list[tuple[Any, ...]]:
+def flight(seen: tables.Snapshot, orders: pl.DataFrame, unseen: pl.DataFrame = NOTHING) -> list[tuple[Any, ...]]:
     found = ledger(seen, orders, unseen).select("order_id", "location_id", "units").rows()
     return sorted(found, key=lambda row: (row[0] or 0, row[1]))
 
 
 def test_an_order_that_is_not_imported_comes_off_the_aggregate_wherever_it_is_assigned() -> None:
-    assert flight(snapshot(), sold((7, 1, ONLINE, 2), (8, 1, 555, 3), (8, 99, 555, 4))) == [(7, ONLINE, 2), (8, ONLINE, 3)]
+    assert flight(snapshot(), sold((7, 1, ONLINE, 2), (8, 1, 555, 3), (8, 99, 555, 4))) == [
+        (7, ONLINE, 2),
+        (8, ONLINE, 3),
+    ]
 
 
 def test_an_order_that_is_not_routed_yet_comes_off_the_aggregate() -> None:
@@ -61,7 +62,9 @@ def test_no_units_is_no_row() -> None:
     assert flight(snapshot(), sold((7, 1, None))) == []
 
 
-@pytest.mark.parametrize("where", [None, "W1", "W3"], ids=["queue", "reserved", "reserved at a store without a location"])
+@pytest.mark.parametrize(
+    "where", [None, "W1", "W3"], ids=["queue", "reserved", "reserved at a store without a location"]
+)
 def test_only_the_units_that_the_omss_number_lacks_are_booked(where: str | None) -> None:
     """Of 5 units sold 3 are in the queue or reserved; the header alone books nothing."""
     assert flight(snapshot(**booked((7, "A", where, 3))), sold((7, 1, ONLINE, 5))) == [(7, ONLINE, 2)]

@@ -42,9 +42,13 @@ def test_a_new_shop_ends_with_the_report_of_a_rehearsal(addresses: tuple[str, st
     assert result.exit_code == 0, result.output
     text = (tmp_path / "invsync.toml").read_text()
     assert tomllib.loads(text)["shops"]["acme"]["oms"] == {
-        "kind": "rest", "url": hotwax, "username": "sync", "password_env": "HOTWAX_PASSWORD", "shop_id": "SANDBOX",
+        "kind": "rest",
+        "url": hotwax,
+        "username": "sync",
+        "password_env": "HOTWAX_PASSWORD",
+        "shop_id": "SANDBOX",
         "facility_group_id": "FAC_GRP",
-    }  # fmt: skip
+    }
     assert not any(secret in text + result.output for secret in SECRETS.values())
     [facts] = [json.loads(file.read_text()) for file in (tmp_path / "reports").rglob("run.json")]
     assert facts["status"] == "planned" and facts["counts"]["selected"] > 1000

@@ -27,11 +27,20 @@ def look(path: str, minutes: int, *, oms: float, available: int | None, **told: 
     """A look at item 1 at location 7; what is not told is as a run leaves a pair that was right."""
     target = oms - told.get("in_flight", 0) - told.get("buffer", 0)
     return {
-        "path": path, "shop": "acme", "at": NOON + timedelta(minutes=minutes), "inventory_item_id": 1, "location_id": 7,
-        "oms": oms, "in_flight": told.get("in_flight", 0), "target": target, "available": available,
-        "delta": None if available is None else round(target - available), "after": told.get("after", round(target)),
-        "outcome": told.get("outcome", "applied"), "reason": told.get("reason"),
-    }  # fmt: skip
+        "path": path,
+        "shop": "acme",
+        "at": NOON + timedelta(minutes=minutes),
+        "inventory_item_id": 1,
+        "location_id": 7,
+        "oms": oms,
+        "in_flight": told.get("in_flight", 0),
+        "target": target,
+        "available": available,
+        "delta": None if available is None else round(target - available),
+        "after": told.get("after", round(target)),
+        "outcome": told.get("outcome", "applied"),
+        "reason": told.get("reason"),
+    }
 
 
 def looked(*rows: dict[str, Any]) -> pl.DataFrame:
@@ -39,8 +48,10 @@ def looked(*rows: dict[str, Any]) -> pl.DataFrame:
 
 
 def events(*moved: tuple[int, float]) -> pl.DataFrame:
-    rows = [{"inventory_item_id": 1, "location_id": 7, "at": NOON + timedelta(minutes=at), "units": units}
-            for at, units in moved]  # fmt: skip
+    rows = [
+        {"inventory_item_id": 1, "location_id": 7, "at": NOON + timedelta(minutes=at), "units": units}
+        for at, units in moved
+    ]
     return pl.DataFrame(rows, schema=lab.causes.OWN_EVENTS)
 
 
@@ -85,8 +96,9 @@ def test_a_pair_that_an_earlier_run_left_is_not_settled_and_an_unmapped_one_coun
 
 def executed(name: str, folder: Path, **given: Any) -> Any:
     inprocess.register()
-    return papermill.execute_notebook(ROOT / "notebooks" / name, folder / name, parameters=given, progress_bar=False,
-                                      engine_name=inprocess.NAME)  # fmt: skip
+    return papermill.execute_notebook(
+        ROOT / "notebooks" / name, folder / name, parameters=given, progress_bar=False, engine_name=inprocess.NAME
+    )
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +114,11 @@ def scenarios(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def told(notebook: Any) -> str:
-    return "\n".join("".join(output.get("text", "")) + str(output.get("data", {}).get("text/html", ""))
-                     for cell in notebook.cells for output in cell.get("outputs", []))  # fmt: skip
+    return "\n".join(
+        "".join(output.get("text", "")) + str(output.get("data", {}).get("text/html", ""))
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+    )
 
 
 def test_the_oversell_notebook_replays_a_file_of_sales_and_saves_buffers(scenarios: Any) -> None:

@@ -15,10 +15,58 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "invsync"
 ORDER = [
-    "errors", "texts", "secrets", "settings", "web", "tables", "door", "tabular", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts",
-    "simulate", "buffers", "oms", "shopify", "state", "inbox", "alerts", "report", "jobs", "doctor", "upkeep", "progress", "init", "webhooks", "schedule", "services", "shelf", "cli", "sandbox", "lab",
-]  # fmt: skip
-CORE = ["tables", "door", "tabular", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts", "simulate", "buffers"]
+    "errors",
+    "texts",
+    "secrets",
+    "settings",
+    "web",
+    "tables",
+    "door",
+    "tabular",
+    "mapping",
+    "inflight",
+    "diff",
+    "delta",
+    "plan",
+    "bulkfile",
+    "verify",
+    "charts",
+    "simulate",
+    "buffers",
+    "oms",
+    "shopify",
+    "state",
+    "inbox",
+    "alerts",
+    "report",
+    "jobs",
+    "doctor",
+    "upkeep",
+    "progress",
+    "init",
+    "webhooks",
+    "schedule",
+    "services",
+    "shelf",
+    "cli",
+    "sandbox",
+    "lab",
+]
+CORE = [
+    "tables",
+    "door",
+    "tabular",
+    "mapping",
+    "inflight",
+    "diff",
+    "delta",
+    "plan",
+    "bulkfile",
+    "verify",
+    "charts",
+    "simulate",
+    "buffers",
+]
 OUTSIDE = {"httpx", "os", "time", "sqlalchemy"}
 FILES = {"pathlib"}
 MAY_READ_FILES = {"bulkfile", "verify", "tabular"}
@@ -33,8 +81,11 @@ def part(dotted: str) -> str:
 
 
 def sources(name: str) -> list[Path]:
-    return [path for path in PACKAGE.rglob("*.py")
-            if part(".".join(path.relative_to(PACKAGE).with_suffix("").parts)) == name]  # fmt: skip
+    return [
+        path
+        for path in PACKAGE.rglob("*.py")
+        if part(".".join(path.relative_to(PACKAGE).with_suffix("").parts)) == name
+    ]
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[ast.stmt, str]]:
@@ -50,8 +101,12 @@ def imported(tree: ast.AST) -> Iterator[tuple[ast.stmt, str]]:
 def ours(path: Path) -> Iterator[tuple[str, bool]]:
     """Each part of the package that a file imports, and whether it does so when it is loaded."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    inside = {id(node) for function in ast.walk(tree) if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-              for node in ast.walk(function)}  # fmt: skip
+    inside = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+    }
     for node, name in imported(tree):
         if name.startswith("invsync.") and name != "invsync.__version__":
             yield part(name.removeprefix("invsync.")), id(node) not in inside
@@ -65,8 +120,12 @@ def test_the_reading_order_names_every_module() -> None:
 
 @pytest.mark.parametrize("name", ORDER)
 def test_a_module_imports_only_those_before_it(name: str) -> None:
-    wrong = {(path.name, other) for path in sources(name) for other, at_load in ours(path)
-             if ORDER.index(other) > ORDER.index(name) and (at_load or (name, other) not in LATE)}  # fmt: skip
+    wrong = {
+        (path.name, other)
+        for path in sources(name)
+        for other, at_load in ours(path)
+        if ORDER.index(other) > ORDER.index(name) and (at_load or (name, other) not in LATE)
+    }
 
     assert sources(name)
     assert not wrong

@@ -134,9 +134,15 @@ def lost(kept: Kept, how: str, *, content: bool = True) -> None:
         kept.sql("update outbox set content = null")
 
 
-@pytest.mark.parametrize(("how", "moment"), [
-    ("gone", "after its commit"), ("gone", "after its answers"), ("edited", "after its commit"), ("cut", "after its answers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("how", "moment"),
+    [
+        ("gone", "after its commit"),
+        ("gone", "after its answers"),
+        ("edited", "after its commit"),
+        ("cut", "after its answers"),
+    ],
+)
 def test_a_file_of_deltas_that_was_lost_is_sent_as_it_was_committed(kept: Kept, how: str, moment: str) -> None:
     kept.counted(20)
     kept.killed(moment)
@@ -147,10 +153,17 @@ def test_a_file_of_deltas_that_was_lost_is_sent_as_it_was_committed(kept: Kept, 
     assert (codes, kept.available, kept.changes()) == ([4, 0], 30, [20])
 
 
-@pytest.mark.parametrize(("job", "how", "moment"), [
-    (RECENT, "gone", "after its commit"), (RECENT, "old", "after its answers"), (RECENT, "edited", "after its answers"),
-    (HARD, "gone", "after its answers"), (HARD, "old", "after its commit"), (HARD, "edited", "after its commit"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("job", "how", "moment"),
+    [
+        (RECENT, "gone", "after its commit"),
+        (RECENT, "old", "after its answers"),
+        (RECENT, "edited", "after its answers"),
+        (HARD, "gone", "after its answers"),
+        (HARD, "old", "after its commit"),
+        (HARD, "edited", "after its commit"),
+    ],
+)
 def test_a_file_of_resets_that_was_lost_is_planned_anew(rehearsal: Rehearsal, job: str, how: str, moment: str) -> None:
     kept = Kept(rehearsal, by=RECENT)
     kept.counted(20)
@@ -210,8 +223,11 @@ def test_what_a_run_sent_long_before_its_lost_file_is_not_sent_again(kept: Kept)
     kept.counted(20)
     kept.run()
     later = (datetime.now(UTC) + HOUR / 2).isoformat().replace("+00:00", "Z")
-    kept.sql("insert into outbox select run_id, 2, shop, path || '.gone', sha256, transport, 1, ?, null, fence, null "
-             "from outbox where run_id = (select max(run_id) from outbox)", later)  # fmt: skip
+    kept.sql(
+        "insert into outbox select run_id, 2, shop, path || '.gone', sha256, transport, 1, ?, null, fence, null "
+        "from outbox where run_id = (select max(run_id) from outbox)",
+        later,
+    )
 
     codes = [kept.run(job)["exit_code"] for job in (DELTAS, HARD, DELTAS)]
 
@@ -236,7 +252,7 @@ def twice(kept: Kept) -> Callable[..., dict[str, Any]]:
     """The same shop configured as `second` too; what runs a job under that name."""
     config = kept.rehearsal.config
     text = config.read_text()
-    config.write_text(text + text[text.index("[shops.demo]"):].replace("shops.demo", "shops.second"))
+    config.write_text(text + text[text.index("[shops.demo]") :].replace("shops.demo", "shops.second"))
 
     def run(job: str = DELTAS, **given: Any) -> dict[str, Any]:
         kept.now += timedelta(minutes=5)

@@ -27,7 +27,7 @@ from tests.builders import (
     rows,
     snapshot,
     stock,
-)  # fmt: skip
+)
 
 YESTERDAY = NOW - timedelta(days=1)
 

@@ -17,9 +17,15 @@ Row = dict[str, Any]
 PRODUCTS = [f"P{n}" for n in range(7)]
 PLACES = ["W1", "W2", "W3", "W4", "CONFIG", "C2", "_NA_", "PARK", "LOST"]
 KINDS = [
-    ("W1",), ("W2",), ("W3",), ("W4",), ("CONFIG", "CONFIGURATION"), ("C2", "CONFIGURATION"),
-    ("_NA_", "NA", "VIRTUAL_FACILITY"), ("PARK", "PARKING", "VIRTUAL_FACILITY"),
-]  # fmt: skip
+    ("W1",),
+    ("W2",),
+    ("W3",),
+    ("W4",),
+    ("CONFIG", "CONFIGURATION"),
+    ("C2", "CONFIGURATION"),
+    ("_NA_", "NA", "VIRTUAL_FACILITY"),
+    ("PARK", "PARKING", "VIRTUAL_FACILITY"),
+]
 
 
 def world(pick: random.Random) -> tables.Snapshot:
@@ -31,10 +37,14 @@ def world(pick: random.Random) -> tables.Snapshot:
     def units() -> float | None:
         return pick.choice([None, nan if pick.random() < 0.1 else 1.0, -3.0, 5.0, 2.5, 10.0, 7.0])
 
-    stock = [(p, f, units(), units(), units(), pick.choice([None, "Y", "Y", "N"]), NOW)
-             for p, f in some(list(cross(PRODUCTS, PLACES)))]  # fmt: skip
-    inside = [pick.choice([f, f, (f, GROUP, LONG_AGO, LONG_AGO), (f, "OTHER"), (f, GROUP, LONG_AGO, None, "PICK")])
-              for f in some(PLACES)]  # fmt: skip
+    stock = [
+        (p, f, units(), units(), units(), pick.choice([None, "Y", "Y", "N"]), NOW)
+        for p, f in some(list(cross(PRODUCTS, PLACES)))
+    ]
+    inside = [
+        pick.choice([f, f, (f, GROUP, LONG_AGO, LONG_AGO), (f, "OTHER"), (f, GROUP, LONG_AGO, None, "PICK")])
+        for f in some(PLACES)
+    ]
     texts = [None, "", "bad", "900", "901", "902", "903", "904"]
     named = [("SHOP", f, pick.choice(texts)) for f in some(PLACES) + some(PLACES)[: pick.choice([0, 0, 2])]]
     items = [(p, 100 + n) for n, p in enumerate(some(PRODUCTS))]
@@ -70,10 +80,16 @@ class Plain:
         self.kinds = {row["facility_id"]: row for row in seen.facility.to_dicts()}
         self.inside = [row for row in seen.facility_group_member.to_dicts() if row["facility_group_id"] == GROUP]
         self.in_store = {row["facility_id"] for row in seen.product_store_facility.to_dicts() if is_now(row)}
-        self.named = {(row["facility_id"], digits(row["shopify_location_id"]))
-                      for row in seen.shopify_shop_location.to_dicts() if row["shopify_location_id"]}  # fmt: skip
-        self.listed = {(row["product_id"], digits(row["shopify_inventory_item_id"]))
-                       for row in seen.shopify_shop_product.to_dicts() if row["shopify_inventory_item_id"]}  # fmt: skip
+        self.named = {
+            (row["facility_id"], digits(row["shopify_location_id"]))
+            for row in seen.shopify_shop_location.to_dicts()
+            if row["shopify_location_id"]
+        }
+        self.listed = {
+            (row["product_id"], digits(row["shopify_inventory_item_id"]))
+            for row in seen.shopify_shop_product.to_dicts()
+            if row["shopify_inventory_item_id"]
+        }
         self.skus = dict(seen.product.rows())
         self.queue = dict(seen.queue.rows())
 
@@ -110,8 +126,11 @@ class Plain:
     @cached_property
     def members(self) -> dict[int, dict[str, tuple[bool, bool, bool]]]:
         """At each aggregate location the facilities: ever a member, counted now, ruling."""
-        return {place: self.members_of(place, form)
-                for place, form in self.forms.values() if place and form in ("group", "set")}  # fmt: skip
+        return {
+            place: self.members_of(place, form)
+            for place, form in self.forms.values()
+            if place and form in ("group", "set")
+        }
 
     def members_of(self, place: int, form: str) -> dict[str, tuple[bool, bool, bool]]:
         own = {name for name, (at, how) in self.forms.items() if name and at == place and how == "set"}
@@ -152,17 +171,25 @@ class Plain:
     def verdict(self, row: Row) -> tuple[int | None, str | None]:
         """The location of a product_facility row and why it feeds no pair."""
         place, form = self.forms.get(row["facility_id"], (None, "unused"))
-        online = min((at for at, names in self.members.items() if row["facility_id"] in names
-                      or (place == at and form in ("group", "set"))), default=None)  # fmt: skip
+        online = min(
+            (
+                at
+                for at, names in self.members.items()
+                if row["facility_id"] in names or (place == at and form in ("group", "set"))
+            ),
+            default=None,
+        )
         where = online if place is None else place
         item = self.item(row["product_id"])
         broken = form == "physical" and is_nan(row["computed_last_inventory_count"])
         cases = [
-            (item is None, "unmapped_product"), (form == "malformed", "malformed"),
-            (form == "unused" and online is None, "unmapped_location"), (form == "ambiguous", "ambiguous_mapping"),
+            (item is None, "unmapped_product"),
+            (form == "malformed", "malformed"),
+            (form == "unused" and online is None, "unmapped_location"),
+            (form == "ambiguous", "ambiguous_mapping"),
             (item is not None and item[1] is not None, item and item[1]),
             (broken or (row["product_id"], where) in self.unreadable, "malformed"),
-        ]  # fmt: skip
+        ]
         return where, next((word for holds, word in cases if holds), None)
 
     def split(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
@@ -196,8 +223,11 @@ class Plain:
         if not any(ever for _, ever, _, _ in at):
             return None
         counted = [row for row, _, counts, _ in at if counts and row["allow_brokering"] != "N"]
-        rules = [(row["minimum_stock"] is not None, row["minimum_stock"] or 0.0, row["allow_brokering"] == "N")
-                 for row, _, _, ruling in at if ruling]  # fmt: skip
+        rules = [
+            (row["minimum_stock"] is not None, row["minimum_stock"] or 0.0, row["allow_brokering"] == "N")
+            for row, _, _, ruling in at
+            if ruling
+        ]
         _, threshold, closed = max(rules, default=(False, 0.0, False))
         if closed or sum(row["last_inventory_count"] or 0 for row in counted) < 0:
             return 0.0
@@ -265,5 +295,7 @@ def test_a_pair_that_is_not_there_is_null_and_a_stranger_adds_nothing() -> None:
     right = pl.DataFrame({"inventory_item_id": [1, 2, 3], "location_id": [8, 7, 6], "units": [4, 5, 6]})
 
     assert mapping.matched(left, right, right.clear().rename({"units": "more"})).collect().rows() == [
-        (1, 7, None, None), (1, 8, 4, None), (3, 7, None, None),
-    ]  # fmt: skip
+        (1, 7, None, None),
+        (1, 8, 4, None),
+        (3, 7, None, None),
+    ]

@@ -192,8 +192,12 @@ def export(url: str, folder: Path, kind: str) -> Path:
         for name in ROWS:
             found = connection.exec_driver_sql(f"select * from {name}")
             columns = zip(*found.all(), strict=True)
-            frame = pl.DataFrame([pl.Series(n, [None if v is None else str(v) for v in c])
-                                  for n, c in zip(found.keys(), columns, strict=True)])  # fmt: skip
+            frame = pl.DataFrame(
+                [
+                    pl.Series(n, [None if v is None else str(v) for v in c])
+                    for n, c in zip(found.keys(), columns, strict=True)
+                ]
+            )
             if kind == "csv":
                 frame.write_csv(folder / f"{name}.csv")
             else:
@@ -396,7 +400,7 @@ MAPPED = datetime(2026, 3, 2, tzinfo=UTC)
 @pytest.mark.parametrize(("shop", "selected"), [("SHOP", ["A", "C"]), ("OFF", ["C"])])
 def test_a_product_mapped_anew_is_selected(
     hotwax: str, source: Source, shop: str, selected: list[str], stamp: str
-) -> None:  # fmt: skip
+) -> None:
     where = f"where product_id = 'A' and shop_id = '{shop}'"
     execute(hotwax, f"update shopify_shop_product set {stamp} = '2026-03-02 00:00:00' {where}")
     assert changed(source, MAPPED, MAPPED + timedelta(seconds=1)) == selected
@@ -476,8 +480,9 @@ def test_delta_reasons_are_the_groups_members_with_their_dates(hotwax: str, sour
     found = source.delta_reasons()
     assert found.schema == pl.Schema(tables.DELTA_REASONS)
     assert {reason: thru for reason, _, thru in found.rows()} == {
-        "CYCLE_COUNT": None, "VAR_DAMAGED": datetime(2026, 6, 1, tzinfo=UTC)
-    }  # fmt: skip
+        "CYCLE_COUNT": None,
+        "VAR_DAMAGED": datetime(2026, 6, 1, tzinfo=UTC),
+    }
     execute(hotwax, "delete from enumeration_group_member")
     assert source.delta_reasons().is_empty()
 
@@ -532,8 +537,12 @@ def test_a_group_that_is_no_channel_is_a_usage_error(hotwax: str, group: str, to
 
 def test_the_orders_that_the_oms_cancelled_since_a_moment(hotwax: str, source: Source) -> None:
     stamped = "set status_id = '{}', last_updated_stamp = '{}' where order_id = '{}'"
-    for status, at, order in (("ITEM_CANCELLED", "2026-03-01 10:00:00", "O1"), ("ITEM_REJECTED", "2026-03-01 10:00:01", "O2"),
-                              ("ITEM_CANCELLED", "2026-03-01 09:59:59", "O4"), ("ITEM_COMPLETED", "2026-03-01 11:00:00", "O3")):  # fmt: skip
+    for status, at, order in (
+        ("ITEM_CANCELLED", "2026-03-01 10:00:00", "O1"),
+        ("ITEM_REJECTED", "2026-03-01 10:00:01", "O2"),
+        ("ITEM_CANCELLED", "2026-03-01 09:59:59", "O4"),
+        ("ITEM_COMPLETED", "2026-03-01 11:00:00", "O3"),
+    ):
         execute(hotwax, f"update order_item {stamped.format(status, at, order)}")
 
     assert source.cancelled_orders(TEN) == [7001, 7002]
@@ -541,7 +550,10 @@ def test_the_orders_that_the_oms_cancelled_since_a_moment(hotwax: str, source: S
 
 def test_an_order_that_was_cancelled_in_part_is_one_of_them(hotwax: str) -> None:
     execute(hotwax, "alter table order_item add column cancel_quantity numeric(18, 6)")
-    execute(hotwax, "update order_item set last_updated_stamp = '2026-03-01 10:00:00', cancel_quantity = 1 where order_id = 'O2'")
+    execute(
+        hotwax,
+        "update order_item set last_updated_stamp = '2026-03-01 10:00:00', cancel_quantity = 1 where order_id = 'O2'",
+    )
 
     assert opened(hotwax).cancelled_orders(TEN) == [7002]
 

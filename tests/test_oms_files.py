@@ -72,8 +72,9 @@ def test_two_rows_of_one_product_and_facility_leave_no_number_to_send(folder: Pa
 
     assert snapshot.product_facility["product_id"].to_list() == ["P0", "P1"]
     assert snapshot.unreadable.select("product_id", "place").rows() == [
-        ("P0", "product_facility.csv, line 2"), ("P0", "product_facility.csv, line 4"),
-    ]  # fmt: skip
+        ("P0", "product_facility.csv, line 2"),
+        ("P0", "product_facility.csv, line 4"),
+    ]
 
 
 def test_a_reset_older_than_the_stock_says_nothing(folder: Path) -> None:
@@ -137,9 +138,14 @@ def test_the_clock_of_exported_files_is_that_of_the_oldest_or_of_the_newest_stoc
     assert abs(opened(folder).now() - (NOON + timedelta(minutes=now))) <= timedelta(seconds=1)
 
 
-@pytest.mark.parametrize(("details", "at", "booked"), [
-    (True, NOON, 3), (True, NOON + timedelta(minutes=5), 0), (False, NOON, 0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("details", "at", "booked"),
+    [
+        (True, NOON, 3),
+        (True, NOON + timedelta(minutes=5), 0),
+        (False, NOON, 0),
+    ],
+)
 def test_an_order_that_was_reserved_after_the_stock_was_exported_is_not_booked(
     tmp_path: Path, details: bool, at: datetime, booked: float
 ) -> None:
@@ -183,7 +189,7 @@ def test_a_row_of_a_feed_that_names_no_product_is_told_while_the_others_land(fol
     assert counts(source)["P0"] == (7.0, 5.0)
     assert source.snapshot().unreadable.select("product_id", "place", "value").rows() == [
         (None, "reset.csv, line 3", "SKU-Z"),
-    ]  # fmt: skip
+    ]
 
 
 def test_a_product_that_a_feed_names_itself_must_be_one_of_the_oms(folder: Path) -> None:
@@ -215,7 +221,9 @@ def test_other_files_of_the_folder_are_left_alone_and_one_that_is_nearly_a_feed_
     assert counts(opened(folder))["P0"] == (10.0, 8.0)
 
     feed(folder, "stock.csv", RESET.replace("IdType", "Kind") + "WH,SKU,SKU-A,7,\n")
-    with pytest.raises(OmsFailed, match=r"stock\.csv is neither a table nor a feed: as a feed of kind reset it lacks .* id_type"):
+    with pytest.raises(
+        OmsFailed, match=r"stock\.csv is neither a table nor a feed: as a feed of kind reset it lacks .* id_type"
+    ):
         opened(folder)
 
 

@@ -63,8 +63,11 @@ def fill(url: str) -> None:
         oms.reset("P4", "W1", 3, NOON, origin="SANDBOX_REMOTE")
         oms.leave_group("W2", NOON)
     oms.close()
-    execute(url, "update order_header set external_id = 'POS-5', order_date = '2001-01-01 00:00:00'"
-                 " where order_id in ('O5', 'O6')")  # fmt: skip
+    execute(
+        url,
+        "update order_header set external_id = 'POS-5', order_date = '2001-01-01 00:00:00'"
+        " where order_id in ('O5', 'O6')",
+    )
     execute(url, "update order_header set product_store_id = 'ELSEWHERE' where order_id = 'O7'")
     execute(url, "update order_item set product_id = null where order_id = 'O8' and order_item_seq_id = '00001'")
     ENTITIES.create_all(engine := sa.create_engine(url))
@@ -153,8 +156,10 @@ def all_the_same(mine: Source, url: str) -> None:
 @pytest.mark.parametrize("change", ["status_id = 'ITEM_CANCELLED'", "cancel_quantity = 1"])
 def test_an_order_that_was_cancelled_afterwards_is_told_over_http_too(opened: Opened, url: str, change: str) -> None:
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as oms, oms:
-        oms.execute(f"update order_item set {change}, last_updated_stamp = '2099-01-01 10:00:00' where order_id ="
-                    " (select order_id from order_header where external_id is not null limit 1)")  # fmt: skip
+        oms.execute(
+            f"update order_item set {change}, last_updated_stamp = '2099-01-01 10:00:00' where order_id ="
+            " (select order_id from order_header where external_id is not null limit 1)"
+        )
     later, theirs = datetime(2099, 1, 1, tzinfo=UTC), open_source(OmsSettings(url=url, shop_id="SANDBOX"))
 
     orders = opened().cancelled_orders(later)
@@ -250,8 +255,11 @@ def test_the_shops_table_names_old_orders_too(opened: Opened) -> None:
     seen = opened().snapshot(orders=[7005, 7006])
     assert sorted(seen.known_orders["external_id"]) == [7005, 7006]
     assert sorted(seen.booked.select("external_id", "product_id", "facility_id", "units").rows(), key=str) == [
-        (7005, "P5", None, 2.0), (7005, "P6", None, 1.5), (7006, "P6", "W1", 2.0), (7006, "P7", "W1", 1.5)
-    ]  # fmt: skip
+        (7005, "P5", None, 2.0),
+        (7005, "P6", None, 1.5),
+        (7006, "P6", "W1", 2.0),
+        (7006, "P7", "W1", 1.5),
+    ]
 
 
 def test_without_the_shops_table_its_orders_are_unknown(opened: Opened, hotwax: HotWax) -> None:
@@ -297,9 +305,7 @@ def test_an_order_that_is_reserved_and_shipped_while_it_is_read_is_booked_nowher
     oms.close()
 
 
-def test_an_order_that_is_released_while_it_is_read_is_booked_no_more(
-    opened: Opened, hotwax: HotWax, url: str
-) -> None:  # fmt: skip
+def test_an_order_that_is_released_while_it_is_read_is_booked_no_more(opened: Opened, hotwax: HotWax, url: str) -> None:
     source, oms = opened(), Oms(url)
     while_reading(hotwax, "ProductFacility", lambda: oms.release("O6", NOON))
     seen = source.snapshot(pl.Series(["P6"]), orders=[7000, 7006])
@@ -390,12 +396,17 @@ def test_a_quiet_quarter_asks_little(opened: Opened, hotwax: HotWax) -> None:
 def test_stock_that_moves_while_it_is_read_is_read_again(opened: Opened, hotwax: HotWax, url: str) -> None:
     source, oms = opened(), Oms(url)
     while_reading(
-        hotwax, "ProductFacility",
+        hotwax,
+        "ProductFacility",
         lambda: oms.adjust("P1", "W1", -3, NOON + MINUTE, "VAR_MANUAL", physical_inventory_id="PI9"),
-    )  # fmt: skip
+    )
     seen = source.snapshot(pl.Series(["P1"]), orders=ASKED, events_from=NOON)
-    same(seen, open_source(OmsSettings(url=url, shop_id="SANDBOX")).snapshot(
-        pl.Series(["P1"]), orders=ASKED, events_from=NOON))  # fmt: skip
+    same(
+        seen,
+        open_source(OmsSettings(url=url, shop_id="SANDBOX")).snapshot(
+            pl.Series(["P1"]), orders=ASKED, events_from=NOON
+        ),
+    )
     assert "VAR_MANUAL" in seen.events["reason"]
     oms.close()
 

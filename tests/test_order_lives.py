@@ -31,7 +31,12 @@ class Lives:
         """What Shopify shows online and in the store after a run at this time."""
         self.now = START + later
         self.facts = self.rehearsal.run(self.now, job=job, **given)
-        assert self.facts["exit_code"] == 0, (self.facts["messages"], self.rehearsal.outcomes(self.facts).select("available", "target", "outcome", "reason", "message", "after").rows())
+        assert self.facts["exit_code"] == 0, (
+            self.facts["messages"],
+            self.rehearsal.outcomes(self.facts)
+            .select("available", "target", "outcome", "reason", "message", "after")
+            .rows(),
+        )
         return [self.shop.available(1, place) for place in (ONLINE, STORE)]
 
     def place(self, units: int, at: timedelta, place: int = ONLINE, **how: Any) -> datetime:

@@ -7,26 +7,43 @@ from invsync import plan, tables
 from invsync.errors import GuardStopped
 from invsync.settings import Guards
 
-RIGHT = {"inventory_item_id": 1, "location_id": 7, "product_id": "P", "sku": "S", "mode": "aggregate", "oms": 5.0,
-         "available": 3, "is_active": True, "tracked": True, "requires_components": False, "in_flight": 0,
-         "buffer": 0, "target": 5.0, "delta": 2, "held": None}  # fmt: skip
+RIGHT = {
+    "inventory_item_id": 1,
+    "location_id": 7,
+    "product_id": "P",
+    "sku": "S",
+    "mode": "aggregate",
+    "oms": 5.0,
+    "available": 3,
+    "is_active": True,
+    "tracked": True,
+    "requires_components": False,
+    "in_flight": 0,
+    "buffer": 0,
+    "target": 5.0,
+    "delta": 2,
+    "held": None,
+}
 
 
 def variances(*rows: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame([RIGHT | row for row in rows], schema=tables.VARIANCES)
 
 
-@pytest.mark.parametrize(("row", "reason"), [
-    ({"oms": None, "target": None, "delta": None}, "no_oms_row"),
-    ({"tracked": None, "available": None, "delta": None}, "unknown_item"),
-    ({"requires_components": True}, "bundle"),
-    ({"tracked": False}, "untracked"),
-    ({"target": 2.5}, "fractional"),
-    ({"target": 2e9}, "too_large"),
-    ({"is_active": False, "target": 0.0}, "inactive_level"),
-    ({"is_active": False}, "inactive_level"),
-    ({"held": "ambiguous_mapping"}, "ambiguous_mapping"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"oms": None, "target": None, "delta": None}, "no_oms_row"),
+        ({"tracked": None, "available": None, "delta": None}, "unknown_item"),
+        ({"requires_components": True}, "bundle"),
+        ({"tracked": False}, "untracked"),
+        ({"target": 2.5}, "fractional"),
+        ({"target": 2e9}, "too_large"),
+        ({"is_active": False, "target": 0.0}, "inactive_level"),
+        ({"is_active": False}, "inactive_level"),
+        ({"held": "ambiguous_mapping"}, "ambiguous_mapping"),
+    ],
+)
 def test_a_row_is_held_by_name(row: dict[str, Any], reason: str) -> None:
     decided = plan.decide(variances(row))
 
@@ -46,7 +63,14 @@ def test_every_row_ends_in_exactly_one_class_and_the_riskiest_goes_first() -> No
 
 
 def found(adjustments: pl.DataFrame, **counts: Any) -> list[plan.Guarded]:
-    facts = {"mapped": 100, "rows": 100, "rows_before": 100, "targets": 100, "targets_before": 100, "selling": 100} | counts
+    facts = {
+        "mapped": 100,
+        "rows": 100,
+        "rows_before": 100,
+        "targets": 100,
+        "targets_before": 100,
+        "selling": 100,
+    } | counts
     return plan.guards(adjustments, Guards(), **facts)
 
 
@@ -57,9 +81,16 @@ def test_a_share_fires_only_from_the_absolute_floor(n: int, stopped: list[str]) 
     assert [guard.name for guard in found(zeroed) if guard.stopped] == stopped
 
 
-@pytest.mark.parametrize(("zeroed", "selling", "mapped", "stopped"), [
-    (19, 19, 19, True), (19, 20, 19, False), (3, 3, 3, True), (2, 2, 2, False), (19, 19, 20, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("zeroed", "selling", "mapped", "stopped"),
+    [
+        (19, 19, 19, True),
+        (19, 20, 19, False),
+        (3, 3, 3, True),
+        (2, 2, 2, False),
+        (19, 19, 20, False),
+    ],
+)
 def test_a_shop_too_small_for_shares_stops_where_nothing_would_be_left_to_sell(
     zeroed: int, selling: int, mapped: int, stopped: bool
 ) -> None:

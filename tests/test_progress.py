@@ -16,10 +16,13 @@ def notebook(folder: Path, run_id: str, running: int | None) -> Path:
         ("code", "run.decide()"),
     ]
     made = [
-        {"cell_type": kind, "source": source,
-         "metadata": {"papermill": {"status": "running" if number == running else "completed"}}}
+        {
+            "cell_type": kind,
+            "source": source,
+            "metadata": {"papermill": {"status": "running" if number == running else "completed"}},
+        }
         for number, (kind, source) in enumerate(cells)
-    ]  # fmt: skip
+    ]
     path = folder / run_id / "report.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"cells": made}))

@@ -40,8 +40,9 @@ def test_the_documentations_products_a_and_b(kept: Rehearsal) -> None:
     assert facts["exit_code"] == 0 and facts["counts"]["applied"] == 2
     sent = inputs(kept.folder(facts))
     assert [(line["reason"], [c["delta"] for c in line["changes"]]) for line in sent] == [
-        ("cycle_count_available", [-1]), ("received", [2]),
-    ]  # fmt: skip
+        ("cycle_count_available", [-1]),
+        ("received", [2]),
+    ]
     assert all(change["changeFromQuantity"] is None for line in sent for change in line["changes"])
 
 

@@ -207,9 +207,14 @@ def test_our_number_that_another_system_wrote_again_after_a_sale_is_no_echo(ears
     assert ears.rehearsal.available(1) == [6]
 
 
-@pytest.mark.parametrize("told", [
-    {"available": 9}, {"available": 10, "updated_at": datetime(2026, 3, 1, tzinfo=UTC)}, {"available": 10},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"available": 9},
+        {"available": 10, "updated_at": datetime(2026, 3, 1, tzinfo=UTC)},
+        {"available": 10},
+    ],
+)
 def test_a_change_that_is_not_ours_is_no_echo(ears: Ears, told: dict[str, Any]) -> None:
     ears.level(1)
     ears.drain()

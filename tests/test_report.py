@@ -19,19 +19,36 @@ from invsync import charts, plan, report, tables
 from invsync.report import needs
 
 SUMMARY: dict[str, Any] = {
-    "run_id": "20261123T131500Z-ab12", "shop": "acme", "job": "hard_sync",
-    "status": "partial", "exit_code": 4,
-    "started_at": "2026-11-23T13:15:00Z", "finished_at": "2026-11-23T13:16:10Z",
+    "run_id": "20261123T131500Z-ab12",
+    "shop": "acme",
+    "job": "hard_sync",
+    "status": "partial",
+    "exit_code": 4,
+    "started_at": "2026-11-23T13:15:00Z",
+    "finished_at": "2026-11-23T13:16:10Z",
     "window": {"from": None, "thru": "2026-11-23T13:15:00Z"},
-    "counts": {"read": 1200, "selected": 1200, "planned": 320, "applied": 300, "already_right": 860,
-               "superseded": 15, "refused": 3, "held": 21, "unknown": 1, "needs_a_person": 6},
-    "units": {"raised": 540, "lowered": 1310}, "in_flight": {"orders": 14, "units": 23, "pairs": 19},
-    "transport": "bulk", "api_version": "2026-10", "operation_ids": ["gid://shopify/BulkOperation/1"],
+    "counts": {
+        "read": 1200,
+        "selected": 1200,
+        "planned": 320,
+        "applied": 300,
+        "already_right": 860,
+        "superseded": 15,
+        "refused": 3,
+        "held": 21,
+        "unknown": 1,
+        "needs_a_person": 6,
+    },
+    "units": {"raised": 540, "lowered": 1310},
+    "in_flight": {"orders": 14, "units": 23, "pairs": 19},
+    "transport": "bulk",
+    "api_version": "2026-10",
+    "operation_ids": ["gid://shopify/BulkOperation/1"],
     "files": [{"name": "adjustments.jsonl", "sha256": "ab" * 32, "bytes": 44210, "lines": 2}],
     "guards": [{"name": "max_zeroed_share", "value": 0.01, "limit": 0.05, "stopped": False}],
     "locations": {"70001": "Amsterdam", "70002": "Utrecht", "70003": "Web warehouse"},
     "messages": ["2 products <b>share</b> one Shopify item."],
-}  # fmt: skip
+}
 HELD = {"outcome": "held", "delta": None, "after": None}
 
 
@@ -51,11 +68,15 @@ def example(rows: int = 90) -> pl.DataFrame:
         HELD | {"reason": "inactive_level", "target": 4.0, "sku": "MUG-BLUE"},
         HELD | {"reason": "inactive_level", "target": 0.0, "sku": "MUG-RED"},
         HELD | {"reason": "fractional", "sku": "ROPE-1M"},
-        {"outcome": "refused", "reason": "ITEM_NOT_STOCKED_AT_LOCATION", "sku": "<i>CAP</i>",
-         "message": "The specified inventory item is not stocked at the location."},
+        {
+            "outcome": "refused",
+            "reason": "ITEM_NOT_STOCKED_AT_LOCATION",
+            "sku": "<i>CAP</i>",
+            "message": "The specified inventory item is not stocked at the location.",
+        },
         {"outcome": "unknown", "sku": "SOCK-2"},
         {"outcome": "superseded", "sku": "BELT-1", "delta": -2},
-    ]  # fmt: skip
+    ]
     kinds = [{"inventory_item_id": 9000 + n, "product_id": f"K{n}"} | kind for n, kind in enumerate(kinds)]
     right = [{"outcome": "already_right", "delta": 0, "sku": f"OK-{n}"} for n in range(3 * rows)]
     return outcomes(*sent, *kinds, *right)
@@ -115,10 +136,23 @@ def page(tmp_path: Path) -> str:
 
 
 def test_the_verdict_stands_first_then_what_needs_a_person_then_the_notebook_then_the_files(page: str) -> None:
-    marks = ["6 pairs need a person.", "Pairs right", "What needs you", "Refused by Shopify: The specified",
-             "What was wrong", "What was wrong, by product", "What was wrong, by location",
-             "Largest variances", "Orders in flight", "What happened to each pair", "Held back",
-             "Refused by Shopify, or", "Find a pair", "Files of this run", "How the numbers were made"]  # fmt: skip
+    marks = [
+        "6 pairs need a person.",
+        "Pairs right",
+        "What needs you",
+        "Refused by Shopify: The specified",
+        "What was wrong",
+        "What was wrong, by product",
+        "What was wrong, by location",
+        "Largest variances",
+        "Orders in flight",
+        "What happened to each pair",
+        "Held back",
+        "Refused by Shopify, or",
+        "Find a pair",
+        "Files of this run",
+        "How the numbers were made",
+    ]
     places = [body(page).index(mark) for mark in marks]
     assert places == sorted(places)
     assert page.count("iv-verdict") - page.count(".iv-verdict") == 1 and page.count('<h2 id="files">') == 1
@@ -228,10 +262,14 @@ def test_an_unreadable_notebook_still_gives_a_page(tmp_path: Path, text: str) ->
 
 @pytest.mark.parametrize(
     "summary",
-    [{}, {"status": 3}, {"counts": None, "files": None, "guards": 1},
-     {"counts": {"held": "x"}, "messages": {"a": 1}},
-     {"files": ["x", {"name": "../../etc/passwd"}, {"name": "a b.jsonl", "lines": "<x>"}]}],
-)  # fmt: skip
+    [
+        {},
+        {"status": 3},
+        {"counts": None, "files": None, "guards": 1},
+        {"counts": {"held": "x"}, "messages": {"a": 1}},
+        {"files": ["x", {"name": "../../etc/passwd"}, {"name": "a b.jsonl", "lines": "<x>"}]},
+    ],
+)
 def test_a_page_stands_on_any_summary_and_never_calls_it_a_success(summary: dict[str, Any]) -> None:
     made = report.minimal(summary)
     assert "The run failed" in made and "etc/" not in made
@@ -258,9 +296,17 @@ def test_a_stopped_runs_page_explains_the_stop_first(tmp_path: Path) -> None:
     why = "Nothing was sent: max_zeroed_share is 0.4 against the limit 0.05; check the OMS."
     summary = SUMMARY | {"status": "stopped", "guards": [*SUMMARY["guards"], guard], "messages": [why]}
     shown = body(html.unescape(report.render(folder(tmp_path, example()), summary)))
-    marks = ["A guard stopped the run", "Why it stopped<", why, "Share of pairs that would go to zero",
-             "40\N{NO-BREAK SPACE}%", "at most 5\N{NO-BREAK SPACE}%", "stopped the run</td>", "What to do",
-             "What needs you"]  # fmt: skip
+    marks = [
+        "A guard stopped the run",
+        "Why it stopped<",
+        why,
+        "Share of pairs that would go to zero",
+        "40\N{NO-BREAK SPACE}%",
+        "at most 5\N{NO-BREAK SPACE}%",
+        "stopped the run</td>",
+        "What to do",
+        "What needs you",
+    ]
     places = [shown.index(mark) for mark in marks]
     assert places == sorted(places)
 
@@ -276,8 +322,15 @@ def test_only_faults_need_a_person() -> None:
 
 
 def test_each_class_of_fault_has_its_count_remedy_and_examples(page: str) -> None:
-    found = needs.needs(outcomes(*[{"outcome": "refused", "reason": "INVALID_INVENTORY_ITEM", "message": "Gone.",
-                                    "sku": f"S{n}"} for n in range(5)], HELD | {"reason": "bundle"}))  # fmt: skip
+    found = needs.needs(
+        outcomes(
+            *[
+                {"outcome": "refused", "reason": "INVALID_INVENTORY_ITEM", "message": "Gone.", "sku": f"S{n}"}
+                for n in range(5)
+            ],
+            HELD | {"reason": "bundle"},
+        )
+    )
     assert [(one.what, one.pairs, len(one.examples)) for one in found] == [("Refused by Shopify: Gone.", 5, 3)]
     assert "remove its link in HotWax" in found[0].remedy and found[0].examples[0] == "S0 at Location 10"
 
@@ -320,11 +373,14 @@ def test_foreign_html_is_made_harmless(tmp_path: Path) -> None:
         '<iframe src="//e"></iframe><p>kept'
     )
     svg = '<svg><script>1</script><g onload="x()"><a href="https://e.example"><text>t</text></a></g></svg>'
-    cell = v4.new_code_cell("", outputs=[
-        v4.new_output("display_data", data={"text/html": evil}),
-        v4.new_output("display_data", data={"image/svg+xml": svg, "text/plain": "s"}),
-        v4.new_output("stream", name="stdout", text="<log>"),
-    ])  # fmt: skip
+    cell = v4.new_code_cell(
+        "",
+        outputs=[
+            v4.new_output("display_data", data={"text/html": evil}),
+            v4.new_output("display_data", data={"image/svg+xml": svg, "text/plain": "s"}),
+            v4.new_output("stream", name="stdout", text="<log>"),
+        ],
+    )
     made = report.render(notebook(tmp_path / "r.ipynb", example(), cell), SUMMARY)
     shown = body(made)
     assert "e.example" not in shown and "javascript:" not in shown and "onclick" not in shown and "onload" not in shown

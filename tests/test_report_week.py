@@ -141,8 +141,16 @@ def test_the_index_leads_to_the_newest_week(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "sku,price\nA,1\n", "sku,price,currency\nA,x,EUR\n", "sku,price,currency\nA,1,EUR\nB,1,USD\n",
-             "sku,price,currency\nA,-1,EUR\n", "sku,price,currency\nA,1,EUR\nA,2,EUR\n", "sku;price;currency\nA;1,50;EUR\n"]
+    "text",
+    [
+        "",
+        "sku,price\nA,1\n",
+        "sku,price,currency\nA,x,EUR\n",
+        "sku,price,currency\nA,1,EUR\nB,1,USD\n",
+        "sku,price,currency\nA,-1,EUR\n",
+        "sku,price,currency\nA,1,EUR\nA,2,EUR\n",
+        "sku;price;currency\nA;1,50;EUR\n",
+    ],
 )
 def test_prices_that_cannot_be_used_are_refused_by_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "prices.csv"

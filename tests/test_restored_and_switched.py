@@ -242,7 +242,9 @@ def test_a_raise_that_waits_after_a_hard_sync_is_made_by_the_delta_job(kept: Kep
 # -- another way of keeping the shop
 
 
-def test_what_happened_before_between_and_after_a_switch_to_deltas_and_back_is_counted_once(rehearsal: Rehearsal) -> None:
+def test_what_happened_before_between_and_after_a_switch_to_deltas_and_back_is_counted_once(
+    rehearsal: Rehearsal,
+) -> None:
     kept, shown = Kept(rehearsal, by=RECENT), []
     for by in (RECENT, DELTAS, RECENT, DELTAS):
         kept.counted(20)

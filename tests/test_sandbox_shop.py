@@ -89,14 +89,21 @@ class Client:
 
 
 def change(item: int, delta: int, expected: int | None, location: int = 1) -> dict[str, Any]:
-    return {"inventoryItemId": f"gid://shopify/InventoryItem/{item}",
-            "locationId": f"gid://shopify/Location/{location}", "delta": delta,
-            "changeFromQuantity": expected}  # fmt: skip
+    return {
+        "inventoryItemId": f"gid://shopify/InventoryItem/{item}",
+        "locationId": f"gid://shopify/Location/{location}",
+        "delta": delta,
+        "changeFromQuantity": expected,
+    }
 
 
 def adjustment(*changes: dict[str, Any], reason: str = "correction") -> dict[str, Any]:
-    return {"reason": reason, "name": "available", "referenceDocumentUri": "gid://invsync/Run/r1",
-            "changes": list(changes)}  # fmt: skip
+    return {
+        "reason": reason,
+        "name": "available",
+        "referenceDocumentUri": "gid://invsync/Run/r1",
+        "changes": list(changes),
+    }
 
 
 @pytest.fixture
@@ -154,7 +161,9 @@ def test_adjust_applies_once_per_key_and_keeps_a_journal(client: Client, shop: S
     assert [r["name"] for r in rows] == ["available", "on_hand"] * 2
     assert {r["quantityAfterChange"] for r in rows} == {None}
     assert [(j["before"], j["after"], j["reference"]) for j in shop.journal] == [
-        (10, 6, "gid://invsync/Run/r1"), (20, 25, "gid://invsync/Run/r1")]  # fmt: skip
+        (10, 6, "gid://invsync/Run/r1"),
+        (20, 25, "gid://invsync/Run/r1"),
+    ]
 
 
 def test_one_stale_change_stops_the_whole_batch_and_burns_the_key(client: Client, shop: Shop) -> None:
@@ -319,11 +328,14 @@ def test_a_shop_that_goes_down_executes_nothing_that_waits_at_its_door(client: C
     [
         ("read_inventory", '{ node(id: "gid://shopify/InventoryItem/1") { ... on InventoryItem { sku } } }', "sku"),
         ("read_orders", "{ orders(first: 1) { nodes { id } } }", "orders"),
-        ("read_merchant_managed_fulfillment_orders", "{ orders(first: 1) { nodes { fulfillmentOrders(first: 1) "
-         "{ nodes { id } } } } }", "fulfillmentOrders"),
+        (
+            "read_merchant_managed_fulfillment_orders",
+            "{ orders(first: 1) { nodes { fulfillmentOrders(first: 1) { nodes { id } } } } }",
+            "fulfillmentOrders",
+        ),
         ("write_inventory", ADJUST, "inventoryAdjustQuantities"),
     ],
-)  # fmt: skip
+)
 def test_a_scope_that_was_not_granted_denies_the_field(
     client: Client, shop: Shop, scope: str, query: str, field: str
 ) -> None:
@@ -474,8 +486,14 @@ def test_a_till_sale_is_shipped_at_once_and_never_committed(client: Client, shop
     assert (told["sourceName"], told["retailLocation"], told["closed"]) == ("pos", {"id": WEB}, True)
     assert (shipped["status"], shipped["location"]) == ("SUCCESS", {"id": WEB})
     assert shipped["fulfillmentLineItems"]["nodes"] == [
-        {"quantity": 2, "lineItem": {"id": "gid://shopify/LineItem/70001",
-                                     "variant": {"inventoryItem": {"id": "gid://shopify/InventoryItem/1"}}}}]  # fmt: skip
+        {
+            "quantity": 2,
+            "lineItem": {
+                "id": "gid://shopify/LineItem/70001",
+                "variant": {"inventoryItem": {"id": "gid://shopify/InventoryItem/1"}},
+            },
+        }
+    ]
     assert told["fulfillmentOrders"]["nodes"][0]["status"] == "CLOSED"
 
 
@@ -597,9 +615,13 @@ def test_the_search_knows_open_closed_and_shipped_orders(client: Client, shop: S
     shop.cancel_order(72)
     shop.fulfil_order(73, [(73001, 1)])
     wanted = {
-        "status:open": ["#70", "#73"], "status:closed": ["#71"], "status:cancelled": ["#72"],
-        "status:any": ["#70", "#71", "#72", "#73"], "fulfillment_status:unshipped": ["#70", "#72"],
-        "fulfillment_status:partial": ["#73"], "fulfillment_status:shipped": ["#71"],
+        "status:open": ["#70", "#73"],
+        "status:closed": ["#71"],
+        "status:cancelled": ["#72"],
+        "status:any": ["#70", "#71", "#72", "#73"],
+        "fulfillment_status:unshipped": ["#70", "#72"],
+        "fulfillment_status:partial": ["#73"],
+        "fulfillment_status:shipped": ["#71"],
         "status:open fulfillment_status:unshipped unheard_of:1": ["#70"],
-    }  # fmt: skip
+    }
     assert {query: found(client, query) for query in wanted} == wanted

@@ -48,9 +48,21 @@ hard_sync = "30 3 1,15 * mon-fri"
 push_deltas = "*/10 8-20 * * 0"
 """
 CRONS = [
-    "*/15 * * * *", "0 3 * * *", "*/5 * * * *", "30 3 1,15 * mon-fri", "*/10 8-20 * * 0", "0 0 * * 7", "5 4 * * sun",
-    "0,30 */2 * jan,jul *", "7 1-5/2 * 2-11/3 *", "0 12 */2 * 1", "15 6 29 2 *", "0 9 * * sun-tue", "0 9 * * 5-7", "59 23 31 12 *",
-]  # fmt: skip
+    "*/15 * * * *",
+    "0 3 * * *",
+    "*/5 * * * *",
+    "30 3 1,15 * mon-fri",
+    "*/10 8-20 * * 0",
+    "0 0 * * 7",
+    "5 4 * * sun",
+    "0,30 */2 * jan,jul *",
+    "7 1-5/2 * 2-11/3 *",
+    "0 12 */2 * 1",
+    "15 6 29 2 *",
+    "0 9 * * sun-tue",
+    "0 9 * * 5-7",
+    "59 23 31 12 *",
+]
 
 
 @pytest.fixture
@@ -71,8 +83,11 @@ def test_a_shop_has_the_job_that_keeps_it_and_the_hard_sync(config: Path) -> Non
     table = entries(settings.load(config))
 
     assert [(entry.shop, entry.job) for entry in table] == [
-        ("acme", "upload-recent-changes"), ("acme", "hard-sync"), ("brick", "push-deltas"), ("brick", "hard-sync"),
-    ]  # fmt: skip
+        ("acme", "upload-recent-changes"),
+        ("acme", "hard-sync"),
+        ("brick", "push-deltas"),
+        ("brick", "hard-sync"),
+    ]
 
 
 @pytest.mark.parametrize("wrong", ["99 3 1,15", "x 3 1,15", "30 3 L"])
@@ -119,10 +134,13 @@ def test_a_crontab_has_each_job_the_chores_and_what_runs_all_the_time(config: Pa
 
     jobs = [line for line in lines if not line.startswith(("#", "@")) and "invsync" in line]
     assert [re.sub(r" cd .* && \S+invsync ", " ", line).split(" --config")[0] for line in jobs] == [
-        "*/15 * * * * run upload-recent-changes --shop acme", "0 3 * * * run hard-sync --shop acme",
-        "*/10 8-20 * * 0 run push-deltas --shop brick", "30 3 1,15 * mon-fri run hard-sync --shop brick",
-        "*/10 * * * * schedule check", "40 4 * * * state prune",
-    ]  # fmt: skip
+        "*/15 * * * * run upload-recent-changes --shop acme",
+        "0 3 * * * run hard-sync --shop acme",
+        "*/10 8-20 * * 0 run push-deltas --shop brick",
+        "30 3 1,15 * mon-fri run hard-sync --shop brick",
+        "*/10 * * * * schedule check",
+        "40 4 * * * state prune",
+    ]
     assert len([line for line in lines if line.startswith("@reboot")]) == 2
 
 
@@ -130,8 +148,11 @@ def test_an_export_names_the_variables_of_secrets_and_no_secret(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACME_TOKEN", "planted-secret")
-    texts = [text for to in ("crontab", "systemd", "airflow", "kubernetes")
-             for text in written(config, to, tmp_path).values()]  # fmt: skip
+    texts = [
+        text
+        for to in ("crontab", "systemd", "airflow", "kubernetes")
+        for text in written(config, to, tmp_path).values()
+    ]
 
     assert not [text for text in texts if "planted-secret" in text]
     assert "ACME_SECRET, ACME_TOKEN, BRICK_TOKEN" in texts[0]
@@ -194,9 +215,11 @@ def test_the_dags_are_python_with_one_row_a_job_and_cron(config: Path, tmp_path:
     exec(text[text.index("TABLE = {") : text.index("EXECUTED.mkdir")], found)
 
     assert found["TABLE"] == {
-        ("upload-recent-changes", "*/15 * * * *"): ["acme"], ("hard-sync", "0 3 * * *"): ["acme"],
-        ("push-deltas", "*/10 8-20 * * 0"): ["brick"], ("hard-sync", "30 3 1,15 * mon-fri"): ["brick"],
-    }  # fmt: skip
+        ("upload-recent-changes", "*/15 * * * *"): ["acme"],
+        ("hard-sync", "0 3 * * *"): ["acme"],
+        ("push-deltas", "*/10 8-20 * * 0"): ["brick"],
+        ("hard-sync", "30 3 1,15 * mon-fri"): ["brick"],
+    }
     compile(text, "invsync_dags.py", "exec")
 
 
@@ -298,8 +321,17 @@ def test_the_names_of_dags_fit_airflow_and_stay_apart(config: Path, tmp_path: Pa
 
 
 def finished(state: State, at: datetime, job: str = "hard-sync", shop: str = "acme", advances: bool = True) -> None:
-    state.runs.record(f"{at:%Y%m%dT%H%M%SZ}-aa", shop, job, status="done", exit_code=0, folder="x", thru=at, finished_at=at,
-                 advances=advances)  # fmt: skip
+    state.runs.record(
+        f"{at:%Y%m%dT%H%M%SZ}-aa",
+        shop,
+        job,
+        status="done",
+        exit_code=0,
+        folder="x",
+        thru=at,
+        finished_at=at,
+        advances=advances,
+    )
 
 
 @pytest.mark.parametrize(("hours", "alerts"), [(1, 0), (24, 0), (30, 0), (36, 1), (72, 1)])
@@ -350,5 +382,6 @@ def test_a_prune_is_told_and_its_fault_too(config: Path) -> None:
 
     assert lines[0]["removed"] == {"acme": {"files": 0, "runs": 0, "webhooks": 0, "folders": 0}}
     assert [(one["job"], one["status"], one["exit_code"]) for one in lines] == [
-        ("state prune", "done", 0), ("state prune", "UsageError", 2)
-    ]  # fmt: skip
+        ("state prune", "done", 0),
+        ("state prune", "UsageError", 2),
+    ]

@@ -36,9 +36,17 @@ def test_subscriptions_are_looked_at_then_registered(rehearsal: Rehearsal) -> No
     assert [line.split()[:2] for line in made.stdout.splitlines()][1] == ["ORDERS_CREATE", "created"]
 
 
-@pytest.mark.parametrize("words", [("webhooks", "register", "--shop", "other"), ("webhooks", "serve", "--shop", "demo"),
-                                   ("schedule", "run", "--shop", "other"), ("schedule", "check", "--shop", "other"),
-                                   ("schedule", "adopt", "none.ipynb"), ("schedule", "export", "--to", "cron")])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("webhooks", "register", "--shop", "other"),
+        ("webhooks", "serve", "--shop", "demo"),
+        ("schedule", "run", "--shop", "other"),
+        ("schedule", "check", "--shop", "other"),
+        ("schedule", "adopt", "none.ipynb"),
+        ("schedule", "export", "--to", "cron"),
+    ],
+)
 def test_wrong_usage_is_2(rehearsal: Rehearsal, words: tuple[str, ...]) -> None:
     assert typed(rehearsal, *words).exit_code == 2
 

@@ -24,8 +24,13 @@ def opened(handler: Handler, *, app: bool = False, read_only: bool = False) -> t
     waits: list[float] = []
     way_in: dict[str, Any] = {"client_id": "app", "client_secret_env": "KEY"} if app else {"token_env": "TOKEN"}
     shop = ShopSettings(domain="acme.myshopify.com", oms=OmsSettings(shop_id="S"), **way_in)
-    client = Client.open(shop, secrets={"TOKEN": TOKEN, "KEY": KEY}, sleep=waits.append, read_only=read_only,
-                         transport_override=httpx.MockTransport(handler))  # fmt: skip
+    client = Client.open(
+        shop,
+        secrets={"TOKEN": TOKEN, "KEY": KEY},
+        sleep=waits.append,
+        read_only=read_only,
+        transport_override=httpx.MockTransport(handler),
+    )
     return client, waits
 
 
@@ -68,11 +73,19 @@ def test_a_call_carries_the_token_and_the_version() -> None:
 
 @pytest.mark.parametrize(
     "cut",
-    [httpx.Response(500), httpx.Response(502), httpx.Response(503), httpx.Response(504),
-     httpx.ReadTimeout("slow"),
-     httpx.RemoteProtocolError("cut"), httpx.ConnectError("down"), refused("INTERNAL_SERVER_ERROR"), ok([])],
+    [
+        httpx.Response(500),
+        httpx.Response(502),
+        httpx.Response(503),
+        httpx.Response(504),
+        httpx.ReadTimeout("slow"),
+        httpx.RemoteProtocolError("cut"),
+        httpx.ConnectError("down"),
+        refused("INTERNAL_SERVER_ERROR"),
+        ok([]),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_cut_call_is_sent_again_with_the_same_body(cut: httpx.Response | Exception) -> None:
     handler, seen = answers(cut, cut, ok())
     client, waits = opened(handler)
@@ -160,10 +173,14 @@ def test_server_messages_are_printed_without_the_token() -> None:
     assert TOKEN not in str(caught.value)
 
 
-@pytest.mark.parametrize("answer", [
-    httpx.Response(403, json={"errors": "requires `read_orders` access scope"}),
-    refused("ACCESS_DENIED", "Access denied. Required access: `read_orders` access scope."),
-], ids=["http", "graphql"])  # fmt: skip
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(403, json={"errors": "requires `read_orders` access scope"}),
+        refused("ACCESS_DENIED", "Access denied. Required access: `read_orders` access scope."),
+    ],
+    ids=["http", "graphql"],
+)
 def test_a_missing_scope_is_named(answer: httpx.Response) -> None:
     client, _ = opened(answers(answer)[0])
 
@@ -201,11 +218,14 @@ MAINTENANCE = "<html><head><title>Sorry</title></head><body><h1>We'll be right b
         (httpx.Response(503, text=MAINTENANCE), "6 tries (HTTP 503: Sorry We'll be right back): run again"),
         (httpx.Response(500, json={"errors": "Oh"}, headers={"X-Request-Id": "a1-b2"}), "HTTP 500: Oh (request a1-b2)"),
         (httpx.Response(200, text=MAINTENANCE), "an answer without a result, HTTP 200: Sorry We'll be right back"),
-        (refused("INTERNAL_SERVER_ERROR", "Internal error.\nRequest ID: 1b35-aa"), "Internal error. Request ID: 1b35-aa"),
+        (
+            refused("INTERNAL_SERVER_ERROR", "Internal error.\nRequest ID: 1b35-aa"),
+            "Internal error. Request ID: 1b35-aa",
+        ),
         (refused("BAD", "x" * 10_000), "x" * 500 + "…: correct the request."),
     ],
     ids=lambda value: "" if isinstance(value, str) else str(getattr(value, "status_code", value)),
-)  # fmt: skip
+)
 def test_shopifys_own_words_are_in_the_sentence(answer: httpx.Response, words: str) -> None:
     client, _ = opened(answers(answer)[0])
 
@@ -280,10 +300,15 @@ def test_an_unset_variable_is_a_usage_error() -> None:
         Client.open(shop, secrets={})
 
 
-@pytest.mark.parametrize("text", [
-    "mutation m { a }", "# query\nmutation{a}", "{ shop { id } } mutation m($a: ID = \"x\") { b }",
-    "fragment f on Shop { id } mutation m { a }",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mutation m { a }",
+        "# query\nmutation{a}",
+        '{ shop { id } } mutation m($a: ID = "x") { b }',
+        "fragment f on Shop { id } mutation m { a }",
+    ],
+)
 def test_a_read_only_client_refuses_every_mutation(text: str) -> None:
     handler, seen = answers(ok())
     client, _ = opened(handler, read_only=True)

@@ -39,11 +39,18 @@ class LevelsShop:
         if "bulkOperationRunQuery" in call["query"]:
             return self.ok({"bulkOperationRunQuery": {"bulkOperation": {"id": "gid://b/1"}, "userErrors": []}})
         if "bulkOperation(" in call["query"]:
-            return self.ok({"bulkOperation": {
-                "id": "gid://b/1", "status": self.bulk_status, "errorCode": None, "objectCount": "4",
-                "url": "https://files.example/levels.jsonl" if self.bulk_lines else None,
-                "partialDataUrl": None,
-            }})  # fmt: skip
+            return self.ok(
+                {
+                    "bulkOperation": {
+                        "id": "gid://b/1",
+                        "status": self.bulk_status,
+                        "errorCode": None,
+                        "objectCount": "4",
+                        "url": "https://files.example/levels.jsonl" if self.bulk_lines else None,
+                        "partialDataUrl": None,
+                    }
+                }
+            )
         return self.nodes(call["query"], call["variables"])
 
     def nodes(self, text: str, variables: dict[str, Any]) -> httpx.Response:
@@ -80,8 +87,13 @@ class LevelsShop:
 
 def opened(handler: Any, *, read_only: bool = False) -> Shopify:
     shop = ShopSettings(domain="acme.myshopify.com", token_env="TOKEN", oms=OmsSettings(shop_id="S"))
-    return Shopify.open(shop, secrets={"TOKEN": "shpat_x"}, sleep=lambda _: None, read_only=read_only,
-                        transport_override=httpx.MockTransport(handler))  # fmt: skip
+    return Shopify.open(
+        shop,
+        secrets={"TOKEN": "shpat_x"},
+        sleep=lambda _: None,
+        read_only=read_only,
+        transport_override=httpx.MockTransport(handler),
+    )
 
 
 def pairs(*rows: tuple[int, int]) -> pl.DataFrame:
@@ -95,9 +107,12 @@ def test_every_asked_pair_has_one_row_and_no_level_is_null() -> None:
     found = opened(shop).levels(pairs((2, 10), (1, 10), (1, 11), (9_001, 10)))
 
     expected = rows(
-        tables.LEVELS, (2, 10, None, None, True, False, "S2"), (1, 10, 5, True, True, False, "S1"),
-        (1, 11, -2, False, True, False, "S1"), (9_001, 10, None, None, None, None, None),
-    )  # fmt: skip
+        tables.LEVELS,
+        (2, 10, None, None, True, False, "S2"),
+        (1, 10, 5, True, True, False, "S1"),
+        (1, 11, -2, False, True, False, "S1"),
+        (9_001, 10, None, None, None, None, None),
+    )
     assert_frame_equal(found, expected)
 
 
@@ -167,7 +182,12 @@ def test_a_level_whose_line_comes_twice_counts_once_and_two_different_ones_are_r
     path.write_text("\n".join([*CHILD_FIRST, once]) + "\n")
     assert parse_levels(path).filter(inventory_item_id=1, location_id=10)["available"].to_list() == [5]
 
-    path.write_text("\n".join([*CHILD_FIRST, once.replace('"quantity":5', '"quantity":6').replace('"quantity": 5', '"quantity": 6')]) + "\n")
+    path.write_text(
+        "\n".join(
+            [*CHILD_FIRST, once.replace('"quantity":5', '"quantity":6').replace('"quantity": 5', '"quantity": 6')]
+        )
+        + "\n"
+    )
     with pytest.raises(ShopifyFailed, match="two for the level of item 1 at location 10"):
         parse_levels(path)
 
@@ -210,18 +230,28 @@ def gid(kind: str, number: int) -> dict[str, str]:
 
 
 def line(number: int, item: int | None, quantity: int, current: int, unfulfilled: int) -> dict[str, Any]:
-    return gid("LineItem", number) | {"quantity": quantity, "currentQuantity": current, "unfulfilledQuantity": unfulfilled,
-            "variant": item and {"inventoryItem": gid("InventoryItem", item)}}  # fmt: skip
+    return gid("LineItem", number) | {
+        "quantity": quantity,
+        "currentQuantity": current,
+        "unfulfilledQuantity": unfulfilled,
+        "variant": item and {"inventoryItem": gid("InventoryItem", item)},
+    }
 
 
 def part(number: int, state: str, place: int | None, lines: dict[str, Any]) -> dict[str, Any]:
     return gid("FulfillmentOrder", number) | {
-        "status": state, "assignedLocation": {"location": place and gid("Location", place)}, "lineItems": lines,
-    }  # fmt: skip
+        "status": state,
+        "assignedLocation": {"location": place and gid("Location", place)},
+        "lineItems": lines,
+    }
 
 
 def wanted(number: int, item: int | None, units: int) -> dict[str, Any]:
-    return {"inventoryItemId": item and f"{ITEM}{item}", "remainingQuantity": units, "lineItem": gid("LineItem", number)}
+    return {
+        "inventoryItemId": item and f"{ITEM}{item}",
+        "remainingQuantity": units,
+        "lineItem": gid("LineItem", number),
+    }
 
 
 def moved(number: int, units: int, **more: Any) -> dict[str, Any]:
@@ -230,8 +260,10 @@ def moved(number: int, units: int, **more: Any) -> dict[str, Any]:
 
 def shipped(number: int, state: str, place: int, lines: dict[str, Any]) -> dict[str, Any]:
     return gid("Fulfillment", number) | {
-        "status": state, "location": gid("Location", place), "fulfillmentLineItems": lines,
-    }  # fmt: skip
+        "status": state,
+        "location": gid("Location", place),
+        "fulfillmentLineItems": lines,
+    }
 
 
 def refunded(number: int, units: int, kind: str, place: int | None = None) -> dict[str, Any]:
@@ -241,9 +273,15 @@ def refunded(number: int, units: int, kind: str, place: int | None = None) -> di
 
 def order(number: int, lines: dict[str, Any], parts: dict[str, Any], **more: Any) -> dict[str, Any]:
     return gid("Order", number) | {
-        "name": f"#{number}", "createdAt": "2026-11-23T10:00:00Z", "updatedAt": "2026-11-23T11:00:00Z",
-        "lineItems": lines, "fulfillmentOrders": parts, "fulfillments": [], "refunds": [], **more,
-    }  # fmt: skip
+        "name": f"#{number}",
+        "createdAt": "2026-11-23T10:00:00Z",
+        "updatedAt": "2026-11-23T11:00:00Z",
+        "lineItems": lines,
+        "fulfillmentOrders": parts,
+        "fulfillments": [],
+        "refunds": [],
+        **more,
+    }
 
 
 SHIPPED = [shipped(n, "SUCCESS", 10, page([moved(31, 1)])) for n in (1, 2)]
@@ -253,29 +291,50 @@ def orders_shop(request: httpx.Request) -> httpx.Response:
     """Pages of every list: of orders, lines, fulfilment orders and their lines, fulfilments and refunds."""
     call = json.loads(request.content)
     name, given = re.match(r"query (\w+)", call["query"])[1], call["variables"]  # type: ignore[index]
-    one = order(1, page([line(11, 7, 4, 4, 4), line(12, None, 9, 9, 9)], "L"),
-                page([part(1, "OPEN", 10, page([wanted(11, 7, 2)], "F")),
-                      part(2, "CLOSED", 10, page([wanted(13, 8, 1)]))],
-                     "P"))  # fmt: skip
-    three = order(3, page([line(31, 7, 9, 4, 1)]), page([part(6, "IN_PROGRESS", 11, page([wanted(31, 7, 1)]))]),
-                  fulfillments=[*SHIPPED, shipped(3, "CANCELLED", 10, page([moved(31, 9)]))])  # fmt: skip
+    one = order(
+        1,
+        page([line(11, 7, 4, 4, 4), line(12, None, 9, 9, 9)], "L"),
+        page(
+            [part(1, "OPEN", 10, page([wanted(11, 7, 2)], "F")), part(2, "CLOSED", 10, page([wanted(13, 8, 1)]))], "P"
+        ),
+    )
+    three = order(
+        3,
+        page([line(31, 7, 9, 4, 1)]),
+        page([part(6, "IN_PROGRESS", 11, page([wanted(31, 7, 1)]))]),
+        fulfillments=[*SHIPPED, shipped(3, "CANCELLED", 10, page([moved(31, 9)]))],
+    )
     data = {
         "orders": lambda: {"orders": page([one], "O") if given["after"] is None else page([one, three])},
         "orderLineItems": lambda: {"node": {"lineItems": page([line(13, 8, 1, 1, 1)])}},
-        "orderFulfillmentOrders": lambda: {"node": {"fulfillmentOrders": page([
-            part(3, "ON_HOLD", 11, page([wanted(11, 7, 1), wanted(12, None, 5)])),
-            part(5, "OPEN", None, page([wanted(13, 8, 1)])),
-        ])}},
+        "orderFulfillmentOrders": lambda: {
+            "node": {
+                "fulfillmentOrders": page(
+                    [
+                        part(3, "ON_HOLD", 11, page([wanted(11, 7, 1), wanted(12, None, 5)])),
+                        part(5, "OPEN", None, page([wanted(13, 8, 1)])),
+                    ]
+                )
+            }
+        },
         "fulfillmentOrderLineItems": lambda: {"node": {"lineItems": page([wanted(11, 7, 1)])}},
-        "orderMoves": lambda: {"node": {
-            "fulfillments": [*SHIPPED, shipped(4, "SUCCESS", 10, page([moved(31, 2)], "S"))],
-            "refunds": [refunded(31, 2, "RETURN", 12), refunded(31, 1, "CANCEL", 11), refunded(31, 1, "NO_RESTOCK")],
-        }},
+        "orderMoves": lambda: {
+            "node": {
+                "fulfillments": [*SHIPPED, shipped(4, "SUCCESS", 10, page([moved(31, 2)], "S"))],
+                "refunds": [
+                    refunded(31, 2, "RETURN", 12),
+                    refunded(31, 1, "CANCEL", 11),
+                    refunded(31, 1, "NO_RESTOCK"),
+                ],
+            }
+        },
         "fulfillmentLineItems": lambda: {"node": {"fulfillmentLineItems": page([moved(31, 1)])}},
-        "locations": lambda: {"locations": page([{"id": f"{LOCATION}10", "name": "A", "isActive": True}], "X")
-                              if given["after"] is None
-                              else page([{"id": f"{LOCATION}11", "name": "B", "isActive": False}])},
-    }  # fmt: skip
+        "locations": lambda: {
+            "locations": page([{"id": f"{LOCATION}10", "name": "A", "isActive": True}], "X")
+            if given["after"] is None
+            else page([{"id": f"{LOCATION}11", "name": "B", "isActive": False}])
+        },
+    }
     if name == "orders":
         assert given["query"] == "updated_at:>='2026-11-20T00:00:00Z'"
     return LevelsShop.ok(data[name]())  # type: ignore[no-untyped-call]
@@ -289,13 +348,20 @@ def test_orders_are_read_with_all_their_pages() -> None:
     created, updated = datetime(2026, 11, 23, 10, tzinfo=UTC), datetime(2026, 11, 23, 11, tzinfo=UTC)
     assert sold.schema == tables.SOLD
     assert set(sold.select("name", "created_at", "updated_at").rows()) == {
-        ("#1", created, updated), ("#3", created, updated),
-    }  # fmt: skip
+        ("#1", created, updated),
+        ("#3", created, updated),
+    }
     units = sold.select("order_id", "inventory_item_id", "location_id", "open", "shipped", "removed").rows()
     assert sorted(units, key=repr) == [
-        (1, 7, 10, 3, 0, 0), (1, 7, 11, 1, 0, 0), (1, 7, None, 0, 0, 0), (1, 8, None, 1, 0, 0),
-        (3, 7, 10, 0, 5, 0), (3, 7, 11, 1, 0, 0), (3, 7, 12, 0, -2, 0), (3, 7, None, 0, 0, 2),
-    ]  # fmt: skip
+        (1, 7, 10, 3, 0, 0),
+        (1, 7, 11, 1, 0, 0),
+        (1, 7, None, 0, 0, 0),
+        (1, 8, None, 1, 0, 0),
+        (3, 7, 10, 0, 5, 0),
+        (3, 7, 11, 1, 0, 0),
+        (3, 7, 12, 0, -2, 0),
+        (3, 7, None, 0, 0, 2),
+    ]
 
 
 def test_a_shop_without_orders_gives_an_empty_frame() -> None:

@@ -65,8 +65,10 @@ def test_a_file_lands_once_by_either_transport(shopify: Shopify, shop: Shop, tmp
 
 def line(item: int) -> dict[str, Any]:
     change = {
-        "inventoryItemId": f"gid://shopify/InventoryItem/{item}", "locationId": "gid://shopify/Location/10",
-        "delta": 1, "changeFromQuantity": 5,
-    }  # fmt: skip
+        "inventoryItemId": f"gid://shopify/InventoryItem/{item}",
+        "locationId": "gid://shopify/Location/10",
+        "delta": 1,
+        "changeFromQuantity": 5,
+    }
     given = {"name": "available", "reason": "correction", "changes": [change]}
     return {"input": given, "idempotencyKey": f"k{item}"}

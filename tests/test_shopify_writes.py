@@ -77,13 +77,24 @@ class WritesShop:
         status = {"status": "CANCELED"} if self.cancelled else self.statuses[0]
         if len(self.statuses) > 1:
             self.statuses.pop(0)
-        return {"bulkOperation": {"id": "gid://b/1", "errorCode": None, "objectCount": "0", "url": None,
-                                  "partialDataUrl": None} | status}  # fmt: skip
+        return {
+            "bulkOperation": {
+                "id": "gid://b/1",
+                "errorCode": None,
+                "objectCount": "0",
+                "url": None,
+                "partialDataUrl": None,
+            }
+            | status
+        }
 
     def target(self) -> dict[str, Any]:
         policy = {"conditions": [{"acl": "private"}, ["content-length-range", 1, self.policy_limit]]}
-        fields = {"key": "tmp/1/bulk.jsonl", "acl": "private",
-                  "policy": base64.b64encode(json.dumps(policy).encode()).decode()}  # fmt: skip
+        fields = {
+            "key": "tmp/1/bulk.jsonl",
+            "acl": "private",
+            "policy": base64.b64encode(json.dumps(policy).encode()).decode(),
+        }
         parameters = [{"name": name, "value": value} for name, value in fields.items()]
         return {"url": "https://storage.example/upload", "parameters": parameters}
 
@@ -111,9 +122,13 @@ class Desk:
 
     def submit(self, shop: WritesShop, transport: Any = "auto", *, read_only: bool = False) -> Delivery:
         settings = ShopSettings(domain="acme.myshopify.com", token_env="TOKEN", oms=OmsSettings(shop_id="S"))
-        with Shopify.open(settings, secrets={"TOKEN": "shpat_very_secret"}, sleep=self.waits.append,
-                          read_only=read_only,
-                          transport_override=httpx.MockTransport(shop)) as shopify:  # fmt: skip
+        with Shopify.open(
+            settings,
+            secrets={"TOKEN": "shpat_very_secret"},
+            sleep=self.waits.append,
+            read_only=read_only,
+            transport_override=httpx.MockTransport(shop),
+        ) as shopify:
             return shopify.submit(self.path, self.result, transport=transport)
 
     def results(self) -> list[dict[str, Any]]:
@@ -129,8 +144,11 @@ class Desk:
 
 def completed(lines: list[Any]) -> WritesShop:
     shop = WritesShop()
-    shop.statuses = [{"status": "CREATED"}, {"status": "RUNNING", "objectCount": "1"},
-                     {"status": "COMPLETED", "url": "https://storage.example/result"}]  # fmt: skip
+    shop.statuses = [
+        {"status": "CREATED"},
+        {"status": "RUNNING", "objectCount": "1"},
+        {"status": "COMPLETED", "url": "https://storage.example/result"},
+    ]
     shop.lines = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     return shop
 
@@ -193,8 +211,14 @@ def test_auto_is_direct_up_to_200_lines(tmp_path: Path, count: int, transport: s
 
 def test_bulk_joins_results_on_their_line_numbers(tmp_path: Path) -> None:
     desk = Desk(tmp_path, 3)
-    shop = completed([DONE | {"__lineNumber": 2}, told("INVALID_LOCATION") | {"__lineNumber": 0},
-                      DONE | {"__lineNumber": 1}, DONE | {"__lineNumber": 1}])  # fmt: skip
+    shop = completed(
+        [
+            DONE | {"__lineNumber": 2},
+            told("INVALID_LOCATION") | {"__lineNumber": 0},
+            DONE | {"__lineNumber": 1},
+            DONE | {"__lineNumber": 1},
+        ]
+    )
 
     assert desk.submit(shop, "bulk") == Delivery("bulk", ("gid://b/1",))
     assert desk.codes() == ["INVALID_LOCATION", "DONE", "DONE"]
@@ -228,13 +252,20 @@ def test_a_file_above_the_policy_is_refused_before_it_is_sent(tmp_path: Path) ->
 
 def test_garbage_and_missing_lines_are_delivered_directly_under_their_keys(tmp_path: Path) -> None:
     desk = Desk(tmp_path, 8)
-    shop = completed([
-        DONE | {"__lineNumber": 0}, '{"data":{"inventoryAdju', DONE, "[]", DONE | {"__lineNumber": 99},
-        DONE | {"__lineNumber": "3"}, {"data": None, "__lineNumber": 4},
-        told("IDEMPOTENCY_CONCURRENT_REQUEST") | {"__lineNumber": 5},
-        {"errors": [{"message": "no", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}], "__lineNumber": 6},
-        {"errors": [{"message": "no", "extensions": {"code": "INVALID_FIELD_ARGUMENTS"}}], "__lineNumber": 7},
-    ])  # fmt: skip
+    shop = completed(
+        [
+            DONE | {"__lineNumber": 0},
+            '{"data":{"inventoryAdju',
+            DONE,
+            "[]",
+            DONE | {"__lineNumber": 99},
+            DONE | {"__lineNumber": "3"},
+            {"data": None, "__lineNumber": 4},
+            told("IDEMPOTENCY_CONCURRENT_REQUEST") | {"__lineNumber": 5},
+            {"errors": [{"message": "no", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}], "__lineNumber": 6},
+            {"errors": [{"message": "no", "extensions": {"code": "INVALID_FIELD_ARGUMENTS"}}], "__lineNumber": 7},
+        ]
+    )
 
     desk.submit(shop, "bulk")
 

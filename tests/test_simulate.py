@@ -34,9 +34,13 @@ def small(
     """A history from (at, order, pair, units), (at, pair, units) and opening units, without refills."""
     stock = [(f"S{pair}", units, NEVER, units) for pair, units in enumerate(opening)]
     return History(
-        pl.DataFrame(lines, schema=LINES, orient="row"), pl.DataFrame(moves, schema=MOVES, orient="row"),
-        pl.DataFrame(stock, schema=STOCK, orient="row"), datetime(2026, 3, 2), days, None,
-    )  # fmt: skip
+        pl.DataFrame(lines, schema=LINES, orient="row"),
+        pl.DataFrame(moves, schema=MOVES, orient="row"),
+        pl.DataFrame(stock, schema=STOCK, orient="row"),
+        datetime(2026, 3, 2),
+        days,
+        None,
+    )
 
 
 def totals(history: History, policy: str, **knobs: Any) -> dict[str, float]:
@@ -50,9 +54,16 @@ def story() -> History:
 
 @pytest.mark.parametrize(
     ("policy", "oversold"),
-    [("reset", 4), ("deltas", 0), ("reset_by_header", 0), ("reset_in_flight", 0), ("deltas_and_hard_sync", 0),
-     ("realtime", 0), ("none", 1)],
-)  # fmt: skip
+    [
+        ("reset", 4),
+        ("deltas", 0),
+        ("reset_by_header", 0),
+        ("reset_in_flight", 0),
+        ("deltas_and_hard_sync", 0),
+        ("realtime", 0),
+        ("none", 1),
+    ],
+)
 def test_the_documentations_story(policy: str, oversold: int) -> None:
     told = totals(story(), policy, lag=(120.0,))
 
@@ -127,8 +138,11 @@ def test_a_replay_is_repeatable_and_a_knob_moves_no_others_luck() -> None:
 
 def test_scenarios_replayed_together_are_as_if_alone() -> None:
     history = simulate.history(*simulate.retail(sales())).between(0, 4)
-    scenarios = [simulate.Scenario(policy, buffer=buffer, safety=safety, pos_share=0.2)
-                 for policy in simulate.POLICIES for buffer, safety in ((0, 0), (3, 2))]  # fmt: skip
+    scenarios = [
+        simulate.Scenario(policy, buffer=buffer, safety=safety, pos_share=0.2)
+        for policy in simulate.POLICIES
+        for buffer, safety in ((0, 0), (3, 2))
+    ]
     together = simulate.grid(history, scenarios)
 
     assert together["policy"].to_list() == [scenario.policy for scenario in scenarios]
@@ -268,8 +282,13 @@ def replayed(demands: Demand, waits: Waits, reorder: int, up_to: int) -> float:
     reviews = pl.DataFrame({"pair": 0, "at": range(MONTHS)})
     arrivals = reviews.with_columns(at=pl.col("at") + pl.Series(waits)).filter(pl.col("at") < MONTHS)
     opens = pl.DataFrame({"pair": [0], "at": [0.0]})
-    parts = [(engine.OPEN, opens), (engine.SALE, sold), (engine.IMPORT, sold.drop("units")),
-             (engine.REVIEW, reviews), (engine.ARRIVE, arrivals)]  # fmt: skip
+    parts = [
+        (engine.OPEN, opens),
+        (engine.SALE, sold),
+        (engine.IMPORT, sold.drop("units")),
+        (engine.REVIEW, reviews),
+        (engine.ARRIVE, arrivals),
+    ]
     made = events._ranked(pl.concat([events._events(kind, rows) for kind, rows in parts]), len(demands))
     one = {"opening": FIRST, "reorder": reorder, "up_to": up_to, "safety": 0, "buffer": -(10**6)}
     numbers = {name: pl.Series([units], dtype=pl.Int32).to_numpy()[:, None] for name, units in one.items()}
@@ -299,9 +318,21 @@ def test_the_costs_of_law_and_keltons_policies_to_the_printed_digits() -> None:
 
 @pytest.mark.parametrize(
     ("knob", "value"),
-    [("policy", "resets"), ("lag", ()), ("lag", (5.0, -1.0)), ("cadence", 0), ("loss", 1.1), ("pos_share", -0.1),
-     ("peak", -1), ("delivery", -1), ("buffer", -1), ("safety", -1), ("edits", -1), ("cadence", math.nan)],
-)  # fmt: skip
+    [
+        ("policy", "resets"),
+        ("lag", ()),
+        ("lag", (5.0, -1.0)),
+        ("cadence", 0),
+        ("loss", 1.1),
+        ("pos_share", -0.1),
+        ("peak", -1),
+        ("delivery", -1),
+        ("buffer", -1),
+        ("safety", -1),
+        ("edits", -1),
+        ("cadence", math.nan),
+    ],
+)
 def test_a_knob_out_of_its_range_is_refused_by_name(knob: str, value: Any) -> None:
     with pytest.raises(UsageError, match=f"Knob {knob} is .*: it must be"):
         simulate.Scenario(**{knob: value})
@@ -353,9 +384,25 @@ def test_a_day_ends_with_what_stands_then() -> None:
     told = simulate.replay(small([(1430, 0, 0, 3)], [(1450, 0, -1)], [10], days=2), simulate.Scenario("deltas"))
 
     assert told.by_day().to_dicts()[:2] == [
-        {"day": datetime(2026, 3, 2).date(), "drift": 0, "in_flight": 3, "hidden": 0, "beyond": 0, "oversold": 0, "writes": 0},
-        {"day": datetime(2026, 3, 3).date(), "drift": 0, "in_flight": 0, "hidden": 0, "beyond": 0, "oversold": 0, "writes": 1},
-    ]  # fmt: skip
+        {
+            "day": datetime(2026, 3, 2).date(),
+            "drift": 0,
+            "in_flight": 3,
+            "hidden": 0,
+            "beyond": 0,
+            "oversold": 0,
+            "writes": 0,
+        },
+        {
+            "day": datetime(2026, 3, 3).date(),
+            "drift": 0,
+            "in_flight": 0,
+            "hidden": 0,
+            "beyond": 0,
+            "oversold": 0,
+            "writes": 1,
+        },
+    ]
 
 
 def test_every_measure_is_defined_in_words() -> None:

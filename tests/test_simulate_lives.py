@@ -94,14 +94,18 @@ def test_a_return_comes_back_days_after_the_import() -> None:
     ledger = simulate.replay(history, Scenario("deltas", lag=(20.0,), lives=Lives(returned=1))).ledger
 
     assert ledger.filter(pl.col("kind").is_in([engine.RESTOCK, engine.RELEASE]))["at"].to_list() == [
-        25.0 + lives.RETURNED_AFTER, 45.0 + lives.RETURNED_AFTER]  # fmt: skip
+        25.0 + lives.RETURNED_AFTER,
+        45.0 + lives.RETURNED_AFTER,
+    ]
     assert ledger["left"][-1] == 8
 
 
 def test_each_share_is_of_the_orders_and_moves_no_other_luck() -> None:
     history = small([(600.0 + order // 4, order, 0, 1) for order in range(4000)], [], [10_000])
-    plain, some, more = (events.drawn(history, Scenario(lives=of), {"reset"})
-                         for of in (Lives(), Lives(edited=0.25), Lives(edited=0.25, till=0.5)))  # fmt: skip
+    plain, some, more = (
+        events.drawn(history, Scenario(lives=of), {"reset"})
+        for of in (Lives(), Lives(edited=0.25), Lives(edited=0.25, till=0.5))
+    )
 
     assert 900 < some.lines.height - plain.lines.height < 1100
     assert some.lines.equals(more.lines) and some.lines[:4000].equals(plain.lines)

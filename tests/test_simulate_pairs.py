@@ -124,8 +124,11 @@ class Pair:
         return self.now >= min(heard, line.at + self.scenario.search_lag)
 
     def by_header(self) -> int:
-        return sum(line.sold for number, line in self.lines.items()
-                   if self.visible(number, line) and not line.imported and not line.added)  # fmt: skip
+        return sum(
+            line.sold
+            for number, line in self.lines.items()
+            if self.visible(number, line) and not line.imported and not line.added
+        )
 
     def ledger(self) -> int:
         """Sold less booked, an order at a time, of the orders that are visible or committed."""
@@ -171,10 +174,13 @@ class Pair:
 
     def happen(self, kind: int, units: int, number: int, life: str | None, added: bool) -> None:
         acts = {
-            engine.SALE: lambda: self.sale(number, units, life, added), engine.IMPORT: lambda: self.download(number),
-            engine.RESTOCK: lambda: self.restock(number, units), engine.RELEASE: lambda: self.release(number),
-            engine.MOVE: lambda: self.move(units), engine.HOOK: lambda: self.policy_hook(number),
-        }  # fmt: skip
+            engine.SALE: lambda: self.sale(number, units, life, added),
+            engine.IMPORT: lambda: self.download(number),
+            engine.RESTOCK: lambda: self.restock(number, units),
+            engine.RELEASE: lambda: self.release(number),
+            engine.MOVE: lambda: self.move(units),
+            engine.HOOK: lambda: self.policy_hook(number),
+        }
         if kind == engine.EDIT:
             self.shown += units
         elif kind in acts:
@@ -249,14 +255,23 @@ def busy(seed: int) -> tuple[History, Scenario]:
     """Three hours in which two scarce items are ordered and counted all the time, and the knobs of a scenario."""
     luck = Random(seed)
     at = sorted(luck.randrange(10, 200) for _ in range(70))
-    lines = [(float(t), order, pair, luck.randint(1, 4)) for order, t in enumerate(at)
-             for pair in luck.sample(range(2), luck.randint(1, 2))]  # fmt: skip
+    lines = [
+        (float(t), order, pair, luck.randint(1, 4))
+        for order, t in enumerate(at)
+        for pair in luck.sample(range(2), luck.randint(1, 2))
+    ]
     moves = sorted((float(luck.randrange(10, 240)), luck.randrange(2), luck.choice([-3, -1, 2, 5])) for _ in range(90))
     scenario = Scenario(
-        lag=simulate.lognormal(luck.choice([4, 20]), parts=5), cadence=luck.choice([1.0, 3.0, 7.0]), seed=seed,
-        loss=luck.choice([0.0, 0.3]), delivery=luck.choice([0.0, 1.0, 3.0]), buffer=luck.choice([0, 0, 2]),
-        safety=luck.choice([0, 0, 3]), pos_share=luck.choice([0.0, 0.2]), edits=luck.choice([0, 20]),
-    )  # fmt: skip
+        lag=simulate.lognormal(luck.choice([4, 20]), parts=5),
+        cadence=luck.choice([1.0, 3.0, 7.0]),
+        seed=seed,
+        loss=luck.choice([0.0, 0.3]),
+        delivery=luck.choice([0.0, 1.0, 3.0]),
+        buffer=luck.choice([0, 0, 2]),
+        safety=luck.choice([0, 0, 3]),
+        pos_share=luck.choice([0.0, 0.2]),
+        edits=luck.choice([0, 20]),
+    )
     return small(lines, moves, [luck.randint(5, 60), 40]), scenario
 
 

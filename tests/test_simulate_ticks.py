@@ -65,8 +65,9 @@ class Shop:
 
     def review(self, levels: list[tuple[int, int]]) -> None:
         own = [count - queue for count, queue in zip(self.count, self.queue, strict=True)]
-        self.ordered = [up_to - units if units < reorder else 0
-                        for units, (reorder, up_to) in zip(own, levels, strict=True)]  # fmt: skip
+        self.ordered = [
+            up_to - units if units < reorder else 0 for units, (reorder, up_to) in zip(own, levels, strict=True)
+        ]
 
     def arrive(self) -> None:
         self.arrived, self.ordered = self.ordered, [0] * len(self.ordered)
@@ -77,14 +78,20 @@ class Shop:
     def snapshot(self) -> tables.Snapshot:
         names = [f"P{pair}" for pair in range(len(self.count))]
         waiting = [(name, units) for name, units in zip(names, self.queue, strict=True) if units]
-        made = [(f"P{pair}/{n}", f"P{pair}", "W1", LONG_AGO, units, "VAR_MANUAL")
-                for pair, of in enumerate(self.moved) for n, units in enumerate(of)]  # fmt: skip
+        made = [
+            (f"P{pair}/{n}", f"P{pair}", "W1", LONG_AGO, units, "VAR_MANUAL")
+            for pair, of in enumerate(self.moved)
+            for n, units in enumerate(of)
+        ]
         return snapshot(
-            product_facility=stock(*((name, "W1", units, self.safety) for name, units in zip(names, self.count, strict=True))),
+            product_facility=stock(
+                *((name, "W1", units, self.safety) for name, units in zip(names, self.count, strict=True))
+            ),
             shopify_shop_product=listed(*((name, pair + 1) for pair, name in enumerate(names))),
-            queue=rows(tables.QUEUE, *waiting), known_orders=rows(tables.KNOWN_ORDERS, *((line,) for line in self.seen)),
+            queue=rows(tables.QUEUE, *waiting),
+            known_orders=rows(tables.KNOWN_ORDERS, *((line,) for line in self.seen)),
             events=rows(tables.EVENTS, *made),
-        )  # fmt: skip
+        )
 
     def reset(self, pairs: set[int], *, subtracts: bool) -> None:
         seen = self.snapshot()
@@ -94,8 +101,9 @@ class Shop:
             placed, tables.empty(tables.BUFFERS), mapped, seen, counted=mapping.counted_facilities(seen, **WHERE)
         )
         shown = levels(*((pair + 1, ONLINE, units) for pair, units in enumerate(self.shown)))
-        found = diff.variances(mapping.targets(mapped, seen, **WHERE), shown,
-                               flight if subtracts else flight.clear(), buffer=self.buffer)  # fmt: skip
+        found = diff.variances(
+            mapping.targets(mapped, seen, **WHERE), shown, flight if subtracts else flight.clear(), buffer=self.buffer
+        )
         decided = plan.decide(found)
         assert decided.held.is_empty() and found.height == len(pairs)
         for item, change in decided.adjustments.select("inventory_item_id", "delta").iter_rows():
@@ -118,22 +126,35 @@ def world(seed: int) -> tuple[History, simulate.Scenario]:
     """A small random history with scarce stock, and the knobs of a scenario."""
     luck = Random(seed)
     at = sorted(luck.randrange(0, DAYS * 1440 - 200) for _ in range(20))
-    lines = [(float(t), order, pair, luck.randint(1, 5)) for order, t in enumerate(at)
-             for pair in luck.sample(range(3), luck.randint(1, 2))]  # fmt: skip
+    lines = [
+        (float(t), order, pair, luck.randint(1, 5))
+        for order, t in enumerate(at)
+        for pair in luck.sample(range(3), luck.randint(1, 2))
+    ]
     moves = [
         (float(luck.randrange(0, DAYS * 1440)), luck.randrange(3), luck.choice([-4, -2, -1, 3, 8])) for _ in range(10)
     ]
     levels_ = [(f"S{pair}", luck.randint(0, 12), 4, 9) for pair in range(3)]
     rule = Restock(review_days=1, lead_days=0.3) if luck.random() < 0.5 else None
     history = History(
-        pl.DataFrame(lines, schema=LINES, orient="row"), pl.DataFrame(sorted(moves), schema=MOVES, orient="row"),
-        pl.DataFrame(levels_, schema=STOCK, orient="row"), datetime(2026, 3, 2), DAYS, rule,
-    )  # fmt: skip
+        pl.DataFrame(lines, schema=LINES, orient="row"),
+        pl.DataFrame(sorted(moves), schema=MOVES, orient="row"),
+        pl.DataFrame(levels_, schema=STOCK, orient="row"),
+        datetime(2026, 3, 2),
+        DAYS,
+        rule,
+    )
     scenario = simulate.Scenario(
-        lag=simulate.lognormal(luck.choice([5, 40, 150]), parts=5), cadence=CADENCE, loss=luck.choice([0.0, 0.4]),
-        buffer=luck.choice([0, 0, 2]), safety=luck.choice([0, 0, 3]), pos_share=luck.choice([0.0, 0.3]),
-        edits=luck.choice([0, 4]), peak=luck.choice([1.0, 1.5]), seed=seed,
-    )  # fmt: skip
+        lag=simulate.lognormal(luck.choice([5, 40, 150]), parts=5),
+        cadence=CADENCE,
+        loss=luck.choice([0.0, 0.4]),
+        buffer=luck.choice([0, 0, 2]),
+        safety=luck.choice([0, 0, 3]),
+        pos_share=luck.choice([0.0, 0.3]),
+        edits=luck.choice([0, 4]),
+        peak=luck.choice([1.0, 1.5]),
+        seed=seed,
+    )
     return history, scenario
 
 

@@ -90,8 +90,13 @@ def test_a_file_with_an_event_that_another_run_counts_is_not_committed(
     state.outbox.claim("demo", claims(("E1", place, "sent"), run_id="R0"))
 
     with pytest.raises(GuardStopped, match="run R0 has counted 1 of its stock events"):
-        state.outbox.commit(held, "R1", [File(1, tmp_path / "a", "x")], transport="direct",
-                            claims=claims(("E1", 7, "sent"), ("E2", 7, "sent")))  # fmt: skip
+        state.outbox.commit(
+            held,
+            "R1",
+            [File(1, tmp_path / "a", "x")],
+            transport="direct",
+            claims=claims(("E1", 7, "sent"), ("E2", 7, "sent")),
+        )
 
     assert statuses(state) == {("E1", place): "sent"}
     assert state.outbox.pending("demo") == []
@@ -190,8 +195,10 @@ def test_a_living_holder_keeps_the_shop(state: State) -> None:
 
 
 def test_a_holder_whose_process_ended_is_taken_over_at_once(state: State, tmp_path: Path) -> None:
-    leave = ("import os; from invsync.state import State, lease; "
-             f"lease.take(State('sqlite:///{tmp_path}/invsync.db').engine, 'demo', 'R1'); os._exit(9)")  # fmt: skip
+    leave = (
+        "import os; from invsync.state import State, lease; "
+        f"lease.take(State('sqlite:///{tmp_path}/invsync.db').engine, 'demo', 'R1'); os._exit(9)"
+    )
     subprocess.run([sys.executable, "-c", leave], check=False)
 
     assert state.holder("demo") is None
@@ -270,8 +277,10 @@ def test_a_heartbeat_is_written_by_the_clock_of_the_database(state: State, held:
 
 
 def test_another_process_of_the_run_takes_part_in_its_lease(state: State, held: Lease, tmp_path: Path) -> None:
-    take_part = ("import os; from invsync.state import State; "
-                 f"lease = State('sqlite:///{tmp_path}/invsync.db').joined('demo', 'R1'); print(os.getpid(), lease.fence)")  # fmt: skip
+    take_part = (
+        "import os; from invsync.state import State; "
+        f"lease = State('sqlite:///{tmp_path}/invsync.db').joined('demo', 'R1'); print(os.getpid(), lease.fence)"
+    )
     done = subprocess.run([sys.executable, "-c", take_part], capture_output=True, text=True, check=True)
     pid, fence = map(int, done.stdout.split())
 

@@ -78,8 +78,10 @@ def test_an_upgrade_keeps_every_row_and_leaves_a_copy_of_what_was(old: Path) -> 
     State(url_of(old)).close()
 
     after = oldstate.rows(old)
-    assert {table: [{name: row[name] for name in was} for row, was in zip(after[table], before[table], strict=True)]
-            for table in before} == before  # fmt: skip
+    assert {
+        table: [{name: row[name] for name in was} for row, was in zip(after[table], before[table], strict=True)]
+        for table in before
+    } == before
     (backup,) = old.parent.glob("invsync.db.before-*.bak")
     with closing(sqlite3.connect(backup)) as copy, closing(sqlite3.connect(":memory:")) as original:
         original.executescript((oldstate.GOLDEN / "state-before-revisions.sql").read_text())
@@ -104,8 +106,10 @@ def test_what_was_left_open_is_settled_under_its_keys_and_nothing_is_counted_twi
     assert [deltas["counts"]["planned"], deltas["exit_code"], hard["exit_code"]] == [0, 4, 0]
     assert [len(kept.shop.journal), kept.state("select count(*) from outbox where settled is null")] == [2, [(0,)]]
     assert kept.state("select status, count(*) from claim group by 1 order by 1") == [
-        ("baseline", 5), ("reset", 2), ("sent", 2)
-    ]  # fmt: skip
+        ("baseline", 5),
+        ("reset", 2),
+        ("sent", 2),
+    ]
 
 
 OPEN = """
@@ -160,7 +164,9 @@ def test_an_upgrade_that_is_cut_short_leaves_the_old_database(old: Path, monkeyp
     assert old.read_bytes() == before
 
 
-def test_an_old_database_whose_backup_cannot_be_written_is_not_upgraded(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_database_whose_backup_cannot_be_written_is_not_upgraded(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = sqlite3.connect
 
     def connect(path: object, **options: object) -> sqlite3.Connection:
@@ -169,7 +175,9 @@ def test_an_old_database_whose_backup_cannot_be_written_is_not_upgraded(old: Pat
         return real(path, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(database.sqlite3, "connect", connect)
-    with pytest.raises(SystemFailed, match=r"is older and was not upgraded, for its backup invsync\.db\.before-.* could not"):
+    with pytest.raises(
+        SystemFailed, match=r"is older and was not upgraded, for its backup invsync\.db\.before-.* could not"
+    ):
         State(url_of(old))
 
     assert "shop" not in tables_of(old)
@@ -183,11 +191,23 @@ def tables_of(path: Path) -> set[str]:
 # -- refused
 
 
-def typed(kept: Rehearsal, url: str | None = None, job: str = RECENT, env: dict[str, str] | None = None) -> tuple[int, str]:
+def typed(
+    kept: Rehearsal, url: str | None = None, job: str = RECENT, env: dict[str, str] | None = None
+) -> tuple[int, str]:
     """The exit code of a run as it is typed, and the last line of its standard error."""
     variables = {"INVSYNC_STATE__URL": url} if url else {}
-    words = ["run", job, "--shop", "demo", "--config", str(kept.config), "--engine", "inprocess",
-             "--at", (START + HOUR).isoformat()]  # fmt: skip
+    words = [
+        "run",
+        job,
+        "--shop",
+        "demo",
+        "--config",
+        str(kept.config),
+        "--engine",
+        "inprocess",
+        "--at",
+        (START + HOUR).isoformat(),
+    ]
     done = CliRunner().invoke(app, words, env=variables | (env or {}))
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, (done.stderr.strip().splitlines() or [""])[-1]
@@ -207,8 +227,10 @@ def test_a_newer_database_is_refused_by_its_revision_and_not_touched(kept: Rehea
     code, said = typed(kept)
 
     assert (code, path.read_bytes(), folders(kept)) == (2, before, [])
-    assert said == (f"The state database {path} was written by a newer invsync (revision 0099, this one knows "
-                    f"{database.HEAD}): install that version, or name another database.")  # fmt: skip
+    assert said == (
+        f"The state database {path} was written by a newer invsync (revision 0099, this one knows "
+        f"{database.HEAD}): install that version, or name another database."
+    )
     assert not list(path.parent.glob("*.bak"))
     assert "a newer invsync (revision 0099" in typed(kept, f"sqlite:///file:{path}?mode=ro&uri=true")[1]
 
@@ -230,8 +252,10 @@ def test_another_programs_database_is_refused_by_its_tables_and_not_touched(kept
     code, said = typed(kept)
 
     assert (code, path.read_bytes()) == (2, before)
-    assert said == (f"The state database {path} belongs to another program (it has {ddl.split()[2]}): "
-                    "name a database of its own in [state] url.")  # fmt: skip
+    assert said == (
+        f"The state database {path} belongs to another program (it has {ddl.split()[2]}): "
+        "name a database of its own in [state] url."
+    )
 
 
 def test_a_file_that_is_no_database_is_refused(kept: Rehearsal) -> None:
@@ -245,8 +269,11 @@ def test_a_file_that_is_no_database_is_refused(kept: Rehearsal) -> None:
 def test_a_folder_that_does_not_exist_is_told(kept: Rehearsal) -> None:
     path = kept.config.parent / "nowhere" / "invsync.db"
 
-    assert typed(kept, url_of(path)) == (2, f"The state database {path} cannot be opened: make its folder and let invsync "
-                                            "write there, or correct [state] url.")  # fmt: skip
+    assert typed(kept, url_of(path)) == (
+        2,
+        f"The state database {path} cannot be opened: make its folder and let invsync "
+        "write there, or correct [state] url.",
+    )
 
 
 def test_a_server_that_is_not_there_is_told_without_its_password(kept: Rehearsal) -> None:
@@ -270,8 +297,11 @@ def test_a_read_only_database_is_told_and_the_run_after_works(kept: Rehearsal) -
 
     code, said = typed(kept, f"sqlite:///file:{path}?mode=ro&uri=true")
 
-    assert (code, said) == (2, f"The state database file:{path} cannot be written: give invsync the right to write it, or "
-                               "correct [state] url.")  # fmt: skip
+    assert (code, said) == (
+        2,
+        f"The state database file:{path} cannot be written: give invsync the right to write it, or "
+        "correct [state] url.",
+    )
     assert folders(kept) == [] and kept.available(1) == [3]
     assert typed(kept)[0] == 0 and kept.available(1) == [5]
 
@@ -309,7 +339,9 @@ def once_sent(kept: Rehearsal, *pragmas: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("job", [RECENT, DELTAS])
-def test_a_database_that_fails_after_the_sending_leaves_a_folder_and_nothing_is_sent_twice(kept: Rehearsal, job: str) -> None:
+def test_a_database_that_fails_after_the_sending_leaves_a_folder_and_nothing_is_sent_twice(
+    kept: Rehearsal, job: str
+) -> None:
     if job == DELTAS:
         kept.keep_by_deltas()
         kept.oms.add_delta_reason("VAR_DAMAGED")
@@ -322,7 +354,10 @@ def test_a_database_that_fails_after_the_sending_leaves_a_folder_and_nothing_is_
 
     facts = json.loads((max(folders(kept)) / "run.json").read_text())
     assert (code, facts["status"], len(kept.shop.journal)) == (5, "failed", 1)
-    assert "cannot be written: give invsync the right to write it" in " ".join(facts["messages"]) and said in facts["messages"]
+    assert (
+        "cannot be written: give invsync the right to write it" in " ".join(facts["messages"])
+        and said in facts["messages"]
+    )
     assert [kept.run(START + HOUR + MINUTE, job)["exit_code"], kept.available(1), len(kept.shop.journal)] == [0, [3], 1]
     assert kept.state("select count(*) from outbox where settled is null") == [(0,)]
 
@@ -377,6 +412,8 @@ def test_a_database_that_may_not_grow_is_told_and_works_once_it_may(tmp_path: Pa
 
     done = subprocess.run([sys.executable, "-c", LIMITED, url_of(path)], capture_output=True, text=True, timeout=60)
 
-    assert done.stdout == (f"The state database {path} could not be read or written: look at its disk and at the limits of "
-                           "this process, then run again. 5\n"), done.stderr  # fmt: skip
+    assert done.stdout == (
+        f"The state database {path} could not be read or written: look at its disk and at the limits of "
+        "this process, then run again. 5\n"
+    ), done.stderr
     assert differences(State(url_of(path)).engine) == []

@@ -72,12 +72,19 @@ def ended(shop: Rehearsal, facts: dict[str, Any]) -> dict[int, str]:
     return {row["inventory_item_id"]: row["reason"] or row["outcome"] for row in rows.iter_rows(named=True)}
 
 
-@pytest.mark.parametrize(("name", "column", "text"), [
-    ("order_item", "quantity", "3 pcs"), ("order_item", "quantity", "1,5"),
-    ("order_header", "external_id", "5.51235E+12"), ("order_header", "order_date", "31.12.2025"),
-    ("order_item_ship_group", "facility_id", "#REF!"), ("inventory_item_detail", "available_to_promise_diff", "-2 pcs"),
-    ("inventory_item_detail", "created_stamp", "12/31/2025 0:00"), ("shopify_shop_product", "shop_id", "#NAME?"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "column", "text"),
+    [
+        ("order_item", "quantity", "3 pcs"),
+        ("order_item", "quantity", "1,5"),
+        ("order_header", "external_id", "5.51235E+12"),
+        ("order_header", "order_date", "31.12.2025"),
+        ("order_item_ship_group", "facility_id", "#REF!"),
+        ("inventory_item_detail", "available_to_promise_diff", "-2 pcs"),
+        ("inventory_item_detail", "created_stamp", "12/31/2025 0:00"),
+        ("shopify_shop_product", "shop_id", "#NAME?"),
+    ],
+)
 def test_a_value_of_one_product_holds_its_pairs_and_the_others_go_on(
     shop: Rehearsal, name: str, column: str, text: str
 ) -> None:
@@ -93,12 +100,19 @@ def test_a_value_of_one_product_holds_its_pairs_and_the_others_go_on(
     assert "malformed" in shop.outcomes(facts)["reason"].to_list()
 
 
-@pytest.mark.parametrize(("name", "column", "text", "row"), [
-    ("facility_group_member", "thru_date", "12/31/2025 0:00", 0), ("facility_group_member", "facility_id", "", 0),
-    ("product_store_facility", "from_date", "46022.0", 0), ("product_facility", "last_updated_stamp", "0000-00-00", 0),
-    ("product_facility", "product_id", "1.5E+10", 0), ("shopify_shop", "is_enabled", "n", 0),
-    ("product_store", "reserve_inventory", "FALSE", 0), ("facility", "facility_id", "#REF!", 0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "column", "text", "row"),
+    [
+        ("facility_group_member", "thru_date", "12/31/2025 0:00", 0),
+        ("facility_group_member", "facility_id", "", 0),
+        ("product_store_facility", "from_date", "46022.0", 0),
+        ("product_facility", "last_updated_stamp", "0000-00-00", 0),
+        ("product_facility", "product_id", "1.5E+10", 0),
+        ("shopify_shop", "is_enabled", "n", 0),
+        ("product_store", "reserve_inventory", "FALSE", 0),
+        ("facility", "facility_id", "#REF!", 0),
+    ],
+)
 def test_a_value_that_may_concern_every_product_is_refused_by_its_place(
     shop: Rehearsal, name: str, column: str, text: str, row: int
 ) -> None:
@@ -115,7 +129,10 @@ def test_an_indicator_that_is_none_holds_what_the_facility_feeds(shop: Rehearsal
     shop.store()
     shop.oms.set_stock("P1", "ST", 4, START)
     shop.shop.set_level(1, STORE, 3)
-    write(shop, f"update product_facility set allow_brokering = '{indicator}' where product_id = 'P1' and facility_id = 'WH'")
+    write(
+        shop,
+        f"update product_facility set allow_brokering = '{indicator}' where product_id = 'P1' and facility_id = 'WH'",
+    )
 
     facts = shop.run(job=HARD)
 
@@ -157,12 +174,18 @@ def test_a_delta_of_a_product_with_an_unreadable_value_waits_and_is_counted_once
     assert shop.state("select event_id from claim where status in ('quarantined', 'released')") == []
 
 
-@pytest.mark.parametrize(("row", "why"), [
-    ("4.40123E+13,7,4", "line 2: inventory_item_id '4.40123E.13' is not a whole number"),
-    ("1,7,2.5", "line 2: units '2.5' is not a whole number"), ("1,7,-2", "line 2: units '-2'"),
-    ("1,7,", "line 2: units '' is not a value"), ("1,8,4", "not mapped .item 1 at location 8"),
-    ("3,7,4", "not mapped .item 3 at location 7"), ("1,7,4\n1,7,5", "is not a key that no other row has"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("4.40123E+13,7,4", "line 2: inventory_item_id '4.40123E.13' is not a whole number"),
+        ("1,7,2.5", "line 2: units '2.5' is not a whole number"),
+        ("1,7,-2", "line 2: units '-2'"),
+        ("1,7,", "line 2: units '' is not a value"),
+        ("1,8,4", "not mapped .item 1 at location 8"),
+        ("3,7,4", "not mapped .item 3 at location 7"),
+        ("1,7,4\n1,7,5", "is not a key that no other row has"),
+    ],
+)
 def test_a_table_of_buffers_is_refused_by_its_row(shop: Rehearsal, row: str, why: str) -> None:
     hide(shop, f"inventory_item_id,location_id,units\n{row}\n")
 
@@ -216,11 +239,14 @@ def test_a_record_that_comes_twice_counts_once(shop: Rehearsal, name: str) -> No
     assert facts["exit_code"] == 0 and shop.available(1, 2) == [7, 20]
 
 
-@pytest.mark.parametrize(("sql", "words"), [
-    ("update shopify_shop set is_enabled = 'n'", "shop_id SANDBOX: is_enabled 'n' is not Y, N or empty"),
-    ("update product_store set reserve_inventory = 'false'", "reserve_inventory 'false' is not Y, N or empty"),
-    ("update shopify_shop set product_store_id = 'NONE'", "Store NONE of shop SANDBOX is not in product_store"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("update shopify_shop set is_enabled = 'n'", "shop_id SANDBOX: is_enabled 'n' is not Y, N or empty"),
+        ("update product_store set reserve_inventory = 'false'", "reserve_inventory 'false' is not Y, N or empty"),
+        ("update shopify_shop set product_store_id = 'NONE'", "Store NONE of shop SANDBOX is not in product_store"),
+    ],
+)
 def test_a_switch_of_the_whole_shop_that_cannot_be_read_in_a_database_is_refused(
     shop: Rehearsal, sql: str, words: str
 ) -> None:

@@ -61,8 +61,19 @@ class Aged:
         """A run that ended so long ago, with its folder."""
         at, rest = NOW - timedelta(days=days), {"advances": True, "sent": True, "mapped": 4} | facts
         self.leave(days, job, status)
-        self.state.runs.record(run_id(days), "acme", job, status=status, exit_code=0, folder=str(self.path(days, job)),
-                               thru=at, finished_at=at, rows_read=1, targets=1, **rest)  # fmt: skip
+        self.state.runs.record(
+            run_id(days),
+            "acme",
+            job,
+            status=status,
+            exit_code=0,
+            folder=str(self.path(days, job)),
+            thru=at,
+            finished_at=at,
+            rows_read=1,
+            targets=1,
+            **rest,
+        )
         return run_id(days)
 
     def leave(self, days: float, job: str = "push-deltas", status: str = "done") -> Path:
@@ -95,8 +106,11 @@ class Aged:
         inbox = Inbox(self.state.engine)
         inbox.add([Heard("acme", f"delivery {days} {covered}", "orders/create", order_id=1)])
         at = (NOW - timedelta(days=days)).isoformat().replace("+00:00", "Z")
-        self.sql("update webhook set heard_at = ?, covered_by = ? where number = (select max(number) from webhook)",
-                 at, "R" if covered else None)  # fmt: skip
+        self.sql(
+            "update webhook set heard_at = ?, covered_by = ? where number = (select max(number) from webhook)",
+            at,
+            "R" if covered else None,
+        )
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.folder / "invsync.db")) as connection, connection:
@@ -113,8 +127,9 @@ class Aged:
 
     def set(self, key: str, days: int) -> None:
         text = self.config.read_text()
-        self.config.write_text("\n".join(f"{key} = {days}" if line.startswith(f"{key} =") else line
-                                         for line in text.splitlines()))  # fmt: skip
+        self.config.write_text(
+            "\n".join(f"{key} = {days}" if line.startswith(f"{key} =") else line for line in text.splitlines())
+        )
 
     def prune(self) -> dict[str, int]:
         return upkeep.prune(self.config).removed["acme"]
@@ -193,7 +208,9 @@ def test_an_old_event_that_was_claimed_lately_stays(aged: Aged) -> None:
 def test_claims_of_a_shop_that_deltas_never_kept_and_of_one_that_is_not_configured_stay(aged: Aged) -> None:
     aged.run(0, "hard-sync")
     aged.claim(200)
-    aged.sql("insert into claim select 'other', event_id, location_id, inventory_item_id, status, run_id, created_at from claim")
+    aged.sql(
+        "insert into claim select 'other', event_id, location_id, inventory_item_id, status, run_id, created_at from claim"
+    )
 
     assert "claims" not in aged.prune() and aged.claims() == ["E1", "E1"]
 
@@ -249,7 +266,9 @@ def test_a_run_of_which_something_is_unknown_stays(aged: Aged) -> None:
 def test_a_plan_that_may_still_be_applied_stays(aged: Aged) -> None:
     aged.run(1)
     aged.run(300, status="planned", advances=False, mapped=None, sent=False)
-    aged.config.write_text(aged.config.read_text().replace("[shops.acme.oms]", "plan_max_age = 600000\n[shops.acme.oms]"))
+    aged.config.write_text(
+        aged.config.read_text().replace("[shops.acme.oms]", "plan_max_age = 600000\n[shops.acme.oms]")
+    )
 
     aged.prune()
     assert aged.runs() == {run_id(1), run_id(300)} == aged.there()
@@ -262,11 +281,21 @@ def test_a_plan_that_may_still_be_applied_stays(aged: Aged) -> None:
 def test_what_jobs_ask_of_earlier_runs_is_answered_as_before(aged: Aged, seed: int) -> None:
     dice, runs = random.Random(seed), aged.state.runs
     for days in dice.sample(range(dice.choice([1, 101]), 400), 25):
-        aged.run(days, dice.choice(JOBS), status=dice.choice(["done", "partial", "stopped", "failed", "planned"]),
-                 advances=dice.random() < 0.3, mapped=dice.choice([None, None, 4]), sent=dice.random() < 0.3)  # fmt: skip
+        aged.run(
+            days,
+            dice.choice(JOBS),
+            status=dice.choice(["done", "partial", "stopped", "failed", "planned"]),
+            advances=dice.random() < 0.3,
+            mapped=dice.choice([None, None, 4]),
+            sent=dice.random() < 0.3,
+        )
 
     def asked() -> list[object]:
-        each = [ask("acme", job) for job in JOBS for ask in (runs.last_advance, runs.last_finished, runs.last_sent, runs.watermark)]
+        each = [
+            ask("acme", job)
+            for job in JOBS
+            for ask in (runs.last_advance, runs.last_finished, runs.last_sent, runs.watermark)
+        ]
         return [*each, runs.mapped("acme"), runs.newest("acme"), runs.last_advance("acme")]
 
     before = asked()
@@ -455,12 +484,35 @@ def test_what_a_prune_would_remove_is_told(aged: Aged) -> None:
     assert message == "invsync state prune would remove 3 claims, 3 files, 3 runs, 3 webhooks, 3 folders of acme."
 
 
-@pytest.mark.parametrize(("days", "guarded", "gone", "words"), [
-    (0.5, True, False, "warning: adjustments.jsonl of run {run} of acme is open for 12 h: it is on the disk, and the next run sends it again under the same keys."),
-    (0.5, False, True, "warning: adjustments.jsonl of run {run} of acme is open for 12 h: it is gone from {folder} or was changed, and the next run sends it again from the database."),
-    (0.5, True, True, "warning: adjustments.jsonl of run {run} of acme is open for 12 h: it is gone from {folder} or was changed, and the next run reads its pairs afresh."),
-    (3, True, False, "fault: adjustments.jsonl of run {run} of acme is open for 3 days, too long to be sent again: the next run judges its pairs by what Shopify shows, so run a job of the shop now and see why none ran for 23 hours."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("days", "guarded", "gone", "words"),
+    [
+        (
+            0.5,
+            True,
+            False,
+            "warning: adjustments.jsonl of run {run} of acme is open for 12 h: it is on the disk, and the next run sends it again under the same keys.",
+        ),
+        (
+            0.5,
+            False,
+            True,
+            "warning: adjustments.jsonl of run {run} of acme is open for 12 h: it is gone from {folder} or was changed, and the next run sends it again from the database.",
+        ),
+        (
+            0.5,
+            True,
+            True,
+            "warning: adjustments.jsonl of run {run} of acme is open for 12 h: it is gone from {folder} or was changed, and the next run reads its pairs afresh.",
+        ),
+        (
+            3,
+            True,
+            False,
+            "fault: adjustments.jsonl of run {run} of acme is open for 3 days, too long to be sent again: the next run judges its pairs by what Shopify shows, so run a job of the shop now and see why none ran for 23 hours.",
+        ),
+    ],
+)
 def test_an_open_file_is_told_with_what_the_next_run_can_do(
     aged: Aged, days: float, guarded: bool, gone: bool, words: str
 ) -> None:
@@ -505,13 +557,17 @@ def test_folders_that_are_gone_and_folders_that_nobody_knows_are_told(aged: Aged
     aged.leave(0)
 
     assert aged.check() == {
-        "gone": [f"warning: The folders of 1 runs are gone ({run_id(2)}): these runs can no longer be explained or undone; "
-                 "see who moves them."],
-        "unknown": [f"fault: The state of acme does not know 1 runs that sent something since ({run_id(0)}), so it was "
-                    "restored or newly made: run hard-sync for it.",
-                    f"warning: The state of acme does not know 1 run folders ({run_id(1.5)}): runs that were killed, or "
-                    "folders of another database."],
-    }  # fmt: skip
+        "gone": [
+            f"warning: The folders of 1 runs are gone ({run_id(2)}): these runs can no longer be explained or undone; "
+            "see who moves them."
+        ],
+        "unknown": [
+            f"fault: The state of acme does not know 1 runs that sent something since ({run_id(0)}), so it was "
+            "restored or newly made: run hard-sync for it.",
+            f"warning: The state of acme does not know 1 run folders ({run_id(1.5)}): runs that were killed, or "
+            "folders of another database.",
+        ],
+    }
 
 
 def test_what_was_pruned_is_not_missed(aged: Aged) -> None:
@@ -552,13 +608,23 @@ def test_a_damaged_database_is_a_fault(aged: Aged) -> None:
 
     done = CliRunner().invoke(app, ["state", "check", "--config", str(aged.config)])
 
-    assert (done.exit_code, "is damaged (" in done.stdout, "run hard-sync for each shop" in done.stdout) == (4, True, True)
+    assert (done.exit_code, "is damaged (" in done.stdout, "run hard-sync for each shop" in done.stdout) == (
+        4,
+        True,
+        True,
+    )
 
 
 def test_shops_that_never_ran_are_left_out(aged: Aged) -> None:
     configured = settings.load(aged.config)
-    with_more = configured.model_copy(update={"shops": {**configured.shops, "new": configured.shops["acme"].model_copy(
-        update={"domain": "new.myshopify.com"})}})  # fmt: skip
+    with_more = configured.model_copy(
+        update={
+            "shops": {
+                **configured.shops,
+                "new": configured.shops["acme"].model_copy(update={"domain": "new.myshopify.com"}),
+            }
+        }
+    )
 
     assert [shop.name for shop in shops(with_more, aged.state)] == ["acme"]
     assert limits(configured, NOW).webhooks == NOW - timedelta(days=7)

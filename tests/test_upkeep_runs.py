@@ -50,8 +50,10 @@ def test_old_deltas_are_pruned_and_each_event_stays_counted_once(
 
     removed = upkeep.prune(kept.config).removed["demo"]
     damage(kept, START + 18 * DAY + 2 * MINUTE, "PI7")
-    ended = [kept.run(START + 18 * DAY + minutes * MINUTE, job)["exit_code"]
-             for minutes, job in ((5, DELTAS), (6, HARD), (7, DELTAS))]  # fmt: skip
+    ended = [
+        kept.run(START + 18 * DAY + minutes * MINUTE, job)["exit_code"]
+        for minutes, job in ((5, DELTAS), (6, HARD), (7, DELTAS))
+    ]
 
     assert removed["claims"] > 0 and kept.state("select count(*) from claim where status = 'sent'") == [(2,)]
     assert (ended, kept.available(1), len(kept.shop.journal)) == ([0, 0, 0], [13], 7)

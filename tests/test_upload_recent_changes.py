@@ -219,9 +219,15 @@ def test_a_planted_token_is_found_nowhere_below_the_run_folder(rehearsal: Rehear
 
     assert [path for path in folder.iterdir() if TOKEN.encode() in path.read_bytes()] == []
     assert {path.name for path in folder.iterdir()} >= {
-        "report.ipynb", "report.html", "adjustments.jsonl", "mutation.graphql", "result.jsonl", "plan.parquet",
-        "outcomes.parquet", "run.json",
-    }  # fmt: skip
+        "report.ipynb",
+        "report.html",
+        "adjustments.jsonl",
+        "mutation.graphql",
+        "result.jsonl",
+        "plan.parquet",
+        "outcomes.parquet",
+        "run.json",
+    }
 
 
 def test_an_open_file_that_was_changed_is_not_sent_again_and_the_run_says_so(rehearsal: Rehearsal) -> None:

@@ -55,19 +55,23 @@ def test_the_lines_of_a_file_are_joined_with_replies_in_any_order(tmp_path: Path
         payload(fault("INVALID_LOCATION", "1"), fault("CHANGE_FROM_QUANTITY_STALE", "0")) | {"__lineNumber": 3},
         {"errors": [{"message": "down", "extensions": {"code": "INTERNAL"}}], "__lineNumber": 2},
         payload() | {"__lineNumber": 0},
-        rows=9, size=2,
-    )  # fmt: skip
+        rows=9,
+        size=2,
+    )
 
     silent = "Shopify gave no answer to this line"
     assert found.schema == pl.Schema(verify.ANSWERS)
     assert found.drop("location_id").rows() == [
-        (1, 0, "landed", None, None), (2, 0, "landed", None, None),
-        (3, 1, "unknown", None, silent), (4, 1, "unknown", None, silent),
-        (5, 2, "unplaced", "INTERNAL", "down"), (6, 2, "unplaced", "INTERNAL", "down"),
+        (1, 0, "landed", None, None),
+        (2, 0, "landed", None, None),
+        (3, 1, "unknown", None, silent),
+        (4, 1, "unknown", None, silent),
+        (5, 2, "unplaced", "INTERNAL", "down"),
+        (6, 2, "unplaced", "INTERNAL", "down"),
         (7, 3, "stale", "CHANGE_FROM_QUANTITY_STALE", "CHANGE_FROM_QUANTITY_STALE"),
         (8, 3, "refused", "INVALID_LOCATION", "INVALID_LOCATION"),
         (9, 4, "unknown", None, silent),
-    ]  # fmt: skip
+    ]
 
 
 def test_two_faults_of_one_change_give_one_answer(tmp_path: Path) -> None:

@@ -42,18 +42,31 @@ class Sender:
         self.client, self.inbox = client, inbox
         self.sent = 0
 
-    def shopify(self, payload: Any = LEVEL, topic: str = "inventory_levels/update", *, body: bytes | None = None,
-                secret: str = SECRET, **headers: str) -> Any:  # fmt: skip
+    def shopify(
+        self,
+        payload: Any = LEVEL,
+        topic: str = "inventory_levels/update",
+        *,
+        body: bytes | None = None,
+        secret: str = SECRET,
+        **headers: str,
+    ) -> Any:
         body = json.dumps(payload).encode() if body is None else body
         self.sent += 1
-        told = {"x-shopify-topic": topic, "x-shopify-shop-domain": DOMAIN, "x-shopify-webhook-id": f"d{self.sent}",
-                "x-shopify-hmac-sha256": signature(body, secret)}  # fmt: skip
+        told = {
+            "x-shopify-topic": topic,
+            "x-shopify-shop-domain": DOMAIN,
+            "x-shopify-webhook-id": f"d{self.sent}",
+            "x-shopify-hmac-sha256": signature(body, secret),
+        }
         told |= {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.post("/webhooks/shopify", content=body, headers=told)
 
     def oms(self, payload: Any, secret: str = SECRET) -> Any:
         body = json.dumps(payload).encode()
-        return self.client.post("/webhooks/oms", content=body, headers={"X-Invsync-Hmac-Sha256": signature(body, secret)})  # fmt: skip
+        return self.client.post(
+            "/webhooks/oms", content=body, headers={"X-Invsync-Hmac-Sha256": signature(body, secret)}
+        )
 
     def waiting(self) -> list[dict[str, Any]]:
         return self.inbox.waiting("demo").to_dicts()
@@ -101,10 +114,16 @@ def test_the_secret_of_before_a_rotation_still_signs(sender: Sender) -> None:
     assert sender.shopify(secret=BEFORE).status_code == 200
 
 
-@pytest.mark.parametrize("headers", [
-    {"x_shopify_hmac_sha256": "AAAA"}, {"x_shopify_hmac_sha256": ""}, {"x_shopify_hmac_sha256": "é"},
-    {"x_shopify_shop_domain": "other.myshopify.com"}, {"x_shopify_shop_domain": ""},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x_shopify_hmac_sha256": "AAAA"},
+        {"x_shopify_hmac_sha256": ""},
+        {"x_shopify_hmac_sha256": "é"},
+        {"x_shopify_shop_domain": "other.myshopify.com"},
+        {"x_shopify_shop_domain": ""},
+    ],
+)
 def test_a_forged_delivery_or_one_of_another_shop_is_refused(sender: Sender, headers: dict[str, str]) -> None:
     encoded = {name: value.encode("latin-1") for name, value in headers.items()}
 
@@ -151,12 +170,23 @@ def test_events_without_an_id_are_each_kept(sender: Sender) -> None:
 
 
 MALFORMED = [
-    b"", b"{", b"[]", b"null", b"\xff", b'"text"', b"[" * 100_000,
-    json.dumps(LEVEL | {"inventory_item_id": "7"}).encode(), json.dumps(LEVEL | {"location_id": 0}).encode(),
-    json.dumps(LEVEL | {"inventory_item_id": True}).encode(), json.dumps(LEVEL | {"location_id": 2**63}).encode(),
-    json.dumps(LEVEL | {"available": 1.5}).encode(), json.dumps(LEVEL | {"updated_at": "yesterday"}).encode(),
-    json.dumps(LEVEL | {"updated_at": "2026-11-23T12:00:00"}).encode(), b'{"location_id": 7}', b'{"a": ' + b"9" * 5000 + b"}",
-]  # fmt: skip
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b"\xff",
+    b'"text"',
+    b"[" * 100_000,
+    json.dumps(LEVEL | {"inventory_item_id": "7"}).encode(),
+    json.dumps(LEVEL | {"location_id": 0}).encode(),
+    json.dumps(LEVEL | {"inventory_item_id": True}).encode(),
+    json.dumps(LEVEL | {"location_id": 2**63}).encode(),
+    json.dumps(LEVEL | {"available": 1.5}).encode(),
+    json.dumps(LEVEL | {"updated_at": "yesterday"}).encode(),
+    json.dumps(LEVEL | {"updated_at": "2026-11-23T12:00:00"}).encode(),
+    b'{"location_id": 7}',
+    b'{"a": ' + b"9" * 5000 + b"}",
+]
 
 
 @pytest.mark.parametrize("body", MALFORMED, ids=lambda body: repr(body[:40]))
@@ -171,8 +201,17 @@ def test_an_unknown_topic_is_refused(sender: Sender) -> None:
     assert sender.shopify(topic="products/update").status_code == 400
 
 
-@pytest.mark.parametrize("event", [{}, {"product_id": ""}, {"product_id": 7}, {"product_id": "a\0b"},
-                                   {"product_id": "x" * 201}, {"product_id": "P1", "event_id": 7}])  # fmt: skip
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"product_id": ""},
+        {"product_id": 7},
+        {"product_id": "a\0b"},
+        {"product_id": "x" * 201},
+        {"product_id": "P1", "event_id": 7},
+    ],
+)
 def test_a_malformed_event_of_the_oms_is_refused(sender: Sender, event: dict[str, Any]) -> None:
     assert sender.oms(event).status_code == 400
 

@@ -128,8 +128,15 @@ def _elsewhere(moment: str | None, call: Callable[..., Any], *arguments: Any) ->
     os._exit(facts["exit_code"])
 
 
-def once(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, then: Callable[[], Any], *, after: bool = False,
-         always: bool = False) -> None:  # fmt: skip
+def once(
+    monkeypatch: pytest.MonkeyPatch,
+    place: Any,
+    name: str,
+    then: Callable[[], Any],
+    *,
+    after: bool = False,
+    always: bool = False,
+) -> None:
     """Let something happen before the next call of this method, or after it; or at each one."""
     real = getattr(place, name)
     left = [True]

@@ -58,9 +58,11 @@ def _examine(findings: Findings, client: Client) -> None:
 def _compare(findings: Findings, client: Client | None, source: oms.Source, snapshot: tables.Snapshot) -> None:
     """HotWax's snapshot against Shopify, where that answers, and against what invsync takes it to mean."""
     facts: dict[str, Any] = {
-        "aggregate_location": findings.shop.aggregate_location, "store": source.store,
-        "group": findings.shop.oms.facility_group_id, "at": findings.now,
-    }  # fmt: skip
+        "aggregate_location": findings.shop.aggregate_location,
+        "store": source.store,
+        "group": findings.shop.oms.facility_group_id,
+        "at": findings.now,
+    }
     pairs = mapped.pairs(findings, snapshot, facts)
     findings.tried("configuration", "buffers", lambda: buffer_table.check(findings.shop.buffer, source, facts))
     ask(findings, Asked(findings.shop, source, snapshot, facts), QUESTIONS | (APIS if isinstance(source, Rest) else {}))

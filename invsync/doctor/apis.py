@@ -10,9 +10,11 @@ from invsync.state import iso
 
 SOON = timedelta(days=14)
 DATED = {
-    "product_facility": "last_updated_stamp", "order_item": "last_updated_stamp",
-    "inventory_item_detail": "created_stamp", "order_header": "order_date",
-}  # fmt: skip
+    "product_facility": "last_updated_stamp",
+    "order_item": "last_updated_stamp",
+    "inventory_item_detail": "created_stamp",
+    "order_header": "order_date",
+}
 
 
 def _api(asked: Asked) -> Api:
@@ -41,8 +43,10 @@ def page_size(asked: Asked) -> Answer:
         return "ok", f"A page holds the {page.asked} rows that are asked for."
     if not page.more:
         return "ok", f"All {page.held} rows of stock come in one page; up to {page.asked} are asked for."
-    return "warning", (f"A page holds {page.held} rows where {page.asked} are asked for: set page_size = {page.held} in "
-                       "the shop's oms, so that pages cannot leave rows out between them.")  # fmt: skip
+    return "warning", (
+        f"A page holds {page.held} rows where {page.asked} are asked for: set page_size = {page.held} in "
+        "the shop's oms, so that pages cannot leave rows out between them."
+    )
 
 
 def date_filters(asked: Asked) -> Answer:
@@ -50,8 +54,10 @@ def date_filters(asked: Asked) -> Answer:
     found = {name: probes.dates(_api(asked), name, column) for name, column in DATED.items()}
     deaf = sorted(f"{name} ({how})" for name, how in found.items() if how in ("ignored", "misread"))
     if deaf:
-        return "ok", (f"Dates are not honoured for {', '.join(deaf)}: every run reads these whole and picks what is new "
-                      "itself, which is right but slow; reading the database is faster.")  # fmt: skip
+        return "ok", (
+            f"Dates are not honoured for {', '.join(deaf)}: every run reads these whole and picks what is new "
+            "itself, which is right but slow; reading the database is faster."
+        )
     heard = [name for name, how in found.items() if how]
     return "ok", f"Rows can be asked for by date: {', '.join(heard)}." if heard else "There is no row with a date yet."
 
@@ -67,5 +73,8 @@ def event_sentence(shape: str | None) -> str:
 
 
 APIS: dict[str, Question] = {
-    "token": token, "page size": page_size, "date filters": date_filters, "event shape": event_shape,
-}  # fmt: skip
+    "token": token,
+    "page size": page_size,
+    "date filters": date_filters,
+    "event shape": event_shape,
+}

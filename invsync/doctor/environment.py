@@ -30,7 +30,9 @@ def proxy(findings: Findings) -> None:
         findings.ok(GROUP, "proxy", f"Requests go through a proxy: {named}, except to what NO_PROXY names.")
     _, unread = web.no_proxy()
     if unread:
-        findings.warn(GROUP, "proxy", counted("Entries of NO_PROXY that name no host", unread, "correct or remove them"))
+        findings.warn(
+            GROUP, "proxy", counted("Entries of NO_PROXY that name no host", unread, "correct or remove them")
+        )
 
 
 def _reads(variable: str, *, is_address: bool) -> Callable[[], str | None]:

@@ -41,10 +41,13 @@ def facilities(findings: Findings, snapshot: tables.Snapshot, facts: dict[str, A
     """Facilities whose location is ambiguous or malformed, and online locations that nothing feeds."""
     named = mapping.locations(snapshot, aggregate_location=facts["aggregate_location"])
     for form, what, fix in [
-        ("ambiguous", "Facilities that name two locations, or one that is online and physical at once",
-         "keep one row each, or name the location in aggregate_location"),
+        (
+            "ambiguous",
+            "Facilities that name two locations, or one that is online and physical at once",
+            "keep one row each, or name the location in aggregate_location",
+        ),
         ("malformed", "Facilities whose Shopify location is not digits", "correct it in shopify_shop_location"),
-    ]:  # fmt: skip
+    ]:
         if found := names(named.filter(pl.col("form") == form), "facility_id"):
             findings.fault("mapping", "facilities", counted(what, found, fix))
     if not named["form"].is_in([*mapping.AGGREGATE_FORMS, "physical"]).any():
@@ -52,8 +55,12 @@ def facilities(findings: Findings, snapshot: tables.Snapshot, facts: dict[str, A
     online = named.filter(pl.col("form").is_in(mapping.AGGREGATE_FORMS))
     unfed = online.join(mapping.counted_facilities(snapshot, **facts), on="location_id", how="anti")
     for location in unfed["location_id"].unique().sort():
-        findings.fault("mapping", "facilities", f"No facility counts at location {location}, so all is 0 there: "
-                       f"let facilities join the group and store {facts['store']}.")  # fmt: skip
+        findings.fault(
+            "mapping",
+            "facilities",
+            f"No facility counts at location {location}, so all is 0 there: "
+            f"let facilities join the group and store {facts['store']}.",
+        )
 
 
 def products(findings: Findings, snapshot: tables.Snapshot) -> None:
@@ -84,8 +91,10 @@ def compare(findings: Findings, rows: pl.DataFrame) -> None:
         "not active on Shopify": rows.filter(~pl.col("is_active")),
     }
     for what, found in wrong.items():
-        told = [f"{place} of facility {facility or 'aggregate_location'}"
-                for place, facility in found.select("location_id", "facility_id").iter_rows()]  # fmt: skip
+        told = [
+            f"{place} of facility {facility or 'aggregate_location'}"
+            for place, facility in found.select("location_id", "facility_id").iter_rows()
+        ]
         if told:
             findings.fault("mapping", "locations", counted(f"Locations {what}", told, "correct the mapping"))
     alive = rows.filter("is_active")["name"].unique().sort().to_list()

@@ -28,10 +28,16 @@ def sellable_rule(asked: Asked) -> Answer:
     if wrong.is_empty():
         return "ok", f"All {stock.height} rows of stock follow HotWax's rule for what may be sold: {rule}."
     named = wrong.join(asked.snapshot.product.unique("product_id"), on="product_id", how="left", maintain_order="left")
-    first = [f"{sku} at {facility}: {shows or 0:g} where {wants:g} is due" for sku, facility, shows, wants
-             in named.select(pl.coalesce("internal_name", "product_id"), "facility_id", shown, "due").iter_rows()]  # fmt: skip
-    return "warning", (f"{wrong.height} of {stock.height} rows of stock do not follow HotWax's rule ({rule}): "
-                       f"{some(first)}; invsync sends what HotWax computed, so let HotWax compute these rows again.")  # fmt: skip
+    first = [
+        f"{sku} at {facility}: {shows or 0:g} where {wants:g} is due"
+        for sku, facility, shows, wants in named.select(
+            pl.coalesce("internal_name", "product_id"), "facility_id", shown, "due"
+        ).iter_rows()
+    ]
+    return "warning", (
+        f"{wrong.height} of {stock.height} rows of stock do not follow HotWax's rule ({rule}): "
+        f"{some(first)}; invsync sends what HotWax computed, so let HotWax compute these rows again."
+    )
 
 
 def order_limits(asked: Asked) -> Answer:
@@ -42,8 +48,10 @@ def order_limits(asked: Asked) -> Answer:
     closed = sorted(found.filter(pl.col("maximum_order_limit") == 0)["facility_id"])
     if not closed:
         return "ok", f"No facility that counts online has an order limit of 0 ({len(counted)} looked at)."
-    return "warning", (f"Facilities count online though their order limit is 0 ({len(closed)}): {some(closed)}; HotWax's "
-                       "own feed may leave them out, so let them leave the facility group if their stock is not for sale.")  # fmt: skip
+    return "warning", (
+        f"Facilities count online though their order limit is 0 ({len(closed)}): {some(closed)}; HotWax's "
+        "own feed may leave them out, so let them leave the facility group if their stock is not for sale."
+    )
 
 
 def digital_products(asked: Asked) -> Answer:
@@ -63,14 +71,17 @@ def digital_products(asked: Asked) -> Answer:
     digital = sorted(names.select(pl.coalesce("internal_name", "product_id")).to_series())
     if not digital:
         return "ok", "No mapped product is digital."
-    return "warning", (f"Digital products are mapped ({len(digital)}): {some(digital)}; HotWax's own feed may leave them "
-                       "out and invsync does not, so take them out of shopify_shop_product if they have no stock.")  # fmt: skip
+    return "warning", (
+        f"Digital products are mapped ({len(digital)}): {some(digital)}; HotWax's own feed may leave them "
+        "out and invsync does not, so take them out of shopify_shop_product if they have no stock."
+    )
 
 
 def own_orders(asked: Asked) -> Answer:
     """Whether HotWax reserves Shopify's own orders, and whether deltas would push such a reservation."""
-    reserved = asked.rows("order_item_ship_grp_inv_res", {"order_id": tables.TEXT, "created_stamp": tables.STAMP},
-                          newest="created_stamp")  # fmt: skip
+    reserved = asked.rows(
+        "order_item_ship_grp_inv_res", {"order_id": tables.TEXT, "created_stamp": tables.STAMP}, newest="created_stamp"
+    )
     orders = Filter("order_id", among=reserved["order_id"].unique().to_list())
     headers = asked.rows("order_header", texts("order_id", "external_id"), orders)
     native = headers.filter(known.shopify_order().is_not_null())
@@ -82,8 +93,10 @@ def own_orders(asked: Asked) -> Answer:
     )
     pushed = sorted(RESERVES & set(asked.reasons()))
     if pushed and own:
-        return asked.matters_to_deltas(), (f"{told}, and {', '.join(pushed)} is pushed as a delta, which takes their units "
-                                           "off Shopify twice: take it out of SHPFY_INV_DLT_REASON, or set delta_reasons.")  # fmt: skip
+        return asked.matters_to_deltas(), (
+            f"{told}, and {', '.join(pushed)} is pushed as a delta, which takes their units "
+            "off Shopify twice: take it out of SHPFY_INV_DLT_REASON, or set delta_reasons."
+        )
     return (
         "ok",
         f"{told}." if not own else f"{told}: HotWax has taken those units off itself, and no run does so again.",
@@ -96,25 +109,33 @@ def reset_ids(asked: Asked) -> Answer:
     newest = asked.rows("external_inventory_reset", schema, newest="created_stamp")
     shared = sorted(newest.filter(pl.col("reset_item_id").is_duplicated())["reset_item_id"].unique())
     if not shared:
-        return "ok", (f"Each reset by another system has an id of its own ({newest.height} looked at)."
-                      if newest.height else "No other system has reset HotWax's stock yet.")  # fmt: skip
-    return asked.matters_to_deltas(), (f"Resets share a reset_item_id ({len(shared)}): {some(shared)}; deltas cannot tell "
-                                       "which system such a reset came from, so keep the shop by resets.")  # fmt: skip
+        return "ok", (
+            f"Each reset by another system has an id of its own ({newest.height} looked at)."
+            if newest.height
+            else "No other system has reset HotWax's stock yet."
+        )
+    return asked.matters_to_deltas(), (
+        f"Resets share a reset_item_id ({len(shared)}): {some(shared)}; deltas cannot tell "
+        "which system such a reset came from, so keep the shop by resets."
+    )
 
 
 def delta_column(asked: Asked) -> Answer:
     """Whether the events that deltas push change what may be promised and what is on hand alike."""
     item, number = pl.col("inventory_item_id"), pl.col("inventory_item_detail_seq_id")
     schema = texts("inventory_item_id", "inventory_item_detail_seq_id") | {
-              "available_to_promise_diff": tables.QUANTITY, "quantity_on_hand_diff": tables.QUANTITY,
-              "created_stamp": tables.STAMP}  # fmt: skip
+        "available_to_promise_diff": tables.QUANTITY,
+        "quantity_on_hand_diff": tables.QUANTITY,
+        "created_stamp": tables.STAMP,
+    }
     newest = asked.rows("inventory_item_detail", schema, newest="created_stamp")
     since = newest["created_stamp"].min()
     if since is None:
         return "ok", "HotWax has recorded no stock event yet."
     events = asked.source.events(since, None)  # type: ignore[arg-type]
-    pushed = delta.pushable(events, asked.source.delta_reasons(), override=asked.shop.delta_reasons,
-                            remotes=asked.source.remotes())  # fmt: skip
+    pushed = delta.pushable(
+        events, asked.source.delta_reasons(), override=asked.shop.delta_reasons, remotes=asked.source.remotes()
+    )
     both = newest.with_columns(event_id=item + "/" + number).join(pushed, on="event_id", how="semi")
     atp, on_hand = (pl.col(name).fill_null(0.0) for name in ("available_to_promise_diff", "quantity_on_hand_diff"))
     differ = both.filter(atp != on_hand)
@@ -123,10 +144,14 @@ def delta_column(asked: Asked) -> Answer:
     told = f"{both.height} of the newest {newest.height} stock events have a reason that deltas push"
     if differ.is_empty():
         return "ok", f"{told}, and each changes ATP and QOH alike."
-    first = [f"{event} (ATP {a or 0:+g}, QOH {q or 0:+g})" for event, a, q in differ.select(
-        "event_id", "available_to_promise_diff", "quantity_on_hand_diff").iter_rows()]  # fmt: skip
-    return asked.matters_to_deltas(), (f"{told}, and in {differ.height} of them ATP and QOH change differently: {some(first)}; invsync "
-                                       "pushes ATP, so compare these with what HotWax's own job pushed.")  # fmt: skip
+    first = [
+        f"{event} (ATP {a or 0:+g}, QOH {q or 0:+g})"
+        for event, a, q in differ.select("event_id", "available_to_promise_diff", "quantity_on_hand_diff").iter_rows()
+    ]
+    return asked.matters_to_deltas(), (
+        f"{told}, and in {differ.height} of them ATP and QOH change differently: {some(first)}; invsync "
+        "pushes ATP, so compare these with what HotWax's own job pushed."
+    )
 
 
 QUESTIONS: dict[str, Question] = {

@@ -49,7 +49,9 @@ def shopify(findings: Findings, client: Client) -> bool:
     findings.ok(group, "API version", f"{shop.api_version} is served.")
     scopes(findings, {scope["handle"] for scope in installed["currentAppInstallation"]["accessScopes"]})
     if (read := findings.tried(group, "orders", lambda: orders.readable(client))) is not None:
-        sentence = "Orders can be read with every field that a run reads." if read else "Shopify has no order to read yet."
+        sentence = (
+            "Orders can be read with every field that a run reads." if read else "Shopify has no order to read yet."
+        )
         findings.ok(group, "orders", sentence)
     domain = installed["shop"]["myshopifyDomain"]
     if domain == shop.domain:
@@ -92,8 +94,11 @@ def hotwax(findings: Findings, source: oms.Source) -> tables.Snapshot | None:
     """One snapshot of the OMS, its clock and its stamps looked at."""
     group, wanted = "HotWax", findings.shop.oms
     named = f"group {wanted.facility_group_id}" if wanted.facility_group_id else "no facility group"
-    findings.ok(group, READ_BY[wanted.kind], "Every table that a run needs is there; "
-                f"shop {wanted.shop_id}, store {source.store}, {named}.")  # fmt: skip
+    findings.ok(
+        group,
+        READ_BY[wanted.kind],
+        f"Every table that a run needs is there; shop {wanted.shop_id}, store {source.store}, {named}.",
+    )
     if isinstance(source, Database):
         role(findings, source)
     snapshot = findings.tried(group, "stock", source.snapshot)
@@ -104,15 +109,23 @@ def hotwax(findings: Findings, source: oms.Source) -> tables.Snapshot | None:
     stock = snapshot.product_facility
     newest = stock["last_updated_stamp"].max()
     if isinstance(newest, datetime) and newest > max(snapshot.now, findings.now) + CLOCKS_APART:
-        findings.fault(group, "stock", f"A product_facility row is stamped {iso(newest)}, in the future: "
-                       f"set timezone in [shops.{findings.name}.oms] to the database's own.")  # fmt: skip
+        findings.fault(
+            group,
+            "stock",
+            f"A product_facility row is stamped {iso(newest)}, in the future: "
+            f"set timezone in [shops.{findings.name}.oms] to the database's own.",
+        )
     elif stock.is_empty():
         findings.fault(group, "stock", "The table product_facility is empty: check the database or the export.")
     else:
         findings.ok(group, "stock", f"{stock.height} rows of product_facility.")
     if snapshot.unreadable.height:
-        findings.fault(group, "values", f"Some values cannot be read, and the pairs that they feed are held: "
-                       f"{schemas.sentence(snapshot.unreadable)}; correct them.")  # fmt: skip
+        findings.fault(
+            group,
+            "values",
+            f"Some values cannot be read, and the pairs that they feed are held: "
+            f"{schemas.sentence(snapshot.unreadable)}; correct them.",
+        )
     return snapshot
 
 
@@ -148,8 +161,12 @@ def order_import(findings: Findings, client: Client, known: datetime | None) -> 
     last = f"the OMS's newest is of {iso(known)}" if known else "the OMS has none"
     limit = findings.now - timedelta(minutes=findings.shop.late_after_minutes)
     if unknown and datetime.fromisoformat(unknown[0]["createdAt"]) < limit:
-        findings.warn("HotWax", "order import", f"Order {unknown[0]['name']} of {unknown[0]['createdAt']} was not "
-                      f"imported ({last}): look at the job that downloads orders.")  # fmt: skip
+        findings.warn(
+            "HotWax",
+            "order import",
+            f"Order {unknown[0]['name']} of {unknown[0]['createdAt']} was not "
+            f"imported ({last}): look at the job that downloads orders.",
+        )
     else:
         shown = [f"Shopify's newest order is of {order['createdAt']}" for order in found["newest"]["nodes"]]
         findings.ok("HotWax", "order import", f"{(*shown, 'Shopify has no order')[0]}, {last}.")

@@ -18,8 +18,10 @@ def variants(findings: Findings, client: Client, snapshot: tables.Snapshot) -> N
     rows = (
         snapshot.shopify_shop_product.select(item=item, kept=kept).drop_nulls("item").unique().sort("item").head(SOME)
     )
-    asked = {"items": [f"{ITEM}{one}" for one in rows["item"]],
-             "products": [f"{PRODUCT}{one}" for one in rows["kept"].drop_nulls()]}  # fmt: skip
+    asked = {
+        "items": [f"{ITEM}{one}" for one in rows["item"]],
+        "products": [f"{PRODUCT}{one}" for one in rows["kept"].drop_nulls()],
+    }
     found = findings.tried(GROUP, "variant ids", lambda: client.data("variants", asked))
     if found is None:
         return
@@ -37,10 +39,14 @@ def answer(rows: pl.DataFrame, products: set[int]) -> Answer:
     is_product = pl.col("kept").is_in(list(products)).fill_null(False) & ~is_variant
     of_variant, of_product = rows.filter(is_variant).height, rows.filter(is_product).height
     if of_product:
-        return "warning", (f"shopify_product_id holds the product's id in {of_product} of {rows.height} rows looked at, and "
-                           "there is one row for each: see that no other variant of these products lacks its row.")  # fmt: skip
+        return "warning", (
+            f"shopify_product_id holds the product's id in {of_product} of {rows.height} rows looked at, and "
+            "there is one row for each: see that no other variant of these products lacks its row."
+        )
     if of_variant == rows.height:
         return "ok", f"shopify_product_id holds the variant's id in all {rows.height} rows looked at."
     held = f"the variant's id in {of_variant} of" if of_variant else "neither the variant's nor the product's id in"
-    return "ok", (f"shopify_product_id holds {held} {rows.height} rows looked at; "
-                  "invsync goes by shopify_inventory_item_id alone.")  # fmt: skip
+    return "ok", (
+        f"shopify_product_id holds {held} {rows.height} rows looked at; "
+        "invsync goes by shopify_inventory_item_id alone."
+    )

@@ -20,11 +20,15 @@ def other_writers(asked: Asked) -> Answer:
         except Lacking as lack:
             unseen.append(str(lack))
     if found:
-        return "warning", (f"HotWax itself sends stock to Shopify too ({len(found)}): {some(sorted(found))}; pause what is "
-                           "this shop's, or each undoes what the other sent.")  # fmt: skip
+        return "warning", (
+            f"HotWax itself sends stock to Shopify too ({len(found)}): {some(sorted(found))}; pause what is "
+            "this shop's, or each undoes what the other sent."
+        )
     if unseen:
-        return "ok", (f"None is seen, but this HotWax shows no {', no '.join(unseen)}: look there yourself that none of its "
-                      "own jobs sends stock to this shop.")  # fmt: skip
+        return "ok", (
+            f"None is seen, but this HotWax shows no {', no '.join(unseen)}: look there yourself that none of its "
+            "own jobs sends stock to this shop."
+        )
     return "ok", "None of HotWax's own jobs that send stock to Shopify is on."
 
 

@@ -18,14 +18,23 @@ from invsync.state.schema import WEBHOOK
 INSERT: dict[str, Callable[[sa.Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 KEEP_DAYS = 7
 LEVEL, CREATED, CANCELLED, FINISHED = (
-    "inventory_levels/update", "orders/create", "orders/cancelled", "bulk_operations/finish",
-)  # fmt: skip
+    "inventory_levels/update",
+    "orders/create",
+    "orders/cancelled",
+    "bulk_operations/finish",
+)
 STOCK = "stock/event"
 HEARD: tables.Schema = {
-    "number": tables.ID, "topic": tables.TEXT, "inventory_item_id": tables.ID, "location_id": tables.ID,
-    "order_id": tables.ID, "product_id": tables.TEXT, "available": tables.UNITS,
-    "updated_at": tables.STAMP, "heard_at": tables.STAMP,
-}  # fmt: skip
+    "number": tables.ID,
+    "topic": tables.TEXT,
+    "inventory_item_id": tables.ID,
+    "location_id": tables.ID,
+    "order_id": tables.ID,
+    "product_id": tables.TEXT,
+    "available": tables.UNITS,
+    "updated_at": tables.STAMP,
+    "heard_at": tables.STAMP,
+}
 
 
 @dataclass(frozen=True)

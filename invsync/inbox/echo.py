@@ -15,9 +15,14 @@ CLOCKS_DIFFER = timedelta(minutes=2)
 SAME_MOMENT = timedelta(seconds=1)  # Shopify's stamps of a level and of its quantities
 LONGEST_RUN = timedelta(days=1)
 SENT: tables.Schema = {
-    "inventory_item_id": tables.ID, "location_id": tables.ID, "available": tables.UNITS, "job": tables.TEXT,
-    "begun": tables.STAMP, "ended": tables.STAMP, "proved_at": tables.STAMP,
-}  # fmt: skip
+    "inventory_item_id": tables.ID,
+    "location_id": tables.ID,
+    "available": tables.UNITS,
+    "job": tables.TEXT,
+    "begun": tables.STAMP,
+    "ended": tables.STAMP,
+    "proved_at": tables.STAMP,
+}
 
 
 def sent(engine: sa.Engine, shop: str, since: datetime, now: datetime) -> pl.DataFrame:
@@ -37,8 +42,9 @@ def sent(engine: sa.Engine, shop: str, since: datetime, now: datetime) -> pl.Dat
         _lines(path, sha256, _stamp(_outcomes(path))).with_columns(
             begun=pl.lit(datetime.fromisoformat(begun)), ended=pl.lit(datetime.fromisoformat(ended) if ended else now)
         )
-        for path, sha256, begun, ended in rows if Path(path).exists()
-    ]  # fmt: skip
+        for path, sha256, begun, ended in rows
+        if Path(path).exists()
+    ]
     return pl.concat([tables.empty(SENT), *(tables.conform(frame, SENT, "sent") for frame in frames)])
 
 

@@ -66,6 +66,9 @@ def _failure(executed: Any) -> Exception | None:
 def _folder(runs: Path, began: datetime, ended: str | None) -> Path | None:
     """The folder of the run that began while this notebook was executed."""
     last = datetime.fromisoformat(ended) if ended else datetime.max.replace(tzinfo=began.tzinfo)
-    found = [folder for folder in sorted(runs.glob("2*Z-*"))
-             if began - CLOCK <= datetime.fromisoformat(launch.started_at(folder.name)) <= last]  # fmt: skip
+    found = [
+        folder
+        for folder in sorted(runs.glob("2*Z-*"))
+        if began - CLOCK <= datetime.fromisoformat(launch.started_at(folder.name)) <= last
+    ]
     return found[0] if found else None

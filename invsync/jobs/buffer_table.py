@@ -34,5 +34,7 @@ def check(given: Buffer, source: Source, facts: dict[str, Any]) -> None:
     strange = table.join(known, on=KEY, how="anti")
     if strange.height:
         named = ", ".join(f"item {item} at location {place}" for item, place, _ in strange.head(NAMED).iter_rows())
-        raise UsageError(f"The buffer table {given.table} names {strange.height} pair(s) that are not mapped ({named}): "
-                         "correct the ids, or take the rows out.")  # fmt: skip
+        raise UsageError(
+            f"The buffer table {given.table} names {strange.height} pair(s) that are not mapped ({named}): "
+            "correct the ids, or take the rows out."
+        )

@@ -52,8 +52,10 @@ def newest(to: str | None, shop: str) -> str | None:
     try:
         return _marked(files, f"{home}/{NEWEST}") or _newest_of(files, home)
     except Exception as error:  # any of the many errors of a storage's own library
-        raise SystemFailed(f"The copies of runs in {to} cannot be read ({type(error).__name__}): correct copy_to, or "
-                           "run again when the storage answers.") from None  # fmt: skip
+        raise SystemFailed(
+            f"The copies of runs in {to} cannot be read ({type(error).__name__}): correct copy_to, or "
+            "run again when the storage answers."
+        ) from None
 
 
 def _mark(files: Any, path: str, run_id: str) -> None:

@@ -54,8 +54,15 @@ class Delivery:
 
     def send_files(self, files: list[File], rows: Frame, claims: Frame | None) -> Frame:
         """Commit these files with what they cover, settle those that they carry on for, and deliver them."""
-        self.state.outbox.commit(self.lease, self.run_id, files, transport=self.transport, guarded=self.guarded,
-                                 claims=claims, answered=self.answered)  # fmt: skip
+        self.state.outbox.commit(
+            self.lease,
+            self.run_id,
+            files,
+            transport=self.transport,
+            guarded=self.guarded,
+            claims=claims,
+            answered=self.answered,
+        )
         self.answered = []
         return pl.concat([self.deliver(file.path, file.part, rows, self.transport) for file in files])
 
@@ -211,11 +218,15 @@ def _replayed(way: Delivery, file: Pending) -> Frame:
         way.state.outbox.release(way.lease.shop, file.run_id, judged.join(done, on=KEY, how="anti"))
         left = judged.filter(~pl.col("answer").is_in(["landed", "unknown", "refused"]))
         judged = judged.join(left, on=KEY, how="anti")
-        return pl.concat([drive(way, judged, by_order=_anything), verify.outcome(left, "held", reason=pl.lit("moving"))])
+        return pl.concat(
+            [drive(way, judged, by_order=_anything), verify.outcome(left, "held", reason=pl.lit("moving"))]
+        )
     later = [path for part, path in way.state.outbox.parts(file.run_id) if part > file.part]
     if gone := [path.name for path in later if not path.exists()]:
         return _half_known(way, judged, f"it may stand in {gone[0]}, which is gone")
-    carried = pl.concat([tables.empty(tables.VARIANCES).select(KEY), *(bulkfile.read(path).select(KEY) for path in later)])
+    carried = pl.concat(
+        [tables.empty(tables.VARIANCES).select(KEY), *(bulkfile.read(path).select(KEY) for path in later)]
+    )
     return drive(way, judged.join(carried, on=KEY, how="anti"), by_order=_anything)
 
 

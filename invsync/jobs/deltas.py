@@ -52,8 +52,10 @@ class Deltas(Resets):
         )
         if mark is None and self.given.since is None:
             self.baseline, found = seen, found.clear()
-            self.say(f"The first delta run of this shop: {seen.height} stock events since {iso(start)} are the baseline, "
-                     "nothing was sent; later ones are pushed from now on.")  # fmt: skip
+            self.say(
+                f"The first delta run of this shop: {seen.height} stock events since {iso(start)} are the baseline, "
+                "nothing was sent; later ones are pushed from now on."
+            )
         self._concerned(found, start)
         return self.free
 
@@ -66,8 +68,10 @@ class Deltas(Resets):
         """Refuse to look at stock events that are so old that nobody knows any more which of them were counted."""
         days = self.kept.keep_claims_days
         if days and self.given.since is not None and self.given.since < self.at - timedelta(days=days):
-            raise UsageError(f"Parameter since is more than {days} days ago, and which older stock events were counted is "
-                             "no longer known ([state] keep_claims_days): give a later one, or run hard-sync.")  # fmt: skip
+            raise UsageError(
+                f"Parameter since is more than {days} days ago, and which older stock events were counted is "
+                "no longer known ([state] keep_claims_days): give a later one, or run hard-sync."
+            )
 
     def _mark(self) -> datetime | None:
         """Until when the stock events are counted: by this job or, where another one kept the shop since, by its resets."""
@@ -150,9 +154,13 @@ class Deltas(Resets):
         straight = self.net.join(self.bent, on=KEY, how="anti")
         levels = self.shopify.levels(straight).select(*KEY, *SHOWN)
         found = straight.join(levels, on=KEY, how="left").with_columns(
-            target=pl.col("available").fill_null(0) + pl.col("net"), delta=pl.col("net").round(0),
-            in_flight=pl.lit(0), set_aside=pl.lit(0), buffer=pl.lit(0), held=pl.lit(None),
-        )  # fmt: skip
+            target=pl.col("available").fill_null(0) + pl.col("net"),
+            delta=pl.col("net").round(0),
+            in_flight=pl.lit(0),
+            set_aside=pl.lit(0),
+            buffer=pl.lit(0),
+            held=pl.lit(None),
+        )
         blind = tables.conform(found, tables.VARIANCES, "variances")
         if self.bent.is_empty():
             return blind
@@ -189,10 +197,12 @@ class Deltas(Resets):
     def settled(self, outcomes: pl.DataFrame) -> None:
         """Claim what was not sent as well: events that cancel out, that are held, or that nobody maps."""
         status = (
-            pl.when(pl.col("reason").is_in(["fractional", "malformed"])).then(pl.lit("quarantined"))
-            .when(pl.col("outcome") == "already_right").then(pl.lit("nothing"))
+            pl.when(pl.col("reason").is_in(["fractional", "malformed"]))
+            .then(pl.lit("quarantined"))
+            .when(pl.col("outcome") == "already_right")
+            .then(pl.lit("nothing"))
             .otherwise(pl.col("outcome"))
-        )  # fmt: skip
+        )
         ended = outcomes.filter(pl.col("outcome").is_in(["already_right", "held", "refused"]), ~is_overwritten())
         judged = self.free.join(ended.select(*KEY, ended_as=status), on=KEY)
         nowhere = self.free.filter(pl.col("location_id") == delta.EVERY_LOCATION).with_columns(ended_as=pl.lit("held"))
@@ -211,5 +221,7 @@ class Deltas(Resets):
 def _held_pairs(held: pl.DataFrame, named: pl.DataFrame) -> pl.DataFrame:
     """PAIRS of these MAPPING_HELD rows: their events wait at the pair until its values can be read again."""
     online = named.filter(pl.col("form").is_in(mapping.AGGREGATE_FORMS))["location_id"]
-    mode = pl.when(pl.col("location_id").is_in(online.implode())).then(pl.lit("aggregate")).otherwise(pl.lit("physical"))
+    mode = (
+        pl.when(pl.col("location_id").is_in(online.implode())).then(pl.lit("aggregate")).otherwise(pl.lit("physical"))
+    )
     return tables.conform(held.drop_nulls(KEY).unique(KEY).with_columns(mode=mode), tables.PAIRS, "held pairs")

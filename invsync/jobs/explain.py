@@ -32,8 +32,12 @@ def explain(shop: str, sku: str, config: str = "invsync.toml", *, location: int 
     names = [name for name in (chosen.token_env, chosen.client_secret_env) if name]
     secrets = {name: settings.secret(name, os.environ) or "" for name in names}
     with Shopify.open(chosen, secrets=secrets, read_only=True) as shopify:
-        facts: Facts = {"aggregate_location": chosen.aggregate_location, "group": chosen.oms.facility_group_id,
-                 "store": source.store, "at": at}  # fmt: skip
+        facts: Facts = {
+            "aggregate_location": chosen.aggregate_location,
+            "group": chosen.oms.facility_group_id,
+            "store": source.store,
+            "at": at,
+        }
         everything = source.snapshot()
         pair, others = _pair(everything, facts, sku, location)
         every, _ = mapping.pairs(everything, **facts)
@@ -51,19 +55,33 @@ def explain(shop: str, sku: str, config: str = "invsync.toml", *, location: int 
     aside = inflight.at_pairs(not_for_sale(seen.levels, chosen.set_aside), pair, snapshot, counted)
     decided = plan.decide(
         diff.variances(
-            targets, seen.levels, flight, buffer=chosen.buffer.units,
-            buffers=buffers(chosen.buffer), set_aside=aside,
+            targets,
+            seen.levels,
+            flight,
+            buffer=chosen.buffer.units,
+            buffers=buffers(chosen.buffer),
+            set_aside=aside,
         )
-    )  # fmt: skip
+    )
     row = pl.concat([decided.adjustments, decided.already_right, decided.held]).row(0, named=True)
     past = history.of_pair(state, shop, *(row[name] for name in KEY))
     return {
-        "shop": shop, **{name: row[name] for name in ("sku", "product_id", *KEY, "mode")}, "locations": others,
-        "target": row["target"], "available": row["available"], "difference": row["delta"],
-        "oms": _oms(snapshot, facts, row), "in_flight": _orders(flight), "set_aside": row["set_aside"], "buffer": row["buffer"],
-        "held": row["held"], "tracked": row["tracked"], "active": row["is_active"],
-        "history": past, "moved_since": _moved(row, past),
-    }  # fmt: skip
+        "shop": shop,
+        **{name: row[name] for name in ("sku", "product_id", *KEY, "mode")},
+        "locations": others,
+        "target": row["target"],
+        "available": row["available"],
+        "difference": row["delta"],
+        "oms": _oms(snapshot, facts, row),
+        "in_flight": _orders(flight),
+        "set_aside": row["set_aside"],
+        "buffer": row["buffer"],
+        "held": row["held"],
+        "tracked": row["tracked"],
+        "active": row["is_active"],
+        "history": past,
+        "moved_since": _moved(row, past),
+    }
 
 
 def _pair(everything: tables.Snapshot, facts: Facts, sku: str, location: int | None) -> tuple[pl.DataFrame, list[int]]:
@@ -76,7 +94,9 @@ def _pair(everything: tables.Snapshot, facts: Facts, sku: str, location: int | N
     chosen = mine if location is None else mine.filter(pl.col("location_id") == location)
     unreadable = everything.unreadable.join(named, on="product_id", how="semi")
     if unreadable.filter(pl.col("facility_id").is_null() | chosen.is_empty()).height:
-        raise UsageError(f"{sku} is held, since values of it cannot be read: {schemas.sentence(unreadable)}; correct them.")
+        raise UsageError(
+            f"{sku} is held, since values of it cannot be read: {schemas.sentence(unreadable)}; correct them."
+        )
     if chosen.is_empty():
         why = held.join(named, on="product_id", how="semi")["reason"].unique().sort().to_list()
         where = f"at location {location}" if location else "at any location"
@@ -89,8 +109,14 @@ def _pair(everything: tables.Snapshot, facts: Facts, sku: str, location: int | N
 def _oms(snapshot: tables.Snapshot, facts: Facts, row: Facts) -> Facts:
     """The OMS quantity and its parts: facilities with their stock, threshold, queue, channel switch."""
     stock = snapshot.product_facility.filter(pl.col("product_id") == row["product_id"])
-    shown = pl.col("facility_id", "last_inventory_count", "minimum_stock", "computed_last_inventory_count",
-                   "allow_brokering", "last_updated_stamp")  # fmt: skip
+    shown = pl.col(
+        "facility_id",
+        "last_inventory_count",
+        "minimum_stock",
+        "computed_last_inventory_count",
+        "allow_brokering",
+        "last_updated_stamp",
+    )
     if row["mode"] == "physical":
         named = mapping.locations(snapshot, aggregate_location=facts["aggregate_location"])
         here = stock.join(named.filter(pl.col("location_id") == row["location_id"]), on="facility_id", how="semi")
@@ -128,8 +154,10 @@ def lines(facts: Facts) -> list[str]:
     ]
     for one in part["facilities"]:
         aside = "" if one.get("counts", True) else ", not counted"
-        told.append(f"    {one['facility_id']:<18}  {_number(one['computed_last_inventory_count'])}"
-                    f" ({_number(one['last_inventory_count'])} less safety stock {_number(one['minimum_stock'])}{aside})")  # fmt: skip
+        told.append(
+            f"    {one['facility_id']:<18}  {_number(one['computed_last_inventory_count'])}"
+            f" ({_number(one['last_inventory_count'])} less safety stock {_number(one['minimum_stock'])}{aside})"
+        )
     for name in ("threshold", "queue"):
         if part.get(name):
             told.append(f"    less {name:<13}  {_number(part[name])}")
@@ -149,7 +177,9 @@ def lines(facts: Facts) -> list[str]:
 def _order(one: Facts) -> str:
     if one["order_id"] is None:
         return f"    committed units       {one['units']}, {one['reason']}"
-    return f"    order {one['name']:<12}  {one['units']}, placed {one['created_at']:%Y-%m-%d %H:%M} UTC: {one['reason']}"
+    return (
+        f"    order {one['name']:<12}  {one['units']}, placed {one['created_at']:%Y-%m-%d %H:%M} UTC: {one['reason']}"
+    )
 
 
 def _past(one: Facts) -> str:

@@ -15,9 +15,13 @@ FACTS = ["run_id", "job", "status", "finished_at"]
 def outcomes(state: State, shop: str) -> pl.LazyFrame:
     """OUTCOMES of every run of this shop whose files are there, with run_id, job, status and finished_at."""
     runs = pl.DataFrame(
-        [[str(Path(run["folder"]) / "outcomes.parquet"), *(run[name] for name in FACTS)] for run in state.runs.every(shop)],
-        schema=dict.fromkeys(["file", *FACTS], pl.String()), orient="row",
-    )  # fmt: skip
+        [
+            [str(Path(run["folder"]) / "outcomes.parquet"), *(run[name] for name in FACTS)]
+            for run in state.runs.every(shop)
+        ],
+        schema=dict.fromkeys(["file", *FACTS], pl.String()),
+        orient="row",
+    )
     there = [file for file in runs["file"] if Path(file).exists()]
     if not there:
         return runs.lazy().clear()

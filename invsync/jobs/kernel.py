@@ -32,5 +32,8 @@ class OwnKernel(AsyncKernelManager):
 
 def options() -> dict[str, Any]:
     """What papermill is given to run a notebook in this kernel."""
-    return {"kernel_name": "python3", "kernel_manager_class": OwnKernel,
-            "config": Config({"KernelManager": {"transport_encryption": "auto"}})}  # fmt: skip
+    return {
+        "kernel_name": "python3",
+        "kernel_manager_class": OwnKernel,
+        "config": Config({"KernelManager": {"transport_encryption": "auto"}}),
+    }

@@ -58,8 +58,9 @@ def _earlier(config: str, run_id: str, *, planned: bool) -> tuple[str, str]:
         return review.earlier(state, run_id, planned=planned)[:2]
 
 
-def run(job: str, given: dict[str, Any], *, engine: str = "kernel",
-        environment: Mapping[str, str] | None = None) -> dict[str, Any]:  # fmt: skip
+def run(
+    job: str, given: dict[str, Any], *, engine: str = "kernel", environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Run a job; its run.json as a dictionary. Usage errors and a held lease leave no folder."""
     checked = check(job, given)
     configured = settings.load(Path(checked.config))
@@ -162,7 +163,9 @@ def close(
     What fails after the run wrote down how it ended (a chart, a page, a full disk) is told, and changes nothing of it.
     """
     if failure is not None and facts["status"] in summary.CONCLUDED and facts["finished_at"]:
-        _say(facts, str(failure) if isinstance(failure, errors.GuardStopped) else f"The report is incomplete: {failure}")
+        _say(
+            facts, str(failure) if isinstance(failure, errors.GuardStopped) else f"The report is incomplete: {failure}"
+        )
     elif failure is not None:
         status = "stopped" if isinstance(failure, errors.GuardStopped) else "failed"
         facts |= {"status": status, "exit_code": summary.EXIT[status], "finished_at": iso(datetime.now(UTC))}
@@ -198,9 +201,18 @@ def remember(state: State, folder: Path, facts: dict[str, Any]) -> None:
     """A run that ended before it could record itself is recorded as what it was."""
     if state.runs.one(facts["run_id"]) is None:
         now = datetime.now(UTC)
-        state.runs.record(facts["run_id"], facts["shop"], facts["job"], status=facts["status"], exit_code=facts["exit_code"],
-                     folder=str(folder.resolve()), thru=now, finished_at=now, advances=False,
-                     sent=bool(state.outbox.parts(facts["run_id"])))  # fmt: skip
+        state.runs.record(
+            facts["run_id"],
+            facts["shop"],
+            facts["job"],
+            status=facts["status"],
+            exit_code=facts["exit_code"],
+            folder=str(folder.resolve()),
+            thru=now,
+            finished_at=now,
+            advances=False,
+            sent=bool(state.outbox.parts(facts["run_id"])),
+        )
 
 
 def _scrub(path: Path, secrets: list[str]) -> None:

@@ -50,8 +50,10 @@ def _there(run: Run, file: Pending) -> Pending | None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file.path.name
     path.write_bytes(content)
-    run.needs_a_person(f"{file.path.name} of run {file.run_id} was gone from its folder, or changed since its commit: it was "
-                       f"restored from the state database to {folder}; find out who moves or edits the files of runs.")  # fmt: skip
+    run.needs_a_person(
+        f"{file.path.name} of run {file.run_id} was gone from its folder, or changed since its commit: it was "
+        f"restored from the state database to {folder}; find out who moves or edits the files of runs."
+    )
     return run.state.outbox.moved(file, path)
 
 
@@ -74,8 +76,10 @@ def _replay(run: Run, file: Pending) -> None:
         refused = outcomes.filter(pl.col("outcome") == "refused")
         run.state.outbox.release(run.kept_as, file.run_id, refused, status="refused")
     if counts["unknown"]:
-        run.needs_a_person(f"The outcome of {counts['unknown']} changes in {file.path.name} of run {file.run_id} is not "
-                           "known yet: the next run asks again under the same keys.")  # fmt: skip
+        run.needs_a_person(
+            f"The outcome of {counts['unknown']} changes in {file.path.name} of run {file.run_id} is not "
+            "known yet: the next run asks again under the same keys."
+        )
 
 
 def _expire(run: Run, file: Pending) -> None:
@@ -94,8 +98,10 @@ def _expire(run: Run, file: Pending) -> None:
     if file.guarded:
         return
     if doubtful.height:
-        run.say(f"{doubtful.height} of its pairs changed on Shopify since, so whether their deltas were counted is "
-                f"not known ({file.path.parent}).")  # fmt: skip
+        run.say(
+            f"{doubtful.height} of its pairs changed on Shopify since, so whether their deltas were counted is "
+            f"not known ({file.path.parent})."
+        )
 
 
 def _keep(path: Path, outcomes: pl.DataFrame) -> None:

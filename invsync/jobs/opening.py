@@ -21,8 +21,11 @@ from invsync.state import Lease, State, iso
 
 RUN_ENV, APPLIES_ENV, UNDOES_ENV = "INVSYNC_RUN", "INVSYNC_APPLIES", "INVSYNC_UNDOES"
 KINDS: dict[str, type[Run]] = {
-    "upload-recent-changes": Resets, "hard-sync": Resets, "realtime-sync": Realtime, "push-deltas": Deltas,
-}  # fmt: skip
+    "upload-recent-changes": Resets,
+    "hard-sync": Resets,
+    "realtime-sync": Realtime,
+    "push-deltas": Deltas,
+}
 KEPT_BY = {"upload-recent-changes": "resets", "push-deltas": "deltas"}
 
 
@@ -36,8 +39,10 @@ def check_keeper(given: Parameters, shop: settings.ShopSettings) -> None:
     """Refuse a job that would undo the other way of keeping this shop."""
     if KEPT_BY.get(given.job, shop.keep_by) != shop.keep_by:
         other = "hard-sync and push-deltas" if shop.keep_by == "deltas" else "hard-sync and upload-recent-changes"
-        raise UsageError(f"Shop {given.shop} is kept by {shop.keep_by}, which {given.job} would undo: run {other}, "
-                         f"or set keep_by = \"{KEPT_BY[given.job]}\".")  # fmt: skip
+        raise UsageError(
+            f"Shop {given.shop} is kept by {shop.keep_by}, which {given.job} would undo: run {other}, "
+            f'or set keep_by = "{KEPT_BY[given.job]}".'
+        )
 
 
 def open_run(job: str, **told: Any) -> Any:
@@ -69,13 +74,22 @@ def _opened(given: Parameters, configured: settings.Settings, held: ExitStack) -
     for peer in beside:
         held.callback(peer.close)
     facts: dict[str, Any] = dict(
-        run_id=run_id, given=given, shop=shop, folder=folder, state=state, oms=source,
-        shopify=_shopify(shop, given, lease), lease=lease,
-        at=clock, thru=thru,
+        run_id=run_id,
+        given=given,
+        shop=shop,
+        folder=folder,
+        state=state,
+        oms=source,
+        shopify=_shopify(shop, given, lease),
+        lease=lease,
+        at=clock,
+        thru=thru,
         summary=summary.blank(run_id, given.shop, given.job, iso(datetime.now(UTC))) | {"messages": said},
-        alone=alone, peers=beside, kept=configured.state,
+        alone=alone,
+        peers=beside,
+        kept=configured.state,
         names=frozenset(name for name, other in configured.shops.items() if other.identity == shop.identity),
-    )  # fmt: skip
+    )
     if alone:  # nobody closes this folder for us: it has failed until it says otherwise
         summary.write(folder, facts["summary"])
     return _of_its_kind(given.job, facts)
@@ -104,8 +118,10 @@ def _check_state(state: State, configured: settings.Settings, shop: str, kept_as
     except SystemFailed as error:
         return [f"The copies of runs could not say whether the state database was restored. {error}"]
     if other is not None:
-        why = (f"the state database does not know run {other}, so it was restored or newly made, and it is not known which "
-               "stock events Shopify has counted since")  # fmt: skip
+        why = (
+            f"the state database does not know run {other}, so it was restored or newly made, and it is not known which "
+            "stock events Shopify has counted since"
+        )
         state.shops.require_hard_sync(kept_as, why)
     return []
 

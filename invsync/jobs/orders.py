@@ -103,4 +103,4 @@ class Orders:
         stays = pl.col(ID).is_in(flying.implode()) | ((pl.col("open") > 0) | (left & unjudged)).any().over(ID)
         self.state.memory.remember(
             self.shop, self._sold.filter(stays), sorted(flying), thru=self.thru, since=self.since
-        )  # fmt: skip
+        )

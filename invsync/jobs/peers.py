@@ -58,16 +58,28 @@ class Peer:
         since = looked_back(self.at, self.shop.orders_lookback_days, None)
         overlap = timedelta(minutes=self.shop.overlap_minutes)
         mine = f"{self.run_for}:{self.name}"
-        orders = Orders(mine, self.shopify, self.state, since, self.thru, overlap, whole=False,
-                        cancelled=self.source.cancelled_orders)  # fmt: skip
+        orders = Orders(
+            mine,
+            self.shopify,
+            self.state,
+            since,
+            self.thru,
+            overlap,
+            whole=False,
+            cancelled=self.source.cancelled_orders,
+        )
         kept_as = self.state.shops.known_as(self.shop.identity) or self.name
         return Witness(self.shop, orders, self.at, kept_as, self.given)
 
     @property
     def facts(self) -> dict[str, Any]:
         """What the mapping needs to know of it."""
-        return {"aggregate_location": self.shop.aggregate_location, "group": self.shop.oms.facility_group_id,
-                "store": self.source.store, "at": self.at}  # fmt: skip
+        return {
+            "aggregate_location": self.shop.aggregate_location,
+            "group": self.shop.oms.facility_group_id,
+            "store": self.source.store,
+            "at": self.at,
+        }
 
     def moved(self, start: datetime) -> pl.Series:
         """The products of its orders that changed since then."""
@@ -97,9 +109,15 @@ class Peer:
 
 
 def peers(
-    configured: settings.Settings, name: str, source: oms.Source, state: State, *, at: datetime, thru: datetime,
+    configured: settings.Settings,
+    name: str,
+    source: oms.Source,
+    state: State,
+    *,
+    at: datetime,
+    thru: datetime,
     given: datetime | None,
-) -> Iterator[Peer]:  # fmt: skip
+) -> Iterator[Peer]:
     """The other configured shops that read the same product store and facility group of the same OMS."""
     mine = configured.shop(name)
     for other, shop in configured.shops.items():

@@ -73,8 +73,10 @@ class Realtime(Resets):
     def _tell(self, named: pl.DataFrame, every: pl.DataFrame, now: datetime) -> None:
         oldest = self.heard["heard_at"].min()
         self.summary["window"] = {"from": iso(oldest) if isinstance(oldest, datetime) else None, "thru": iso(now)}
-        self.say(f"{self.heard.height} webhooks waited; {self.heard.height - named.height} of them are echoes of our "
-                 "own changes.")  # fmt: skip
+        self.say(
+            f"{self.heard.height} webhooks waited; {self.heard.height - named.height} of them are echoes of our "
+            "own changes."
+        )
         unmapped = pl.concat([named[ITEM], self.sold[ITEM]]).drop_nulls().unique()
         if strange := sorted(set(unmapped) - set(every[ITEM])):
             self.say(f"{len(strange)} inventory items that webhooks named are not mapped in the OMS, as {strange[0]}.")
@@ -82,7 +84,9 @@ class Realtime(Resets):
     def settled(self, outcomes: pl.DataFrame) -> None:
         """Take from the inbox what this run covered; what is not known yet stays and is looked at again."""
         super().settled(outcomes)
-        unsure = outcomes.filter((pl.col("outcome") == "unknown") | pl.col("reason").is_in(["moving", "deferred", "overwritten"]))
+        unsure = outcomes.filter(
+            (pl.col("outcome") == "unknown") | pl.col("reason").is_in(["moving", "deferred", "overwritten"])
+        )
         orders = self.sold.join(unsure, on=ITEM, how="semi")
         stays = (
             pl.struct(KEY).is_in(unsure.select(pl.struct(KEY)).to_series().implode())

@@ -66,8 +66,10 @@ class Resets(Run):
         news = snapshot.unreadable.filter(~pl.col("place").is_in(self.unreadable))
         if news.height:
             self.unreadable |= set(news["place"])
-            self.say("Some values of the OMS cannot be read, and the pairs that they feed are held: "
-                     f"{schemas.sentence(news)}.")  # fmt: skip
+            self.say(
+                "Some values of the OMS cannot be read, and the pairs that they feed are held: "
+                f"{schemas.sentence(news)}."
+            )
 
     def _products(self, start: datetime | None) -> pl.Series | None:
         """The products whose OMS rows were touched since `start` or that a resumed file named; None for all."""
@@ -83,10 +85,12 @@ class Resets(Run):
         """The products of the orders that changed since then, at any shop of this stock, and of unsettled levels."""
         waiting = self.state.memory.levels(self.given.shop).filter(is_unsettled())["inventory_item_id"]
         items = self.witness.orders.updated(start).append(waiting).unique()
-        return pl.concat([
-            self.oms.products_of(items) if items.len() else pl.Series("product_id", [], dtype=pl.String),
-            *(peer.moved(start) for peer in self.peers),
-        ]).unique()  # fmt: skip
+        return pl.concat(
+            [
+                self.oms.products_of(items) if items.len() else pl.Series("product_id", [], dtype=pl.String),
+                *(peer.moved(start) for peer in self.peers),
+            ]
+        ).unique()
 
     def _window(self) -> datetime | None:
         """The effective lower bound of the window; None for every pair."""
@@ -123,9 +127,13 @@ class Resets(Run):
         self._tell_levels(seen)
         aside, fresh = not_for_sale(seen.levels, self.shop.set_aside), self.witness.fresh_changes(seen)
         found = diff.variances(
-            targets, seen.levels, flight, buffer=self.shop.buffer.units, buffers=buffers(self.shop.buffer),
+            targets,
+            seen.levels,
+            flight,
+            buffer=self.shop.buffer.units,
+            buffers=buffers(self.shop.buffer),
             set_aside=inflight.at_pairs(aside, pairs, snapshot, counted),
-        )  # fmt: skip
+        )
         if parts := targets.filter(pl.col("oms") != pl.col("oms").round(0)).height:
             self.say(f"{parts} pairs have a fraction of a unit in the OMS: it is left out, and never raises a number.")
         return self._deferred(found, inflight.at_pairs(fresh, pairs, snapshot, counted))
@@ -136,7 +144,9 @@ class Resets(Run):
         if raised.is_empty():
             return found
         since = self.witness.defer(raised)
-        word = pl.when(pl.col("since") <= self.at - STARVED_AFTER).then(pl.lit(plan.STARVED)).otherwise(pl.lit("deferred"))
+        word = (
+            pl.when(pl.col("since") <= self.at - STARVED_AFTER).then(pl.lit(plan.STARVED)).otherwise(pl.lit("deferred"))
+        )
         held = found.join(since.with_columns(word=word), on=KEY, how="left", maintain_order="left")
         return held.with_columns(held=pl.coalesce("held", "word")).select(list(tables.VARIANCES))
 
@@ -144,8 +154,10 @@ class Resets(Run):
         """What people must know of orders that Shopify does not show, and of units that are set aside."""
         if seen.baseline.height:
             named = ", ".join(f"{item} at {place}: {units}" for item, place, units in seen.baseline.head(5).iter_rows())
-            self.say(f"{seen.baseline['units'].sum()} committed units at {seen.baseline.height} levels belong to orders "
-                     f"that Shopify does not show us; they are not subtracted ({named}).")  # fmt: skip
+            self.say(
+                f"{seen.baseline['units'].sum()} committed units at {seen.baseline.height} levels belong to orders "
+                f"that Shopify does not show us; they are not subtracted ({named})."
+            )
         aside = {name: int(seen.levels[name].fill_null(0).sum()) for name in SET_ASIDE}
         self.summary["set_aside"] = {name: units for name, units in aside.items() if units}
 
@@ -158,17 +170,26 @@ class Resets(Run):
         """The shop's levels and orders, seen together."""
         since = looked_back(self.at, self.shop.orders_lookback_days, self.newest_known)
         overlap, whole = timedelta(minutes=self.shop.overlap_minutes), self.given.job == "hard-sync"
-        orders = Orders(self.given.shop, self.shopify, self.state, since, self.thru, overlap, whole=whole,
-                        cancelled=self.oms.cancelled_orders)  # fmt: skip
+        orders = Orders(
+            self.given.shop,
+            self.shopify,
+            self.state,
+            since,
+            self.thru,
+            overlap,
+            whole=whole,
+            cancelled=self.oms.cancelled_orders,
+        )
         return Witness(self.shop, orders, self.at, self.kept_as, self.given.at)
 
     def _stock(self, pairs: pl.DataFrame, sold: pl.DataFrame) -> tables.Snapshot:
         """The OMS's rows for these pairs, and what it holds of these orders."""
         products = pairs["product_id"].unique()
         return self.oms.snapshot(
-            products if products.len() <= WHOLE_FROM else None, orders=sold["order_id"].unique().to_list(),
+            products if products.len() <= WHOLE_FROM else None,
+            orders=sold["order_id"].unique().to_list(),
             events_from=self._events_from(),
-        )  # fmt: skip
+        )
 
     def _events_from(self) -> datetime | None:
         """From which stamp on the delta job may still look at stock events; None where it never ran.
@@ -236,8 +257,10 @@ class Resets(Run):
         limit = self.at - timedelta(minutes=self.shop.late_after_minutes)
         if isinstance(unknown, datetime) and unknown < limit:
             self.summary["orders_late_since"] = iso(unknown)
-            self.say(f"The order import is late: an order of {iso(unknown)} is not in the OMS yet; "
-                     "its units were subtracted, so nothing sold goes back on sale.")  # fmt: skip
+            self.say(
+                f"The order import is late: an order of {iso(unknown)} is not in the OMS yet; "
+                "its units were subtracted, so nothing sold goes back on sale."
+            )
 
 
 def is_overwritten() -> pl.Expr:

@@ -40,8 +40,13 @@ class Following(Run):
     def select(self) -> Selection:
         """The pairs of the other run."""
         rows = self.rows()
-        self.selection = Selection(rows.select(list(tables.PAIRS)), tables.empty(tables.MAPPING_HELD), self.mapped(),
-                                   self.stock_rows(), whole=False)  # fmt: skip
+        self.selection = Selection(
+            rows.select(list(tables.PAIRS)),
+            tables.empty(tables.MAPPING_HELD),
+            self.mapped(),
+            self.stock_rows(),
+            whole=False,
+        )
         self.summary["counts"]["read"] = rows.height
         return self.selection
 
@@ -157,15 +162,21 @@ class Undone(Following):
         outcomes = tables.completed(pl.read_parquet(self.source / "outcomes.parquet"), tables.OUTCOMES)
         landed = outcomes.filter(
             pl.col("outcome").is_in(LANDED),
-            pl.col("reason").is_null() | (pl.col("reason") == "moved_after_the_write"), pl.col("delta") != 0,
-        )  # fmt: skip
+            pl.col("reason").is_null() | (pl.col("reason") == "moved_after_the_write"),
+            pl.col("delta") != 0,
+        )
         landed = self._left(landed)
         shown = ["available", "is_active", "tracked", "requires_components"]
         levels = self.shopify.levels(landed).select(*KEY, *shown)
-        now = landed.drop(shown).join(levels, on=KEY, how="left").with_columns(
-            delta=-pl.col("delta"), target=(pl.col("available") - pl.col("delta")).cast(pl.Float64),
-            held=pl.lit(None, dtype=pl.String),
-        )  # fmt: skip
+        now = (
+            landed.drop(shown)
+            .join(levels, on=KEY, how="left")
+            .with_columns(
+                delta=-pl.col("delta"),
+                target=(pl.col("available") - pl.col("delta")).cast(pl.Float64),
+                held=pl.lit(None, dtype=pl.String),
+            )
+        )
         return tables.conform(now, tables.VARIANCES, "variances")
 
     def _left(self, landed: pl.DataFrame) -> pl.DataFrame:
@@ -173,7 +184,9 @@ class Undone(Following):
         taken = self.state.outbox.claims(self.kept_as, events=mine["event_id"])
         left = landed.join(delta.unclaimed(mine, taken), on=KEY, how="semi")
         if landed.height and left.is_empty():
-            raise UsageError(f"Run {self.source.name} was undone by run {taken['run_id'].sort()[-1]}: nothing of it is left.")
+            raise UsageError(
+                f"Run {self.source.name} was undone by run {taken['run_id'].sort()[-1]}: nothing of it is left."
+            )
         return left
 
     def claims(self, pairs: pl.DataFrame) -> pl.DataFrame:

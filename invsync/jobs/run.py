@@ -64,8 +64,12 @@ class Run:
     @property
     def facts(self) -> dict[str, Any]:
         """What the mapping needs to know of this shop."""
-        return {"aggregate_location": self.shop.aggregate_location, "group": self.shop.oms.facility_group_id,
-                "store": self.oms.store, "at": self.at}  # fmt: skip
+        return {
+            "aggregate_location": self.shop.aggregate_location,
+            "group": self.shop.oms.facility_group_id,
+            "store": self.oms.store,
+            "at": self.at,
+        }
 
     def mapped(self) -> int:
         """The mapped pairs of the whole shop, as the last run counted them that read them all."""
@@ -113,9 +117,15 @@ class Run:
     def way(self, run_id: str, folder: Path, *, guarded: bool) -> delivery.Delivery:
         """The way to Shopify for files of this run, or of one that left them open."""
         return delivery.Delivery(
-            self.lease, run_id, folder, self.state, self.shopify, self.given.transport,  # type: ignore[arg-type]
-            guarded=guarded, stall_minutes=self.shop.bulk_stall,
-        )  # fmt: skip
+            self.lease,
+            run_id,
+            folder,
+            self.state,
+            self.shopify,
+            self.given.transport,  # type: ignore[arg-type]
+            guarded=guarded,
+            stall_minutes=self.shop.bulk_stall,
+        )
 
     # -- this run's own work
 
@@ -151,11 +161,15 @@ class Run:
     def _guards(self, decided: plan.Plan, variances: pl.DataFrame) -> list[plan.Guarded]:
         before = self.state.runs.last_finished(self.given.shop, self.given.job)
         return plan.guards(
-            decided.adjustments, self.shop.guards, mapped=self.chosen().mapped, rows=self.chosen().rows,
+            decided.adjustments,
+            self.shop.guards,
+            mapped=self.chosen().mapped,
+            rows=self.chosen().rows,
             rows_before=before["rows_read"] if before else None,
-            targets=variances["oms"].count(), targets_before=before["targets"] if before and self.chosen().whole else None,
+            targets=variances["oms"].count(),
+            targets_before=before["targets"] if before and self.chosen().whole else None,
             selling=self._selling(decided, variances),
-        )  # fmt: skip
+        )
 
     def _selling(self, decided: plan.Plan, variances: pl.DataFrame) -> int:
         """The pairs that sell something; in a small shop also those that this run does not look at."""
@@ -279,21 +293,36 @@ class Run:
         unknown = self.state.outbox.unknown(self.kept_as)
         if unknown.height:
             pairs, runs = unknown.select(KEY).n_unique(), ", ".join(sorted(set(unknown["run_id"]))[:3])
-            self.needs_a_person(f"It is not known whether Shopify counted the deltas of {pairs} pairs (run {runs}): run a "
-                                "hard sync, which settles them.")  # fmt: skip
+            self.needs_a_person(
+                f"It is not known whether Shopify counted the deltas of {pairs} pairs (run {runs}): run a "
+                "hard sync, which settles them."
+            )
 
     def _record(self, status: str, *, advances: bool, targets: int) -> None:
         ended, chosen = datetime.now(UTC), self.selection
         self.summary |= {
-            "status": status, "exit_code": summary.EXIT[status], "finished_at": iso(ended),
-            "api_version": self.shopify.api_version_served, "files": summary.files(self.folder),
-        }  # fmt: skip
+            "status": status,
+            "exit_code": summary.EXIT[status],
+            "finished_at": iso(ended),
+            "api_version": self.shopify.api_version_served,
+            "files": summary.files(self.folder),
+        }
         self.state.runs.record(
-            self.run_id, self.given.shop, self.given.job, status=status, exit_code=self.summary["exit_code"],
-            folder=str(self.folder.resolve()), thru=self.thru, finished_at=ended, advances=advances, targets=targets,
-            rows_read=chosen.rows if chosen else None, mapped=chosen.mapped if chosen else None,
-            sent=bool(self.state.outbox.parts(self.run_id)), fence=self.lease.fence,
-        )  # fmt: skip
+            self.run_id,
+            self.given.shop,
+            self.given.job,
+            status=status,
+            exit_code=self.summary["exit_code"],
+            folder=str(self.folder.resolve()),
+            thru=self.thru,
+            finished_at=ended,
+            advances=advances,
+            targets=targets,
+            rows_read=chosen.rows if chosen else None,
+            mapped=chosen.mapped if chosen else None,
+            sent=bool(self.state.outbox.parts(self.run_id)),
+            fence=self.lease.fence,
+        )
         summary.write(self.folder, self.summary)
 
     def finish(self, outcomes: pl.DataFrame) -> dict[str, Any]:
@@ -307,8 +336,12 @@ class Run:
 
     def _page(self) -> None:
         """The page of a run that papermill executed by itself: its charts are in the notebook that papermill wrote."""
-        page = report.minimal(self.summary, "The charts of this run are in the notebook that papermill wrote.",
-                              timezone=self.shop.timezone, locale=self.shop.locale)  # fmt: skip
+        page = report.minimal(
+            self.summary,
+            "The charts of this run are in the notebook that papermill wrote.",
+            timezone=self.shop.timezone,
+            locale=self.shop.locale,
+        )
         (self.folder / "report.html").write_text(page, encoding="utf-8")
         self.summary["files"] = summary.files(self.folder)
 

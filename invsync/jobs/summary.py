@@ -13,8 +13,15 @@ from invsync.plan import BENIGN
 from invsync.tables import KEY
 from invsync.verify import LANDED
 
-NAMES = ["report.ipynb", "report.html", "mutation.graphql", "plan.parquet", "outcomes.parquet", "claims.parquet",
-         "in_flight.parquet"]  # fmt: skip
+NAMES = [
+    "report.ipynb",
+    "report.html",
+    "mutation.graphql",
+    "plan.parquet",
+    "outcomes.parquet",
+    "claims.parquet",
+    "in_flight.parquet",
+]
 CLASSES = ["applied", "already_right", "superseded", "refused", "held", "unknown"]
 SENT = {"done", "partial"}
 CONCLUDED = {"done", "planned", "stopped", "partial"}
@@ -25,13 +32,25 @@ EXIT = {"done": 0, "planned": 0, "stopped": 3, "partial": 4, "failed": 5}
 def blank(run_id: str, shop: str, job: str, started_at: str) -> dict[str, Any]:
     """The summary of a run that has not done anything yet."""
     return {
-        "run_id": run_id, "shop": shop, "job": job, "status": "failed", "exit_code": 5,
-        "started_at": started_at, "finished_at": None, "window": None,
+        "run_id": run_id,
+        "shop": shop,
+        "job": job,
+        "status": "failed",
+        "exit_code": 5,
+        "started_at": started_at,
+        "finished_at": None,
+        "window": None,
         "counts": dict.fromkeys(["read", "selected", "planned", *CLASSES], 0),
-        "units": {"raised": 0, "lowered": 0}, "in_flight": {"orders": 0, "units": 0, "pairs": 0},
-        "transport": None, "api_version": None, "operation_ids": [], "files": [], "guards": [], "messages": [],
+        "units": {"raised": 0, "lowered": 0},
+        "in_flight": {"orders": 0, "units": 0, "pairs": 0},
+        "transport": None,
+        "api_version": None,
+        "operation_ids": [],
+        "files": [],
+        "guards": [],
+        "messages": [],
         "locations": {},
-    }  # fmt: skip
+    }
 
 
 def write(folder: Path, summary: dict[str, Any]) -> None:
@@ -92,8 +111,11 @@ def counts(outcomes: pl.DataFrame) -> dict[str, int]:
 
 def in_flight(rows: pl.DataFrame) -> dict[str, int]:
     """Orders, units and pairs of these IN_FLIGHT rows."""
-    return {"orders": rows["order_id"].n_unique(), "units": int(rows["units"].sum()),
-            "pairs": rows.select(KEY).n_unique() if rows.height else 0}  # fmt: skip
+    return {
+        "orders": rows["order_id"].n_unique(),
+        "units": int(rows["units"].sum()),
+        "pairs": rows.select(KEY).n_unique() if rows.height else 0,
+    }
 
 
 def units(outcomes: pl.DataFrame) -> dict[str, int]:

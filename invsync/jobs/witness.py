@@ -44,7 +44,9 @@ class Witness:
 
         `beside` are the other pairs of the shop, PAIRS both: a store's units come off the online number too.
         """
-        every = pl.concat([pairs, beside.join(pairs, on=ITEM, how="semi")]).unique(KEY, keep="first", maintain_order=True)
+        every = pl.concat([pairs, beside.join(pairs, on=ITEM, how="semi")]).unique(
+            KEY, keep="first", maintain_order=True
+        )
         shopify = self.orders.shopify
         seen = self._judged(shopify.levels(every), self.orders.read())
         again = every.join(seen.unseen, on=ITEM, how="semi")
@@ -69,9 +71,11 @@ class Witness:
         watched = seen.unseen.select(*KEY, watched=pl.lit(True))
         rows = seen.levels.select(KEY).join(seen.baseline, on=KEY, how="left").join(watched, on=KEY, how="left")
         rows = rows.with_columns(
-            pl.col("units").fill_null(0), pl.col("watched").fill_null(False),
-            deferred_since=pl.lit(None, dtype=tables.STAMP), deferred_at=pl.lit(None, dtype=tables.STAMP),
-        )  # fmt: skip
+            pl.col("units").fill_null(0),
+            pl.col("watched").fill_null(False),
+            deferred_since=pl.lit(None, dtype=tables.STAMP),
+            deferred_at=pl.lit(None, dtype=tables.STAMP),
+        )
         self.memory = pl.concat([self.memory.join(rows, on=KEY, how="anti"), rows.select(list(LEVEL_MEMORY))])
 
     def fresh_changes(self, seen: Seen) -> pl.DataFrame:

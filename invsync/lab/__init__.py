@@ -7,6 +7,17 @@ from invsync.lab.knobs import knobs
 from invsync.lab.tables import causes_told, facts, largest_buffers, lives, policies, words
 
 __all__ = [
-    "buffer_table", "by_cause", "causes_told", "facts", "history", "knobs", "largest_buffers", "lives", "pictures",
-    "policies", "runs", "scenario", "words",
-]  # fmt: skip
+    "buffer_table",
+    "by_cause",
+    "causes_told",
+    "facts",
+    "history",
+    "knobs",
+    "largest_buffers",
+    "lives",
+    "pictures",
+    "policies",
+    "runs",
+    "scenario",
+    "words",
+]

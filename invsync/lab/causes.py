@@ -8,8 +8,11 @@ from invsync.verify import LANDED
 
 PAIR_OF_SHOP = ["shop", *tables.KEY]
 OWN_EVENTS: tables.Schema = {
-    "inventory_item_id": tables.ID, "location_id": tables.ID, "at": tables.STAMP, "units": tables.QUANTITY,
-}  # fmt: skip
+    "inventory_item_id": tables.ID,
+    "location_id": tables.ID,
+    "at": tables.STAMP,
+    "units": tables.QUANTITY,
+}
 EDITS: tables.Schema = OWN_EVENTS | {"app": tables.TEXT}
 CAUSES = {
     "in_flight": "Orders that the OMS did not know: subtracted, not drift.",
@@ -57,9 +60,11 @@ def _standing(looks: pl.DataFrame) -> pl.DataFrame:
     """What stands between the OMS's number and the target by rule: orders in flight, the buffer, fractions."""
     hidden = pl.col("oms") - pl.col("in_flight").fill_null(0) - pl.col("target")
     parts = looks.select(
-        "look", in_flight=pl.col("in_flight").cast(pl.Float64), buffer=hidden.round(6),
+        "look",
+        in_flight=pl.col("in_flight").cast(pl.Float64),
+        buffer=hidden.round(6),
         rounding=pl.col("target") - pl.col("target").round(),
-    )  # fmt: skip
+    )
     long = parts.unpivot(index="look", variable_name="cause", value_name="units")
     return long.with_columns(pl.col("units").fill_null(0.0))
 
@@ -108,8 +113,10 @@ def _explained() -> list[pl.Expr]:
     parts = {
         "news": pl.col("own") - pl.when(by_deltas).then("old").otherwise(0.0),
         "lost_event": pl.when(by_deltas).then(pl.col("old") - pl.col("pushed")),
-        "manual_edit": -pl.col("hand"), "another_app": -pl.col("other"), "not_settled": left_over,
-    }  # fmt: skip
+        "manual_edit": -pl.col("hand"),
+        "another_app": -pl.col("other"),
+        "not_settled": left_over,
+    }
     since = [pl.when(~first).then(part).fill_null(0.0).alias(name) for name, part in parts.items()]
     return [*since, pl.when(first).then("delta").otherwise(0).cast(pl.Float64).alias("first_look")]
 

@@ -70,9 +70,12 @@ def buffer_table(suggested: pl.DataFrame, path: str, *, shop: str = "", config: 
         source, chosen = opened(shop, config)
         seen = source.snapshot()
         pairs, _ = mapping.pairs(
-            seen, aggregate_location=chosen.aggregate_location, group=chosen.oms.facility_group_id,
-            store=source.store, at=seen.now,
-        )  # fmt: skip
+            seen,
+            aggregate_location=chosen.aggregate_location,
+            group=chosen.oms.facility_group_id,
+            store=source.store,
+            at=seen.now,
+        )
         told = buffers.for_pairs(suggested, pairs)
     told.write_parquet(path)
     kind = f'set table = "{path}" under [shops.{shop}.buffer]' if shop else "by SKU; a shop's table needs `shop`"

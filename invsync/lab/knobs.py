@@ -43,11 +43,17 @@ def knobs(history: History, base: Scenario) -> widgets.VBox:
 
 
 NAMES = {
-    "policy": "Policy", "lag": "Order lag, minutes on average", "cadence": "Job every, minutes",
-    "buffer": "Buffer, units", "safety": "Safety stock, units", "peak": "Orders against the real ones",
-    "loss": "Share of webhooks lost", "pos_share": "Share sold in stores", "lives": "Share of orders, of each life",
+    "policy": "Policy",
+    "lag": "Order lag, minutes on average",
+    "cadence": "Job every, minutes",
+    "buffer": "Buffer, units",
+    "safety": "Safety stock, units",
+    "peak": "Orders against the real ones",
+    "loss": "Share of webhooks lost",
+    "pos_share": "Share sold in stores",
+    "lives": "Share of orders, of each life",
     "search_lag": "Order search, minutes behind",
-}  # fmt: skip
+}
 
 
 def _drawing(history: History, base: Scenario, turned: dict[str, Any], drawn: widgets.Output) -> Callable[[Any], None]:

@@ -65,12 +65,20 @@ def page(notebook: Any) -> str:
     specs = list(_specs(shown))
     live = any(specs)
     script = (Path(__file__).with_name("page.js")).read_text(encoding="utf-8").strip()
-    return markup.environment().from_string(TEMPLATE).render(
-        title=title, style=Markup(markup.style() + STYLE), version=__version__,
-        parts=[Markup(part) for part in cells.body(shown, finished=True)],
-        scripts=Markup(f"{markup.hashed(script)} 'strict-dynamic'") if live else None, script=Markup(script),
-        specs=Markup(_json(specs)) if live else None, vega=_vega() if live else "",
-    )  # fmt: skip
+    return (
+        markup.environment()
+        .from_string(TEMPLATE)
+        .render(
+            title=title,
+            style=Markup(markup.style() + STYLE),
+            version=__version__,
+            parts=[Markup(part) for part in cells.body(shown, finished=True)],
+            scripts=Markup(f"{markup.hashed(script)} 'strict-dynamic'") if live else None,
+            script=Markup(script),
+            specs=Markup(_json(specs)) if live else None,
+            vega=_vega() if live else "",
+        )
+    )
 
 
 def _titled(shown: list[Any]) -> tuple[str, list[Any]]:

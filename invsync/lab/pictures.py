@@ -12,10 +12,20 @@ from invsync.lab.causes import CAUSES
 HEIGHT = 220
 WRONG = ("refused", "unknown", "held")
 COLOURS = {
-    "in_flight": PROTECTED, "buffer": "#7C858F", "news": RAISED, "lost_event": LOWERED, "manual_edit": "#B8558F",
-    "another_app": "#B87400", "changed_in_shopify": "#A0468C", "not_settled": "#8C5A2B", "rounding": "#5B6B7B",
-    "unmapped": "#9AA5B1", "inactive": "#6F7F3F", "first_look": "#3A68B5", "not_told_apart": "#7A5FA8",
-}  # fmt: skip
+    "in_flight": PROTECTED,
+    "buffer": "#7C858F",
+    "news": RAISED,
+    "lost_event": LOWERED,
+    "manual_edit": "#B8558F",
+    "another_app": "#B87400",
+    "changed_in_shopify": "#A0468C",
+    "not_settled": "#8C5A2B",
+    "rounding": "#5B6B7B",
+    "unmapped": "#9AA5B1",
+    "inactive": "#6F7F3F",
+    "first_look": "#3A68B5",
+    "not_told_apart": "#7A5FA8",
+}
 
 
 def causes(apart: pl.DataFrame) -> Chart:
@@ -26,8 +36,15 @@ def causes(apart: pl.DataFrame) -> Chart:
     sums = dict(days.group_by("cause").agg(pl.col("units").sum()).sort("units", descending=True).iter_rows())
     told = ", ".join(f"{plain(cause)} {reader().number(round(units))}" for cause, units in sums.items())
     names = [cause for cause in CAUSES if cause in sums]
-    rows = [{"day": str(row["day"]), "units": row["units"], "label": plain(row["cause"]),
-             "words": f"{plain(row['cause'])}; {reader().number(round(row['units'], 1))} units"} for row in days.to_dicts()]  # fmt: skip
+    rows = [
+        {
+            "day": str(row["day"]),
+            "units": row["units"],
+            "label": plain(row["cause"]),
+            "words": f"{plain(row['cause'])}; {reader().number(round(row['units'], 1))} units",
+        }
+        for row in days.to_dicts()
+    ]
     scale = alt.Scale(domain=[plain(name) for name in names], range=[COLOURS[name] for name in names])
     bars = _over(rows, "day", alt.Chart.mark_bar, "units", "Units apart", size=18).encode(
         color=alt.Color("label:N", title=None, scale=scale)
@@ -57,8 +74,15 @@ def trouble(runs: pl.DataFrame) -> Chart:
     if long.is_empty():
         return sentence("No pair was refused, held or left unknown.")
     names = {kind: OUTCOMES[kind][0] for kind in WRONG}
-    rows = [{"at": row["started_at"].isoformat(), "pairs": row["pairs"], "label": names[row["kind"]],
-             "words": f"{row['job']}; {reader().many(row['pairs'], 'pair')}"} for row in long.to_dicts()]  # fmt: skip
+    rows = [
+        {
+            "at": row["started_at"].isoformat(),
+            "pairs": row["pairs"],
+            "label": names[row["kind"]],
+            "words": f"{row['job']}; {reader().many(row['pairs'], 'pair')}",
+        }
+        for row in long.to_dicts()
+    ]
     scale = alt.Scale(domain=list(names.values()), range=[OUTCOMES[kind][1] for kind in WRONG])
     bars = _over(rows, "at", alt.Chart.mark_bar, "pairs", "Pairs", size=6).encode(
         color=alt.Color("label:N", title=None, scale=scale)
@@ -84,16 +108,24 @@ def plain(cause: str) -> str:
 
 
 def _rows(runs: pl.DataFrame, column: str, words: str) -> list[dict[str, Any]]:
-    return [{"at": row["started_at"].isoformat(), column: row[column], "label": row["job"],
-             "words": f"{row['run_id']}; {reader().number(round(row[column], 1))} {words}"} for row in runs.to_dicts()]  # fmt: skip
+    return [
+        {
+            "at": row["started_at"].isoformat(),
+            column: row[column],
+            "label": row["job"],
+            "words": f"{row['run_id']}; {reader().number(round(row[column], 1))} {words}",
+        }
+        for row in runs.to_dicts()
+    ]
 
 
 def _over(rows: list[dict[str, Any]], time: str, mark: Any, column: str, title: str, **look: Any) -> alt.Chart:
     made: alt.Chart = mark(alt.Chart(alt.InlineData(values=rows)), **look).encode(
         x=alt.X(f"{time}:T", title=None, axis=alt.Axis(format="%d %b", tickCount=7, grid=False)),
         y=alt.Y(f"{column}:Q", title=title, axis=alt.Axis(format=",~r", tickCount=5)),
-        tooltip=[alt.Tooltip("label:N", title=" "), alt.Tooltip("words:N", title=" ")], description="words:N",
-    )  # fmt: skip
+        tooltip=[alt.Tooltip("label:N", title=" "), alt.Tooltip("words:N", title=" ")],
+        description="words:N",
+    )
     return made
 
 

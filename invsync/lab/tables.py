@@ -14,10 +14,17 @@ from invsync.simulate.charts import COST_NAMES, LIFE_NAMES, POLICY_NAMES
 from invsync.simulate.study import LIFE_SHARE, LOSS
 
 HEADS = {
-    "sold": "Sold", "oversold": "Oversold", "orders_touched": "Orders hit", "put_back": "Put back",
-    "lost_to_hidden": "Sales lost", "hidden": "Hidden", "drift": "Drift", "writes": "Writes", "calls": "API calls",
+    "sold": "Sold",
+    "oversold": "Oversold",
+    "orders_touched": "Orders hit",
+    "put_back": "Put back",
+    "lost_to_hidden": "Sales lost",
+    "hidden": "Hidden",
+    "drift": "Drift",
+    "writes": "Writes",
+    "calls": "API calls",
     "points": "API points",
-}  # fmt: skip
+}
 
 
 def policies(spent: pl.DataFrame) -> Html:
@@ -62,12 +69,14 @@ def facts(history: History, base: Scenario) -> Html:
     lag = np.quantile(base.lag, [0.5, 0.9])
     rows = [
         ["Days", f"{reader().day(history.start.date())} to {reader().day(end.date())}"],
-        ["Orders", reader().number(orders)], ["Order lines", reader().number(history.lines.height)],
-        ["Units ordered", reader().number(units)], ["SKUs", reader().number(history.stock.height)],
+        ["Orders", reader().number(orders)],
+        ["Order lines", reader().number(history.lines.height)],
+        ["Units ordered", reader().number(units)],
+        ["SKUs", reader().number(history.stock.height)],
         ["The OMS's own movements", reader().number(history.moves.height)],
         ["Order lag, half within", f"{reader().number(round(float(lag[0]), 1))} minutes"],
         ["Order lag, nine of ten within", f"{reader().number(round(float(lag[1]), 1))} minutes"],
-    ]  # fmt: skip
+    ]
     return table("What is replayed", [Column("What"), Column("How much", "n")], rows)
 
 

@@ -72,13 +72,19 @@ def pairs(
         inventory_item_id=of(products["inventory_item_id"], "product"), location_id=of(sites["location_id"], "site")
     )
     everywhere = snapshot.unreadable.filter(pl.col("facility_id").is_null())["product_id"].drop_nulls()
-    nameless = snapshot.unreadable.filter(pl.col("product_id").is_null()).select(sku="value", reason=pl.lit("malformed"))
-    held = pl.concat([
-        tables.conform(held.join(sku, on="product_id", how="left"), tables.MAPPING_HELD, "held").with_columns(
-            reason=pl.when(pl.col("product_id").is_in(everywhere.implode())).then(pl.lit("malformed")).otherwise("reason")
-        ),
-        tables.completed(nameless, tables.MAPPING_HELD),
-    ])  # fmt: skip
+    nameless = snapshot.unreadable.filter(pl.col("product_id").is_null()).select(
+        sku="value", reason=pl.lit("malformed")
+    )
+    held = pl.concat(
+        [
+            tables.conform(held.join(sku, on="product_id", how="left"), tables.MAPPING_HELD, "held").with_columns(
+                reason=pl.when(pl.col("product_id").is_in(everywhere.implode()))
+                .then(pl.lit("malformed"))
+                .otherwise("reason")
+            ),
+            tables.completed(nameless, tables.MAPPING_HELD),
+        ]
+    )
     return _pairs(numbers, products, sites), held
 
 
@@ -91,10 +97,16 @@ def _sites(named: pl.DataFrame) -> pl.DataFrame:
 
 def _places(named: pl.DataFrame, found: pl.DataFrame, sites: pl.DataFrame) -> pl.DataFrame:
     """One row a facility that names or feeds a location: facility_id, location_id, site, physical, fault."""
-    feeds = pl.concat([
-        found.select("facility_id", online="location_id"),
-        named.filter(pl.col("form").is_in(AGGREGATE_FORMS)).select("facility_id", online="location_id"),
-    ]).group_by("facility_id").agg(pl.col("online").min())  # fmt: skip
+    feeds = (
+        pl.concat(
+            [
+                found.select("facility_id", online="location_id"),
+                named.filter(pl.col("form").is_in(AGGREGATE_FORMS)).select("facility_id", online="location_id"),
+            ]
+        )
+        .group_by("facility_id")
+        .agg(pl.col("online").min())
+    )
     both = named.join(feeds, on="facility_id", how="full", coalesce=True).drop_nulls("facility_id")
     form = pl.col("form").fill_null("unused")
     fault = first_case(
@@ -119,10 +131,12 @@ def _rows(stock: pl.DataFrame, products: pl.DataFrame, places: pl.DataFrame, sit
     listed = products.select(pl.when(pl.col("fault").is_null()).then(pl.int_range(pl.len()))).to_series()
     sends = places.select(pl.when("physical", pl.col("fault").is_null()).then("site")).to_series()
     ranked = stock.lazy().select(
-        "product_id", "facility_id",
-        at=rank("product_id", products["product_id"]), place=rank("facility_id", places["facility_id"]),
+        "product_id",
+        "facility_id",
+        at=rank("product_id", products["product_id"]),
+        place=rank("facility_id", places["facility_id"]),
         unreadable=is_malformed("computed_last_inventory_count"),
-    )  # fmt: skip
+    )
     readable = pl.when(~pl.col("unreadable"))
     placed = ranked.with_columns(product=readable.then(of(listed, "at")), site=of(sends, "place"))
     numbered = placed.with_columns(number=pair(products.height, sites), product="at")

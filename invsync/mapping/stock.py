@@ -24,9 +24,14 @@ def is_unclear() -> pl.Expr:
 
 
 def targets(
-    pairs: pl.DataFrame, snapshot: tables.Snapshot, *,
-    aggregate_location: int | None = None, group: str | None, store: str, at: datetime,
-) -> pl.DataFrame:  # fmt: skip
+    pairs: pl.DataFrame,
+    snapshot: tables.Snapshot,
+    *,
+    aggregate_location: int | None = None,
+    group: str | None,
+    store: str,
+    at: datetime,
+) -> pl.DataFrame:
     """TARGETS, by item and location: each pair with the units the OMS wants there; null where the OMS has no row.
 
     NaN where a value of the product's rows cannot be read.
@@ -119,10 +124,16 @@ def _online(
     shut = pl.col("closed") | (pl.col("total") < 0)
     unreadable = pl.any_horizontal(pl.col("sellable", "total", "threshold", "queue").is_nan())
     return terms.select(
-        "product", "sellable", "total", "threshold", "closed", "queue", debt=pl.when(total < 0).then(total),
+        "product",
+        "sellable",
+        "total",
+        "threshold",
+        "closed",
+        "queue",
+        debt=pl.when(total < 0).then(total),
         location_id=of(sites, "site"),
         online_atp=pl.when(unreadable).then(nan).otherwise(pl.when(shut).then(0.0).otherwise(left)),
-    )  # fmt: skip
+    )
 
 
 def _channel_rules(rows: pl.LazyFrame) -> pl.LazyFrame:

@@ -25,10 +25,21 @@ from invsync.settings import OmsSettings
 
 TIMEOUT = 60.0
 CHUNK = 100
-KEYS = {"facility_group_member": 3, "product_store_facility": 3, "shopify_shop_product": 3, "enumeration_group_member": 3,
-        "product_facility": 2, "shopify_shop_location": 2, "order_item": 2, "order_item_ship_group": 2,
-        "inventory_item_detail": 2, "inventory_item_variance": 2, "shopify_shop_remote": 2, "shopify_shop_order": 2,
-        "order_item_ship_grp_inv_res": 4}  # fmt: skip
+KEYS = {
+    "facility_group_member": 3,
+    "product_store_facility": 3,
+    "shopify_shop_product": 3,
+    "enumeration_group_member": 3,
+    "product_facility": 2,
+    "shopify_shop_location": 2,
+    "order_item": 2,
+    "order_item_ship_group": 2,
+    "inventory_item_detail": 2,
+    "inventory_item_variance": 2,
+    "shopify_shop_remote": 2,
+    "shopify_shop_order": 2,
+    "order_item_ship_grp_inv_res": 4,
+}
 MILLISECONDS = re.compile("[0-9]{9,15}")
 Row = tuple[Any, ...]
 Rows = dict[Row, Row]
@@ -90,7 +101,7 @@ class Api:
 
     def among(
         self, name: str, column: str, values: Sequence[str], *filters: Filter, since: Since | None = None
-    ) -> Rows:  # fmt: skip
+    ) -> Rows:
         """The rows whose column is among the values (and recorded since then), some values and requests at a time."""
         chunks = [Filter(column, among=values[start : start + CHUNK]) for start in range(0, len(values), CHUNK)]
         if since is not None:
@@ -163,8 +174,10 @@ class Api:
         for condition in filters:
             at, among = columns.index(condition.column), condition.among
             if among is not None and any(row[at] not in among for row in rows):
-                raise OmsFailed(f"HotWax ignores the filter on {camel(condition.column)} of {name}: rows came back that "
-                                "were not asked for; read its database, or its files.")  # fmt: skip
+                raise OmsFailed(
+                    f"HotWax ignores the filter on {camel(condition.column)} of {name}: rows came back that "
+                    "were not asked for; read its database, or its files."
+                )
         return rows
 
     def _value(self, column: str, value: Any) -> Any:

@@ -28,10 +28,15 @@ from invsync.settings import OmsSettings
 
 Frames = dict[str, pl.DataFrame]
 CHECKED = {
-    "product_facility": "product_facility", "facility_group_member": "facility_group_member",
-    "product_store_facility": "product_store_facility", "queue": "order_item", "events": "inventory_item_detail",
-    "reserved": "order_item_ship_grp_inv_res", "moved": "inventory_item_detail", "items": "order_item",
-}  # fmt: skip
+    "product_facility": "product_facility",
+    "facility_group_member": "facility_group_member",
+    "product_store_facility": "product_store_facility",
+    "queue": "order_item",
+    "events": "inventory_item_detail",
+    "reserved": "order_item_ship_grp_inv_res",
+    "moved": "inventory_item_detail",
+    "items": "order_item",
+}
 OF_ORDERS = {"known_orders": tables.KNOWN_ORDERS, "ordered": tables.ORDERED, "booked": tables.BOOKED}
 
 
@@ -63,8 +68,10 @@ class Database:
         if "product_store" in self.names:
             named = sa.select(stores.c.product_store_id).where(stores.c.product_store_id == store)
             if connection.execute(named).first() is None:
-                raise UsageError(f"Store {store} of shop {self.oms.shop_id} is not in product_store of the OMS: correct it, "
-                                 "or set product_store_id.")  # fmt: skip
+                raise UsageError(
+                    f"Store {store} of shop {self.oms.shop_id} is not in product_store of the OMS: correct it, "
+                    "or set product_store_id."
+                )
         return str(store)
 
     def _check_group(self, connection: sa.Connection) -> None:
@@ -104,9 +111,7 @@ class Database:
             window = self._window(connection, from_, thru)
             if connection.execute(self._mapped_since("shopify_shop_location", "facility_id", window)).first():
                 return None
-            found = touched_products(
-                connection, self.sql, window, group=group, store=store or self.store
-            )
+            found = touched_products(connection, self.sql, window, group=group, store=store or self.store)
             mapped = connection.execute(self._mapped_since("shopify_shop_product", "product_id", window)).scalars()
             found |= {str(product) for product in mapped if product is not None}
         return pl.Series("product_id", sorted(found), dtype=pl.String)
@@ -195,7 +200,9 @@ class Database:
             newest, now = self._newest_known(connection), self.reader.now(connection)
         unreadable = self.unreadable
         if unreadable is None:
-            unreadable = pl.concat([schemas.seen(CHECKED[name], frame) for name, frame in frames.items() if name in CHECKED])
+            unreadable = pl.concat(
+                [schemas.seen(CHECKED[name], frame) for name, frame in frames.items() if name in CHECKED]
+            )
             frames["product_facility"] = schemas.spoiled(frames["product_facility"])
         elif wanted is not None:
             mine = pl.col("product_id").is_null() | pl.col("product_id").is_in(wanted)
@@ -216,9 +223,9 @@ class Database:
                 return tables.empty(schema)
             chunks = (orders[start : start + MANY] for start in range(0, len(orders), MANY))
             parts = [query.where(sql[name].c.order_id.in_(chunk)) for chunk in chunks]
-            return pl.concat([
-                tables.empty(schema), *(self._for(connection, part, sql[by], wanted, schema) for part in parts)
-            ])  # fmt: skip
+            return pl.concat(
+                [tables.empty(schema), *(self._for(connection, part, sql[by], wanted, schema) for part in parts)]
+            )
 
         queued = of(self._if_reserving(connection, sql.queued(self.store)), "order_item", "order_item", known.ITEMS)
         reserved = of(sql.reserved(), "order_item_ship_grp_inv_res", "inventory_item", known.RESERVED)
@@ -226,9 +233,13 @@ class Database:
         items = of(sql.items(), "order_item", "order_item", known.ITEMS)
         booked = known.booked(queued, reserved, moved, self._may_be_booked(headers))
         return {
-            "known_orders": known.orders(headers), "ordered": known.ordered(items, headers), "booked": booked,
-            "reserved": reserved, "moved": moved, "items": items,
-        }  # fmt: skip
+            "known_orders": known.orders(headers),
+            "ordered": known.ordered(items, headers),
+            "booked": booked,
+            "reserved": reserved,
+            "moved": moved,
+            "items": items,
+        }
 
     def _may_be_booked(self, known: pl.DataFrame) -> pl.DataFrame:
         """Those of KNOWN whose units the stock may lack; in one transaction all of them."""
@@ -248,7 +259,7 @@ class Database:
 
     def _named(
         self, connection: sa.Connection, query: Rows, name: sa.ColumnElement[Any], asked: Sequence[int]
-    ) -> pl.DataFrame:  # fmt: skip
+    ) -> pl.DataFrame:
         """HEADERS with these Shopify ids, by an index where they are few, and those spelt unusually; or every one."""
         if len(asked) > known.WHOLE_FROM:
             return self.reader.rows(connection, query.where(name.is_not(None)), known.HEADERS)
@@ -321,9 +332,13 @@ class Database:
         return self.reader.rows(connection, self.sql.plain(name, list(schema)), schema)
 
     def _for(
-        self, connection: sa.Connection, query: Rows, table: sa.TableClause, wanted: list[str] | None,
+        self,
+        connection: sa.Connection,
+        query: Rows,
+        table: sa.TableClause,
+        wanted: list[str] | None,
         schema: tables.Schema,
-    ) -> pl.DataFrame:  # fmt: skip
+    ) -> pl.DataFrame:
         """The rows of the wanted products; an optional table that is missing is empty."""
         if table.name not in self.names.values():
             return tables.empty(schema)

@@ -74,8 +74,13 @@ class Faces:
                 asked |= {field: list(condition.among), f"{field}_op": "in"}
             else:
                 asked[f"{field}_op"] = "empty"
-        body = {"selectedEntity": camel(f"_{name}"), "filterByDate": False, "pageIndex": number * size,
-                "pageLimit": size, "customParametersMap": asked}  # fmt: skip
+        body = {
+            "selectedEntity": camel(f"_{name}"),
+            "filterByDate": False,
+            "pageIndex": number * size,
+            "pageLimit": size,
+            "customParametersMap": asked,
+        }
         response, found = self._asked("/rest/s1/oms/entityData", body)
         total = response.headers.get("X-Total-Count")
         return rows_in(found), int(total) if total else None
@@ -89,15 +94,24 @@ class Faces:
             field = camel(condition.column)
             if condition.since is not None:
                 moment = earliest(condition.since, self._zone)
-                asked |= {f"{field}_fld0_value": f"{moment:%Y-%m-%d %H:%M:%S.%f}"[:-3],
-                          f"{field}_fld0_op": "greaterThanEqualTo"}  # fmt: skip
+                asked |= {
+                    f"{field}_fld0_value": f"{moment:%Y-%m-%d %H:%M:%S.%f}"[:-3],
+                    f"{field}_fld0_op": "greaterThanEqualTo",
+                }
             elif condition.among is not None:
                 asked |= {field: list(condition.among), f"{field}_op": "in"}
             else:
                 asked[f"{field}_op"] = "empty"
-        body = {"entityName": camel(f"_{name}"), "inputFields": asked, "noConditionFind": "Y", "filterByDate": "N",
-                "fieldList": [camel(column) for column in columns], "viewSize": size,
-                "viewIndex": number, "orderBy": camel(order)}  # fmt: skip
+        body = {
+            "entityName": camel(f"_{name}"),
+            "inputFields": asked,
+            "noConditionFind": "Y",
+            "filterByDate": "N",
+            "fieldList": [camel(column) for column in columns],
+            "viewSize": size,
+            "viewIndex": number,
+            "orderBy": camel(order),
+        }
         _, found = self._asked(self._ofbiz_address, body)
         if isinstance(found, dict) and "No record found" in str(found.get("error")):
             return [], None if number else 0

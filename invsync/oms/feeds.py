@@ -23,15 +23,25 @@ from invsync.oms.schemas import Frames, Places
 
 PAIR = ["product_id", "facility_id"]
 IDENTIFIED = {
-    "facility_id": ID, "external_facility_id": ID, "product_id": ID, "id_type": WORD, "id_value": WORD,
-}  # fmt: skip
+    "facility_id": ID,
+    "external_facility_id": ID,
+    "product_id": ID,
+    "id_type": WORD,
+    "id_value": WORD,
+}
 KINDS = {
-    "configuration": Table("configuration", {"product_id": ID, "facility_id": ID, "atp": QUANTITY,
-                                             "minimum_stock": QUANTITY}, key=PAIR, required=["atp"], repeats=False),
+    "configuration": Table(
+        "configuration",
+        {"product_id": ID, "facility_id": ID, "atp": QUANTITY, "minimum_stock": QUANTITY},
+        key=PAIR,
+        required=["atp"],
+        repeats=False,
+    ),
     "reset": Table("reset", IDENTIFIED | {"available_qty": QUANTITY}, required=["available_qty"]),
-    "variance": Table("variance", IDENTIFIED | {"available_delta": QUANTITY, "variance_reason_id": ID},
-                      required=["available_delta"]),
-}  # fmt: skip
+    "variance": Table(
+        "variance", IDENTIFIED | {"available_delta": QUANTITY, "variance_reason_id": ID}, required=["available_delta"]
+    ),
+}
 OPTIONAL = {"product_id", "external_facility_id"}
 NEEDED = {
     "configuration": {"product_id", "facility_id", "atp", "minimum_stock"},
@@ -92,8 +102,10 @@ def _check_strange(name: str, columns: list[str]) -> None:
     lacks = {kind: needed - set(columns) for kind, needed in NEEDED.items()}
     kind = min(lacks, key=lambda kind: len(lacks[kind] - like))
     if like & COUNTS or like >= IDS or MEANT.match(name):
-        raise OmsFailed(f"The file {name} is neither a table nor a feed: as a feed of kind {kind} it lacks the column(s) "
-                        f"{', '.join(sorted(lacks[kind]))}; correct its header, or take it out of the folder.")  # fmt: skip
+        raise OmsFailed(
+            f"The file {name} is neither a table nor a feed: as a feed of kind {kind} it lacks the column(s) "
+            f"{', '.join(sorted(lacks[kind]))}; correct its header, or take it out of the folder."
+        )
 
 
 def identity(name: str, texts: pl.DataFrame) -> str:
@@ -136,7 +148,9 @@ def _check_rivals(feeds: list[Feed]) -> None:
         count = "atp" if one.kind == "configuration" else "available_qty"
         both = one.rows.select(*key, count).join(other.rows.select(*key, other=count), on=key, nulls_equal=True)
         if both.filter(pl.col(count).ne_missing(pl.col("other"))).height or one.kind == "configuration":
-            raise OmsFailed(f"The feeds {one.name} and {other.name} were written at the same time and disagree: remove one.")
+            raise OmsFailed(
+                f"The feeds {one.name} and {other.name} were written at the same time and disagree: remove one."
+            )
 
 
 def _configured(base: Feed) -> pl.DataFrame:
@@ -209,9 +223,11 @@ def _names(values: Frames, at: datetime) -> pl.DataFrame:
     product = values["product"]
     parts = [
         product.select(pl.lit("PRODUCTID").alias("id_type"), id_value="product_id", named="product_id"),
-        *(product.select(pl.lit(kind).alias("id_type"), id_value="internal_name", named="product_id")
-          for kind in ("SKU", "INTERNALNAME")),
-    ]  # fmt: skip
+        *(
+            product.select(pl.lit(kind).alias("id_type"), id_value="internal_name", named="product_id")
+            for kind in ("SKU", "INTERNALNAME")
+        ),
+    ]
     if "good_identification" in values:
         rows = values["good_identification"].filter(mapping.is_effective(at))
         parts.append(rows.select(id_type=_kind("good_identification_type_id"), id_value="id_value", named="product_id"))
@@ -232,14 +248,19 @@ def _nameless(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
     no_facility = pl.col("facility_id").is_null() & ~no_product
     lost = rows.filter(~pl.col("known")).with_columns(
         column=pl.when(no_facility).then(pl.lit("facility_id")).otherwise(pl.lit("id_value")),
-        expected=pl.when(no_product).then(pl.lit("an id of a product of the OMS"))
-        .when(no_facility).then(pl.lit("a facility of the OMS")).otherwise(pl.lit("the id of one product alone")),
-    )  # fmt: skip
+        expected=pl.when(no_product)
+        .then(pl.lit("an id of a product of the OMS"))
+        .when(no_facility)
+        .then(pl.lit("a facility of the OMS"))
+        .otherwise(pl.lit("the id of one product alone")),
+    )
     texts = one.texts.with_row_index(ROW)
     value = pl.coalesce(
         pl.when(column=name).then(pl.col(name)) for name in ("facility_id", "id_value") if name in texts.columns
     )
-    shown = lost.select(ROW, "product_id", "column", "expected").join(texts, on=ROW, maintain_order="left", suffix="_text")
+    shown = lost.select(ROW, "product_id", "column", "expected").join(
+        texts, on=ROW, maintain_order="left", suffix="_text"
+    )
     places = pl.Series("place", one.places(lost[ROW]), dtype=tables.TEXT)
     return tables.completed(shown.select("product_id", "column", "expected", places, value=value), tables.UNREADABLE)
 
@@ -258,11 +279,14 @@ def _with_events(values: Frames, one: Feed, rows: pl.DataFrame) -> Frames:
     item = pl.format("feed:{}#{}", pl.lit(one.identity), ROW)
     items = rows.select(inventory_item_id=item, product_id="product_id", facility_id="facility_id")
     events = rows.select(
-        inventory_item_id=item, inventory_item_detail_seq_id=pl.lit("1"), available_to_promise_diff="available_delta",
-        quantity_on_hand_diff="available_delta", reason_enum_id="variance_reason_id",
+        inventory_item_id=item,
+        inventory_item_detail_seq_id=pl.lit("1"),
+        available_to_promise_diff="available_delta",
+        quantity_on_hand_diff="available_delta",
+        reason_enum_id="variance_reason_id",
         physical_inventory_id=pl.lit(f"feed:{one.identity}"),
         created_stamp=pl.lit(one.written).dt.convert_time_zone("UTC").cast(tables.STAMP),
-    )  # fmt: skip
+    )
     more = {"inventory_item": items, "inventory_item_detail": events}
     return values | {
         name: frame if name not in values else pl.concat([values[name], frame], how="diagonal")

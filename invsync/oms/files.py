@@ -161,7 +161,9 @@ def _table_file(folder: list[File], name: str) -> File | None:
     """The file of a table; two of them are refused, since nobody can tell which is meant."""
     files = [file for file in folder if file.name.lower() in {name + suffix for suffix in SUFFIXES}]
     if len(files) > 1:
-        raise OmsFailed(f"The OMS folder has {' and '.join(file.name for file in files)} for one table: remove one of them.")
+        raise OmsFailed(
+            f"The OMS folder has {' and '.join(file.name for file in files)} for one table: remove one of them."
+        )
     return files[0] if files else None
 
 
@@ -170,12 +172,17 @@ def _feeds(folder: list[File], files: dict[str, File]) -> list[Feed]:
     others = [file for file in folder if file not in files.values()]
     names = [file.name.lower() for file in others]
     if twice := [file.name for file in others if names.count(file.name.lower()) > 1]:
-        raise OmsFailed(f"The OMS folder has {' and '.join(twice[:2])}, which only their letters' case tells apart: remove one.")
+        raise OmsFailed(
+            f"The OMS folder has {' and '.join(twice[:2])}, which only their letters' case tells apart: remove one."
+        )
     if strange := [file.name for file in others if file.is_parquet and MEANT.search(file.name)]:
         raise OmsFailed(NO_FEED.format(strange[0]))
     others = [file for file in others if file.name.lower().endswith(".csv")]
     read = ((file, content, _read(file, content)) for file in others for content in [_content(file)])
-    feeds = (feed(file.name, file.written, texts, partial(tabular.places, file.name, content)) for file, content, texts in read)
+    feeds = (
+        feed(file.name, file.written, texts, partial(tabular.places, file.name, content))
+        for file, content, texts in read
+    )
     return [one for one in feeds if one is not None]
 
 
@@ -185,8 +192,10 @@ def _content(file: File) -> bytes:
     except OSError as error:
         raise OmsFailed(f"The OMS file {file.name} could not be read ({error}): export it again.") from None
     if len(content) != file.size:
-        raise OmsFailed(f"The OMS file {file.name} is not whole (it grew while it was read): wait until it is written, or "
-                        "export it again.")  # fmt: skip
+        raise OmsFailed(
+            f"The OMS file {file.name} is not whole (it grew while it was read): wait until it is written, or "
+            "export it again."
+        )
     return content
 
 

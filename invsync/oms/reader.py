@@ -105,9 +105,13 @@ class Reader:
         return pl.concat([tables.empty(schema), *parts])
 
     def rows_of(
-        self, connection: sa.Connection, query: Rows, of: sa.ColumnElement[Any], values: list[str],
+        self,
+        connection: sa.Connection,
+        query: Rows,
+        of: sa.ColumnElement[Any],
+        values: list[str],
         schema: tables.Schema,
-    ) -> pl.DataFrame:  # fmt: skip
+    ) -> pl.DataFrame:
         """The query's rows whose column is among the values, asked for in chunks."""
         chunks = (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
         frames = [self.rows(connection, query.where(of.in_(chunk)), schema) for chunk in chunks]

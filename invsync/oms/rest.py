@@ -149,7 +149,9 @@ class Rest:
             snapshot = held.snapshot(products, orders=orders, events_from=since)
         if snapshot.booked.height:  # what was released while the stock was read is not booked any more
             with closing(self._holding(rows | self._booked(known))) as held:
-                snapshot = replace(snapshot, booked=_least(snapshot.booked, held.snapshot(products, orders=orders).booked))
+                snapshot = replace(
+                    snapshot, booked=_least(snapshot.booked, held.snapshot(products, orders=orders).booked)
+                )
         return replace(snapshot, now=self.now())
 
     def _events(self, items: Sequence[str] | None, since: datetime | None) -> Rows:

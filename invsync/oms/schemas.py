@@ -16,29 +16,45 @@ from invsync.oms.statements import COLUMNS, QUANTITIES
 Frames = dict[str, pl.DataFrame]
 Places = Callable[[Iterable[int]], list[str]]  # where rows stand
 KEYS = {
-    "product_facility": 2, "facility": 1, "facility_type": 1, "facility_group": 1, "shopify_shop": 1, "order_header": 1,
-    "order_item": 2, "order_item_ship_group": 2, "product": 1, "product_store": 1, "inventory_item": 1,
-    "inventory_item_detail": 2, "external_inventory_reset": 1, "order_item_ship_grp_inv_res": 4,
-}  # fmt: skip
+    "product_facility": 2,
+    "facility": 1,
+    "facility_type": 1,
+    "facility_group": 1,
+    "shopify_shop": 1,
+    "order_header": 1,
+    "order_item": 2,
+    "order_item_ship_group": 2,
+    "product": 1,
+    "product_store": 1,
+    "inventory_item": 1,
+    "inventory_item_detail": 2,
+    "external_inventory_reset": 1,
+    "order_item_ship_grp_inv_res": 4,
+}
 INDICATORS = ("allow_brokering", "is_enabled", "reserve_inventory")
 REQUIRED = {
     "facility_group_member": "facility_id facility_group_id from_date",
-    "product_store_facility": "product_store_id facility_id from_date", "shopify_shop_location": "shop_id facility_id",
-    "shopify_shop_product": "shop_id product_id", "inventory_item": "product_id facility_id",
+    "product_store_facility": "product_store_id facility_id from_date",
+    "shopify_shop_location": "shop_id facility_id",
+    "shopify_shop_product": "shop_id product_id",
+    "inventory_item": "product_id facility_id",
     "inventory_item_variance": "inventory_item_id physical_inventory_id",
-    "enumeration_group_member": "enumeration_id enumeration_group_id", "shopify_shop_order": "order_id",
+    "enumeration_group_member": "enumeration_id enumeration_group_id",
+    "shopify_shop_order": "order_id",
     "shopify_shop_remote": "shop_id system_message_remote_id",
     "good_identification": "product_id good_identification_type_id",
-}  # fmt: skip
+}
 KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(QUANTITIES | {"computed_last_inventory_count"}, QUANTITY),
     **dict.fromkeys(("last_updated_stamp", "created_stamp", "from_date", "thru_date", "order_date"), MOMENT),
     **dict.fromkeys(INDICATORS, INDICATOR),
     **dict.fromkeys(("internal_name", "facility_name", "id_value"), NAME),
     **dict.fromkeys(("status_id", "order_type_id", "parent_type_id", "facility_type_id"), WORD),
-    **dict.fromkeys(("external_id", "shopify_order_id", "shopify_location_id", "shopify_inventory_item_id"), SHOPIFY_ID),
+    **dict.fromkeys(
+        ("external_id", "shopify_order_id", "shopify_location_id", "shopify_inventory_item_id"), SHOPIFY_ID
+    ),
     **dict.fromkeys(("order_item_seq_id", "ship_group_seq_id"), SEQUENCE),
-}  # fmt: skip
+}
 BY_TYPE: Mapping[pl.DataType, Kind] = {tables.QUANTITY: QUANTITY, tables.STAMP: MOMENT}
 STOCK_KEY = ["product_id", "facility_id"]
 COUNTS = ["last_inventory_count", "computed_last_inventory_count", "minimum_stock"]
@@ -101,17 +117,25 @@ def unreadable(
     for row, column, expected in faults.iter_rows():
         shown = [texts[one][row] if one in texts.columns else None for one in column.split(", ")]
         ids = {one: values[one][row] for one in known_by if one in values.columns and one not in broken[row]}
-        made.append((ids if needed.isdisjoint(broken[row]) else {}) | {
-            "place": stands[row], "column": column, "value": ", ".join("" if one is None else str(one) for one in shown),
-            "expected": expected,
-        })  # fmt: skip
+        made.append(
+            (ids if needed.isdisjoint(broken[row]) else {})
+            | {
+                "place": stands[row],
+                "column": column,
+                "value": ", ".join("" if one is None else str(one) for one in shown),
+                "expected": expected,
+            }
+        )
     return pl.DataFrame(made, schema=tables.UNREADABLE | {"inventory_item_id": tables.TEXT, "order_id": tables.TEXT})
 
 
 def seen(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     """UNREADABLE of a typed frame of this table, as a database gives it; refused where it concerns every product."""
-    kinds = {column: kind for column, dtype in frame.schema.items()
-             if (kind := KINDS.get(column) if column in INDICATORS else BY_TYPE.get(dtype))}  # fmt: skip
+    kinds = {
+        column: kind
+        for column, dtype in frame.schema.items()
+        if (kind := KINDS.get(column) if column in INDICATORS else BY_TYPE.get(dtype))
+    }
     _, faults = Table(name, kinds).checked(frame.select(list(kinds)))
     if faults.is_empty():
         return tables.empty(tables.UNREADABLE)
@@ -131,8 +155,10 @@ def check_headers(headers: pl.DataFrame) -> None:
     _, faults = Table("order_header", {"external_id": SHOPIFY_ID}).checked(headers.select("external_id"))
     if faults.height:
         order, value = headers.row(faults[door.ROW][0])
-        raise OmsFailed(f"order_header of the OMS, order_id {order}: external_id {value!r} is not a Shopify order id in "
-                        "full, and the order was cancelled: correct it and run again; nothing was sent.")  # fmt: skip
+        raise OmsFailed(
+            f"order_header of the OMS, order_id {order}: external_id {value!r} is not a Shopify order id in "
+            "full, and the order was cancelled: correct it and run again; nothing was sent."
+        )
 
 
 def is_on(value: object, place: str) -> bool:

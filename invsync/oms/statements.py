@@ -37,10 +37,18 @@ COLUMNS: Mapping[str, str] = {
     "good_identification": "product_id good_identification_type_id id_value from_date thru_date",
 }
 OPTIONAL = {
-    "product", "product_store", "inventory_item", "inventory_item_detail", "inventory_item_variance",
-    "external_inventory_reset", "order_item_ship_grp_inv_res", "enumeration_group_member", "shopify_shop_order",
-    "shopify_shop_remote", "good_identification",
-}  # fmt: skip
+    "product",
+    "product_store",
+    "inventory_item",
+    "inventory_item_detail",
+    "inventory_item_variance",
+    "external_inventory_reset",
+    "order_item_ship_grp_inv_res",
+    "enumeration_group_member",
+    "shopify_shop_order",
+    "shopify_shop_remote",
+    "good_identification",
+}
 STAMPS = ("created_stamp", "last_updated_stamp")
 CANCELLED_UNITS = ("order_item", "cancel_quantity")
 OPTIONAL_COLUMNS = {CANCELLED_UNITS, ("facility", "external_id")} | {
@@ -50,9 +58,14 @@ REQUIRED = set(COLUMNS) - OPTIONAL
 ORIGIN = {"inventory_item_detail": "reset_item_id", "external_inventory_reset": "origin_system_message_remote_id"}
 DELTA_GROUP = "SHPFY_INV_DLT_REASON"
 QUANTITIES = {
-    "last_inventory_count", "computed_last_inventory_count", "minimum_stock", "quantity",
-    "available_to_promise_diff", "quantity_on_hand_diff", "cancel_quantity",
-}  # fmt: skip
+    "last_inventory_count",
+    "computed_last_inventory_count",
+    "minimum_stock",
+    "quantity",
+    "available_to_promise_diff",
+    "quantity_on_hand_diff",
+    "cancel_quantity",
+}
 VIRTUAL = "VIRTUAL_FACILITY"
 CHANNEL_GROUP = "CHANNEL_FAC_GROUP"
 CANCELLED_ITEMS = ["ITEM_CANCELLED", "ITEM_REJECTED"]
@@ -100,9 +113,12 @@ class Statements:
         member, group = self["facility_group_member"], self["facility_group"]
         joined = member.outerjoin(group, member.c.facility_group_id == group.c.facility_group_id)
         return sa.select(
-            member.c.facility_id, member.c.facility_group_id, member.c.from_date, member.c.thru_date,
+            member.c.facility_id,
+            member.c.facility_group_id,
+            member.c.from_date,
+            member.c.thru_date,
             group.c.facility_group_type_id,
-        ).select_from(joined)  # fmt: skip
+        ).select_from(joined)
 
     def _waiting(self, store: str, *columns: sa.ColumnElement[Any]) -> Rows:
         """These columns of the items that wait at a virtual facility: the store's sales orders, open items."""
@@ -190,10 +206,16 @@ class Statements:
         )
         moves = sa.or_(*(detail.c[name].is_not(None) for name in ("order_id", "return_id", "shipment_id")))
         return sa.select(
-            item + "/" + sequence, stock.c.product_id, stock.c.facility_id, detail.c.created_stamp,
-            detail.c.available_to_promise_diff, sa.func.coalesce(*reasons, sa.null()), detail.c.physical_inventory_id,
-            sa.case((moves, 1), else_=0), origin,
-        ).select_from(joined)  # fmt: skip
+            item + "/" + sequence,
+            stock.c.product_id,
+            stock.c.facility_id,
+            detail.c.created_stamp,
+            detail.c.available_to_promise_diff,
+            sa.func.coalesce(*reasons, sa.null()),
+            detail.c.physical_inventory_id,
+            sa.case((moves, 1), else_=0),
+            origin,
+        ).select_from(joined)
 
     def delta_reasons(self) -> Rows:
         """The members of the group of reasons that are pushed, with their dates."""

@@ -90,7 +90,9 @@ def earliest(moment: datetime, timezone: str) -> datetime:
 
     Where the clocks go back, what happens later may be stamped earlier: an hour that occurs twice widens a window.
     """
-    return min(naive(one, timezone) for one in (moment, *(_quarter(moment) + n * QUARTER for n in range(1, CHANGE + 1))))
+    return min(
+        naive(one, timezone) for one in (moment, *(_quarter(moment) + n * QUARTER for n in range(1, CHANGE + 1)))
+    )
 
 
 def latest(moment: datetime, timezone: str) -> datetime:

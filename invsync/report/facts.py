@@ -108,16 +108,33 @@ def figures(summary: Summary, reader: Reader) -> list[Figure]:
     first = right(summary) if counted else number(summary, "counts", "planned")
     lowered = number(summary, "units", "lowered")
     return [
-        Figure("Pairs right" if counted else "Pairs to change", reader.number(first),
-               "" if selected is None else f"of {reader.number(selected)} looked at"),
-        Figure("Units raised", reader.number(number(summary, "units", "raised")),
-               "put on sale" if counted else "would be put on sale"),
-        Figure("Units lowered", reader.number(None if lowered is None else abs(lowered)),
-               "taken off sale" if counted else "would be taken off sale"),
-        Figure("Units in flight, protected", reader.number(number(summary, "in_flight", "units")),
-               "" if orders is None else f"in {reader.many(orders, 'order')} HotWax had not booked"),
-        Figure("Pairs that need a person", reader.number(wrong if first is not None else None), "see the list below" if wrong else "", bool(wrong)),
-    ]  # fmt: skip
+        Figure(
+            "Pairs right" if counted else "Pairs to change",
+            reader.number(first),
+            "" if selected is None else f"of {reader.number(selected)} looked at",
+        ),
+        Figure(
+            "Units raised",
+            reader.number(number(summary, "units", "raised")),
+            "put on sale" if counted else "would be put on sale",
+        ),
+        Figure(
+            "Units lowered",
+            reader.number(None if lowered is None else abs(lowered)),
+            "taken off sale" if counted else "would be taken off sale",
+        ),
+        Figure(
+            "Units in flight, protected",
+            reader.number(number(summary, "in_flight", "units")),
+            "" if orders is None else f"in {reader.many(orders, 'order')} HotWax had not booked",
+        ),
+        Figure(
+            "Pairs that need a person",
+            reader.number(wrong if first is not None else None),
+            "see the list below" if wrong else "",
+            bool(wrong),
+        ),
+    ]
 
 
 def about(summary: Summary, reader: Reader) -> list[str]:

@@ -19,8 +19,20 @@ INLINE = 1_000  # runs that the page itself carries; older ones are loaded by mo
 STATUSES = ["done", "partial", "stopped", "planned", "failed"]
 RANK = {"done": 0, "planned": 0, "partial": 1, "stopped": 2, "failed": 3}
 SAID = {"done": "right", "partial": "needs a person", "stopped": "stopped by a guard", "failed": "failed"}
-SHOWN = ["shop", "job", "status", "run_id", "t", "seconds", "selected", "changed", "raised", "lowered", "in_flight",
-         "needs"]  # fmt: skip
+SHOWN = [
+    "shop",
+    "job",
+    "status",
+    "run_id",
+    "t",
+    "seconds",
+    "selected",
+    "changed",
+    "raised",
+    "lowered",
+    "in_flight",
+    "needs",
+]
 Readers = Mapping[str, charts.Reader]
 
 
@@ -60,17 +72,28 @@ def _page(root: Path, history: kept.History, shops: list[dict[str, Any]], rows: 
     worst = max((shop["kind"] for shop in shops), key=lambda kind: RANK[kind], default="planned")
     bare = [{name: shop[name] for name in ("name", "zone", "locale", "places")} for shop in shops]
     data = {
-        "shops": bare, "jobs": _jobs(history.runs), "statuses": STATUSES, "shards": number,
-        "runs": _columns(rows.tail(INLINE).drop("month")), "total": rows.height,
+        "shops": bare,
+        "jobs": _jobs(history.runs),
+        "statuses": STATUSES,
+        "shards": number,
+        "runs": _columns(rows.tail(INLINE).drop("month")),
+        "total": rows.height,
         "months": sorted(set(rows["month"].head(max(0, rows.height - INLINE))), reverse=True),
         "days": _columns(_days(history.runs, shops)),
-    }  # fmt: skip
+    }
     scripts = [asset("index.js"), asset("days.js")]
     text = page(
-        "index.html.j2", title=f"Is Shopify right? {_sentence(shops)}", scripts=Markup(f"'self' {hashed(*scripts)}"),
-        js=[Markup(script) for script in scripts], version=__version__, kind=worst, sentence=_sentence(shops),
-        shops=shops, total=rows.height, data=Markup(json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")),
-    )  # fmt: skip
+        "index.html.j2",
+        title=f"Is Shopify right? {_sentence(shops)}",
+        scripts=Markup(f"'self' {hashed(*scripts)}"),
+        js=[Markup(script) for script in scripts],
+        version=__version__,
+        kind=worst,
+        sentence=_sentence(shops),
+        shops=shops,
+        total=rows.height,
+        data=Markup(json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")),
+    )
     path = root / "index.html"
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
@@ -113,14 +136,22 @@ def _shop(
     weeks = sorted((root / name / "weekly").glob("*.html"))
     places = runs.read(root / newest["path"]).get("locations") if newest else None
     return {
-        "name": name, "kind": kind, "said": SAID.get(kind, "rehearsed only"), "path": newest.get("path", ""),
-        "job": str(newest.get("job", "")).replace("-", " "), "at": reader.moment(newest.get("started_at")),
+        "name": name,
+        "kind": kind,
+        "said": SAID.get(kind, "rehearsed only"),
+        "path": newest.get("path", ""),
+        "job": str(newest.get("job", "")).replace("-", " "),
+        "at": reader.moment(newest.get("started_at")),
         "t": int(newest["started_at"].timestamp()) if newest else "",
-        "flight": reader.number(newest.get("in_flight")), "faults": reader.number(faults["faults"] if faults else 0),
-        "since": reader.day(faults["since"]) if faults else "", "zone": reader.timezone,
-        "locale": reader.locale.replace("_", "-"), "places": places if isinstance(places, dict) else {},
-        "week": f"{name}/weekly/{weeks[-1].name}" if weeks else "", "ending": weeks[-1].stem if weeks else "",
-    }  # fmt: skip
+        "flight": reader.number(newest.get("in_flight")),
+        "faults": reader.number(faults["faults"] if faults else 0),
+        "since": reader.day(faults["since"]) if faults else "",
+        "zone": reader.timezone,
+        "locale": reader.locale.replace("_", "-"),
+        "places": places if isinstance(places, dict) else {},
+        "week": f"{name}/weekly/{weeks[-1].name}" if weeks else "",
+        "ending": weeks[-1].stem if weeks else "",
+    }
 
 
 def _jobs(all_runs: pl.DataFrame) -> list[str]:
@@ -130,13 +161,18 @@ def _jobs(all_runs: pl.DataFrame) -> list[str]:
 def _rows(all_runs: pl.DataFrame, shops: list[dict[str, Any]]) -> pl.DataFrame:
     """The runs as the page lists them: names as places in the page's lists, `t` in seconds."""
     codes = {"shop": [shop["name"] for shop in shops], "job": _jobs(all_runs), "status": STATUSES}
-    coded = [pl.col(name).replace_strict(known, list(range(len(known))), return_dtype=pl.Int32)
-             for name, known in codes.items()]  # fmt: skip
+    coded = [
+        pl.col(name).replace_strict(known, list(range(len(known))), return_dtype=pl.Int32)
+        for name, known in codes.items()
+    ]
     changed = pl.sum_horizontal("applied", "superseded")
     return all_runs.with_columns(
-        *coded, t=pl.col("started_at").dt.epoch("s"), month=pl.col("started_at").dt.strftime("%Y-%m"),
-        seconds=pl.col("seconds").round(1), changed=pl.when(pl.col("status") == "planned").then("planned").otherwise(changed),
-    ).select(*SHOWN, "month")  # fmt: skip
+        *coded,
+        t=pl.col("started_at").dt.epoch("s"),
+        month=pl.col("started_at").dt.strftime("%Y-%m"),
+        seconds=pl.col("seconds").round(1),
+        changed=pl.when(pl.col("status") == "planned").then("planned").otherwise(changed),
+    ).select(*SHOWN, "month")
 
 
 def _months(site: Path, rows: pl.DataFrame, months: set[str]) -> list[Path]:

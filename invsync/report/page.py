@@ -41,8 +41,12 @@ def render(notebook: Path, summary: dict[str, Any], *, timezone: str = "UTC", lo
         read = json.loads(notebook.read_text(encoding="utf-8"))
         parts = cells.body(read["cells"], finished=facts.status(summary) in FINISHED)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return minimal(summary, f"The notebook could not be read: {type(error).__name__}: {error}",
-                       timezone=timezone, locale=locale)  # fmt: skip
+        return minimal(
+            summary,
+            f"The notebook could not be read: {type(error).__name__}: {error}",
+            timezone=timezone,
+            locale=locale,
+        )
     parts = [part if len(part) <= MAX_HTML else _too_long(part, reader) for part in parts]
     if not (notebook.parent / "outcomes.parquet").exists():  # a rehearsal keeps its rows in the plan
         parts = [part.replace("outcomes.parquet", "plan.parquet") for part in parts]
@@ -69,18 +73,28 @@ def _page(folder: Path | None, summary: dict[str, Any], parts: list[str], reader
     about = facts.about(summary, reader)
     return filled(
         "run.html.j2",
-        locale=reader.locale.replace("_", "-"), zone=reader.timezone,
+        locale=reader.locale.replace("_", "-"),
+        zone=reader.timezone,
         title=f"{kind.capitalize()}: {' · '.join(about)}",
         scripts=Markup(hashed(script)),
-        script=Markup(script), version=__version__, index=_index(folder),
-        kind=kind, sentence=facts.sentence(summary, reader), about=about,
-        figures=facts.figures(summary, reader), messages=said if ended else said[:-1],
-        stopped=[] if ended else said[-1:] or ["The run left no word on why."], steps=stop.steps(summary, folder),
-        guards=facts.guards(summary, reader), body=[Markup(part) for part in parts],
+        script=Markup(script),
+        version=__version__,
+        index=_index(folder),
+        kind=kind,
+        sentence=facts.sentence(summary, reader),
+        about=about,
+        figures=facts.figures(summary, reader),
+        messages=said if ended else said[:-1],
+        stopped=[] if ended else said[-1:] or ["The run left no word on why."],
+        steps=stop.steps(summary, folder),
+        guards=facts.guards(summary, reader),
+        body=[Markup(part) for part in parts],
         files=_files(summary, reader) if folder else [],
-        facts=_about(summary, reader), compares=summary.get("job") != runs.DELTAS, counts=_counts(summary, reader),
+        facts=_about(summary, reader),
+        compares=summary.get("job") != runs.DELTAS,
+        counts=_counts(summary, reader),
         **_pairs(folder, summary, reader),
-    )  # fmt: skip
+    )
 
 
 def _pairs(folder: Path | None, summary: dict[str, Any], reader: charts.Reader) -> dict[str, Any]:
@@ -91,10 +105,15 @@ def _pairs(folder: Path | None, summary: dict[str, Any], reader: charts.Reader) 
         return {"needs": [], "counted": facts.waiting(summary) if known else None, "pairs": None}
     names = locations(summary)
     found = [
-        {"pairs": reader.many(one.pairs, "pair"), "what": one.what, "remedy": one.remedy, "find": one.find,
-         "examples": ", ".join(one.examples) + (", …" if one.pairs > len(one.examples) else "")}
+        {
+            "pairs": reader.many(one.pairs, "pair"),
+            "what": one.what,
+            "remedy": one.remedy,
+            "find": one.find,
+            "examples": ", ".join(one.examples) + (", …" if one.pairs > len(one.examples) else ""),
+        }
         for one in needs.needs(outcomes, names)
-    ]  # fmt: skip
+    ]
     counts = {"shown": reader.number(min(outcomes.height, find.MOST)), "total": reader.number(outcomes.height)}
     packed = Markup(find.packed(outcomes, names)) if outcomes.height else None
     return {"needs": found, "counted": 0, "pairs": packed, "file": path, **counts}

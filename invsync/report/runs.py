@@ -16,17 +16,40 @@ from invsync.report import facts, needs
 DELTAS = "push-deltas"
 COUNTS = ["read", "selected", "planned", "applied", "already_right", "superseded", "refused", "held", "unknown"]
 RUNS: tables.Schema = {
-    "path": tables.TEXT, "shop": tables.TEXT, "job": tables.TEXT, "run_id": tables.TEXT, "status": tables.TEXT,
-    "started_at": tables.STAMP, "seconds": tables.QUANTITY, **dict.fromkeys(COUNTS, tables.UNITS),
-    "needs": tables.UNITS, "raised": tables.UNITS, "lowered": tables.UNITS, "orders": tables.UNITS,
-    "in_flight": tables.UNITS, "stamp": tables.UNITS,
-}  # fmt: skip
+    "path": tables.TEXT,
+    "shop": tables.TEXT,
+    "job": tables.TEXT,
+    "run_id": tables.TEXT,
+    "status": tables.TEXT,
+    "started_at": tables.STAMP,
+    "seconds": tables.QUANTITY,
+    **dict.fromkeys(COUNTS, tables.UNITS),
+    "needs": tables.UNITS,
+    "raised": tables.UNITS,
+    "lowered": tables.UNITS,
+    "orders": tables.UNITS,
+    "in_flight": tables.UNITS,
+    "stamp": tables.UNITS,
+}
 LOOKED: tables.Schema = {
-    "shop": tables.TEXT, "path": tables.TEXT, "at": tables.STAMP, "item": tables.TEXT, "product_id": tables.TEXT,
-    "inventory_item_id": tables.ID, "location_id": tables.ID, "available": tables.UNITS, "oms": tables.QUANTITY,
-    "in_flight": tables.UNITS, "target": tables.QUANTITY, "delta": tables.UNITS, "after": tables.UNITS,
-    "outcome": tables.TEXT, "reason": tables.TEXT, "message": tables.TEXT, "fault": tables.FLAG,
-}  # fmt: skip
+    "shop": tables.TEXT,
+    "path": tables.TEXT,
+    "at": tables.STAMP,
+    "item": tables.TEXT,
+    "product_id": tables.TEXT,
+    "inventory_item_id": tables.ID,
+    "location_id": tables.ID,
+    "available": tables.UNITS,
+    "oms": tables.QUANTITY,
+    "in_flight": tables.UNITS,
+    "target": tables.QUANTITY,
+    "delta": tables.UNITS,
+    "after": tables.UNITS,
+    "outcome": tables.TEXT,
+    "reason": tables.TEXT,
+    "message": tables.TEXT,
+    "fault": tables.FLAG,
+}
 
 
 def found(root: Path) -> dict[str, int]:
@@ -101,12 +124,23 @@ def _facts(path: str, told: dict[str, Any], stamp: int) -> dict[str, Any]:
     start = start or _named(run_id)
     counts = {name: facts.number(told, "counts", name) for name in COUNTS}
     units = {name: facts.number(told, "units", name) for name in ("raised", "lowered")}
-    return counts | units | {
-        "path": path, "shop": shop, "job": job, "run_id": run_id, "status": facts.status(told),
-        "started_at": start, "seconds": (end - start).total_seconds() if end else None,
-        "needs": facts.waiting(told), "orders": facts.number(told, "in_flight", "orders"),
-        "in_flight": facts.number(told, "in_flight", "units"), "stamp": stamp,
-    }  # fmt: skip
+    return (
+        counts
+        | units
+        | {
+            "path": path,
+            "shop": shop,
+            "job": job,
+            "run_id": run_id,
+            "status": facts.status(told),
+            "started_at": start,
+            "seconds": (end - start).total_seconds() if end else None,
+            "needs": facts.waiting(told),
+            "orders": facts.number(told, "in_flight", "orders"),
+            "in_flight": facts.number(told, "in_flight", "units"),
+            "stamp": stamp,
+        }
+    )
 
 
 def _named(run_id: str) -> datetime:

@@ -69,9 +69,10 @@ def _rows(history: History, mine: pl.DataFrame) -> pl.DataFrame:
     rows = rows.sort("key", "part", "at", "location_id", "path", descending=[False, False, True, True, True])
     known = pl.col("path").is_in(history.runs["path"].implode())
     return rows.with_columns(
-        path=pl.when(known).then("path").otherwise(pl.lit("")), t=pl.col("at").dt.epoch("s"),
+        path=pl.when(known).then("path").otherwise(pl.lit("")),
+        t=pl.col("at").dt.epoch("s"),
         stocked=pl.col("target").fill_null(0) > 0,
-    )  # fmt: skip
+    )
 
 
 def _files(rows: pl.DataFrame, mine: pl.DataFrame) -> list[tuple[int, str]]:

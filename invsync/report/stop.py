@@ -19,8 +19,12 @@ def steps(summary: dict[str, Any], folder: Path | None) -> list[str]:
             ]
         case "failed":
             sent = folder is not None and any(folder.glob("result*.jsonl"))
-            told = ("Some changes may have reached Shopify before it failed: the next run settles them first, under "
-                    "the same keys, so nothing is applied twice." if sent else "Nothing was sent.")  # fmt: skip
+            told = (
+                "Some changes may have reached Shopify before it failed: the next run settles them first, under "
+                "the same keys, so nothing is applied twice."
+                if sent
+                else "Nothing was sent."
+            )
             return [
                 told,
                 "Do what the sentence above says; then run the job again, or wait for the next scheduled run.",

@@ -66,14 +66,25 @@ def render(
     faults, names = open_faults(history, shop, end), locations(runs.read(root / newest["path"]))
     span = f"{reader.day(now.first)} to {reader.day(day)}"
     return page(
-        "week.html.j2", title=f"{shop}: the week to {reader.day(day)}", locale=reader.locale.replace("_", "-"),
-        zone=zone, version=__version__, kind=_kind(now, faults), sentence=_sentence(now, faults, reader), made=now.made,
-        about=[shop, "the week", span, f"days in {zone}"], figures=_figures(now, faults, reader),
-        changes=_changes(now, before, reader), faults=_faults(faults, names, reader),
+        "week.html.j2",
+        title=f"{shop}: the week to {reader.day(day)}",
+        locale=reader.locale.replace("_", "-"),
+        zone=zone,
+        version=__version__,
+        kind=_kind(now, faults),
+        sentence=_sentence(now, faults, reader),
+        made=now.made,
+        about=[shop, "the week", span, f"days in {zone}"],
+        figures=_figures(now, faults, reader),
+        changes=_changes(now, before, reader),
+        faults=_faults(faults, names, reader),
         drawn=[_drawn(chart, n, reader) for n, chart in enumerate(_charts(now, zone, names))],
-        places=_worst(now, "location_id", "Location", names, reader), items=_worst(now, "item", "Item", names, reader),
-        accuracy=_measured(now, reader), money=bool(known.currency), flight=_in_flight(root, now, names, reader),
-    )  # fmt: skip
+        places=_worst(now, "location_id", "Location", names, reader),
+        items=_worst(now, "item", "Item", names, reader),
+        accuracy=_measured(now, reader),
+        money=bool(known.currency),
+        flight=_in_flight(root, now, names, reader),
+    )
 
 
 def _kind(now: Week, faults: pl.DataFrame) -> str:
@@ -141,12 +152,15 @@ def _faults(faults: pl.DataFrame, names: pl.DataFrame | None, reader: charts.Rea
     grouped = labelled.group_by(by).agg(**ages, pairs=pl.len(), since=pl.min("since"), examples=places)
     return [
         {
-            "what": needs.told(row["outcome"], row["reason"], row["message"]), "pairs": reader.number(row["pairs"]),
-            "ages": [reader.number(row[name]) for name in ages], "since": reader.day(row["since"]),
-            "remedy": needs.remedy(row["outcome"], row["reason"], target=1), "examples": ", ".join(row["examples"]),
+            "what": needs.told(row["outcome"], row["reason"], row["message"]),
+            "pairs": reader.number(row["pairs"]),
+            "ages": [reader.number(row[name]) for name in ages],
+            "since": reader.day(row["since"]),
+            "remedy": needs.remedy(row["outcome"], row["reason"], target=1),
+            "examples": ", ".join(row["examples"]),
         }
         for row in grouped.sort("since", *by).to_dicts()
-    ]  # fmt: skip
+    ]
 
 
 def _charts(now: Week, zone: str, names: pl.DataFrame | None) -> list[charts.Chart]:
@@ -180,7 +194,9 @@ def _in_flight(root: Path, now: Week, names: pl.DataFrame | None, reader: charts
     if newest is None:
         return None
     path = root / newest["path"] / "in_flight.parquet"
-    rows = tables.completed(pl.read_parquet(path), tables.IN_FLIGHT) if path.exists() else tables.empty(tables.IN_FLIGHT)
+    rows = (
+        tables.completed(pl.read_parquet(path), tables.IN_FLIGHT) if path.exists() else tables.empty(tables.IN_FLIGHT)
+    )
     what = f"the {newest['job']} run of {reader.moment(newest['started_at'])}"
     return {"table": Markup(orders_in_flight(rows, names).markup), "run": what}
 

@@ -4,10 +4,13 @@ from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, TypeIn
 from graphql.type import get_named_type
 
 NEEDED = {
-    "InventoryItem": "read_inventory", "InventoryLevel": "read_inventory", "Location": "read_locations",
-    "ProductVariant": "read_products", "Order": "read_orders",
+    "InventoryItem": "read_inventory",
+    "InventoryLevel": "read_inventory",
+    "Location": "read_locations",
+    "ProductVariant": "read_products",
+    "Order": "read_orders",
     "FulfillmentOrder": "read_merchant_managed_fulfillment_orders",
-}  # fmt: skip
+}
 HELP = "https://shopify.dev/api/usage/access-scopes"
 
 
@@ -41,6 +44,7 @@ def denied(schema: GraphQLSchema, document: DocumentNode, scopes: str) -> GraphQ
 def _denial(field: str, scope: str) -> GraphQLError:
     required = f"`{scope}` access scope."
     return GraphQLError(
-        f"Access denied for {field} field. Required access: {required}", path=[field],
+        f"Access denied for {field} field. Required access: {required}",
+        path=[field],
         extensions={"code": "ACCESS_DENIED", "documentation": HELP, "requiredAccess": required},
-    )  # fmt: skip
+    )

@@ -16,15 +16,24 @@ from invsync.sandbox.shop import Attempt, Level, Shop
 MEMORY = timedelta(hours=24)
 MAX_DELTA = 2_000_000_000
 LABELS = {
-    "correction": "Inventory correction", "cycle_count_available": "Cycle count", "damaged": "Damaged",
-    "movement_created": "Movement created", "movement_updated": "Movement updated",
-    "movement_received": "Movement received", "movement_canceled": "Movement canceled", "other": "Other",
-    "promotion": "Promotion or donation", "quality_control": "Quality control",
+    "correction": "Inventory correction",
+    "cycle_count_available": "Cycle count",
+    "damaged": "Damaged",
+    "movement_created": "Movement created",
+    "movement_updated": "Movement updated",
+    "movement_received": "Movement received",
+    "movement_canceled": "Movement canceled",
+    "other": "Other",
+    "promotion": "Promotion or donation",
+    "quality_control": "Quality control",
     "received": "Inventory received",
-    "reservation_created": "Reservation created", "reservation_updated": "Reservation updated",
-    "reservation_deleted": "Reservation deleted", "restock": "Return restock", "safety_stock": "Safety stock",
+    "reservation_created": "Reservation created",
+    "reservation_updated": "Reservation updated",
+    "reservation_deleted": "Reservation deleted",
+    "restock": "Return restock",
+    "safety_stock": "Safety stock",
     "shrinkage": "Theft or loss",
-}  # fmt: skip
+}
 MESSAGES = {
     "ADJUST_QUANTITIES_FAILED": "The quantities couldn't be adjusted. Try again.",
     "CHANGE_FROM_QUANTITY_STALE": "The quantity has changed since it was read: changeFromQuantity is stale.",
@@ -163,28 +172,42 @@ class Adjust:
             level.change(now, available=change["delta"])
             shop.tell("INVENTORY_LEVELS_UPDATE", item, location)
             shop.journal.append(
-                {"key": key, "reference": input.get("referenceDocumentUri"), "inventory_item_id": item,
-                 "location_id": location, "delta": change["delta"], "before": before,
-                 "after": level.available, "time": now}
-            )  # fmt: skip
+                {
+                    "key": key,
+                    "reference": input.get("referenceDocumentUri"),
+                    "inventory_item_id": item,
+                    "location_id": location,
+                    "delta": change["delta"],
+                    "before": before,
+                    "after": level.available,
+                    "time": now,
+                }
+            )
             rows += [self._change(name, item, location, change["delta"]) for name in ("available", "on_hand")]
         group = {
             "__typename": "InventoryAdjustmentGroup",
             "id": gid("InventoryAdjustmentGroup", len(shop.journal)),
-            "reason": LABELS[input["reason"]], "referenceDocumentUri": input.get("referenceDocumentUri"),
-            "createdAt": stamp(now), "app": None, "staffMember": None,
+            "reason": LABELS[input["reason"]],
+            "referenceDocumentUri": input.get("referenceDocumentUri"),
+            "createdAt": stamp(now),
+            "app": None,
+            "staffMember": None,
             "changes": lambda info, **arguments: _chosen(rows, arguments),
-        }  # fmt: skip
+        }
         return {"inventoryAdjustmentGroup": group, "userErrors": []}
 
     def _change(self, name: str, item: int, location: int, delta: int) -> Node:
         item_id, location_id = gid("InventoryItem", item), gid("Location", location)
         return {
-            "name": name, "delta": delta, "quantityAfterChange": None, "ledgerDocumentUri": None,
-            "_item": item_id, "_location": location_id,
+            "name": name,
+            "delta": delta,
+            "quantityAfterChange": None,
+            "ledgerDocumentUri": None,
+            "_item": item_id,
+            "_location": location_id,
             "item": lambda info: self._reads.node(info, item_id),
             "location": lambda info: self._reads.node(info, location_id),
-        }  # fmt: skip
+        }
 
 
 def _chosen(rows: list[Node], arguments: Mapping[str, Any]) -> list[Node]:

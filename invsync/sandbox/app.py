@@ -93,9 +93,11 @@ class GraphQL:
         cost: Node = {"requestedQueryCost": requested, "actualQueryCost": None}
         short = bucket.refill() < requested
         if requested > MAX_SINGLE_COST:
-            error = {"message": f"Query cost is {requested}, which exceeds the single query max cost limit "
-                     f"({MAX_SINGLE_COST}).",
-                     "extensions": {"code": "MAX_COST_EXCEEDED", "cost": requested}}  # fmt: skip
+            error = {
+                "message": f"Query cost is {requested}, which exceeds the single query max cost limit "
+                f"({MAX_SINGLE_COST}).",
+                "extensions": {"code": "MAX_COST_EXCEEDED", "cost": requested},
+            }
             return {"errors": [error]}
         if short or throttle:
             error = {"message": "Throttled", "extensions": {"code": "THROTTLED", "documentation": HELP}}

@@ -49,9 +49,11 @@ class Operation:
     def fields(self) -> dict[str, Any]:
         """What the search may filter on."""
         return {
-            "id": self.number, "status": self.status.lower(), "operation_type": self.kind.lower(),
+            "id": self.number,
+            "status": self.status.lower(),
+            "operation_type": self.kind.lower(),
             "created_at": self.created_at,
-        }  # fmt: skip
+        }
 
     def poll(self) -> Node:
         """Move on by `bulk_lines_per_poll` lines, and answer."""
@@ -66,14 +68,20 @@ class Operation:
         """The operation as it stands."""
         body = self.shop.results.get(str(self.number))
         return {
-            "__typename": "BulkOperation", "id": gid("BulkOperation", self.number), "type": self.kind,
-            "status": self.status, "errorCode": self.error, "query": self.query,
-            "createdAt": stamp(self.created_at), "completedAt": stamp(self.completed_at),
-            "objectCount": str(self.counted), "rootObjectCount": str(self.counted),
+            "__typename": "BulkOperation",
+            "id": gid("BulkOperation", self.number),
+            "type": self.kind,
+            "status": self.status,
+            "errorCode": self.error,
+            "query": self.query,
+            "createdAt": stamp(self.created_at),
+            "completedAt": stamp(self.completed_at),
+            "objectCount": str(self.counted),
+            "rootObjectCount": str(self.counted),
             "fileSize": str(len(body)) if body is not None else None,
             "url": self.address if self.status == "COMPLETED" else None,
             "partialDataUrl": self.address if self.status == "FAILED" else None,
-        }  # fmt: skip
+        }
 
     def cancel(self) -> None:
         """Ask for the end; lines already executed stay executed."""
@@ -162,9 +170,12 @@ class Bulk:
             "conditions": [["content-length-range", 1, MAX_BYTES], ["eq", "$key", key]],
         }
         fields = {
-            "key": key, "Content-Type": one["mimeType"], "success_action_status": "201", "acl": "private",
+            "key": key,
+            "Content-Type": one["mimeType"],
+            "success_action_status": "201",
+            "acl": "private",
             "policy": base64.b64encode(json.dumps(policy).encode()).decode(),
-        }  # fmt: skip
+        }
         parameters = [{"name": name, "value": value} for name, value in fields.items()]
         return {"url": f"{self._base_url}/_upload", "resourceUrl": None, "parameters": parameters}
 
@@ -199,10 +210,17 @@ class Bulk:
     def _started(self, kind: str, text: str, work: list[Callable[[], str]]) -> Node:
         faults, number = self._shop.faults, len(self._shop.operations) + 1001
         operation = Operation(
-            self._shop, number, kind, text, self._base_url, work, self._shop.clock(),
-            stuck=faults.take("bulk_stuck", text), partial=faults.take("bulk_partial", text),
+            self._shop,
+            number,
+            kind,
+            text,
+            self._base_url,
+            work,
+            self._shop.clock(),
+            stuck=faults.take("bulk_stuck", text),
+            partial=faults.take("bulk_partial", text),
             garbage=faults.take("garbage_line", text),
-        )  # fmt: skip
+        )
         self._shop.operations[number] = operation
         return {"bulkOperation": operation.answer(), "userErrors": []}
 

@@ -87,8 +87,10 @@ def play(folder: Path, *, hours: int, tell: Tell) -> Path:
 
 def _say(tell: Tell, at: datetime, facts: dict[str, Any]) -> None:
     counts, flight = facts["counts"], facts["in_flight"]
-    tell(f"{at:%H:%M}  {facts['status']}: {counts['selected']:>5} pairs looked at, {counts['applied']:>3} adjusted, "
-         f"{flight['units']:>5} units in {flight['orders']:>2} orders in flight kept off sale")  # fmt: skip
+    tell(
+        f"{at:%H:%M}  {facts['status']}: {counts['selected']:>5} pairs looked at, {counts['applied']:>3} adjusted, "
+        f"{flight['units']:>5} units in {flight['orders']:>2} orders in flight kept off sale"
+    )
 
 
 def serve(folder: Path, *, port: int, tell: Tell) -> None:

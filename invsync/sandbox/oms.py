@@ -30,8 +30,16 @@ class Oms(Stock):
         """Add a facility; a real one joins the store and the online group."""
         kind = "VIRTUAL_FACILITY" if virtual else type
         with self.batch():
-            self._add("facility", EPOCH, {"facility_id": facility_id, "facility_name": name,
-                                          "facility_type_id": kind, "external_id": facility_id})  # fmt: skip
+            self._add(
+                "facility",
+                EPOCH,
+                {
+                    "facility_id": facility_id,
+                    "facility_name": name,
+                    "facility_type_id": kind,
+                    "external_id": facility_id,
+                },
+            )
             if not virtual:
                 self.join_group(facility_id)
                 row = {"product_store_id": self.store, "facility_id": facility_id, "from_date": EPOCH}
@@ -49,24 +57,46 @@ class Oms(Stock):
 
     def leave_group(self, facility_id: str, at: datetime) -> None:
         """End a facility's membership of the online group."""
-        self._set("facility_group_member", {"facility_id": facility_id, "facility_group_id": self.group},
-                  {"thru_date": at}, at)  # fmt: skip
+        self._set(
+            "facility_group_member",
+            {"facility_id": facility_id, "facility_group_id": self.group},
+            {"thru_date": at},
+            at,
+        )
 
     def add_product(self, product_id: str, sku: str) -> None:
         """Add a product with its SKU."""
         with self.batch():
-            self._add("product", EPOCH, {"product_id": product_id, "product_type_id": "FINISHED_GOOD",
-                                         "internal_name": sku, "product_name": sku, "is_virtual": "N",
-                                         "is_variant": "Y"})  # fmt: skip
-            self._add("good_identification", EPOCH, {"good_identification_type_id": "SKU",
-                                                     "product_id": product_id, "id_value": sku,
-                                                     "from_date": EPOCH})  # fmt: skip
+            self._add(
+                "product",
+                EPOCH,
+                {
+                    "product_id": product_id,
+                    "product_type_id": "FINISHED_GOOD",
+                    "internal_name": sku,
+                    "product_name": sku,
+                    "is_virtual": "N",
+                    "is_variant": "Y",
+                },
+            )
+            self._add(
+                "good_identification",
+                EPOCH,
+                {"good_identification_type_id": "SKU", "product_id": product_id, "id_value": sku, "from_date": EPOCH},
+            )
 
     def map_product(self, product_id: str, item_id: int) -> None:
         """Map a product to a Shopify inventory item."""
-        self._add("shopify_shop_product", EPOCH, {"shop_id": self.shop_id, "product_id": product_id,
-                                                  "shopify_product_id": f"{item_id}{product_id}",
-                                                  "shopify_inventory_item_id": str(item_id)})  # fmt: skip
+        self._add(
+            "shopify_shop_product",
+            EPOCH,
+            {
+                "shop_id": self.shop_id,
+                "product_id": product_id,
+                "shopify_product_id": f"{item_id}{product_id}",
+                "shopify_inventory_item_id": str(item_id),
+            },
+        )
 
     def stock_up(self, rows: Sequence[tuple[str, str, int, float]], facility_id: str, at: datetime) -> None:
         """Add and map many new products at once: (product, sku, Shopify item, units at the facility)."""
@@ -80,38 +110,66 @@ class Oms(Stock):
 
     def map_location(self, facility_id: str, location_id: int) -> None:
         """Map a facility to a Shopify location; `_NA_` names the aggregate one."""
-        self._add("shopify_shop_location", EPOCH, {"shop_id": self.shop_id, "facility_id": facility_id,
-                                                   "shopify_location_id": str(location_id)})  # fmt: skip
+        self._add(
+            "shopify_shop_location",
+            EPOCH,
+            {"shop_id": self.shop_id, "facility_id": facility_id, "shopify_location_id": str(location_id)},
+        )
 
     def add_delta_reason(self, *reasons: str) -> None:
         """Let these reasons be pushed as deltas, as retailers do with damage."""
-        rows = [{"enumeration_id": r, "enumeration_group_id": "SHPFY_INV_DLT_REASON", "from_date": EPOCH}
-                for r in reasons]  # fmt: skip
+        rows = [
+            {"enumeration_id": r, "enumeration_group_id": "SHPFY_INV_DLT_REASON", "from_date": EPOCH} for r in reasons
+        ]
         self._add("enumeration_group_member", EPOCH, *rows)
 
     def import_order(
-        self, order_id: str, external_id: int | str, lines: Iterable[tuple[str, float]], at: datetime,
-        facility_id: str = "_NA_", sold_at: datetime | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        order_id: str,
+        external_id: int | str,
+        lines: Iterable[tuple[str, float]],
+        at: datetime,
+        facility_id: str = "_NA_",
+        sold_at: datetime | None = None,
+    ) -> None:
         """Import a Shopify order of (product, units) lines; in `_NA_` it waits in the brokering queue.
 
         It was sold at that moment, or at once where none is given.
         """
         with self.batch():
-            self._add("order_header", at, {
-                "order_id": order_id, "order_type_id": "SALES_ORDER", "order_name": f"#{external_id}",
-                "external_id": str(external_id), "sales_channel_enum_id": "WEB_SALES_CHANNEL",
-                "order_date": sold_at or at, "entry_date": at, "status_id": "ORDER_APPROVED",
-                "product_store_id": self.store,
-            })  # fmt: skip
+            self._add(
+                "order_header",
+                at,
+                {
+                    "order_id": order_id,
+                    "order_type_id": "SALES_ORDER",
+                    "order_name": f"#{external_id}",
+                    "external_id": str(external_id),
+                    "sales_channel_enum_id": "WEB_SALES_CHANNEL",
+                    "order_date": sold_at or at,
+                    "entry_date": at,
+                    "status_id": "ORDER_APPROVED",
+                    "product_store_id": self.store,
+                },
+            )
             group = {"order_id": order_id, "ship_group_seq_id": "00001", "facility_id": facility_id}
             self._add("order_item_ship_group", at, group)
-            self._add("order_item", at, *[
-                {"order_id": order_id, "order_item_seq_id": f"{number:05}", "product_id": product_id,
-                 "quantity": units, "cancel_quantity": 0, "status_id": "ITEM_APPROVED",
-                 "ship_group_seq_id": "00001"}
-                for number, (product_id, units) in enumerate(lines, start=1)
-            ])  # fmt: skip
+            self._add(
+                "order_item",
+                at,
+                *[
+                    {
+                        "order_id": order_id,
+                        "order_item_seq_id": f"{number:05}",
+                        "product_id": product_id,
+                        "quantity": units,
+                        "cancel_quantity": 0,
+                        "status_id": "ITEM_APPROVED",
+                        "ship_group_seq_id": "00001",
+                    }
+                    for number, (product_id, units) in enumerate(lines, start=1)
+                ],
+            )
 
     def reserve(self, order_id: str, facility_id: str, at: datetime) -> None:
         """Broker an order whole to a facility: ATP falls there by what the queue falls by."""
@@ -121,10 +179,17 @@ class Oms(Stock):
             for row in connection.execute(found).mappings().all():
                 place = {k: row[k] for k in ("order_id", "order_item_seq_id", "ship_group_seq_id")}
                 item = self._move(row["product_id"], facility_id, -float(row["quantity"]), at, on_hand=0.0, **place)
-                self._add("order_item_ship_grp_inv_res", at, place | {
-                    "inventory_item_id": item, "quantity": row["quantity"], "quantity_not_available": 0,
-                    "reserved_datetime": at,
-                })  # fmt: skip
+                self._add(
+                    "order_item_ship_grp_inv_res",
+                    at,
+                    place
+                    | {
+                        "inventory_item_id": item,
+                        "quantity": row["quantity"],
+                        "quantity_not_available": 0,
+                        "reserved_datetime": at,
+                    },
+                )
             self._set("order_item_ship_group", {"order_id": order_id}, {"facility_id": facility_id}, at)
 
     def release(self, order_id: str, at: datetime) -> None:
@@ -133,8 +198,14 @@ class Oms(Stock):
         with self.batch() as connection:
             for row in connection.execute(select(res).where(res.c.order_id == order_id)).mappings().all():
                 place = {k: row[k] for k in ("order_id", "order_item_seq_id", "ship_group_seq_id")}
-                self._move(*self._place(row["inventory_item_id"]), float(row["quantity"]), at, on_hand=0.0,
-                           reason_enum_id="INV_RES_RELEASE", **place)  # fmt: skip
+                self._move(
+                    *self._place(row["inventory_item_id"]),
+                    float(row["quantity"]),
+                    at,
+                    on_hand=0.0,
+                    reason_enum_id="INV_RES_RELEASE",
+                    **place,
+                )
             connection.execute(delete(res).where(res.c.order_id == order_id))
             self.cancel_order(order_id, at)
 
@@ -158,12 +229,22 @@ def _new_product(
     diffs = {"quantity_on_hand_diff": units, "available_to_promise_diff": units}
     return {
         "product": {"product_id": product_id, "product_type_id": "FINISHED_GOOD"} | names,
-        "good_identification": {"good_identification_type_id": "SKU", "product_id": product_id,
-                                "id_value": sku, "from_date": EPOCH},
+        "good_identification": {
+            "good_identification_type_id": "SKU",
+            "product_id": product_id,
+            "id_value": sku,
+            "from_date": EPOCH,
+        },
         "shopify_shop_product": {"shop_id": shop_id, "product_id": product_id} | shown,
-        "inventory_item": key | totals | {"inventory_item_id": item, "datetime_received": at,
-                                          "inventory_item_type_id": "NON_SERIAL_INV_ITEM"},
+        "inventory_item": key
+        | totals
+        | {"inventory_item_id": item, "datetime_received": at, "inventory_item_type_id": "NON_SERIAL_INV_ITEM"},
         "product_facility": key | counts | {"inventory_item_id": item, "minimum_stock": 0},
-        "inventory_item_detail": {"inventory_item_id": item, "inventory_item_detail_seq_id": "00001",
-                                  "effective_date": at, "last_available_to_promise": 0} | diffs,
-    }  # fmt: skip
+        "inventory_item_detail": {
+            "inventory_item_id": item,
+            "inventory_item_detail_seq_id": "00001",
+            "effective_date": at,
+            "last_available_to_promise": 0,
+        }
+        | diffs,
+    }

@@ -39,19 +39,32 @@ class Stock:
                 self._open = None
 
     def set_stock(
-        self, product_id: str, facility_id: str, count: float, at: datetime,
-        minimum_stock: float = 0, allow_brokering: str | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        product_id: str,
+        facility_id: str,
+        count: float,
+        at: datetime,
+        minimum_stock: float = 0,
+        allow_brokering: str | None = None,
+    ) -> None:
         """Bring a product's count at a facility to `count` units, by a receipt of the difference."""
         key = {"product_id": product_id, "facility_id": facility_id}
         with self.batch():
             row = self._row(key)
             if row is None:
                 item = f"{product_id}-{facility_id}"
-                self._add("inventory_item", at, key | {
-                    "inventory_item_id": item, "inventory_item_type_id": "NON_SERIAL_INV_ITEM",
-                    "quantity_on_hand_total": 0, "available_to_promise_total": 0, "datetime_received": at,
-                })  # fmt: skip
+                self._add(
+                    "inventory_item",
+                    at,
+                    key
+                    | {
+                        "inventory_item_id": item,
+                        "inventory_item_type_id": "NON_SERIAL_INV_ITEM",
+                        "quantity_on_hand_total": 0,
+                        "available_to_promise_total": 0,
+                        "datetime_received": at,
+                    },
+                )
                 self._add("product_facility", at, key | {"inventory_item_id": item, "last_inventory_count": 0})
             rules = {"minimum_stock": minimum_stock, "allow_brokering": allow_brokering}
             self._set("product_facility", key, rules, at)
@@ -59,23 +72,43 @@ class Stock:
             self._move(product_id, facility_id, count - before, at)
 
     def adjust(
-        self, product_id: str, facility_id: str, diff: float, at: datetime, reason: str,
-        physical_inventory_id: str | None = None, **names: Any,
-    ) -> None:  # fmt: skip
+        self,
+        product_id: str,
+        facility_id: str,
+        diff: float,
+        at: datetime,
+        reason: str,
+        physical_inventory_id: str | None = None,
+        **names: Any,
+    ) -> None:
         """Record a stock event of `diff` units; with a physical inventory id it is a variance.
 
         `names` are the order_id, shipment_id, return_id … that the event names; `at` may be earlier than the
         events that are there already, as for one that was committed late.
         """
         with self.batch():
-            item = self._move(product_id, facility_id, diff, at, reason_enum_id=reason,
-                              physical_inventory_id=physical_inventory_id, **names)  # fmt: skip
+            item = self._move(
+                product_id,
+                facility_id,
+                diff,
+                at,
+                reason_enum_id=reason,
+                physical_inventory_id=physical_inventory_id,
+                **names,
+            )
             if physical_inventory_id is not None:
-                self._add("inventory_item_variance", at, {
-                    "inventory_item_id": item, "physical_inventory_id": physical_inventory_id,
-                    "variance_reason_id": reason, "reason_enum_id": reason,
-                    "available_to_promise_var": diff, "quantity_on_hand_var": diff,
-                })  # fmt: skip
+                self._add(
+                    "inventory_item_variance",
+                    at,
+                    {
+                        "inventory_item_id": item,
+                        "physical_inventory_id": physical_inventory_id,
+                        "variance_reason_id": reason,
+                        "reason_enum_id": reason,
+                        "available_to_promise_var": diff,
+                        "quantity_on_hand_var": diff,
+                    },
+                )
 
     def damage(self, product_id: str, facility_id: str, units: float, at: datetime, count_id: str) -> None:
         """Write off units that were damaged: a manual variance."""
@@ -89,9 +122,7 @@ class Stock:
         """Restock units of a customer's return."""
         self.adjust(product_id, facility_id, units, at, "RTN_ITM_RCPT", return_id=return_id)
 
-    def reset(
-        self, product_id: str, facility_id: str, count: float, at: datetime, origin: str | None = None
-    ) -> None:  # fmt: skip
+    def reset(self, product_id: str, facility_id: str, count: float, at: datetime, origin: str | None = None) -> None:
         """Bring a product's count to what another system says: an event without an effective date.
 
         `origin` is the remote that said so.
@@ -101,13 +132,29 @@ class Stock:
             diff = count - float(row["last_inventory_count"] or 0)
             number = connection.execute(select(func.count()).select_from(T["external_inventory_reset"])).scalar_one()
             reset_id = f"RESET{number + 1}"
-            item = self._move(product_id, facility_id, diff, at, effective_date=None, reset_item_id=reset_id,
-                              reason_enum_id="VAR_EXT_RESET")  # fmt: skip
-            self._add("external_inventory_reset", at, {
-                "reset_item_id": reset_id, "product_id": product_id, "facility_id": facility_id,
-                "inventory_item_id": item, "external_atp": count, "available_to_promise_diff": diff,
-                "quantity_on_hand_diff": diff, "origin_system_message_remote_id": origin,
-            })  # fmt: skip
+            item = self._move(
+                product_id,
+                facility_id,
+                diff,
+                at,
+                effective_date=None,
+                reset_item_id=reset_id,
+                reason_enum_id="VAR_EXT_RESET",
+            )
+            self._add(
+                "external_inventory_reset",
+                at,
+                {
+                    "reset_item_id": reset_id,
+                    "product_id": product_id,
+                    "facility_id": facility_id,
+                    "inventory_item_id": item,
+                    "external_atp": count,
+                    "available_to_promise_diff": diff,
+                    "quantity_on_hand_diff": diff,
+                    "origin_system_message_remote_id": origin,
+                },
+            )
 
     def _row(self, key: dict[str, Any]) -> Any:
         t = T["product_facility"]
@@ -124,9 +171,14 @@ class Stock:
         return product_id, facility_id
 
     def _move(
-        self, product_id: str, facility_id: str, diff: float, at: datetime,
-        on_hand: float | None = None, **detail: Any,
-    ) -> str:  # fmt: skip
+        self,
+        product_id: str,
+        facility_id: str,
+        diff: float,
+        at: datetime,
+        on_hand: float | None = None,
+        **detail: Any,
+    ) -> str:
         """Append an inventory item detail and bring the totals and the sellable count after it."""
         key = {"product_id": product_id, "facility_id": facility_id}
         row = self._row(key)
@@ -134,14 +186,24 @@ class Stock:
             raise ValueError(f"Product {product_id} has no stock at {facility_id}: call set_stock first.")
         item, before = str(row["inventory_item_id"]), float(row["last_inventory_count"] or 0)
         moved = diff if on_hand is None else on_hand
-        self._add("inventory_item_detail", at, {
-            "inventory_item_id": item, "inventory_item_detail_seq_id": self._next(item), "effective_date": at,
-            "available_to_promise_diff": diff, "quantity_on_hand_diff": moved,
-            "last_available_to_promise": before,
-        } | detail)  # fmt: skip
+        self._add(
+            "inventory_item_detail",
+            at,
+            {
+                "inventory_item_id": item,
+                "inventory_item_detail_seq_id": self._next(item),
+                "effective_date": at,
+                "available_to_promise_diff": diff,
+                "quantity_on_hand_diff": moved,
+                "last_available_to_promise": before,
+            }
+            | detail,
+        )
         last, minimum = before + diff, float(row["minimum_stock"] or 0)
-        counts = {"last_inventory_count": last,
-                  "computed_last_inventory_count": last - minimum if last >= minimum else 0}  # fmt: skip
+        counts = {
+            "last_inventory_count": last,
+            "computed_last_inventory_count": last - minimum if last >= minimum else 0,
+        }
         self._set("product_facility", key, counts, at)
         t = T["inventory_item"].c
         totals = {

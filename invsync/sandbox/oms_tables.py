@@ -125,24 +125,30 @@ SEEDS: dict[str, list[dict[str, Any]]] = {
         {"facility_type_id": "RETAIL_STORE", "parent_type_id": "PHYSICAL_STORE"},
     ],
     "facility": [
-        {"facility_id": name, "facility_type_id": "BROKERING_QUEUE", "facility_name": name}
-        for name in _PARKING.split()
+        {"facility_id": name, "facility_type_id": "BROKERING_QUEUE", "facility_name": name} for name in _PARKING.split()
     ],
     "facility_group": [
-        {"facility_group_id": "FAC_GRP", "facility_group_type_id": "CHANNEL_FAC_GROUP",
-         "facility_group_name": "Online Facility Group"}
+        {
+            "facility_group_id": "FAC_GRP",
+            "facility_group_type_id": "CHANNEL_FAC_GROUP",
+            "facility_group_name": "Online Facility Group",
+        }
     ],
     "product_store": [{"product_store_id": "STORE", "store_name": "Store", "reserve_inventory": "Y"}],
     "shopify_shop": [
-        {"shop_id": "SANDBOX", "shopify_shop_id": "1", "product_store_id": "STORE", "name": "Sandbox",
-         "myshopify_domain": "sandbox.myshopify.com", "is_enabled": "Y"}
+        {
+            "shop_id": "SANDBOX",
+            "shopify_shop_id": "1",
+            "product_store_id": "STORE",
+            "name": "Sandbox",
+            "myshopify_domain": "sandbox.myshopify.com",
+            "is_enabled": "Y",
+        }
     ],
     "shopify_shop_remote": [
         {"shop_id": "SANDBOX", "system_message_remote_id": "SANDBOX_REMOTE", "purpose_type_id": "SANDBOX"}
     ],
-    "enumeration": [
-        {"enum_id": name, "enum_type_id": "IID_REASON", "enum_code": name} for name in _REASONS.split()
-    ],
+    "enumeration": [{"enum_id": name, "enum_type_id": "IID_REASON", "enum_code": name} for name in _REASONS.split()],
     "enumeration_group": [
         {"enumeration_group_id": "SHPFY_INV_DLT_REASON", "enumeration_group_type_id": "INV_DELTA_SYNC"}
     ],
@@ -150,4 +156,4 @@ SEEDS: dict[str, list[dict[str, Any]]] = {
         {"enumeration_id": name, "enumeration_group_id": "SHPFY_INV_DLT_REASON", "from_date": _START}
         for name in ("CYCLE_COUNT", "VAR_MANUAL", "POS_SALE")
     ],
-}  # fmt: skip
+}

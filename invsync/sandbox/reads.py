@@ -37,9 +37,14 @@ class Reads:
             "shopifyPlus": False,
         }
         return {
-            "__typename": "Shop", "id": gid("Shop", 1), "name": self._shop.name, "myshopifyDomain": domain,
-            "currencyCode": "GBP", "ianaTimezone": "Etc/UTC", "plan": plan,
-        }  # fmt: skip
+            "__typename": "Shop",
+            "id": gid("Shop", 1),
+            "name": self._shop.name,
+            "myshopifyDomain": domain,
+            "currencyCode": "GBP",
+            "ianaTimezone": "Etc/UTC",
+            "plan": plan,
+        }
 
     def currentAppInstallation(self, info: Info) -> Node:
         """The app that asks, with the scopes that it was granted."""
@@ -115,9 +120,10 @@ class Reads:
         """Orders that fit the search, in the order of `sortKey`; the search is behind by the shop's `search_lag`."""
         seen = self._shop.clock() - self._shop.search_lag if self._shop.search_lag else None
         rows = [
-            o for o in self._shop.orders.values()
+            o
+            for o in self._shop.orders.values()
             if (seen is None or o.created_at <= seen) and matches(arguments.get("query"), _searchable(o, seen))
-        ]  # fmt: skip
+        ]
         sort = arguments.get("sortKey") or "PROCESSED_AT"
         keys = {
             "ID": lambda o: (o.order_id,),
@@ -134,19 +140,26 @@ class Reads:
             if unknown := [name for name in names if name not in QUANTITIES]:
                 raise GraphQLError(f"Quantity name {unknown[0]} is unknown.")
             return [
-                {"id": gid("InventoryQuantity", f"{item_id}-{location_id}-{name}"), "name": name,
-                 "quantity": amounts.get(name, 0), "updatedAt": stamp(level.changed_at.get(name))}
+                {
+                    "id": gid("InventoryQuantity", f"{item_id}-{location_id}-{name}"),
+                    "name": name,
+                    "quantity": amounts.get(name, 0),
+                    "updatedAt": stamp(level.changed_at.get(name)),
+                }
                 for name in names
-            ]  # fmt: skip
+            ]
 
         return {
             "__typename": "InventoryLevel",
             "id": gid("InventoryLevel", f"{location_id * 7 + 1}?inventory_item_id={item_id}"),
-            "isActive": level.active, "canDeactivate": True, "createdAt": when, "updatedAt": when,
+            "isActive": level.active,
+            "canDeactivate": True,
+            "createdAt": when,
+            "updatedAt": when,
             "item": lambda info: self._item(self._shop.items[item_id]),
             "location": lambda info: self._location(location_id),
             "quantities": quantities,
-        }  # fmt: skip
+        }
 
     def _now(self, info: Info) -> str | None:
         return stamp(self._shop.clock())
@@ -171,15 +184,21 @@ class Reads:
             return self._page(rows, lambda r: self.level(item.item_id, *r), lambda r: (r[0],), arguments)
 
         return {
-            "__typename": "InventoryItem", "id": gid("InventoryItem", item.item_id), "sku": item.sku,
-            "tracked": item.tracked, "legacyResourceId": str(item.item_id),
-            "createdAt": self._now, "updatedAt": self._now,
-            "duplicateSkuCount": 0, "requiresShipping": True,
+            "__typename": "InventoryItem",
+            "id": gid("InventoryItem", item.item_id),
+            "sku": item.sku,
+            "tracked": item.tracked,
+            "legacyResourceId": str(item.item_id),
+            "createdAt": self._now,
+            "updatedAt": self._now,
+            "duplicateSkuCount": 0,
+            "requiresShipping": True,
             "trackedEditable": {"locked": False, "reason": None},
-            "inventoryLevel": level, "inventoryLevels": levels,
+            "inventoryLevel": level,
+            "inventoryLevels": levels,
             "variant": lambda info: self._variant(item),
             "variants": lambda info, **a: self._page([item], self._variant, lambda i: (i.item_id,), a),
-        }  # fmt: skip
+        }
 
     def _variant(self, item: Item) -> Node:
         number = str(item.item_id)
@@ -189,33 +208,58 @@ class Reads:
             return sum(level.available for level in levels if level and level.active)
 
         return {
-            "__typename": "ProductVariant", "id": gid("ProductVariant", number), "legacyResourceId": number,
-            "sku": item.sku, "title": item.sku, "requiresComponents": item.requires_components,
-            "inventoryPolicy": "DENY", "inventoryQuantity": stock, "sellableOnlineQuantity": stock,
-            "createdAt": self._now, "updatedAt": self._now, "inventoryItem": lambda info: self._item(item),
-        }  # fmt: skip
+            "__typename": "ProductVariant",
+            "id": gid("ProductVariant", number),
+            "legacyResourceId": number,
+            "sku": item.sku,
+            "title": item.sku,
+            "requiresComponents": item.requires_components,
+            "inventoryPolicy": "DENY",
+            "inventoryQuantity": stock,
+            "sellableOnlineQuantity": stock,
+            "createdAt": self._now,
+            "updatedAt": self._now,
+            "inventoryItem": lambda info: self._item(item),
+        }
 
     def _location(self, location_id: int) -> Node:
         return {
-            "__typename": "Location", "id": gid("Location", location_id),
+            "__typename": "Location",
+            "id": gid("Location", location_id),
             "name": self._shop.locations[location_id],
-            "legacyResourceId": str(location_id), "isActive": True, "activatable": True,
+            "legacyResourceId": str(location_id),
+            "isActive": True,
+            "activatable": True,
             "deactivatable": True,
-            "fulfillsOnlineOrders": True, "hasActiveInventory": True, "hasUnfulfilledOrders": False,
-            "isFulfillmentService": False, "isPrimary": False, "shipsInventory": True,
-            "createdAt": self._now, "updatedAt": self._now,
-        }  # fmt: skip
+            "fulfillsOnlineOrders": True,
+            "hasActiveInventory": True,
+            "hasUnfulfilledOrders": False,
+            "isFulfillmentService": False,
+            "isPrimary": False,
+            "shipsInventory": True,
+            "createdAt": self._now,
+            "updatedAt": self._now,
+        }
 
     def _order(self, order: Order) -> Node:
         units = sum(line.current for line in order.lines)
         return {
-            "__typename": "Order", "id": gid("Order", order.order_id),
+            "__typename": "Order",
+            "id": gid("Order", order.order_id),
             "legacyResourceId": str(order.order_id),
-            "name": order.name, "createdAt": stamp(order.created_at), "processedAt": stamp(order.created_at),
-            "updatedAt": stamp(order.updated_at), "cancelledAt": stamp(order.cancelled_at), "tags": [],
-            "test": False, "returnStatus": "NO_RETURN", "currentSubtotalLineItemsQuantity": units,
+            "name": order.name,
+            "createdAt": stamp(order.created_at),
+            "processedAt": stamp(order.created_at),
+            "updatedAt": stamp(order.updated_at),
+            "cancelledAt": stamp(order.cancelled_at),
+            "tags": [],
+            "test": False,
+            "returnStatus": "NO_RETURN",
+            "currentSubtotalLineItemsQuantity": units,
             "subtotalLineItemsQuantity": sum(line.quantity for line in order.lines),
-            "displayFulfillmentStatus": _displayed(order), "closed": order.closed, "edited": order.edited,
+            "displayFulfillmentStatus": _displayed(order),
+            "closed": order.closed,
+            "edited": order.edited,
             "sourceName": "pos" if order.retail_location else "web",
             "retailLocation": lambda info: self._location(order.retail_location) if order.retail_location else None,
             "lineItems": lambda info, **a: self._page(order.lines, self._line, lambda n: (n.line_id,), a),
@@ -226,7 +270,7 @@ class Reads:
                 self._fulfillment(order, one) for one in order.fulfillments[:first]
             ],
             "refunds": lambda info, first=None, **a: [self._refund(order, one) for one in order.refunds[:first]],
-        }  # fmt: skip
+        }
 
     def _moved(self, kind: str, number: int | None) -> Node | None:
         """A fulfilment or a refund by its number."""
@@ -242,65 +286,98 @@ class Reads:
     def _fulfillment(self, order: Order, one: Fulfillment) -> Node:
         def line(place: int) -> Node:
             line_id, units = one.lines[place]
-            return {"__typename": "FulfillmentLineItem", "id": gid("FulfillmentLineItem", one.number * 1000 + place),
-                    "quantity": units, "lineItem": lambda info: self._line(order.line(line_id))}  # fmt: skip
+            return {
+                "__typename": "FulfillmentLineItem",
+                "id": gid("FulfillmentLineItem", one.number * 1000 + place),
+                "quantity": units,
+                "lineItem": lambda info: self._line(order.line(line_id)),
+            }
 
         return {
-            "__typename": "Fulfillment", "id": gid("Fulfillment", one.number), "status": one.status,
-            "createdAt": stamp(one.created_at), "updatedAt": stamp(one.created_at),
+            "__typename": "Fulfillment",
+            "id": gid("Fulfillment", one.number),
+            "status": one.status,
+            "createdAt": stamp(one.created_at),
+            "updatedAt": stamp(one.created_at),
             "location": lambda info: self._location(one.location_id),
             "fulfillmentLineItems": lambda info, **a: self._page(range(len(one.lines)), line, lambda n: (n,), a),
-        }  # fmt: skip
+        }
 
     def _refund(self, order: Order, one: Refund) -> Node:
         location = one.location_id
 
         def line(place: int) -> Node:
             line_id, units = one.lines[place]
-            return {"__typename": "RefundLineItem", "id": gid("RefundLineItem", one.number * 1000 + place),
-                    "quantity": units, "restockType": one.kind, "restocked": one.kind != "NO_RESTOCK",
-                    "location": lambda info: self._location(location) if location else None,
-                    "lineItem": lambda info: self._line(order.line(line_id))}  # fmt: skip
+            return {
+                "__typename": "RefundLineItem",
+                "id": gid("RefundLineItem", one.number * 1000 + place),
+                "quantity": units,
+                "restockType": one.kind,
+                "restocked": one.kind != "NO_RESTOCK",
+                "location": lambda info: self._location(location) if location else None,
+                "lineItem": lambda info: self._line(order.line(line_id)),
+            }
 
         return {
-            "__typename": "Refund", "id": gid("Refund", one.number),
-            "createdAt": stamp(one.created_at), "updatedAt": stamp(one.created_at),
+            "__typename": "Refund",
+            "id": gid("Refund", one.number),
+            "createdAt": stamp(one.created_at),
+            "updatedAt": stamp(one.created_at),
             "refundLineItems": lambda info, **a: self._page(range(len(one.lines)), line, lambda n: (n,), a),
-        }  # fmt: skip
+        }
 
     def _line(self, line: Line) -> Node:
         item = self._shop.items.get(line.item_id)
         return {
-            "__typename": "LineItem", "id": gid("LineItem", line.line_id), "quantity": line.quantity,
-            "currentQuantity": line.current, "unfulfilledQuantity": line.remaining,
+            "__typename": "LineItem",
+            "id": gid("LineItem", line.line_id),
+            "quantity": line.quantity,
+            "currentQuantity": line.current,
+            "unfulfilledQuantity": line.remaining,
             "nonFulfillableQuantity": line.quantity - line.current,
-            "refundableQuantity": line.current, "requiresShipping": True, "restockable": True,
-            "title": item.sku if item else "", "sku": item.sku if item else None,
+            "refundableQuantity": line.current,
+            "requiresShipping": True,
+            "restockable": True,
+            "title": item.sku if item else "",
+            "sku": item.sku if item else None,
             "variant": lambda info: self._variant(item) if item else None,
-        }  # fmt: skip
+        }
 
     def _fulfillment_order(self, order: Order) -> Node:
-        place = {"name": self._shop.locations[order.location_id], "countryCode": "GB",
-                 "location": lambda info: self._location(order.location_id)}  # fmt: skip
+        place = {
+            "name": self._shop.locations[order.location_id],
+            "countryCode": "GB",
+            "location": lambda info: self._location(order.location_id),
+        }
         over = order.fulfillment_status == "CLOSED"
         return {
-            "__typename": "FulfillmentOrder", "id": gid("FulfillmentOrder", order.order_id),
-            "status": "ON_HOLD" if order.held and not over else order.fulfillment_status, "requestStatus": "UNSUBMITTED", "assignedLocation": place,
-            "order": lambda info: self._order(order), "orderId": gid("Order", order.order_id),
-            "orderName": order.name, "orderProcessedAt": stamp(order.created_at),
-            "createdAt": stamp(order.created_at), "updatedAt": stamp(order.updated_at),
+            "__typename": "FulfillmentOrder",
+            "id": gid("FulfillmentOrder", order.order_id),
+            "status": "ON_HOLD" if order.held and not over else order.fulfillment_status,
+            "requestStatus": "UNSUBMITTED",
+            "assignedLocation": place,
+            "order": lambda info: self._order(order),
+            "orderId": gid("Order", order.order_id),
+            "orderName": order.name,
+            "orderProcessedAt": stamp(order.created_at),
+            "createdAt": stamp(order.created_at),
+            "updatedAt": stamp(order.updated_at),
             "lineItems": lambda info, **a: self._page(
                 order.lines, lambda n: self._fulfillment_line(n, over), lambda n: (n.line_id,), a
             ),
-        }  # fmt: skip
+        }
 
     def _fulfillment_line(self, line: Line, over: bool) -> Node:
         return {
-            "__typename": "FulfillmentOrderLineItem", "id": gid("FulfillmentOrderLineItem", line.line_id),
-            "inventoryItemId": gid("InventoryItem", line.item_id), "totalQuantity": line.quantity,
-            "remainingQuantity": 0 if over else line.remaining, "requiresShipping": True, "productTitle": "",
+            "__typename": "FulfillmentOrderLineItem",
+            "id": gid("FulfillmentOrderLineItem", line.line_id),
+            "inventoryItemId": gid("InventoryItem", line.item_id),
+            "totalQuantity": line.quantity,
+            "remainingQuantity": 0 if over else line.remaining,
+            "requiresShipping": True,
+            "productTitle": "",
             "lineItem": lambda info: self._line(line),
-        }  # fmt: skip
+        }
 
 
 def too_many(count: int, name: str) -> GraphQLError:
@@ -327,8 +404,11 @@ def _searchable(order: Order, seen: datetime | None) -> dict[str, Any]:
     status = "cancelled" if order.cancelled_at else "closed" if order.closed else "open"
     words = {"unshipped": ("unfulfilled",), "partial": ("unfulfilled",), "shipped": ("fulfilled",)}
     return {
-        "id": order.order_id, "name": order.name, "created_at": order.created_at,
-        "processed_at": order.created_at, "updated_at": _updated(order, seen),
+        "id": order.order_id,
+        "name": order.name,
+        "created_at": order.created_at,
+        "processed_at": order.created_at,
+        "updated_at": _updated(order, seen),
         "status": frozenset({status, "any", "not_closed" if status == "open" else status}),
         "fulfillment_status": frozenset({order.shipped, "any", *words[order.shipped]}),
-    }  # fmt: skip
+    }

@@ -56,9 +56,12 @@ def _holds(have: Any, operator: str, text: str) -> bool:
     elif isinstance(have, int):
         want = int(text.rsplit("/", 1)[-1])
     tests: dict[str, Callable[[], bool]] = {
-        ">=": lambda: have >= want, "<=": lambda: have <= want, ">": lambda: have > want,
-        "<": lambda: have < want, "": lambda: have == want,
-    }  # fmt: skip
+        ">=": lambda: have >= want,
+        "<=": lambda: have <= want,
+        ">": lambda: have > want,
+        "<": lambda: have < want,
+        "": lambda: have == want,
+    }
     return tests[operator]()
 
 

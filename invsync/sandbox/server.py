@@ -27,7 +27,9 @@ def hosting(app: ASGIApp, port: int = 0, *, date_header: bool = True) -> Iterato
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # so that answers leave at once
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
-    config = uvicorn.Config(app, log_level="error", lifespan="off", ws="none", access_log=False, date_header=date_header)
+    config = uvicorn.Config(
+        app, log_level="error", lifespan="off", ws="none", access_log=False, date_header=date_header
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

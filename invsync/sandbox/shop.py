@@ -243,9 +243,14 @@ class Shop:
         return level.available if level else None
 
     def place_order(
-        self, order_id: int, name: str, created_at: datetime, lines: Iterable[tuple[int, int]], location: int,
+        self,
+        order_id: int,
+        name: str,
+        created_at: datetime,
+        lines: Iterable[tuple[int, int]],
+        location: int,
         routed: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Take an order of (item, units) lines: available falls by the units where the item is tracked.
 
         One that is not routed has no fulfilment order yet; its units are committed at the location all the same.
@@ -262,15 +267,22 @@ class Shop:
 
     def sell_at_till(
         self, order_id: int, name: str, at: datetime, lines: Iterable[tuple[int, int]], location: int
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Sell (item, units) lines at a till: available falls, nothing is committed, the order is closed at once."""
         with self.lock:
             rows = [Line(order_id * 1000 + n, item, units, units, 0) for n, (item, units) in enumerate(lines, start=1)]
             sold = [(row.line_id, row.quantity) for row in rows]
             self.orders[order_id] = Order(
-                order_id, name, at, at, location, rows, "CLOSED", retail_location=location,
+                order_id,
+                name,
+                at,
+                at,
+                location,
+                rows,
+                "CLOSED",
+                retail_location=location,
                 fulfillments=[Fulfillment(order_id * 100 + 1, location, at, sold)],
-            )  # fmt: skip
+            )
             for row in rows:
                 self._move(row.item_id, location, at, available=-row.quantity)
             self.tell("ORDERS_CREATE", order_id)
@@ -284,9 +296,12 @@ class Shop:
                 self.move_order(order_id, location)
 
     def edit_order(
-        self, order_id: int, add: Iterable[tuple[int, int]] = (), remove: Iterable[tuple[int, int]] = (),
+        self,
+        order_id: int,
+        add: Iterable[tuple[int, int]] = (),
+        remove: Iterable[tuple[int, int]] = (),
         restock: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Add (item, units) lines to an order and take (line, units) off it; no record says whether they came back."""
         with self.lock:
             order = self.orders[order_id]
@@ -302,7 +317,7 @@ class Shop:
 
     def refund(
         self, order_id: int, lines: Iterable[tuple[int, int]], kind: str = "NO_RESTOCK", location: int | None = None
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Refund (line, units): NO_RESTOCK, CANCEL (units not shipped come back) or RETURN (shipped ones do).
 
         A RETURN comes back at `location`, or where the order is. NO_RESTOCK takes units that were not shipped first.

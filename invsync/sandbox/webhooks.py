@@ -34,8 +34,11 @@ class Subscriptions:
     def webhookSubscriptions(self, info: Info, **arguments: Any) -> Node:
         """The subscriptions, those of some topics or to one address where asked."""
         topics, uri = arguments.get("topics"), arguments.get("uri")
-        rows = [one for one in self._shop.subscriptions.values()
-                if (not topics or one.topic in topics) and (not uri or one.uri == uri)]  # fmt: skip
+        rows = [
+            one
+            for one in self._shop.subscriptions.values()
+            if (not topics or one.topic in topics) and (not uri or one.uri == uri)
+        ]
         return connection(rows, self._node, lambda one: (one.number,), every=False, arguments=arguments)
 
     def webhookSubscriptionCreate(self, info: Info, topic: str, webhookSubscription: Node) -> Node:
@@ -71,11 +74,20 @@ class Subscriptions:
     def _node(self, one: Subscription) -> Node:
         when = stamp(one.created_at)
         return {
-            "__typename": "WebhookSubscription", "id": gid("WebhookSubscription", one.number),
-            "legacyResourceId": str(one.number), "topic": one.topic, "uri": one.uri, "callbackUrl": one.uri,
-            "includeFields": one.fields, "metafieldNamespaces": [], "filter": "", "format": "JSON", "name": None,
-            "createdAt": when, "updatedAt": when,
-        }  # fmt: skip
+            "__typename": "WebhookSubscription",
+            "id": gid("WebhookSubscription", one.number),
+            "legacyResourceId": str(one.number),
+            "topic": one.topic,
+            "uri": one.uri,
+            "callbackUrl": one.uri,
+            "includeFields": one.fields,
+            "metafieldNamespaces": [],
+            "filter": "",
+            "format": "JSON",
+            "name": None,
+            "createdAt": when,
+            "updatedAt": when,
+        }
 
 
 @dataclass
@@ -105,9 +117,14 @@ class Webhooks:
     """The deliveries of one shop; `sent`, `refused` and `lost` count what happened to them."""
 
     def __init__(
-        self, shop: Shop, domain: str, weather: Weather | None = None, *, pause: float = 0.02,
+        self,
+        shop: Shop,
+        domain: str,
+        weather: Weather | None = None,
+        *,
+        pause: float = 0.02,
         clock: Callable[[], datetime] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.shop, self.domain, self.weather, self.pause = shop, domain, weather or Weather(), pause
         self.clock = clock or (lambda: shop.clock())
         self.waiting: list[Delivery] = []
@@ -165,11 +182,15 @@ class Webhooks:
         body = one.body or b""
         signed = base64.b64encode(hmac.digest(self.shop.client_secret.encode(), body, "sha256")).decode()
         headers = {
-            "X-Shopify-Topic": _path(one.topic), "X-Shopify-Hmac-Sha256": signed,
-            "X-Shopify-Shop-Domain": self.domain, "X-Shopify-API-Version": "2026-10",
-            "X-Shopify-Webhook-Id": one.delivery, "X-Shopify-Event-Id": one.event,
-            "X-Shopify-Triggered-At": stamp(self.shop.clock()) or "", "Content-Type": "application/json",
-        }  # fmt: skip
+            "X-Shopify-Topic": _path(one.topic),
+            "X-Shopify-Hmac-Sha256": signed,
+            "X-Shopify-Shop-Domain": self.domain,
+            "X-Shopify-API-Version": "2026-10",
+            "X-Shopify-Webhook-Id": one.delivery,
+            "X-Shopify-Event-Id": one.event,
+            "X-Shopify-Triggered-At": stamp(self.shop.clock()) or "",
+            "Content-Type": "application/json",
+        }
         for _ in range(TRIES):
             try:
                 status = self._http.post(one.subscription.uri, content=body, headers=headers).status_code
@@ -197,25 +218,36 @@ def _payload(shop: Shop, topic: str, ids: tuple[Any, ...]) -> dict[str, Any]:
         level = shop.levels[item, location]
         tracked = shop.items[item].tracked if item in shop.items else True
         return {
-            "inventory_item_id": item, "location_id": location, "available": level.available if tracked else None,
+            "inventory_item_id": item,
+            "location_id": location,
+            "available": level.available if tracked else None,
             "updated_at": stamp(level.updated_at),
             "admin_graphql_api_id": gid("InventoryLevel", f"{location * 7 + 1}?inventory_item_id={item}"),
-        }  # fmt: skip
+        }
     if topic == "BULK_OPERATIONS_FINISH":
         one = shop.operations[ids[0]]
         return {
-            "admin_graphql_api_id": gid("BulkOperation", one.number), "status": one.status.lower(),
-            "type": one.kind.lower(), "error_code": one.error.lower() if one.error else None,
-            "created_at": stamp(one.created_at), "completed_at": stamp(one.completed_at),
-        }  # fmt: skip
+            "admin_graphql_api_id": gid("BulkOperation", one.number),
+            "status": one.status.lower(),
+            "type": one.kind.lower(),
+            "error_code": one.error.lower() if one.error else None,
+            "created_at": stamp(one.created_at),
+            "completed_at": stamp(one.completed_at),
+        }
     order = shop.orders[ids[0]]
-    lines = [{"id": line.line_id, "variant_id": line.item_id, "quantity": line.quantity,
-              "current_quantity": line.current} for line in order.lines]  # fmt: skip
+    lines = [
+        {"id": line.line_id, "variant_id": line.item_id, "quantity": line.quantity, "current_quantity": line.current}
+        for line in order.lines
+    ]
     return {
-        "id": order.order_id, "admin_graphql_api_id": gid("Order", order.order_id), "name": order.name,
-        "created_at": stamp(order.created_at), "updated_at": stamp(order.updated_at),
-        "cancelled_at": stamp(order.cancelled_at), "line_items": lines,
-    }  # fmt: skip
+        "id": order.order_id,
+        "admin_graphql_api_id": gid("Order", order.order_id),
+        "name": order.name,
+        "created_at": stamp(order.created_at),
+        "updated_at": stamp(order.updated_at),
+        "cancelled_at": stamp(order.cancelled_at),
+        "line_items": lines,
+    }
 
 
 def _refused(field_name: str, message: str) -> Node:

@@ -42,9 +42,14 @@ class World:
     """
 
     def __init__(
-        self, shop: Shop, oms: Oms, sales: pl.DataFrame, lag_minutes: int = 15, start: datetime | None = None,
+        self,
+        shop: Shop,
+        oms: Oms,
+        sales: pl.DataFrame,
+        lag_minutes: int = 15,
+        start: datetime | None = None,
         speed: int = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.shop, self.oms, self.lag = shop, oms, timedelta(minutes=lag_minutes)
         rows = _dated(sales, start, speed)
         self.items = {sku: FIRST_ITEM + n for n, sku in enumerate(sorted(rows["sku"].unique()))}

@@ -28,21 +28,37 @@ class Shopify:
         self._client = client
 
     @classmethod
-    def open(cls, shop: ShopSettings, *, secrets: Mapping[str, str], sleep: Sleep = time.sleep,
-             read_only: bool = False, before_write: Check = lambda: None,
-             transport_override: httpx.BaseTransport | None = None) -> "Shopify":  # fmt: skip
+    def open(
+        cls,
+        shop: ShopSettings,
+        *,
+        secrets: Mapping[str, str],
+        sleep: Sleep = time.sleep,
+        read_only: bool = False,
+        before_write: Check = lambda: None,
+        transport_override: httpx.BaseTransport | None = None,
+    ) -> "Shopify":
         """Open a shop with the secrets of its variables; a read-only one refuses every mutation.
 
         `before_write` is called before each mutation leaves, each try of it too; an error that it raises stops it.
         """
-        return cls(Client.open(shop, secrets=secrets, sleep=sleep, read_only=read_only, before_write=before_write,
-                               transport_override=transport_override))  # fmt: skip
+        return cls(
+            Client.open(
+                shop,
+                secrets=secrets,
+                sleep=sleep,
+                read_only=read_only,
+                before_write=before_write,
+                transport_override=transport_override,
+            )
+        )
 
     def __enter__(self) -> "Shopify":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:  # fmt: skip
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -94,7 +110,8 @@ class Shopify:
         """The condition of each webhook subscription that is needed at the receiver of this address."""
         return subscriptions.subscriptions(self._client, address)
 
-    def submit(self, path: Path, result: Path, *, transport: Transport = "auto",
-               stall_seconds: float = bulk.STALL_SECONDS) -> Delivery:  # fmt: skip
+    def submit(
+        self, path: Path, result: Path, *, transport: Transport = "auto", stall_seconds: float = bulk.STALL_SECONDS
+    ) -> Delivery:
         """Deliver a file of adjustments and write one result line for each of its lines."""
         return writes.submit(self._client, path, result, transport=transport, stall_seconds=stall_seconds)

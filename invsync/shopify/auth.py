@@ -37,8 +37,17 @@ class StaticToken:
 class ClientCredentials:
     """Tokens fetched with the app's id and secret; one is shared by all threads."""
 
-    def __init__(self, http: httpx.Client, url: str, app: str, key: str, *, sleep: Sleep,
-                 tries: int = TRIES, clock: Callable[[], float] = time.monotonic) -> None:  # fmt: skip
+    def __init__(
+        self,
+        http: httpx.Client,
+        url: str,
+        app: str,
+        key: str,
+        *,
+        sleep: Sleep,
+        tries: int = TRIES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._http, self._url, self._app, self._key = http, url, app, key
         self._sleep, self._tries, self._clock = sleep, tries, clock
         self._lock = threading.Lock()

@@ -61,8 +61,9 @@ def seen(client: Client, operation_id: str) -> Operation:
     if not found:
         raise ShopifyFailed(f"Shopify does not know bulk operation {operation_id}: run again.")
     count = int(found.get("objectCount") or 0)
-    return Operation(found["id"], found["status"], found.get("errorCode"), count,
-                     found.get("url"), found.get("partialDataUrl"))  # fmt: skip
+    return Operation(
+        found["id"], found["status"], found.get("errorCode"), count, found.get("url"), found.get("partialDataUrl")
+    )
 
 
 def finished(client: Client, operation_id: str, *, stall_seconds: float = STALL_SECONDS) -> Operation:

@@ -9,8 +9,10 @@ from invsync.shopify.client import Client
 from invsync.shopify.reads import ITEM, LOCATION, chunks, levels_text, number
 
 CHANGED: tables.Schema = {
-    "inventory_item_id": tables.ID, "location_id": tables.ID, "changed_at": tables.STAMP,
-}  # fmt: skip
+    "inventory_item_id": tables.ID,
+    "location_id": tables.ID,
+    "changed_at": tables.STAMP,
+}
 
 
 def changed_at(client: Client, pairs: pl.DataFrame) -> pl.DataFrame:
@@ -23,10 +25,11 @@ def changed_at(client: Client, pairs: pl.DataFrame) -> pl.DataFrame:
         nodes = client.data("levels", variables, text=levels_text(len(places)))["nodes"]
         rows += [
             {"inventory_item_id": number(node["id"]), "location_id": place, "changed_at": stamp}
-            for node in nodes if node
+            for node in nodes
+            if node
             for i, place in enumerate(places)
             for stamp in _stamps(node[f"level{i}"])
-        ]  # fmt: skip
+        ]
     found = pl.DataFrame(rows, schema=CHANGED | {"changed_at": tables.TEXT})
     found = found.with_columns(pl.col("changed_at").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
     return found.join(asked, on=tables.KEY, how="semi")

@@ -24,9 +24,13 @@ from invsync.shopify.retry import TRIES, Pacer, Patience, Sleep, TooCostly, thro
 
 Body = dict[str, Any]
 SCOPES = (
-    "read_inventory", "write_inventory", "read_locations", "read_products", "read_orders",
+    "read_inventory",
+    "write_inventory",
+    "read_locations",
+    "read_products",
+    "read_orders",
     "read_merchant_managed_fulfillment_orders",
-)  # fmt: skip
+)
 TRANSIENT = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
 COMMENT = re.compile(r"#[^\n]*")
 TIMEOUT = httpx.Timeout(60.0, connect=10.0, write=20.0)  # a request that has begun is out before a lease can end
@@ -48,8 +52,17 @@ def codes(errors: Any) -> set[str]:
 class Client:
     """Calls to one shop, safe to share between threads."""
 
-    def __init__(self, shop: ShopSettings, http: httpx.Client, token: Token, *, sleep: Sleep,
-                 read_only: bool, tries: int, before_write: Check = lambda: None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        shop: ShopSettings,
+        http: httpx.Client,
+        token: Token,
+        *,
+        sleep: Sleep,
+        read_only: bool,
+        tries: int,
+        before_write: Check = lambda: None,
+    ) -> None:
         self.shop, self.sleep, self.read_only, self._before_write = shop, sleep, read_only, before_write
         self.api_version_served: str | None = None
         self.server_time: datetime | None = None
@@ -58,15 +71,28 @@ class Client:
         self._url = f"{shop.base_url}/admin/api/{shop.api_version}/graphql.json"
 
     @classmethod
-    def open(cls, shop: ShopSettings, *, secrets: Mapping[str, str], sleep: Sleep = time.sleep,
-             read_only: bool = False, tries: int = TRIES, before_write: Check = lambda: None,
-             transport_override: httpx.BaseTransport | None = None) -> "Client":  # fmt: skip
+    def open(
+        cls,
+        shop: ShopSettings,
+        *,
+        secrets: Mapping[str, str],
+        sleep: Sleep = time.sleep,
+        read_only: bool = False,
+        tries: int = TRIES,
+        before_write: Check = lambda: None,
+        transport_override: httpx.BaseTransport | None = None,
+    ) -> "Client":
         """A client of this shop; nothing is called yet. An error of `before_write` stops each mutation before it leaves."""
         http = web.client(transport_override, timeout=TIMEOUT, headers={"Accept-Encoding": "gzip"})
         return cls(
-            shop, http, token_of(shop, http, secrets, sleep, tries), sleep=sleep, read_only=read_only, tries=tries,
+            shop,
+            http,
+            token_of(shop, http, secrets, sleep, tries),
+            sleep=sleep,
+            read_only=read_only,
+            tries=tries,
             before_write=before_write,
-        )  # fmt: skip
+        )
 
     def __repr__(self) -> str:
         return f"Client({self.shop.domain!r}, read_only={self.read_only})"

@@ -127,8 +127,9 @@ def _sold(client: Client, order: Node) -> Iterator[tuple[Any, ...]]:
     lines = {line["id"]: line for line in _rest(client, order, "lineItems", "order_line_items")}
     items = {
         line_id: number(line["variant"]["inventoryItem"]["id"])
-        for line_id, line in lines.items() if (line.get("variant") or {}).get("inventoryItem")
-    }  # fmt: skip
+        for line_id, line in lines.items()
+        if (line.get("variant") or {}).get("inventoryItem")
+    }
     open_, shipped, given_back = Counter[Any](), Counter[Any](), Counter[Any]()  # units by line and location
     for line_id, place, units, item in _open(client, order):
         open_[line_id, place] += units

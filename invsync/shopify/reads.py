@@ -20,20 +20,30 @@ NODES_LIMIT = 250
 LEVELS_LIMIT = 1_000
 BULK_FROM = 5_000
 Chunk = tuple[list[int], list[int]]
-ITEM_LINE = pl.Struct({
-    "id": pl.String, "sku": pl.String, "tracked": pl.Boolean, "variant": pl.Struct({"requiresComponents": pl.Boolean}),
-})  # fmt: skip
-LEVEL_LINE = pl.Struct({
-    "isActive": pl.Boolean, "location": pl.Struct({"id": pl.String}),
-    "quantities": pl.List(pl.Struct({"name": pl.String, "quantity": pl.Int64, "updatedAt": pl.String})),
-    "__parentId": pl.String,
-})  # fmt: skip
+ITEM_LINE = pl.Struct(
+    {
+        "id": pl.String,
+        "sku": pl.String,
+        "tracked": pl.Boolean,
+        "variant": pl.Struct({"requiresComponents": pl.Boolean}),
+    }
+)
+LEVEL_LINE = pl.Struct(
+    {
+        "isActive": pl.Boolean,
+        "location": pl.Struct({"id": pl.String}),
+        "quantities": pl.List(pl.Struct({"name": pl.String, "quantity": pl.Int64, "updatedAt": pl.String})),
+        "__parentId": pl.String,
+    }
+)
 QUANTITIES = ("available", "committed", "reserved", "damaged", "quality_control", "safety_stock")
 STAMPED = ("on_hand", "committed", "available")
 ITEMS: tables.Schema = {
-    "inventory_item_id": tables.ID, "tracked": tables.FLAG,
-    "requires_components": tables.FLAG, "sku": tables.TEXT,
-}  # fmt: skip
+    "inventory_item_id": tables.ID,
+    "tracked": tables.FLAG,
+    "requires_components": tables.FLAG,
+    "sku": tables.TEXT,
+}
 
 
 class LevelLine(dy.Schema):
@@ -122,9 +132,11 @@ def _variables(ids: list[int], places: list[int]) -> dict[str, Any]:
 
 def _item(node: dict[str, Any]) -> dict[str, Any]:
     return {
-        "inventory_item_id": number(node["id"]), "tracked": node["tracked"], "sku": node["sku"],
+        "inventory_item_id": number(node["id"]),
+        "tracked": node["tracked"],
+        "sku": node["sku"],
         "requires_components": (node.get("variant") or {}).get("requiresComponents"),
-    }  # fmt: skip
+    }
 
 
 def _levels_of(node: dict[str, Any], places: list[int]) -> Iterator[dict[str, Any]]:
@@ -132,7 +144,9 @@ def _levels_of(node: dict[str, Any], places: list[int]) -> Iterator[dict[str, An
         if level := node[f"level{i}"]:
             named = {one["name"]: one for one in level["quantities"]}
             yield {
-                "inventory_item_id": number(node["id"]), "location_id": place, "is_active": level["isActive"],
+                "inventory_item_id": number(node["id"]),
+                "location_id": place,
+                "is_active": level["isActive"],
                 **{name: named[name]["quantity"] for name in QUANTITIES if name in named},
                 **{f"{name}_at": named[name]["updatedAt"] for name in STAMPED if name in named},
             }
@@ -208,8 +222,10 @@ def _parsed(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     levels = lines.filter("is_level").select(pl.col("line").str.json_decode(LEVEL_LINE).struct.unnest())
     wanted = [
         items.select(
-            inventory_item_id=_number(pl.col("id"), ITEM), tracked="tracked",
-            requires_components=pl.col("variant").struct.field("requiresComponents"), sku="sku",
+            inventory_item_id=_number(pl.col("id"), ITEM),
+            tracked="tracked",
+            requires_components=pl.col("variant").struct.field("requiresComponents"),
+            sku="sku",
         ),
         levels.select(
             inventory_item_id=_number(pl.col("__parentId"), ITEM),
@@ -217,8 +233,10 @@ def _parsed(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
             is_active="isActive",
             **{name: _quantity(name, "quantity") for name in QUANTITIES},
             **{f"{name}_at": _quantity(name, "updatedAt") for name in STAMPED},
-        ).with_columns(_moment(f"{name}_at") for name in STAMPED).select(list(LEVEL)),
-    ]  # fmt: skip
+        )
+        .with_columns(_moment(f"{name}_at") for name in STAMPED)
+        .select(list(LEVEL)),
+    ]
     try:
         found, there = pl.collect_all(wanted, engine="streaming")
     except pl.exceptions.PolarsError as error:
@@ -236,6 +254,8 @@ def _checked(there: pl.DataFrame) -> pl.DataFrame:
     _, failure = LevelLine.filter(there.select(LevelLine.column_names()))
     if len(failure):
         item, place = failure.invalid().select(tables.KEY).row(0)
-        raise ShopifyFailed(f"Shopify's bulk result has a garbled line, or two for the level of item {item} at location "
-                            f"{place}: run again.")  # fmt: skip
+        raise ShopifyFailed(
+            f"Shopify's bulk result has a garbled line, or two for the level of item {item} at location "
+            f"{place}: run again."
+        )
     return there

@@ -53,8 +53,14 @@ class Results:
         self.file.flush()
 
 
-def submit(client: Client, path: Path, result: Path, *, transport: Transport = "auto",
-           stall_seconds: float = bulk.STALL_SECONDS) -> Delivery:  # fmt: skip
+def submit(
+    client: Client,
+    path: Path,
+    result: Path,
+    *,
+    transport: Transport = "auto",
+    stall_seconds: float = bulk.STALL_SECONDS,
+) -> Delivery:
     """Deliver the lines of path and write their answers to result, each with its 0-based __lineNumber."""
     if client.read_only:
         raise ShopifyFailed("A read-only client refuses every mutation: run without the dry run to write.")
@@ -147,15 +153,18 @@ def _bulk(client: Client, path: Path, results: Results, count: int, stall_second
 
 def _start(client: Client, path: Path) -> str:
     """Start the bulk mutation of this file and return its id."""
-    variables = {"mutation": MUTATION, "stagedUploadPath": _stage(client, path),
-                 "clientIdentifier": _identifier(path)}  # fmt: skip
+    variables = {"mutation": MUTATION, "stagedUploadPath": _stage(client, path), "clientIdentifier": _identifier(path)}
     return bulk.start(client, "bulk_run_mutation", "bulkOperationRunMutation", variables)
 
 
 def _stage(client: Client, path: Path) -> str:
     """Upload the file to storage and return its staged path."""
-    target = {"resource": "BULK_MUTATION_VARIABLES", "filename": path.name, "mimeType": "text/jsonl",
-              "httpMethod": "POST"}  # fmt: skip
+    target = {
+        "resource": "BULK_MUTATION_VARIABLES",
+        "filename": path.name,
+        "mimeType": "text/jsonl",
+        "httpMethod": "POST",
+    }
     payload = client.data("staged_upload", {"input": [target]})["stagedUploadsCreate"] or {}
     if payload.get("userErrors") or not payload.get("stagedTargets"):
         told = messages(payload.get("userErrors") or "no target")

@@ -21,5 +21,17 @@ from invsync.simulate.measures import MEASURES, Replay, grid, replay, replays
 from invsync.simulate.scenario import POLICIES, Lives, Scenario, lognormal
 
 __all__ = [
-    "MEASURES", "POLICIES", "History", "Lives", "Replay", "Restock", "Scenario", "grid", "history", "lognormal", "replay", "replays", "retail",
-]  # fmt: skip
+    "MEASURES",
+    "POLICIES",
+    "History",
+    "Lives",
+    "Replay",
+    "Restock",
+    "Scenario",
+    "grid",
+    "history",
+    "lognormal",
+    "replay",
+    "replays",
+    "retail",
+]

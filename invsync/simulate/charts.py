@@ -12,28 +12,46 @@ from invsync.charts.look import WIDTH
 HEIGHT, STEP = 300, 24
 GREY, AMBER, PINK, BROWN = "#7C858F", "#B87400", "#B8558F", "#8C5A2B"
 POLICY_NAMES = {
-    "none": "Uploaded once", "reset": "Reset, the classic way", "reset_by_header": "Reset, unknown orders subtracted",
+    "none": "Uploaded once",
+    "reset": "Reset, the classic way",
+    "reset_by_header": "Reset, unknown orders subtracted",
     "reset_in_flight": "Reset, in flight subtracted",
-    "deltas": "Deltas", "deltas_and_hard_sync": "Deltas and hard sync", "realtime": "Real time",
-}  # fmt: skip
+    "deltas": "Deltas",
+    "deltas_and_hard_sync": "Deltas and hard sync",
+    "realtime": "Real time",
+}
 COLOURS = dict(zip(POLICY_NAMES, [GREY, LOWERED, BROWN, RAISED, PROTECTED, AMBER, PINK], strict=True))
 SHAPES = dict(
     zip(POLICY_NAMES, ["cross", "diamond", "stroke", "circle", "square", "triangle-up", "triangle-down"], strict=True)
 )
 LINED = [name for name in POLICY_NAMES if name not in ("none", "reset_by_header")]  # the one dwarfs, the other doubles
 LIFE_NAMES = {
-    "plain": "None: placed and imported", "edited": "A unit added after the import", "till": "Sold at a Shopify till",
-    "shipped_early": "Shipped before the import", "refunded": "A unit refunded before it ships",
-    "cancelled": "Cancelled", "returned": "A unit returned", "search_lag": "Visible a minute late", "all": "All of them",
-}  # fmt: skip
+    "plain": "None: placed and imported",
+    "edited": "A unit added after the import",
+    "till": "Sold at a Shopify till",
+    "shipped_early": "Shipped before the import",
+    "refunded": "A unit refunded before it ships",
+    "cancelled": "Cancelled",
+    "returned": "A unit returned",
+    "search_lag": "Visible a minute late",
+    "all": "All of them",
+}
 COST_NAMES = {
-    "put_back": "Units put back on sale", "oversold": "Units oversold", "lost_to_hidden": "Units not sold, though there",
+    "put_back": "Units put back on sale",
+    "oversold": "Units oversold",
+    "lost_to_hidden": "Units not sold, though there",
     "hidden": "Units hidden, on average",
-}  # fmt: skip
+}
 KNOBS = {
-    "lag": "Order lag, minutes on average ", "cadence": "Job every, minutes ", "loss": "Share of webhooks lost ",
-    "peak": "Orders against the real ones ", "buffer": "Buffer, units ", "policy": "Policy ", "sku": "SKU ", "cost": "Cost ",
-}  # fmt: skip
+    "lag": "Order lag, minutes on average ",
+    "cadence": "Job every, minutes ",
+    "loss": "Share of webhooks lost ",
+    "peak": "Orders against the real ones ",
+    "buffer": "Buffer, units ",
+    "policy": "Policy ",
+    "sku": "SKU ",
+    "cost": "Cost ",
+}
 STARTS = {"lag": 15, "cadence": 15, "loss": 0.1, "peak": 1, "buffer": 0, "policy": POLICY_NAMES["reset"]}
 LINES = {"left": "Truly left", "oms": "The OMS's number", "shown": "Shopify shows", "in_flight": "In flight"}
 LINE_COLOURS, LINE_DASHES = [GREY, AMBER, RAISED, PINK], [[1, 0], [6, 3], [1, 0], [2, 2]]
@@ -68,8 +86,9 @@ def lag_curve(studied: pl.DataFrame) -> Chart:
     at = ", ".join(
         f"{_number(part['oversold'].sum())} at a lag of {lag:g} minutes"
         for (lag,), part in rows.filter(pl.col("policy") == "reset", _starting("cadence", "peak", "buffer"))
-        .sort("lag").group_by("lag", maintain_order=True)
-    )  # fmt: skip
+        .sort("lag")
+        .group_by("lag", maintain_order=True)
+    )
     return _lined(
         lines, knobs, "What the order lag costs", f"Units oversold over the order lag. The classic reset: {at}."
     )
@@ -89,9 +108,11 @@ def at_risk(risks: pl.DataFrame) -> Chart:
     )
     made = base.mark_bar(height=16).encode(
         x=alt.X("oversold:Q", title="Units oversold a day", axis=alt.Axis(tickCount=5)),
-        y=alt.Y("sku:N", title=None, sort="-x"), tooltip=_tooltip(), description="words:N",
+        y=alt.Y("sku:N", title=None, sort="-x"),
+        tooltip=_tooltip(),
+        description="words:N",
         color=_coloured([*POLICY_NAMES.values()], [*COLOURS.values()]).legend(None),
-    )  # fmt: skip
+    )
     return _sized(made.add_params(*knobs), "The SKUs most at risk", words, alt.Step(STEP))
 
 
@@ -111,9 +132,12 @@ def lives(by_life: pl.DataFrame) -> Chart:
         f"{_number(sums['reset_in_flight'][0])} where units sold and not booked are."
     )
     made = base.mark_bar(height=16).encode(
-        x=_x("units", "Units"), y=alt.Y("life:N", title=None, sort=list(LIFE_NAMES.values())), tooltip=_tooltip(),
-        description="words:N", color=_coloured([*POLICY_NAMES.values()], [*COLOURS.values()]).legend(None),
-    )  # fmt: skip
+        x=_x("units", "Units"),
+        y=alt.Y("life:N", title=None, sort=list(LIFE_NAMES.values())),
+        tooltip=_tooltip(),
+        description="words:N",
+        color=_coloured([*POLICY_NAMES.values()], [*COLOURS.values()]).legend(None),
+    )
     return _sized(made.add_params(*knobs), "What each order life costs", words, STEP * len(LIFE_NAMES))
 
 
@@ -130,10 +154,13 @@ def day(story: pl.DataFrame) -> Chart:
     first = rows["sku"][0]
     base, knobs = _turned(told, ["sku", "policy"], ["at", "units", "line"], starts={"sku": first})
     lines = base.mark_line(interpolate="step-after", strokeWidth=2, clip=True).encode(
-        x=_clock(rows["at"]), y=_y("units", "Units"), color=_coloured(names, LINE_COLOURS, "line"),
+        x=_clock(rows["at"]),
+        y=_y("units", "Units"),
+        color=_coloured(names, LINE_COLOURS, "line"),
         strokeDash=alt.StrokeDash("line:N", title=None, scale=alt.Scale(domain=names, range=LINE_DASHES)),
-        tooltip=_tooltip(), description="words:N",
-    )  # fmt: skip
+        tooltip=_tooltip(),
+        description="words:N",
+    )
     sold = rows.filter(pl.col("policy") == "reset", pl.col("sku") == first)["oversold"].sum()
     words = (
         f"The worst day of SKU {first}, minute by minute: what was truly left, the OMS's number, what Shopify showed "
@@ -151,12 +178,18 @@ def judged(held_out: pl.DataFrame) -> Chart:
     told = held_out.with_columns(label=label, words=name + ": " + _words("oversold", "hidden", "lost_to_hidden"))
     shown = told.select("label", "oversold", "hidden", "words").to_dicts()
     ways = ["One buffer for all", "Suggested by SKU"]
-    points = alt.Chart(alt.InlineData(values=shown)).mark_point(size=90, strokeWidth=2).encode(
-        x=_x("hidden", "Units hidden, on average"), y=_y("oversold", "Units oversold"),
-        color=_coloured(ways, [LOWERED, RAISED]),
-        shape=alt.Shape("label:N", title=None, scale=alt.Scale(domain=ways, range=["diamond", "circle"])),
-        tooltip=_tooltip(), description="words:N",
-    )  # fmt: skip
+    points = (
+        alt.Chart(alt.InlineData(values=shown))
+        .mark_point(size=90, strokeWidth=2)
+        .encode(
+            x=_x("hidden", "Units hidden, on average"),
+            y=_y("oversold", "Units oversold"),
+            color=_coloured(ways, [LOWERED, RAISED]),
+            shape=alt.Shape("label:N", title=None, scale=alt.Scale(domain=ways, range=["diamond", "circle"])),
+            tooltip=_tooltip(),
+            description="words:N",
+        )
+    )
     words = "Units oversold against units hidden on the held-out weeks, for one buffer at every SKU and for the tables by SKU."
     return _sized(points, "Buffers, judged on weeks they have not seen", words)
 
@@ -166,14 +199,22 @@ def over_days(days: pl.DataFrame) -> Chart:
     names = {"oversold": "Oversold", "hidden": "Hidden", "beyond": "Shown, not there"}
     long = days.unpivot(list(names), index="day", variable_name="line", value_name="units")
     told = long.with_columns(
-        line=pl.col("line").replace_strict(names), day=pl.col("day").cast(pl.String),
+        line=pl.col("line").replace_strict(names),
+        day=pl.col("day").cast(pl.String),
         words=pl.format("{} units", "units"),
-    )  # fmt: skip
+    )
     scale = alt.Scale(domain=list(names.values()), range=[LOWERED, GREY, PINK])
-    lines = alt.Chart(alt.InlineData(values=told.to_dicts())).mark_line(point=True).encode(
-        x=alt.X("day:T", title=None, axis=alt.Axis(format="%d %b", grid=False)), y=_y("units", "Units"),
-        color=alt.Color("line:N", title=None, scale=scale), tooltip=_tooltip(), description="words:N",
-    )  # fmt: skip
+    lines = (
+        alt.Chart(alt.InlineData(values=told.to_dicts()))
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("day:T", title=None, axis=alt.Axis(format="%d %b", grid=False)),
+            y=_y("units", "Units"),
+            color=alt.Color("line:N", title=None, scale=scale),
+            tooltip=_tooltip(),
+            description="words:N",
+        )
+    )
     words = f"Day by day: {_number(days['oversold'].sum())} units oversold in all."
     return _sized(lines, "Day by day", words)
 

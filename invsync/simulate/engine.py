@@ -31,8 +31,13 @@ UNRELEASED, MISSED, UNSEEN, FRESH, WAITING = range(8, 13)
 PLAIN, LIVELY = 8, 13
 # Steps of a field; the last two are those of real time, where an order is seen as soon as its webhook comes.
 STEPS = {
-    UNRELEASED_BY: UNRELEASED, MISSED_BY: MISSED, UNSEEN_BY: UNSEEN, FRESH_BY: FRESH, UNHEARD_BY: UNSEEN, LIVE_BY: FRESH,
-}  # fmt: skip
+    UNRELEASED_BY: UNRELEASED,
+    MISSED_BY: MISSED,
+    UNSEEN_BY: UNSEEN,
+    FRESH_BY: FRESH,
+    UNHEARD_BY: UNSEEN,
+    LIVE_BY: FRESH,
+}
 AMOUNT = 4  # the log's last number, after the first four fields
 
 

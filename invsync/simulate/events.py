@@ -42,10 +42,13 @@ def drawn(history: History, scenario: Scenario, policies: Set[str]) -> Drawn:
     sales = pl.concat([placed, lived.added.select(placed.columns)])
     imports = sales.select("pair", "line", at="imported", units=0)
     parts = [
-        _events(engine.OPEN, pl.DataFrame({"pair": range(history.stock.height), "at": 0})), _events(engine.SALE, sales), _events(engine.IMPORT, imports),
-        _events(engine.MOVE, pl.concat([history.moves, stores])), _events(engine.EDIT, _edits(history, scenario)),
+        _events(engine.OPEN, pl.DataFrame({"pair": range(history.stock.height), "at": 0})),
+        _events(engine.SALE, sales),
+        _events(engine.IMPORT, imports),
+        _events(engine.MOVE, pl.concat([history.moves, stores])),
+        _events(engine.EDIT, _edits(history, scenario)),
         *(_events(kind, rows) for kind, rows in lived.parts),
-    ]  # fmt: skip
+    ]
     latest = float(pl.concat(parts)["at"].to_numpy().max(initial=history.days * DAY_MINUTES))
     days = ceil((latest + scenario.cadence) / DAY_MINUTES)
     parts += _deliveries(history, pl.concat(parts[2:4]))

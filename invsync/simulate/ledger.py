@@ -13,9 +13,17 @@ from invsync.simulate.history import DAY_MINUTES
 NUMBERS = ("count", "queue", "in_flight", "shown", "amount")
 MOVING = [engine.ARRIVE, engine.MOVE]
 SUMS = (
-    "requested", "sold", "oversold", "put_back", "lost_to_hidden", "lost_to_empty", "received", "removed", "restocked",
+    "requested",
+    "sold",
+    "oversold",
+    "put_back",
+    "lost_to_hidden",
+    "lost_to_empty",
+    "received",
+    "removed",
+    "restocked",
     "writes",
-)  # fmt: skip
+)
 STANDING = ("drift", "in_flight", "hidden", "beyond")
 
 
@@ -53,14 +61,26 @@ def accounts(stories: Stories, log: engine.Log, variants: engine.Variants, numbe
     atp = targets.atp(count, queue, variants.safety[pair, number])
     target = targets.target(atp - in_flight, variants.buffer[pair, number])
     return {
-        "count": count, "queue": queue, "in_flight": in_flight, "shown": shown, "left": left, "looked": looked,
-        "requested": requested, "sold": sold, "oversold": np.maximum(sold - had, 0),
-        "put_back": np.where(resets, np.clip(in_flight, 0, beyond), 0), "lost_to_hidden": lost_to_hidden,
-        "lost_to_empty": requested - sold - lost_to_hidden, "received": np.maximum(moved, 0),
-        "removed": np.maximum(-moved, 0), "restocked": np.where(kind == engine.RESTOCK, amount, 0),
+        "count": count,
+        "queue": queue,
+        "in_flight": in_flight,
+        "shown": shown,
+        "left": left,
+        "looked": looked,
+        "requested": requested,
+        "sold": sold,
+        "oversold": np.maximum(sold - had, 0),
+        "put_back": np.where(resets, np.clip(in_flight, 0, beyond), 0),
+        "lost_to_hidden": lost_to_hidden,
+        "lost_to_empty": requested - sold - lost_to_hidden,
+        "received": np.maximum(moved, 0),
+        "removed": np.maximum(-moved, 0),
+        "restocked": np.where(kind == engine.RESTOCK, amount, 0),
         "writes": (looked & (change != 0)).astype(np.int32),
-        "hidden": hidden, "beyond": beyond, "drift": np.abs(shown - target),
-    }  # fmt: skip
+        "hidden": hidden,
+        "beyond": beyond,
+        "drift": np.abs(shown - target),
+    }
 
 
 def is_conserved(stories: Stories, log: engine.Log, opening: engine.Units) -> bool:

@@ -44,7 +44,7 @@ def lived(placed: pl.DataFrame, scenario: Scenario, *, days: int, realtime: bool
         *_between(engine.MISSED_BY, added, pl.col("at"), pl.col("imported")),
         *_unseen(engine.UNSEEN_BY, engine.FRESH_BY, placed, searched, scenario.settle),
         *_restocked(placed, days),
-    ]  # fmt: skip
+    ]
     if realtime:
         seen = pl.min_horizontal(searched, "heard")
         parts += _unseen(engine.UNHEARD_BY, engine.LIVE_BY, placed, seen, scenario.settle)
@@ -84,9 +84,10 @@ def _restocked(placed: pl.DataFrame, days: int) -> Parts:
     released = pl.max_horizontal(pl.col("at") + pl.col("again"), "imported")
     booked = pl.max_horizontal("at", "imported")
     return [
-        (engine.RESTOCK, rows), (engine.RELEASE, rows.with_columns(at=released)),
+        (engine.RESTOCK, rows),
+        (engine.RELEASE, rows.with_columns(at=released)),
         *_between(engine.UNRELEASED_BY, rows, booked, released),
-    ]  # fmt: skip
+    ]
 
 
 def _between(kind: int, rows: pl.DataFrame, first: pl.Expr, after: pl.Expr) -> Parts:

@@ -132,10 +132,15 @@ def _variants(stock: pl.DataFrame, scenarios: Sequence[tuple[Scenario, Table]]) 
     safety = np.array([[scenario.safety for scenario, _ in scenarios]] * stock.height, np.int32)
     buffer = np.stack([_buffer(stock, scenario, table) for scenario, table in scenarios], axis=1)
     return engine.Variants(
-        deltas=are({"deltas", "deltas_and_hard_sync"}), subtracts=are({"reset_by_header", "reset_in_flight"}),
-        by_header=are({"reset_by_header"}), batched=are(BATCHED),
-        hard_sync=are({"deltas_and_hard_sync"}), realtime=are({"realtime"}), safety=safety, buffer=buffer,
-    )  # fmt: skip
+        deltas=are({"deltas", "deltas_and_hard_sync"}),
+        subtracts=are({"reset_by_header", "reset_in_flight"}),
+        by_header=are({"reset_by_header"}),
+        batched=are(BATCHED),
+        hard_sync=are({"deltas_and_hard_sync"}),
+        realtime=are({"realtime"}),
+        safety=safety,
+        buffer=buffer,
+    )
 
 
 def _buffer(stock: pl.DataFrame, scenario: Scenario, table: Table) -> engine.Units:

@@ -84,8 +84,12 @@ def kept(base: Scenario) -> Scenario:
 
 def at_risk(history: History, base: Scenario, *, top: int = 12) -> pl.DataFrame:
     """The SKUs that oversell most, by policy and lag: units a day, the mean over five draws of luck."""
-    drawn = [replace(scaled(base, lag), policy=policy, seed=base.seed + seed)
-             for policy in PLAIN for lag in LAGS for seed in range(SEEDS)]  # fmt: skip
+    drawn = [
+        replace(scaled(base, lag), policy=policy, seed=base.seed + seed)
+        for policy in PLAIN
+        for lag in LAGS
+        for seed in range(SEEDS)
+    ]
     each = [
         one.pairs().select(
             "sku", *RISK, policy=pl.lit(one.scenario.policy), lag=pl.lit(round(one.scenario.mean_lag, 6))
@@ -127,6 +131,12 @@ def _day(told: Replay, worst: pl.DataFrame) -> pl.DataFrame:
     skus = told.stock.select("sku", pair=pl.int_range(pl.len(), dtype=pl.Int32))
     whole = pl.concat([part.select(rows.columns) for part in parts], how="vertical_relaxed").join(skus, on="pair")
     return whole.sort("pair", "at", maintain_order=True).select(
-        "sku", "left", "shown", "in_flight", "oversold", policy=pl.lit(told.scenario.policy),
-        at=pl.col("at") - start, oms=pl.col("count") - pl.col("queue"),
-    )  # fmt: skip
+        "sku",
+        "left",
+        "shown",
+        "in_flight",
+        "oversold",
+        policy=pl.lit(told.scenario.policy),
+        at=pl.col("at") - start,
+        oms=pl.col("count") - pl.col("queue"),
+    )

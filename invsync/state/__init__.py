@@ -13,9 +13,22 @@ from invsync.state.runs import Runs, Shops
 from invsync.state.schema import OUTBOX, RUNS, TEXT
 
 __all__ = [
-    "CLAIMS", "LEVEL_MEMORY", "OUTBOX", "RUNS", "TEXT", "File", "Lease", "Ledger", "Memory", "Outbox", "Pending", "Runs",
-    "Shops", "State", "iso",
-]  # fmt: skip
+    "CLAIMS",
+    "LEVEL_MEMORY",
+    "OUTBOX",
+    "RUNS",
+    "TEXT",
+    "File",
+    "Lease",
+    "Ledger",
+    "Memory",
+    "Outbox",
+    "Pending",
+    "Runs",
+    "Shops",
+    "State",
+    "iso",
+]
 
 
 class State:

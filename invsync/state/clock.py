@@ -8,8 +8,9 @@ import sqlalchemy as sa
 NOW = {
     "sqlite": "SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
     "postgresql": "SELECT clock_timestamp()",
-    "mysql": "SELECT utc_timestamp(6)", "mariadb": "SELECT utc_timestamp(6)",
-}  # fmt: skip
+    "mysql": "SELECT utc_timestamp(6)",
+    "mariadb": "SELECT utc_timestamp(6)",
+}
 
 
 def now(connection: sa.Connection) -> datetime:

@@ -16,23 +16,42 @@ HEAD = "0002"  # the newest migration, said here so that a run that needs none d
 WAIT_SECONDS, IDLE_SECONDS = 30, 30
 LOCK = 8_301_447_224  # of PostgreSQL's advisory locks: one process makes or upgrades the tables
 FAULTS: list[tuple[str, type[InvsyncError], str]] = [
-    ("readonly database|read-only transaction|permission denied", UsageError,
-     "cannot be written: give invsync the right to write it, or correct [state] url"),
-    ("database is locked|lock timeout|deadlock detected", SystemFailed,
-     "is locked by another program: end that program, then run again"),
+    (
+        "readonly database|read-only transaction|permission denied",
+        UsageError,
+        "cannot be written: give invsync the right to write it, or correct [state] url",
+    ),
+    (
+        "database is locked|lock timeout|deadlock detected",
+        SystemFailed,
+        "is locked by another program: end that program, then run again",
+    ),
     ("disk is full|No space left", SystemFailed, "is full: make room on its disk, then run again"),
-    ("disk I/O error", SystemFailed,
-     "could not be read or written: look at its disk and at the limits of this process, then run again"),
+    (
+        "disk I/O error",
+        SystemFailed,
+        "could not be read or written: look at its disk and at the limits of this process, then run again",
+    ),
     ("not a database|file is encrypted", UsageError, "is no database of invsync's: correct [state] url"),
     ("malformed", SystemFailed, "is damaged: restore it from a backup, then run hard-sync"),
-    ("unable to open database file", UsageError,
-     "cannot be opened: make its folder and let invsync write there, or correct [state] url"),
-    ("authentication failed|no password supplied|Access denied|no pg_hba.conf entry"
-     "|(role|database) .* does not exist|Unknown database", UsageError, "refuses us: correct [state] url"),
-    ("idle-in-transaction timeout|could not connect|connection refused|Connection refused|could not translate"
-     "|failed to resolve|server closed|terminating connection|connection failed|timeout expired|Can't connect", SystemFailed,
-     "cannot be reached: see that its server runs, then run again"),
-]  # fmt: skip
+    (
+        "unable to open database file",
+        UsageError,
+        "cannot be opened: make its folder and let invsync write there, or correct [state] url",
+    ),
+    (
+        "authentication failed|no password supplied|Access denied|no pg_hba.conf entry"
+        "|(role|database) .* does not exist|Unknown database",
+        UsageError,
+        "refuses us: correct [state] url",
+    ),
+    (
+        "idle-in-transaction timeout|could not connect|connection refused|Connection refused|could not translate"
+        "|failed to resolve|server closed|terminating connection|connection failed|timeout expired|Can't connect",
+        SystemFailed,
+        "cannot be reached: see that its server runs, then run again",
+    ),
+]
 
 
 def opened(url: str) -> sa.Engine:
@@ -100,8 +119,10 @@ def _revision(connection: sa.Connection) -> str | None:
     columns = {column["name"] for column in there.get_columns("run")} if "run" in names else set()
     if not {"run_id", "shop", "job", "thru"} <= columns:
         some = ", ".join(sorted(names)[:3])
-        raise UsageError(f"The state database {name(connection.engine)} belongs to another program (it has {some}): "
-                         "name a database of its own in [state] url.")  # fmt: skip
+        raise UsageError(
+            f"The state database {name(connection.engine)} belongs to another program (it has {some}): "
+            "name a database of its own in [state] url."
+        )
     return ""
 
 
@@ -121,8 +142,10 @@ def bring_up(engine: sa.Engine) -> None:
 
 def _check_known(engine: sa.Engine, revision: str | None) -> None:
     if revision and not known(revision):
-        raise UsageError(f"The state database {name(engine)} was written by a newer invsync (revision {revision}, this one "
-                         f"knows {HEAD}): install that version, or name another database.")  # fmt: skip
+        raise UsageError(
+            f"The state database {name(engine)} was written by a newer invsync (revision {revision}, this one "
+            f"knows {HEAD}): install that version, or name another database."
+        )
 
 
 class _alone:
@@ -190,8 +213,10 @@ def _backup_file(connection: sa.Connection, ending: str) -> str:
             there.backup(here)
     except sqlite3.Error as error:
         copy.unlink(missing_ok=True)
-        raise SystemFailed(f"The state database {source} is older and was not upgraded, for its backup {copy.name} could not "
-                           f"be written beside it ({error}): let invsync write there, then run again.") from error  # fmt: skip
+        raise SystemFailed(
+            f"The state database {source} is older and was not upgraded, for its backup {copy.name} could not "
+            f"be written beside it ({error}): let invsync write there, then run again."
+        ) from error
     return str(copy)
 
 

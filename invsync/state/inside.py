@@ -31,8 +31,10 @@ class Inside:
         """Rows by table."""
         tables = [table for table in META.sorted_tables if table is not VERSION]
         with self._engine.connect() as connection:
-            return {table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
-                    for table in tables}  # fmt: skip
+            return {
+                table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+                for table in tables
+            }
 
     def leases(self) -> Sequence[sa.RowMapping]:
         """Each shop that is held: shop, run_id, host, pid, heartbeat."""

@@ -63,8 +63,10 @@ class Keeping:
             sa.select(OUTBOX.c.run_id).where(OUTBOX.c.shop == shop.kept_as, OUTBOX.c.settled.is_(None)),
             sa.select(CLAIM.c.run_id).where(CLAIM.c.shop == shop.kept_as, CLAIM.c.status == "unknown"),
             sa.select(LEASE.c.run_id).where(LEASE.c.shop == shop.kept_as),
-            sa.select(RUNS.c.run_id).where(RUNS.c.shop == shop.name, RUNS.c.status == "planned", RUNS.c.finished_at >= fresh),
-        ]  # fmt: skip
+            sa.select(RUNS.c.run_id).where(
+                RUNS.c.shop == shop.name, RUNS.c.status == "planned", RUNS.c.finished_at >= fresh
+            ),
+        ]
         with self._engine.connect() as connection:
             return {run_id for query in queries for run_id in connection.execute(query.distinct()).scalars()}
 
@@ -108,8 +110,10 @@ class Keeping:
     def count(self, shop: Kept, limits: Limits) -> dict[str, int]:
         """How many rows of each kind may go."""
         with self._engine.connect() as connection:
-            return {kind: connection.execute(sa.select(sa.func.count()).select_from(WAYS[kind]).where(old)).scalar_one()
-                    for kind, old in self.old(shop, limits).items()}  # fmt: skip
+            return {
+                kind: connection.execute(sa.select(sa.func.count()).select_from(WAYS[kind]).where(old)).scalar_one()
+                for kind, old in self.old(shop, limits).items()
+            }
 
     def prune(self, lease: Lease, shop: Kept, limits: Limits) -> dict[str, int]:
         """Remove what may go while the shop is held, some rows at a time; how many of each kind went."""
@@ -133,8 +137,10 @@ class Keeping:
         if self._engine.dialect.name != "sqlite":
             return False  # a server does it by itself
         with self._engine.connect() as connection:
-            pages, free = (int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
-                           for name in ("page_count", "freelist_count"))  # fmt: skip
+            pages, free = (
+                int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+                for name in ("page_count", "freelist_count")
+            )
         if free < pages * SPARE_SHARE or not free:
             return False
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -70,8 +70,10 @@ class Lease:
             _sign(connection, self.shop, self.run_id)
 
     def _lost(self) -> LeaseLost:
-        return LeaseLost(f"Run {self.run_id} stood still for so long that another run took over shop {self.shop}: it has "
-                         "sent nothing since; read the report of the run that took over.")  # fmt: skip
+        return LeaseLost(
+            f"Run {self.run_id} stood still for so long that another run took over shop {self.shop}: it has "
+            "sent nothing since; read the report of the run that took over."
+        )
 
     @contextmanager
     def beating(self) -> Iterator["Lease"]:
@@ -159,7 +161,9 @@ def _is_free(connection: sa.Connection, held: sa.RowMapping) -> bool:
     if abs(clock.now(connection) - beat) > LASTS:
         return True
     signed = connection.execute(
-        sa.select(FENCE.c.machine, FENCE.c.started).where(FENCE.c.shop == held["shop"], FENCE.c.run_id == held["run_id"])
+        sa.select(FENCE.c.machine, FENCE.c.started).where(
+            FENCE.c.shop == held["shop"], FENCE.c.run_id == held["run_id"]
+        )
     ).first()
     return signed is not None and process.is_gone(process.Process(held["host"], held["pid"], *signed))
 

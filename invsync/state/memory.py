@@ -14,9 +14,13 @@ from invsync.state.schema import LEDGER, MEMORY
 
 DEFERRED = ["deferred_since", "deferred_at"]
 LEVEL_MEMORY: tables.Schema = {
-    "inventory_item_id": tables.ID, "location_id": tables.ID, "units": tables.UNITS, "watched": tables.FLAG,
-    "deferred_since": tables.STAMP, "deferred_at": tables.STAMP,
-}  # fmt: skip
+    "inventory_item_id": tables.ID,
+    "location_id": tables.ID,
+    "units": tables.UNITS,
+    "watched": tables.FLAG,
+    "deferred_since": tables.STAMP,
+    "deferred_at": tables.STAMP,
+}
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,6 @@ class Memory:
             if memory.height:
                 rows = memory.select(list(LEVEL_MEMORY)).with_columns(stamps, shop=pl.lit(shop))
                 connection.execute(sa.insert(MEMORY), rows.to_dicts())
-
 
     def watch(self, shop: str, pairs: pl.DataFrame) -> None:
         """Let the next run look at these pairs, whatever else it looks at."""

@@ -21,9 +21,13 @@ AT_ONCE = 10_000  # claims looked up or inserted at once, so that memory and sta
 PLACE = ["event_id", "location_id"]
 # status: baseline, sent, nothing, held, refused, unknown, reset; quarantined and released events are free again
 CLAIMS: tables.Schema = {
-    "event_id": tables.TEXT, "location_id": tables.ID, "inventory_item_id": tables.ID, "status": tables.TEXT,
-    "run_id": tables.TEXT, "created_at": tables.STAMP,
-}  # fmt: skip
+    "event_id": tables.TEXT,
+    "location_id": tables.ID,
+    "inventory_item_id": tables.ID,
+    "status": tables.TEXT,
+    "run_id": tables.TEXT,
+    "created_at": tables.STAMP,
+}
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,17 @@ class Outbox:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def commit(self, lease: Lease, run_id: str, files: Sequence[File], *, transport: str, guarded: bool = True,
-               claims: pl.DataFrame | None = None, answered: Sequence[int] = ()) -> None:  # fmt: skip
+    def commit(
+        self,
+        lease: Lease,
+        run_id: str,
+        files: Sequence[File],
+        *,
+        transport: str,
+        guarded: bool = True,
+        claims: pl.DataFrame | None = None,
+        answered: Sequence[int] = (),
+    ) -> None:
         """Put files of a run and the stock events that they count into the outbox, before the first byte leaves.
 
         The parts named in `answered` are settled in the same transaction: these files carry on for them. A lease that
@@ -63,11 +76,19 @@ class Outbox:
         """
         shop = lease.shop
         rows = [
-            {"shop": shop, "run_id": run_id, "part": file.part, "path": str(file.path.resolve()), "sha256": file.sha256,
-             "transport": transport, "guarded": guarded, "fence": lease.fence,
-             "content": None if guarded else zlib.compress(file.path.read_bytes())}
+            {
+                "shop": shop,
+                "run_id": run_id,
+                "part": file.part,
+                "path": str(file.path.resolve()),
+                "sha256": file.sha256,
+                "transport": transport,
+                "guarded": guarded,
+                "fence": lease.fence,
+                "content": None if guarded else zlib.compress(file.path.read_bytes()),
+            }
             for file in files
-        ]  # fmt: skip
+        ]
         with self._engine.begin() as connection:
             lease.fenced(connection)
             if rows:
@@ -91,10 +112,17 @@ class Outbox:
         with self._engine.connect() as connection:
             rows = connection.execute(query.order_by(OUTBOX.c.run_id, OUTBOX.c.part)).mappings().all()
         return [
-            Pending(r["run_id"], r["part"], Path(r["path"]), r["sha256"], r["transport"], r["guarded"],
-                    datetime.fromisoformat(r["committed_at"]))
+            Pending(
+                r["run_id"],
+                r["part"],
+                Path(r["path"]),
+                r["sha256"],
+                r["transport"],
+                r["guarded"],
+                datetime.fromisoformat(r["committed_at"]),
+            )
             for r in rows
-        ]  # fmt: skip
+        ]
 
     def content(self, file: Pending) -> bytes | None:
         """The bytes of an open file, where the database has them."""
@@ -223,5 +251,7 @@ def _limited(query: sa.Select[Any], events: pl.Series | None) -> Iterator[sa.Sel
 
 def _stale(taken: pl.DataFrame) -> GuardStopped:
     by = taken["by"].sort()[-1]
-    return GuardStopped(f"Nothing of this file was sent: run {by} has counted {taken.height} of its stock events in the "
-                        "meantime; make a new dry run, or run the job again.")  # fmt: skip
+    return GuardStopped(
+        f"Nothing of this file was sent: run {by} has counted {taken.height} of its stock events in the "
+        "meantime; make a new dry run, or run the job again."
+    )

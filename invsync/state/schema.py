@@ -5,63 +5,131 @@ import sqlalchemy as sa
 META = sa.MetaData()
 TEXT = sa.String(255)
 VERSION = sa.Table("invsync_schema", META, sa.Column("version_num", sa.String(32), primary_key=True))
-SHOPS = sa.Table(  # the name under which a Shopify shop's outbox, claims and lease are kept, whatever it is called today
-    "shop", META, sa.Column("kept_as", TEXT, primary_key=True), sa.Column("domain", TEXT, unique=True),
-    sa.Column("needs_hard_sync", sa.Text),
-)  # fmt: skip
+SHOPS = (
+    sa.Table(  # the name under which a Shopify shop's outbox, claims and lease are kept, whatever it is called today
+        "shop",
+        META,
+        sa.Column("kept_as", TEXT, primary_key=True),
+        sa.Column("domain", TEXT, unique=True),
+        sa.Column("needs_hard_sync", sa.Text),
+    )
+)
 RUNS = sa.Table(
-    "run", META, sa.Column("run_id", TEXT, primary_key=True), sa.Column("shop", TEXT), sa.Column("job", TEXT),
-    sa.Column("status", TEXT), sa.Column("exit_code", sa.Integer), sa.Column("folder", sa.Text),
-    sa.Column("thru", TEXT), sa.Column("finished_at", TEXT), sa.Column("rows_read", sa.Integer),
-    sa.Column("mapped", sa.Integer), sa.Column("targets", sa.Integer), sa.Column("advances", sa.Boolean),
-    sa.Column("sent", sa.Boolean), sa.Column("fence", sa.Integer),
+    "run",
+    META,
+    sa.Column("run_id", TEXT, primary_key=True),
+    sa.Column("shop", TEXT),
+    sa.Column("job", TEXT),
+    sa.Column("status", TEXT),
+    sa.Column("exit_code", sa.Integer),
+    sa.Column("folder", sa.Text),
+    sa.Column("thru", TEXT),
+    sa.Column("finished_at", TEXT),
+    sa.Column("rows_read", sa.Integer),
+    sa.Column("mapped", sa.Integer),
+    sa.Column("targets", sa.Integer),
+    sa.Column("advances", sa.Boolean),
+    sa.Column("sent", sa.Boolean),
+    sa.Column("fence", sa.Integer),
     sa.Index("run_by_shop", "shop", "thru"),
-)  # fmt: skip
+)
 OUTBOX = sa.Table(  # `content` is the file itself, compressed, while a file without a guard is open
-    "outbox", META, sa.Column("run_id", TEXT, primary_key=True), sa.Column("part", sa.Integer, primary_key=True),
-    sa.Column("shop", TEXT), sa.Column("path", sa.Text), sa.Column("sha256", TEXT), sa.Column("transport", TEXT),
-    sa.Column("guarded", sa.Boolean), sa.Column("committed_at", TEXT), sa.Column("settled", TEXT),
-    sa.Column("fence", sa.Integer), sa.Column("content", sa.LargeBinary),
+    "outbox",
+    META,
+    sa.Column("run_id", TEXT, primary_key=True),
+    sa.Column("part", sa.Integer, primary_key=True),
+    sa.Column("shop", TEXT),
+    sa.Column("path", sa.Text),
+    sa.Column("sha256", TEXT),
+    sa.Column("transport", TEXT),
+    sa.Column("guarded", sa.Boolean),
+    sa.Column("committed_at", TEXT),
+    sa.Column("settled", TEXT),
+    sa.Column("fence", sa.Integer),
+    sa.Column("content", sa.LargeBinary),
     sa.Index("outbox_by_shop", "shop", "settled"),
-)  # fmt: skip
+)
 CLAIM = sa.Table(
-    "claim", META, sa.Column("shop", TEXT, primary_key=True), sa.Column("event_id", TEXT, primary_key=True),
+    "claim",
+    META,
+    sa.Column("shop", TEXT, primary_key=True),
+    sa.Column("event_id", TEXT, primary_key=True),
     sa.Column("location_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("inventory_item_id", sa.BigInteger), sa.Column("status", TEXT), sa.Column("run_id", TEXT),
-    sa.Column("created_at", TEXT), sa.Index("claim_by_run", "run_id", "inventory_item_id", "location_id"),
+    sa.Column("inventory_item_id", sa.BigInteger),
+    sa.Column("status", TEXT),
+    sa.Column("run_id", TEXT),
+    sa.Column("created_at", TEXT),
+    sa.Index("claim_by_run", "run_id", "inventory_item_id", "location_id"),
     sa.Index("claim_by_status", "shop", "status", "created_at"),
-)  # fmt: skip
+)
 LEDGER = sa.Table(  # SOLD of the orders that may be in flight or are open, as an Arrow file, and until when it is known
-    "order_ledger", META, sa.Column("shop", TEXT, primary_key=True), sa.Column("thru", TEXT), sa.Column("since", TEXT),
-    sa.Column("sold", sa.LargeBinary), sa.Column("in_flight", sa.LargeBinary),
-)  # fmt: skip
+    "order_ledger",
+    META,
+    sa.Column("shop", TEXT, primary_key=True),
+    sa.Column("thru", TEXT),
+    sa.Column("since", TEXT),
+    sa.Column("sold", sa.LargeBinary),
+    sa.Column("in_flight", sa.LargeBinary),
+)
 MEMORY = sa.Table(  # of a level: committed units of orders too old to be shown, and what the next run must look at
-    "level_memory", META, sa.Column("shop", TEXT, primary_key=True),
+    "level_memory",
+    META,
+    sa.Column("shop", TEXT, primary_key=True),
     sa.Column("inventory_item_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("location_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("units", sa.BigInteger), sa.Column("watched", sa.Boolean), sa.Column("deferred_since", TEXT),
+    sa.Column("units", sa.BigInteger),
+    sa.Column("watched", sa.Boolean),
+    sa.Column("deferred_since", TEXT),
     sa.Column("deferred_at", TEXT),
-)  # fmt: skip
+)
 LEASE = sa.Table(
-    "lease", META, sa.Column("shop", TEXT, primary_key=True), sa.Column("run_id", TEXT), sa.Column("host", TEXT),
-    sa.Column("pid", sa.Integer), sa.Column("heartbeat", TEXT),
-)  # fmt: skip
+    "lease",
+    META,
+    sa.Column("shop", TEXT, primary_key=True),
+    sa.Column("run_id", TEXT),
+    sa.Column("host", TEXT),
+    sa.Column("pid", sa.Integer),
+    sa.Column("heartbeat", TEXT),
+)
 FENCE = sa.Table(  # how often a shop was taken, by which run last, and which process that is
-    "fence", META, sa.Column("shop", TEXT, primary_key=True), sa.Column("number", sa.Integer),
-    sa.Column("run_id", TEXT), sa.Column("machine", TEXT), sa.Column("started", TEXT),
-)  # fmt: skip
+    "fence",
+    META,
+    sa.Column("shop", TEXT, primary_key=True),
+    sa.Column("number", sa.Integer),
+    sa.Column("run_id", TEXT),
+    sa.Column("machine", TEXT),
+    sa.Column("started", TEXT),
+)
 ALERT = sa.Table(
-    "alert", META, sa.Column("shop", TEXT, primary_key=True), sa.Column("kind", TEXT, primary_key=True),
+    "alert",
+    META,
+    sa.Column("shop", TEXT, primary_key=True),
+    sa.Column("kind", TEXT, primary_key=True),
     sa.Column("told_at", TEXT),
-)  # fmt: skip
+)
 WEBHOOK = sa.Table(
-    "webhook", META,
+    "webhook",
+    META,
     sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
-    sa.Column("shop", TEXT), sa.Column("delivery", TEXT), sa.Column("content", TEXT), sa.Column("topic", TEXT),
-    sa.Column("inventory_item_id", sa.BigInteger), sa.Column("location_id", sa.BigInteger),
-    sa.Column("order_id", sa.BigInteger), sa.Column("product_id", TEXT), sa.Column("available", sa.BigInteger),
-    sa.Column("updated_at", TEXT), sa.Column("heard_at", TEXT), sa.Column("covered_by", TEXT),
-    sa.UniqueConstraint("shop", "delivery"), sa.UniqueConstraint("shop", "content"),
-    sa.Index("webhook_waiting", "shop", "number", sqlite_where=sa.text("covered_by IS NULL"),
-             postgresql_where=sa.text("covered_by IS NULL")),
-)  # fmt: skip
+    sa.Column("shop", TEXT),
+    sa.Column("delivery", TEXT),
+    sa.Column("content", TEXT),
+    sa.Column("topic", TEXT),
+    sa.Column("inventory_item_id", sa.BigInteger),
+    sa.Column("location_id", sa.BigInteger),
+    sa.Column("order_id", sa.BigInteger),
+    sa.Column("product_id", TEXT),
+    sa.Column("available", sa.BigInteger),
+    sa.Column("updated_at", TEXT),
+    sa.Column("heard_at", TEXT),
+    sa.Column("covered_by", TEXT),
+    sa.UniqueConstraint("shop", "delivery"),
+    sa.UniqueConstraint("shop", "content"),
+    sa.Index(
+        "webhook_waiting",
+        "shop",
+        "number",
+        sqlite_where=sa.text("covered_by IS NULL"),
+        postgresql_where=sa.text("covered_by IS NULL"),
+    ),
+)

@@ -28,8 +28,14 @@ def check(config: Path) -> list[Check]:
         if damaged := inside.faults():
             return [*_file(state, inside), _damage(damaged)]
         kept = shops(configured, state)
-        return [*_database(state, inside), *_shops(state, inside), *_files(state, inside), *_claims(inside),
-                *_folders(configured, state, kept), *_retention(configured, state, kept)]  # fmt: skip
+        return [
+            *_database(state, inside),
+            *_shops(state, inside),
+            *_files(state, inside),
+            *_claims(inside),
+            *_folders(configured, state, kept),
+            *_retention(configured, state, kept),
+        ]
 
 
 def _file(state: State, inside: Inside) -> Iterator[Check]:
@@ -40,8 +46,12 @@ def _file(state: State, inside: Inside) -> Iterator[Check]:
 
 def _damage(faults: list[str]) -> Check:
     """All that can be said of a database that is damaged: what else it holds cannot be trusted."""
-    return Check("database", "integrity", "fault", f"It is damaged ({faults[0]}): restore it from a backup, then run "
-                 "hard-sync for each shop.")  # fmt: skip
+    return Check(
+        "database",
+        "integrity",
+        "fault",
+        f"It is damaged ({faults[0]}): restore it from a backup, then run hard-sync for each shop.",
+    )
 
 
 def _database(state: State, inside: Inside) -> Iterator[Check]:
@@ -68,8 +78,12 @@ def _shops(state: State, inside: Inside) -> Iterator[Check]:
         yield Check("shops", "lease", "ok", "No run is at work.")
     for row in inside.shops():
         if why := row["needs_hard_sync"]:
-            yield Check("shops", "hard sync", "fault", f"push-deltas of {row['kept_as']} waits for a hard sync, for {why}: "
-                        "run hard-sync for it.")  # fmt: skip
+            yield Check(
+                "shops",
+                "hard sync",
+                "fault",
+                f"push-deltas of {row['kept_as']} waits for a hard sync, for {why}: run hard-sync for it.",
+            )
 
 
 def _files(state: State, inside: Inside) -> Iterator[Check]:
@@ -79,7 +93,9 @@ def _files(state: State, inside: Inside) -> Iterator[Check]:
         how, words = _open_file(state, file, now)
         at_work = state.holder(shop) == file.run_id
         what = f"{file.path.name} of run {file.run_id} of {shop} is open for {_age(now - file.committed_at)}"
-        yield Check("files", "open", "ok" if at_work else how, f"{what}{', and its run is at work' if at_work else words}.")
+        yield Check(
+            "files", "open", "ok" if at_work else how, f"{what}{', and its run is at work' if at_work else words}."
+        )
     if not pending:
         yield Check("files", "open", "ok", "Every file that was sent has its answer.")
 
@@ -87,17 +103,25 @@ def _files(state: State, inside: Inside) -> Iterator[Check]:
 def _open_file(state: State, file: Pending, now: datetime) -> tuple[Status, str]:
     """How this file is, and what the next run can do with it."""
     if now - file.committed_at >= timedelta(hours=REPLAY_HOURS):
-        return "fault", (f", too long to be sent again: the next run judges its pairs by what Shopify shows, so run a job of "
-                         f"the shop now and see why none ran for {REPLAY_HOURS} hours")  # fmt: skip
+        return "fault", (
+            f", too long to be sent again: the next run judges its pairs by what Shopify shows, so run a job of "
+            f"the shop now and see why none ran for {REPLAY_HOURS} hours"
+        )
     if is_whole(file):
         return "warning", ": it is on the disk, and the next run sends it again under the same keys"
     if state.outbox.content(file) is not None:
-        return "warning", (f": it is gone from {file.path.parent} or was changed, and the next run sends it again from the "
-                           "database")  # fmt: skip
+        return "warning", (
+            f": it is gone from {file.path.parent} or was changed, and the next run sends it again from the database"
+        )
     if file.guarded:
-        return "warning", f": it is gone from {file.path.parent} or was changed, and the next run reads its pairs afresh"
-    return "fault", (f" and gone from {file.path.parent}, or was changed: put it back from a copy, else the next run judges "
-                     "its pairs by what Shopify shows")  # fmt: skip
+        return (
+            "warning",
+            f": it is gone from {file.path.parent} or was changed, and the next run reads its pairs afresh",
+        )
+    return "fault", (
+        f" and gone from {file.path.parent}, or was changed: put it back from a copy, else the next run judges "
+        "its pairs by what Shopify shows"
+    )
 
 
 def _age(age: timedelta) -> str:
@@ -109,8 +133,13 @@ def _claims(inside: Inside) -> Iterator[Check]:
     for row in inside.claims():
         what = f"{row['shop']}: {row['events']} {row['status']}"
         if row["status"] == "unknown":
-            yield Check("claims", "events", "fault", f"{what}, of which nobody knows whether Shopify counted them: run "
-                        f"hard-sync for {row['shop']}, which settles them.")  # fmt: skip
+            yield Check(
+                "claims",
+                "events",
+                "fault",
+                f"{what}, of which nobody knows whether Shopify counted them: run "
+                f"hard-sync for {row['shop']}, which settles them.",
+            )
         elif row["status"] in CLOSED:
             yield Check("claims", "events", "ok", f"{what}.")
         else:
@@ -128,8 +157,13 @@ def _folders(configured: Settings, state: State, kept: list[Kept]) -> Iterator[C
         known = [str(run["run_id"]) for run in runs]
         strange += list(_unknown(state, shop, folders.of_runs(reports, shop.name), known))
     if gone:
-        yield Check("folders", "gone", "warning", f"The folders of {len(gone)} runs are gone ({some(gone[::-1])}): these runs "
-                    "can no longer be explained or undone; see who moves them.")  # fmt: skip
+        yield Check(
+            "folders",
+            "gone",
+            "warning",
+            f"The folders of {len(gone)} runs are gone ({some(gone[::-1])}): these runs "
+            "can no longer be explained or undone; see who moves them.",
+        )
     else:
         yield Check("folders", "gone", "ok", f"Each of {looked} runs has its folder.")
     yield from strange
@@ -142,12 +176,22 @@ def _unknown(state: State, shop: Kept, there: list[Path], known: list[str]) -> I
     strange = [folder for folder in there if folder.name not in held]
     sent = [folder.name for folder in strange if folder.name > newest and summary.has_sent(summary.read(folder))]
     if sent:
-        yield Check("folders", "unknown", "fault", f"The state of {shop.name} does not know {len(sent)} runs that sent "
-                    f"something since ({some(sent[::-1])}), so it was restored or newly made: run hard-sync for it.")  # fmt: skip
+        yield Check(
+            "folders",
+            "unknown",
+            "fault",
+            f"The state of {shop.name} does not know {len(sent)} runs that sent "
+            f"something since ({some(sent[::-1])}), so it was restored or newly made: run hard-sync for it.",
+        )
     others = [folder.name for folder in strange if first < folder.name < newest]
     if others:
-        yield Check("folders", "unknown", "warning", f"The state of {shop.name} does not know {len(others)} run folders "
-                    f"({some(others[::-1])}): runs that were killed, or folders of another database.")  # fmt: skip
+        yield Check(
+            "folders",
+            "unknown",
+            "warning",
+            f"The state of {shop.name} does not know {len(others)} run folders "
+            f"({some(others[::-1])}): runs that were killed, or folders of another database.",
+        )
 
 
 def _retention(configured: Settings, state: State, kept: list[Kept]) -> Iterator[Check]:

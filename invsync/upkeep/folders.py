@@ -38,8 +38,11 @@ def old(reports: Path, state: State, keeping: Keeping, shop: Kept, limit: dateti
     newest = {folder.parent: folder for folder in folders}
     stay = keeping.needed(shop) | {folder.name for folder in newest.values()}
     known = state.runs.newest(shop.name) or ""
-    return [folder for folder in folders
-            if folder.name not in stay and folder.name < known and _is_before(folder.name, limit)]  # fmt: skip
+    return [
+        folder
+        for folder in folders
+        if folder.name not in stay and folder.name < known and _is_before(folder.name, limit)
+    ]
 
 
 def _is_before(run_id: str, limit: datetime) -> bool:
@@ -69,5 +72,6 @@ def _removing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SystemFailed(f"The folder {folder} cannot be removed ({error.strerror}): give invsync the right to, "
-                           "then prune again.") from error  # fmt: skip
+        raise SystemFailed(
+            f"The folder {folder} cannot be removed ({error.strerror}): give invsync the right to, then prune again."
+        ) from error

@@ -49,7 +49,9 @@ def would_go(configured: Settings, state: State, shop: Kept) -> Counts:
     """How much of each kind would go of this shop now."""
     now = state.now()
     keeping = Keeping(state.engine, now)
-    return keeping.count(shop, limits(configured, now)) | {"folders": len(_old_folders(configured, state, keeping, shop, now))}
+    return keeping.count(shop, limits(configured, now)) | {
+        "folders": len(_old_folders(configured, state, keeping, shop, now))
+    }
 
 
 def _prune(configured: Settings, state: State, shop: Kept, pruned: Pruned) -> None:

@@ -22,7 +22,9 @@ def shops(configured: Settings, state: State, names: Sequence[str] = ()) -> list
 def limits(configured: Settings, now: datetime) -> Limits:
     """Before when each thing may go."""
     kept = configured.state
-    return Limits(*(before(days, now) for days in (kept.keep_claims_days, kept.keep_runs_days, kept.keep_webhooks_days)))
+    return Limits(
+        *(before(days, now) for days in (kept.keep_claims_days, kept.keep_runs_days, kept.keep_webhooks_days))
+    )
 
 
 def before(days: int, now: datetime) -> datetime | None:

@@ -26,8 +26,17 @@ def serve(config: Path, name: str, *, host: str, port: int) -> None:
     signing, inbox = secrets(name, shop, os.environ), Inbox(State(configured.state.url).engine)
     inbox.open()
     app = create_app(name, shop, signing, inbox)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False, ws="none",
-                limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=10)  # fmt: skip
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=10,
+    )
 
 
 def register(config: Path, name: str, *, only_look: bool = False) -> list[subscriptions.Subscription]:

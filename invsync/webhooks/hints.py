@@ -86,9 +86,11 @@ def _level(payload: Body) -> Body:
     if units is not None and (type(units) is not int or abs(units) > LARGEST_ID):
         raise ValueError("available is not a whole number")
     return {
-        "inventory_item_id": _id(payload, "inventory_item_id"), "location_id": _id(payload, "location_id"),
-        "available": units, "updated_at": None if stamp is None else _moment(stamp),
-    }  # fmt: skip
+        "inventory_item_id": _id(payload, "inventory_item_id"),
+        "location_id": _id(payload, "location_id"),
+        "available": units,
+        "updated_at": None if stamp is None else _moment(stamp),
+    }
 
 
 def _order(payload: Body) -> Body:
@@ -111,5 +113,8 @@ def _moment(text: object) -> datetime:
 
 
 TOPICS: Mapping[str, Callable[[Body], Body]] = {
-    LEVEL: _level, CREATED: _order, CANCELLED: _order, FINISHED: _operation,
-}  # fmt: skip
+    LEVEL: _level,
+    CREATED: _order,
+    CANCELLED: _order,
+    FINISHED: _operation,
+}

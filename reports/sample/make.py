@@ -107,8 +107,9 @@ def _play(sold: pl.DataFrame) -> None:
             world.advance(at)
             _happen(world, what)
             with time_machine.travel(at, tick=True):
-                facts = launch.run(job, {"shop": SHOP, "config": "invsync.toml", "dry_run": what == "rehearsal"},
-                                   engine="inprocess")  # fmt: skip
+                facts = launch.run(
+                    job, {"shop": SHOP, "config": "invsync.toml", "dry_run": what == "rehearsal"}, engine="inprocess"
+                )
             shop.token = os.environ[TOKEN]
             if what == "guard":
                 world.oms.join_group(WAREHOUSE, at)

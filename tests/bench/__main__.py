@@ -34,8 +34,11 @@ def report(name: str, found: dict[str, list[Measured]]) -> bool:
     print(f"  {'variant':<28}{'wall':>10}{'fastest':>10}{'slowest':>10}{'CPU':>10}{'peak above base':>18}")
     for variant, one in medians.items():
         walls = [each.wall for each in found[variant]]
-        print(f"  {variant:<28}" + "".join(f"{seconds:>8.3f} s" for seconds in (one.wall, min(walls), max(walls), one.cpu))
-              + (f"{one.peak:>15.0f} MB" if one.peak >= 0.05 else f"{'-':>18}"))  # fmt: skip
+        print(
+            f"  {variant:<28}"
+            + "".join(f"{seconds:>8.3f} s" for seconds in (one.wall, min(walls), max(walls), one.cpu))
+            + (f"{one.peak:>15.0f} MB" if one.peak >= 0.05 else f"{'-':>18}")
+        )
     whole = True
     for target in subject.TARGETS:
         number = target.number(medians)

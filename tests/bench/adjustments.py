@@ -27,9 +27,12 @@ def prepare(folder: Path, scale: float) -> None:
     rows = pl.select(n=pl.int_range(max(1_000, int(CHANGES * scale)))).with_columns(draw=dice(400, "n").cast(pl.Int64))
     available = pl.col("draw") - 3
     made = rows.select(
-        inventory_item_id=44_000_000_000_000 + pl.col("n") // 5, location_id=70_000_000_000 + pl.col("n") % 5,
-        delta=pl.col("draw") % 7 + 1, available=available, target=(available + pl.col("draw") % 7 + 1).cast(pl.Float64),
-    )  # fmt: skip
+        inventory_item_id=44_000_000_000_000 + pl.col("n") // 5,
+        location_id=70_000_000_000 + pl.col("n") % 5,
+        delta=pl.col("draw") % 7 + 1,
+        available=available,
+        target=(available + pl.col("draw") % 7 + 1).cast(pl.Float64),
+    )
     made.write_parquet(folder / "adjustments.parquet")
 
 
@@ -72,11 +75,24 @@ def _content(part: list[Row]) -> bytes:
     from orjson import dumps
 
     changes = [
-        {"inventoryItemId": f"{bulkfile.ITEM}{item}", "locationId": f"{bulkfile.LOCATION}{location}", "delta": delta,
-         "changeFromQuantity": available} for item, location, delta, available, _ in part
-    ]  # fmt: skip
-    return dumps({"input": {"name": "available", "reason": "correction",
-                            "referenceDocumentUri": f"gid://invsync/Run/{RUN_ID}", "changes": changes}})[:-1]  # fmt: skip
+        {
+            "inventoryItemId": f"{bulkfile.ITEM}{item}",
+            "locationId": f"{bulkfile.LOCATION}{location}",
+            "delta": delta,
+            "changeFromQuantity": available,
+        }
+        for item, location, delta, available, _ in part
+    ]
+    return dumps(
+        {
+            "input": {
+                "name": "available",
+                "reason": "correction",
+                "referenceDocumentUri": f"gid://invsync/Run/{RUN_ID}",
+                "changes": changes,
+            }
+        }
+    )[:-1]
 
 
 def _line(content: bytes, place: str) -> bytes:

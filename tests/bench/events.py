@@ -28,11 +28,13 @@ def prepare(folder: Path, scale: float) -> None:
         event_id=pl.format("{}/{}", pl.col("n") + 10_000, "n"),
         product_id=pl.format("M{}", world.dice(products, "n") + 1_000_000),
         facility_id=pl.format("FAC_{}", (world.dice(world.FACILITIES, "n", "n")).cast(pl.String).str.zfill(3)),
-        created_at=pl.lit(world.NOW), atp=(world.dice(11, "n").cast(pl.Float64) - 5.0),
+        created_at=pl.lit(world.NOW),
+        atp=(world.dice(11, "n").cast(pl.Float64) - 5.0),
         reason=pl.lit(reasons).gather(world.dice(4, "n")),
         physical_inventory_id=pl.when(world.dice(9, "n") == 0).then(pl.format("PI{}", "n")),
-        names_movement=pl.lit(False), origin=pl.lit(None, dtype=pl.String),
-    )  # fmt: skip
+        names_movement=pl.lit(False),
+        origin=pl.lit(None, dtype=pl.String),
+    )
     events = tables.conform(made, tables.EVENTS, "events")
     named = mapping.locations(seen, aggregate_location=None)
     delta.concerned(events, pairs, named).filter(pl.col("location_id") != delta.EVERY_LOCATION).write_parquet(

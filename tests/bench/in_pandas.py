@@ -65,8 +65,9 @@ def pairs(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
     wrong = rows[~free].copy()
     wrong["reason"] = np.select(
         [unmapped[~free], nowhere[~free], fault[~free]],
-        ["unmapped_product", "unmapped_location", "ambiguous_mapping"], default="malformed",
-    )  # fmt: skip
+        ["unmapped_product", "unmapped_location", "ambiguous_mapping"],
+        default="malformed",
+    )
     wrong.loc[~own[~free] & here[~free], "location_id"] = world.ONLINE
     online = rows.loc[~unmapped, ["product_id", "inventory_item_id", "sku", "fault"]].drop_duplicates()
     online = online.assign(location_id=world.ONLINE, facility_id=None)
@@ -115,7 +116,9 @@ def in_flight(folder: Path, wanted: pd.DataFrame) -> pd.DataFrame:
     online = online.merge(taken.groupby(key, as_index=False)["booked"].sum(), on=key, how="left")
     online = online.assign(location_id=world.ONLINE)
     online = online[online["inventory_item_id"].isin(wanted.loc[wanted["mode"] == "aggregate", "inventory_item_id"])]
-    here = sold.dropna(subset="facility_id").groupby([*key, "location_id", "facility_id"], as_index=False)["units"].sum()
+    here = (
+        sold.dropna(subset="facility_id").groupby([*key, "location_id", "facility_id"], as_index=False)["units"].sum()
+    )
     here = here.merge(wanted.loc[wanted["mode"] == "physical", KEY], on=KEY)
     here = here.merge(booked, on=[*line, "facility_id"], how="left")
     both = pd.concat([online, here])

@@ -26,17 +26,39 @@ def prepare(folder: Path, scale: float) -> None:
     item, location = (pl.lit(r"gid:\/\/shopify\/" + kind + r"\/") for kind in ("InventoryItem", "Location"))
     parent = item + (44_000_000_000_000 + pl.col("n")).cast(pl.String)
     available = dice(400, "n", "at").cast(pl.Int64) - 3
-    lines = pl.concat([
-        items.select("n", line=pl.concat_str(
-            pl.lit('{"id":"'), parent, pl.lit('","sku":"SKU-'), "n", pl.lit('-BLK","tracked":true,"variant":'),
-            pl.lit('{"requiresComponents":false}}'),
-        )),
-        everywhere.select("n", line=pl.concat_str(
-            pl.lit('{"id":"'), pl.lit(r"gid:\/\/shopify\/InventoryLevel\/"), "at", pl.lit("?inventory_item_id="), "n",
-            pl.lit('","isActive":true,"location":{"id":"'), location, 70_000_000_000 + pl.col("at"),
-            pl.lit('"},"quantities":[{"quantity":'), available, pl.lit('}],"__parentId":"'), parent, pl.lit('"}'),
-        )),
-    ]).sort("n", maintain_order=True)  # fmt: skip
+    lines = pl.concat(
+        [
+            items.select(
+                "n",
+                line=pl.concat_str(
+                    pl.lit('{"id":"'),
+                    parent,
+                    pl.lit('","sku":"SKU-'),
+                    "n",
+                    pl.lit('-BLK","tracked":true,"variant":'),
+                    pl.lit('{"requiresComponents":false}}'),
+                ),
+            ),
+            everywhere.select(
+                "n",
+                line=pl.concat_str(
+                    pl.lit('{"id":"'),
+                    pl.lit(r"gid:\/\/shopify\/InventoryLevel\/"),
+                    "at",
+                    pl.lit("?inventory_item_id="),
+                    "n",
+                    pl.lit('","isActive":true,"location":{"id":"'),
+                    location,
+                    70_000_000_000 + pl.col("at"),
+                    pl.lit('"},"quantities":[{"quantity":'),
+                    available,
+                    pl.lit('}],"__parentId":"'),
+                    parent,
+                    pl.lit('"}'),
+                ),
+            ),
+        ]
+    ).sort("n", maintain_order=True)
     lines.select("line").write_csv(folder / "levels.jsonl", include_header=False, quote_style="never")
 
 

@@ -31,8 +31,13 @@ from tests.bench.measure import ROOT, Target
 
 PRODUCTS, PLACES, FIRST_ITEM, FIRST_PLACE = 1_000, 10, 44_000_000_000, 70_000_000_000
 STOCKED, NOW = datetime(2026, 3, 2, 12, tzinfo=UTC), "2026-03-02T13:00:00Z"
-TARGETS = [Target("in this package / kernel of an empty notebook, wall",
-                  lambda m: m["in this package"].wall / m["kernel, empty notebook"].wall, at_most=1)]  # fmt: skip
+TARGETS = [
+    Target(
+        "in this package / kernel of an empty notebook, wall",
+        lambda m: m["in this package"].wall / m["kernel, empty notebook"].wall,
+        at_most=1,
+    )
+]
 
 
 def prepare(folder: Path, scale: float) -> None:
@@ -124,9 +129,11 @@ def empty_command(folder: Path) -> Callable[[], str]:
 
 
 VARIANTS = {
-    "in this package": in_process, "kernel, empty notebook": empty,
-    "command: invsync run": run_command, "command: papermill, empty": empty_command,
-}  # fmt: skip
+    "in this package": in_process,
+    "kernel, empty notebook": empty,
+    "command: invsync run": run_command,
+    "command: papermill, empty": empty_command,
+}
 
 
 def digest(made: str) -> str:

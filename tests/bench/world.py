@@ -14,12 +14,18 @@ STORE, GROUP, ONLINE, CONFIGURES, PARKED = "STORE", "FAC_GRP", 70_000_000_000, "
 FACTS: dict[str, Any] = {"aggregate_location": None, "group": GROUP, "store": STORE, "at": NOW}
 FACILITIES, WAREHOUSES, PRODUCTS = 50, 5, 200_000
 FRAMES = {
-    "product_facility": tables.PRODUCT_FACILITY, "facility": tables.FACILITY,
-    "facility_group_member": tables.FACILITY_GROUP_MEMBER, "product_store_facility": tables.PRODUCT_STORE_FACILITY,
-    "shopify_shop_location": tables.SHOPIFY_SHOP_LOCATION, "shopify_shop_product": tables.SHOPIFY_SHOP_PRODUCT,
-    "product": tables.PRODUCT, "queue": tables.QUEUE, "known_orders": tables.KNOWN_ORDERS,
-    "ordered": tables.ORDERED, "booked": tables.BOOKED,
-}  # fmt: skip
+    "product_facility": tables.PRODUCT_FACILITY,
+    "facility": tables.FACILITY,
+    "facility_group_member": tables.FACILITY_GROUP_MEMBER,
+    "product_store_facility": tables.PRODUCT_STORE_FACILITY,
+    "shopify_shop_location": tables.SHOPIFY_SHOP_LOCATION,
+    "shopify_shop_product": tables.SHOPIFY_SHOP_PRODUCT,
+    "product": tables.PRODUCT,
+    "queue": tables.QUEUE,
+    "known_orders": tables.KNOWN_ORDERS,
+    "ordered": tables.ORDERED,
+    "booked": tables.BOOKED,
+}
 
 USED = {"product_facility": [column for column in tables.PRODUCT_FACILITY if column != "last_updated_stamp"]}
 
@@ -40,8 +46,9 @@ def build(folder: Path, products: int) -> tables.Snapshot:
         "product_facility": _stock(product, names),
         "facility": [(name, "WAREHOUSE", name, None) for name in names]
         + [(CONFIGURES, CONFIGURES + "URATION", CONFIGURES, None), ("_NA_", "NA", "_NA_", "VIRTUAL_FACILITY")],
-        "facility_group_member": [(name, GROUP, LONG_AGO, None, "CHANNEL_FAC_GROUP")
-                                  for name in [*names[:WAREHOUSES], CONFIGURES]],
+        "facility_group_member": [
+            (name, GROUP, LONG_AGO, None, "CHANNEL_FAC_GROUP") for name in [*names[:WAREHOUSES], CONFIGURES]
+        ],
         "product_store_facility": [(STORE, name, LONG_AGO, None) for name in names],
         "shopify_shop_location": [("SHOP", name, str(ONLINE + n)) for n, name in enumerate(["_NA_", *names[1:]])],
         "shopify_shop_product": _listed(product),
@@ -49,8 +56,10 @@ def build(folder: Path, products: int) -> tables.Snapshot:
         "queue": product.filter(dice(20, "product_id") == 0).with_columns(quantity=pl.lit(2.0)),
         "known_orders": product[::20].select(external_id=5_000_000_000 + pl.col("n")),
         "ordered": product[::20].select("product_id", external_id=5_000_000_000 + pl.col("n"), units=pl.lit(3.0)),
-        "booked": product[::40].select("product_id", external_id=5_000_000_000 + pl.col("n"), facility_id=pl.lit(names[1]), units=pl.lit(1.0)),
-    }  # fmt: skip
+        "booked": product[::40].select(
+            "product_id", external_id=5_000_000_000 + pl.col("n"), facility_id=pl.lit(names[1]), units=pl.lit(1.0)
+        ),
+    }
     for name, schema in FRAMES.items():
         made = frames[name]
         frame = made if isinstance(made, pl.DataFrame) else pl.DataFrame(made, schema=schema, orient="row")
@@ -80,9 +89,11 @@ def _listed(product: pl.DataFrame) -> pl.DataFrame:
     rows = product.with_columns(item=item, draw=dice(2_000, "internal_name")).filter(pl.col("draw") >= 10)
     twice = rows.filter(pl.col("draw") == 11).with_columns(item=pl.col("item") + 1_000_000_000)
     return pl.concat([rows, twice]).select(
-        "product_id", shop_id=pl.lit("SHOP"), shopify_product_id=pl.format("8{}", "n"),
+        "product_id",
+        shop_id=pl.lit("SHOP"),
+        shopify_product_id=pl.format("8{}", "n"),
         shopify_inventory_item_id=pl.col("item").cast(pl.String),
-    )  # fmt: skip
+    )
 
 
 def snapshot(folder: Path) -> tables.Snapshot:
@@ -111,9 +122,16 @@ def orders(seen: tables.Snapshot) -> pl.DataFrame:
     rows = seen.product[::10].with_row_index("n").join(items, on="product_id", maintain_order="left")
     order = 5_000_000_000 + pl.col("n").cast(pl.Int64) * 10
     made = rows.select(
-        "inventory_item_id", order_id=order, name=pl.format("#{}", order), created_at=pl.lit(NOW),
-        updated_at=pl.lit(NOW), open=pl.lit(3), shipped=pl.lit(0), removed=pl.lit(0), location_id=ONLINE + 1 + pl.col("n").cast(pl.Int64) % 8,
-    )  # fmt: skip
+        "inventory_item_id",
+        order_id=order,
+        name=pl.format("#{}", order),
+        created_at=pl.lit(NOW),
+        updated_at=pl.lit(NOW),
+        open=pl.lit(3),
+        shipped=pl.lit(0),
+        removed=pl.lit(0),
+        location_id=ONLINE + 1 + pl.col("n").cast(pl.Int64) % 8,
+    )
     return tables.conform(made, tables.SOLD, "orders")
 
 

@@ -32,16 +32,21 @@ def _renamed(
     def renamed(luck: Random, target: Target, sheet: Sheet, names: list[str]) -> str | None:
         at = None if luck.random() < 0.5 else luck.randrange(len(sheet.header))
         spared = target.optional if is_another else set()
-        sheet.header = [change(shown) if at in (None, number) and name not in spared else shown
-                        for number, (shown, name) in enumerate(zip(sheet.header, names, strict=True))]  # fmt: skip
+        sheet.header = [
+            change(shown) if at in (None, number) and name not in spared else shown
+            for number, (shown, name) in enumerate(zip(sheet.header, names, strict=True))
+        ]
         return ",".join(sheet.header)
 
     return renamed
 
 
 def _column_gone(luck: Random, target: Target, sheet: Sheet, names: list[str]) -> str | None:
-    choice = [n for n, name in enumerate(names) if name not in target.optional and kind(name) != "text"
-              and (target.name, name) != ("facility", "external_id")]  # fmt: skip
+    choice = [
+        n
+        for n, name in enumerate(names)
+        if name not in target.optional and kind(name) != "text" and (target.name, name) != ("facility", "external_id")
+    ]
     at = luck.choice(choice)
     gone = sheet.header.pop(at)
     names.pop(at)
@@ -55,8 +60,11 @@ def _column_twice(luck: Random, target: Target, sheet: Sheet, names: list[str]) 
     choice = [n for n, name in enumerate(names) if kind(name) != "text"]
     at, form = luck.choice(choice), luck.choice(["equal", "empty", "another"])
     to = luck.choice([at, at + 1, len(names)])
-    name = luck.choice([sheet.header[at], sheet.header[at].upper(), sheet.header[at] + ".1"] if form == "equal" else
-                       [sheet.header[at], sheet.header[at].upper()])  # fmt: skip
+    name = luck.choice(
+        [sheet.header[at], sheet.header[at].upper(), sheet.header[at] + ".1"]
+        if form == "equal"
+        else [sheet.header[at], sheet.header[at].upper()]
+    )
     sheet.header.insert(to, name)
     names.insert(to, names[at])
     cells = [record[at] for record in sheet.records]

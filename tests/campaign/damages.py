@@ -123,8 +123,14 @@ def _respelt(luck: Random, target: Target, word: str, places: list[Place]) -> Da
         sheet.records[row][place.column] = text
     damaged = [target.dialect.line(sheet, sheet.header, is_header=True), *map(target.line, sheet.records)]
     many = " and the whole column" if len(cells) > 1 else f" in record {first + 1}"
-    return Damage(word, target.name, repr(target.sheet.records[first][place.column]), repr(cells[first]) + many,
-                  {target.file: target.joined(damaged)}, target.names[place.column])  # fmt: skip
+    return Damage(
+        word,
+        target.name,
+        repr(target.sheet.records[first][place.column]),
+        repr(cells[first]) + many,
+        {target.file: target.joined(damaged)},
+        target.names[place.column],
+    )
 
 
 def _by_kind(wanted: str, known: dict[str, spellings.Spelling]) -> Callable[[Random, Target], Damage | None]:
@@ -250,8 +256,16 @@ def blank_line(luck: Random, target: Target, lines: list[str]) -> tuple[str, lis
 def footer(luck: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
     """What a client prints below its rows."""
     rows = len(lines) - 1
-    line = luck.choice([f"({rows} rows)", f"({rows} rows affected)", "Total", "-- end --", "\x1a",
-                        target.dialect.delimiter.join(["Total", *["12"] * (len(target.names) - 1)])])  # fmt: skip
+    line = luck.choice(
+        [
+            f"({rows} rows)",
+            f"({rows} rows affected)",
+            "Total",
+            "-- end --",
+            "\x1a",
+            target.dialect.delimiter.join(["Total", *["12"] * (len(target.names) - 1)]),
+        ]
+    )
     return repr(line), [*lines, line]
 
 
@@ -270,10 +284,18 @@ def trailing_delimiters(luck: Random, target: Target, lines: list[str]) -> tuple
 
 
 LINES: dict[str, Change] = {
-    "lost field": lost_field, "one more field": one_more_field, "stray quote": stray_quote, "broken line": broken_line,
-    "doubled": doubled, "doubled otherwise": doubled_otherwise, "header again": header_again, "blank line": blank_line,
-    "footer": footer, "line above": first_line, "trailing delimiters": trailing_delimiters,
-}  # fmt: skip
+    "lost field": lost_field,
+    "one more field": one_more_field,
+    "stray quote": stray_quote,
+    "broken line": broken_line,
+    "doubled": doubled,
+    "doubled otherwise": doubled_otherwise,
+    "header again": header_again,
+    "blank line": blank_line,
+    "footer": footer,
+    "line above": first_line,
+    "trailing delimiters": trailing_delimiters,
+}
 
 
 def records(luck: Random, target: Target) -> Damage | None:

@@ -38,9 +38,10 @@ CONFIG = "CONFIG"
 INDICATORS = {"allow_brokering", "is_enabled", "reserve_inventory"}
 TEXTS = {"facility_name", "internal_name", "description", "comments", "id_value", "internal-name"}
 COLUMNS = {  # what is read, and columns that nobody reads
-    **statements.COLUMNS, "product": "product_id internal_name description",
+    **statements.COLUMNS,
+    "product": "product_id internal_name description",
     "inventory_item_variance": f"{statements.COLUMNS['inventory_item_variance']} comments",
-}  # fmt: skip
+}
 KEYS = {
     "product_facility": "product_id facility_id",
     "facility": "facility_id",
@@ -173,8 +174,13 @@ class Drawing:
         add("shopify_shop_remote", shop_id="OTHER", system_message_remote_id="OTHER_REMOTE")
         for reason in ("CYCLE_COUNT", "VAR_MANUAL", "POS_SALE"):
             ended = NOW - timedelta(days=30) if reason == "POS_SALE" and self.luck.random() < 0.3 else None
-            add("enumeration_group_member", enumeration_id=reason, enumeration_group_id="SHPFY_INV_DLT_REASON",
-                from_date=LONG_AGO, thru_date=ended)  # fmt: skip
+            add(
+                "enumeration_group_member",
+                enumeration_id=reason,
+                enumeration_group_id="SHPFY_INV_DLT_REASON",
+                from_date=LONG_AGO,
+                thru_date=ended,
+            )
 
     def _facilities(self) -> None:
         world, luck = self.world, self.luck
@@ -186,22 +192,39 @@ class Drawing:
         self._located("_NA_", ONLINE)
         for number, name in enumerate(self.facilities):
             label = luck.choice(["Store №1", 'The "Old" store', "Lyon, centre", "Nord\\Süd", "Quai\nSud", name])
-            world.add("facility", facility_id=name, facility_name=label, external_id=f"X-{number + 1}",
-                      facility_type_id="WAREHOUSE" if number == 0 else "RETAIL_STORE")  # fmt: skip
+            world.add(
+                "facility",
+                facility_id=name,
+                facility_name=label,
+                external_id=f"X-{number + 1}",
+                facility_type_id="WAREHOUSE" if number == 0 else "RETAIL_STORE",
+            )
             if number and luck.random() < 0.6:
                 shared = [STORES[number - 2]] if self.facilities[number - 1] in world.places else []
                 self._located(name, luck.choice([STORES[number - 1]] * 4 + shared))
             self._member("product_store_facility", name, {"product_store_id": STORE})
         for name in (*self.facilities, CONFIG):
             self._member("facility_group_member", name, {"facility_group_id": GROUP})
-        world.add("shopify_shop_location", shop_id="OTHER", facility_id=self.facilities[0], shopify_location_id="991",
-                  created_stamp=LONG_AGO, last_updated_stamp=LONG_AGO)  # fmt: skip
+        world.add(
+            "shopify_shop_location",
+            shop_id="OTHER",
+            facility_id=self.facilities[0],
+            shopify_location_id="991",
+            created_stamp=LONG_AGO,
+            last_updated_stamp=LONG_AGO,
+        )
 
     def _located(self, facility: str, location: int) -> None:
         self.world.places[facility] = location
         stamp = self.old()
-        self.world.add("shopify_shop_location", shop_id=SHOP, facility_id=facility, shopify_location_id=str(location),
-                       created_stamp=stamp, last_updated_stamp=stamp)  # fmt: skip
+        self.world.add(
+            "shopify_shop_location",
+            shop_id=SHOP,
+            facility_id=facility,
+            shopify_location_id=str(location),
+            created_stamp=stamp,
+            last_updated_stamp=stamp,
+        )
 
     def _member(self, table: str, facility: str, group: Row) -> None:
         """A membership: open, ended, ended and begun anew, or not begun yet."""
@@ -210,9 +233,12 @@ class Drawing:
         form = "open" if facility == self.facilities[0] else form
         past, ended = LONG_AGO, datetime(2025, 12, 31, tzinfo=UTC)
         dates: dict[str, list[tuple[datetime, datetime | None]]] = {
-            "open": [(past, None)], "ended": [(past, ended)], "again": [(past, ended), (ended + day, None)],
-            "later": [(NOW + 30 * day, None)], "just ended": [(past, self.recent())],
-        }  # fmt: skip
+            "open": [(past, None)],
+            "ended": [(past, ended)],
+            "again": [(past, ended), (ended + day, None)],
+            "later": [(NOW + 30 * day, None)],
+            "just ended": [(past, self.recent())],
+        }
         for from_, thru in dates[form]:
             touched = self.recent() if form == "just ended" else self.old()
             self.world.add(
@@ -226,8 +252,13 @@ class Drawing:
             world.upcs[product] = f"0{12345678900 + number}"
             world.add("product", product_id=product, internal_name=f"{skus[number]}", description=luck.choice(SKUS))
             for name, value in (("SKU", skus[number]), ("UPCA", world.upcs[product])):
-                world.add("good_identification", good_identification_type_id=name, product_id=product, id_value=value,
-                          from_date=LONG_AGO)  # fmt: skip
+                world.add(
+                    "good_identification",
+                    good_identification_type_id=name,
+                    product_id=product,
+                    id_value=value,
+                    from_date=LONG_AGO,
+                )
             if number or luck.random() < 0.8:
                 self._listed(product, 44012345678901 + 17 * number)
             self._stocked(product)
@@ -238,8 +269,15 @@ class Drawing:
     def _listed(self, product: str, item: int) -> None:
         stamp = self.recent() if self.luck.random() < 0.1 else self.old()
         self.world.items[product] = item
-        self.world.add("shopify_shop_product", shop_id=SHOP, product_id=product, shopify_product_id=f"4{item}",
-                       shopify_inventory_item_id=str(item), created_stamp=stamp, last_updated_stamp=stamp)  # fmt: skip
+        self.world.add(
+            "shopify_shop_product",
+            shop_id=SHOP,
+            product_id=product,
+            shopify_product_id=f"4{item}",
+            shopify_inventory_item_id=str(item),
+            created_stamp=stamp,
+            last_updated_stamp=stamp,
+        )
 
     def _stocked(self, product: str) -> None:
         world, luck = self.world, self.luck
@@ -255,9 +293,16 @@ class Drawing:
     def counted(
         self, product: str, facility: str, last: int, sellable: int, minimum: int | None, allowed: str | None
     ) -> None:
-        self.world.add("product_facility", product_id=product, facility_id=facility, last_inventory_count=last,
-                       computed_last_inventory_count=sellable, minimum_stock=minimum, allow_brokering=allowed,
-                       last_updated_stamp=self.some_time())  # fmt: skip
+        self.world.add(
+            "product_facility",
+            product_id=product,
+            facility_id=facility,
+            last_inventory_count=last,
+            computed_last_inventory_count=sellable,
+            minimum_stock=minimum,
+            allow_brokering=allowed,
+            last_updated_stamp=self.some_time(),
+        )
 
     # -- what happens in it
 
@@ -299,17 +344,30 @@ class Drawing:
         names = [str(shopify)] * 3 + [f"gid://shopify/Order/{shopify}"]
         external = {"other": self.luck.choice([None, "112-5551234-8817723", "POS-17"]), "linked": None}
         sold_at = NOW - timedelta(days=self.luck.choice([0, 0, 1, 20]), minutes=self.luck.randrange(10, 50))
-        self.world.add("order_header", order_id=order, order_type_id="SALES_ORDER", order_date=sold_at,
-                       external_id=external.get(form, self.luck.choice(names)),
-                       product_store_id="STORE2" if form == "other store" else STORE)  # fmt: skip
+        self.world.add(
+            "order_header",
+            order_id=order,
+            order_type_id="SALES_ORDER",
+            order_date=sold_at,
+            external_id=external.get(form, self.luck.choice(names)),
+            product_store_id="STORE2" if form == "other store" else STORE,
+        )
         if form == "linked":
             self.world.add("shopify_shop_order", shop_id=SHOP, order_id=order, shopify_order_id=str(shopify))
 
     def _line(self, order: str, form: str, product: str, facility: str, units: int) -> None:
         status = {"cancelled": "ITEM_CANCELLED", "shipped": "ITEM_COMPLETED"}.get(form, "ITEM_APPROVED")
-        self.world.add("order_item", order_id=order, order_item_seq_id="00001", product_id=product, quantity=units,
-                       status_id=status, ship_group_seq_id="00001", last_updated_stamp=self.some_time(),
-                       cancel_quantity=1 if form == "cut" else self.luck.choice([0, None]))  # fmt: skip
+        self.world.add(
+            "order_item",
+            order_id=order,
+            order_item_seq_id="00001",
+            product_id=product,
+            quantity=units,
+            status_id=status,
+            ship_group_seq_id="00001",
+            last_updated_stamp=self.some_time(),
+            cancel_quantity=1 if form == "cut" else self.luck.choice([0, None]),
+        )
         self.world.add("order_item_ship_group", order_id=order, ship_group_seq_id="00001", facility_id=facility)
 
     def _moved(self, order: str, form: str, item: str, units: int) -> None:
@@ -320,8 +378,14 @@ class Drawing:
         if shipped:
             self.detail(item, 0, -units, order_id=order, shipment_id=self.id(), created_stamp=at)
         else:
-            self.world.add("order_item_ship_grp_inv_res", order_id=order, ship_group_seq_id="00001",
-                           order_item_seq_id="00001", inventory_item_id=item, quantity=units)  # fmt: skip
+            self.world.add(
+                "order_item_ship_grp_inv_res",
+                order_id=order,
+                ship_group_seq_id="00001",
+                order_item_seq_id="00001",
+                inventory_item_id=item,
+                quantity=units,
+            )
 
     def detail(self, item: str, atp: int, qoh: int, **more: Value) -> None:
         """A stock event."""
@@ -344,8 +408,13 @@ class Drawing:
         if form in ("CYCLE_COUNT", "VAR_MANUAL", "VAR_DAMAGED"):
             count = self.id()
             more = {"physical_inventory_id": count}
-            self.world.add("inventory_item_variance", inventory_item_id=item, physical_inventory_id=count,
-                           reason_enum_id=form, comments=luck.choice(SKUS))  # fmt: skip
+            self.world.add(
+                "inventory_item_variance",
+                inventory_item_id=item,
+                physical_inventory_id=count,
+                reason_enum_id=form,
+                comments=luck.choice(SKUS),
+            )
         elif form == "POS_SALE":
             more = {"reason_enum_id": form}
         elif form == "return":
@@ -353,8 +422,11 @@ class Drawing:
         else:
             reset = self.id()
             more = {"reason_enum_id": "CYCLE_COUNT", "reset_item_id": reset}
-            self.world.add("external_inventory_reset", reset_item_id=reset,
-                           origin_system_message_remote_id=luck.choice([REMOTE, "OTHER_REMOTE", None]))  # fmt: skip
+            self.world.add(
+                "external_inventory_reset",
+                reset_item_id=reset,
+                origin_system_message_remote_id=luck.choice([REMOTE, "OTHER_REMOTE", None]),
+            )
         self.detail(item, units, units, created_stamp=self.recent(), **more)
 
 

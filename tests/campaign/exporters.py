@@ -188,8 +188,10 @@ BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
 
 def typed(world: World, table: str) -> pl.DataFrame:
     """The table as a frame of real types, as Parquet keeps them."""
-    schema = {name: {"quantity": pl.Float64(), "stamp": pl.Datetime("us")}.get(kind(name), pl.String())
-              for name in COLUMNS[table].split()}  # fmt: skip
+    schema = {
+        name: {"quantity": pl.Float64(), "stamp": pl.Datetime("us")}.get(kind(name), pl.String())
+        for name in COLUMNS[table].split()
+    }
     rows = [
         {name: naive(value, world.zone) if isinstance(value, datetime) else value for name, value in row.items()}
         for row in world.tables[table]

@@ -143,9 +143,13 @@ def _levels(world: World) -> pl.DataFrame:
 
 
 def _net(
-    reading: Reading, world: World, pairs: pl.DataFrame, snapshot: tables.Snapshot, allowed: pl.DataFrame,
+    reading: Reading,
+    world: World,
+    pairs: pl.DataFrame,
+    snapshot: tables.Snapshot,
+    allowed: pl.DataFrame,
     facts: dict[str, Any],
-) -> None:  # fmt: skip
+) -> None:
     named = mapping.locations(snapshot, aggregate_location=None)
     everything = delta.concerned(snapshot.events, pairs, named)
     reading.events = {

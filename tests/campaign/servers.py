@@ -105,9 +105,19 @@ def _prepared_mariadb(server: str, home: Path, port: int) -> tuple[list[str], Pa
         "CREATE USER 'oms'@'%' IDENTIFIED BY 'oms';\n"
         "GRANT ALL ON *.* TO 'oms'@'%' WITH GRANT OPTION;\n"
     )
-    command = [server, "--no-defaults", data, f"--port={port}", "--bind-address=127.0.0.1", "--skip-name-resolve",
-               f"--socket={home / 'socket'}", f"--init-file={home / 'start.sql'}", "--innodb-buffer-pool-size=1G",
-               "--innodb-log-file-size=512M", "--innodb-flush-log-at-trx-commit=2"]  # fmt: skip
+    command = [
+        server,
+        "--no-defaults",
+        data,
+        f"--port={port}",
+        "--bind-address=127.0.0.1",
+        "--skip-name-resolve",
+        f"--socket={home / 'socket'}",
+        f"--init-file={home / 'start.sql'}",
+        "--innodb-buffer-pool-size=1G",
+        "--innodb-log-file-size=512M",
+        "--innodb-flush-log-at-trx-commit=2",
+    ]
     return command, home, f"mysql+pymysql://oms:oms@127.0.0.1:{port}/oms"
 
 
@@ -120,9 +130,34 @@ def postgresql() -> Iterator[str]:
 
 
 def _prepared_postgresql(server: str, home: Path, port: int) -> tuple[list[str], Path, str]:
-    initdb = [str(Path(server).resolve().with_name("initdb")), "-D", str(home / "data"), "-U", "oms", "-A", "trust",
-              "-E", "UTF8", "--no-sync"]  # fmt: skip
+    initdb = [
+        str(Path(server).resolve().with_name("initdb")),
+        "-D",
+        str(home / "data"),
+        "-U",
+        "oms",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--no-sync",
+    ]
     subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd=home, **_as_user())  # type: ignore[call-overload]
-    command = [server, "-D", str(home / "data"), "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-k", str(home),
-               "-c", "fsync=off", "-c", "shared_buffers=1GB", "-c", "max_wal_size=4GB"]  # fmt: skip
+    command = [
+        server,
+        "-D",
+        str(home / "data"),
+        "-p",
+        str(port),
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-k",
+        str(home),
+        "-c",
+        "fsync=off",
+        "-c",
+        "shared_buffers=1GB",
+        "-c",
+        "max_wal_size=4GB",
+    ]
     return command, home, f"postgresql+psycopg://oms@127.0.0.1:{port}/postgres"

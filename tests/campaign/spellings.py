@@ -13,8 +13,27 @@ from campaign.exporters import naive
 
 Spelling = Callable[[Value, str], str | None]
 
-NULLS = ("\\N", "NULL", "null", "None", "NaN", "nan", "NaT", "<NA>", "(null)", "[NULL]", "<null>", "#N/A", "N/A", "n/a",
-         "nil", "undefined", " ", "#REF!", '""')  # fmt: skip
+NULLS = (
+    "\\N",
+    "NULL",
+    "null",
+    "None",
+    "NaN",
+    "nan",
+    "NaT",
+    "<NA>",
+    "(null)",
+    "[NULL]",
+    "<null>",
+    "#N/A",
+    "N/A",
+    "n/a",
+    "nil",
+    "undefined",
+    " ",
+    "#REF!",
+    '""',
+)
 NO_IDS = ("NA", "-")  # words for null that may be an id too: HotWax's own queue is called NA here and there
 LOST = ("", "\\N", "NULL", "nan", " ", "#REF!")
 ERRORS = ("#REF!", "#VALUE!", "#NAME?", "########")
@@ -27,9 +46,17 @@ def _stamp(pattern: str) -> Spelling:
         if not isinstance(value, datetime):
             return None
         at = naive(value, zone)
-        return pattern.format(at=at, m=at.month, d=at.day, h=at.hour, h12=at.hour % 12 or 12, u=value.astimezone(UTC),
-                              ampm="PM" if at.hour >= 12 else "AM", s=int(value.timestamp()),
-                              serial=(at - datetime(1899, 12, 30)).total_seconds() / 86400)  # fmt: skip
+        return pattern.format(
+            at=at,
+            m=at.month,
+            d=at.day,
+            h=at.hour,
+            h12=at.hour % 12 or 12,
+            u=value.astimezone(UTC),
+            ampm="PM" if at.hour >= 12 else "AM",
+            s=int(value.timestamp()),
+            serial=(at - datetime(1899, 12, 30)).total_seconds() / 86400,
+        )
 
     return spelt
 
@@ -170,15 +197,55 @@ def _in_place_of(word: str, of: str) -> Spelling:
 
 
 INDICATED: dict[str, Spelling] = {
-    **{f"{word!r} for Y": _in_place_of(word, "Y") for word in
-       ("y", "yes", "Yes", "YES", "true", "TRUE", "True", "1", "1.0", "t", " Y", "Y ", "Y\u00a0", "'Y", '"Y"', "on",
-         "?",
-         "-",        *ERRORS)},
-    **{f"{word!r} for N": _in_place_of(word, "N") for word in
-       ("n", "no", "No", "NO", "false", "FALSE", "False", "0", "0.0", "f", " N", "N ", "N\u00a0", "'N", '"N"', "off",
-         "?",
-         "-",        *ERRORS)},
-}  # fmt: skip
+    **{
+        f"{word!r} for Y": _in_place_of(word, "Y")
+        for word in (
+            "y",
+            "yes",
+            "Yes",
+            "YES",
+            "true",
+            "TRUE",
+            "True",
+            "1",
+            "1.0",
+            "t",
+            " Y",
+            "Y ",
+            "Y\u00a0",
+            "'Y",
+            '"Y"',
+            "on",
+            "?",
+            "-",
+            *ERRORS,
+        )
+    },
+    **{
+        f"{word!r} for N": _in_place_of(word, "N")
+        for word in (
+            "n",
+            "no",
+            "No",
+            "NO",
+            "false",
+            "FALSE",
+            "False",
+            "0",
+            "0.0",
+            "f",
+            " N",
+            "N ",
+            "N\u00a0",
+            "'N",
+            '"N"',
+            "off",
+            "?",
+            "-",
+            *ERRORS,
+        )
+    },
+}
 
 
 def _of_text(pattern: str) -> Spelling:

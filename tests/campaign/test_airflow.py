@@ -79,8 +79,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pat
         url = served.enter_context(servers.postgresql())
         endpoints = [served.enter_context(serve(shop)) for shop, _ in made.values()]
         text = f'[state]\nurl = "{url}"\n[reports]\npath = "{tmp_path}/reports"\n'
-        text += "".join(SHOP.format(name=name, endpoint=endpoint, token=demo.TOKEN_ENV, folder=tmp_path, oms=name)
-                        for name, endpoint in zip(made, endpoints, strict=True))  # fmt: skip
+        text += "".join(
+            SHOP.format(name=name, endpoint=endpoint, token=demo.TOKEN_ENV, folder=tmp_path, oms=name)
+            for name, endpoint in zip(made, endpoints, strict=True)
+        )
         (tmp_path / "invsync.toml").write_text(text)
         yield tmp_path / "invsync.toml", {name: shop for name, (shop, _) in made.items()}
     for _, oms in made.values():
@@ -93,14 +95,24 @@ class Engine:
     def __init__(self, folder: Path, programs: Path) -> None:
         self.programs, self.folder = programs, folder
         self.environment = os.environ | {
-            "AIRFLOW_HOME": str(folder / "airflow-home"), "AIRFLOW__CORE__DAGS_FOLDER": str(folder / "dags"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "NO_PROXY": "*", "PYTHONPATH": "",
-        }  # fmt: skip
+            "AIRFLOW_HOME": str(folder / "airflow-home"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(folder / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "NO_PROXY": "*",
+            "PYTHONPATH": "",
+        }
 
     def __call__(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run([self.programs / "airflow", *arguments], env=self.environment, cwd=self.folder,
-                              capture_output=True, text=True, timeout=1800)  # fmt: skip
+        done = subprocess.run(
+            [self.programs / "airflow", *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=1800,
+        )
         assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
         return done
 
@@ -139,8 +151,10 @@ def test_airflow_executes_the_exported_dag_for_three_shops(world: tuple[Path, di
 
     done = engine("dags", "test", dag, check=False)
     states = engine.states(dag, engine.rows("dags", "list-runs", dag)[0]["run_id"])
-    twins = {shop: launch.run(JOB, {"shop": twin, "config": str(config)}, engine="inprocess")
-             for shop, twin in zip(SHOPS, TWINS, strict=True)}  # fmt: skip
+    twins = {
+        shop: launch.run(JOB, {"shop": twin, "config": str(config)}, engine="inprocess")
+        for shop, twin in zip(SHOPS, TWINS, strict=True)
+    }
 
     print(states, flush=True)
     assert {key: state for key, state in states.items() if key[0] == JOB} == {(JOB, n): "success" for n in range(3)}, (
@@ -150,8 +164,10 @@ def test_airflow_executes_the_exported_dag_for_three_shops(world: tuple[Path, di
         folder, facts = the_run(config, shop)
         assert (folder / "report.html").stat().st_size > 10_000 and (folder / "report.ipynb").exists()
         assert {k: v for k, v in facts.items() if k not in ABOUT_THE_RUN} | {"window": None} == {
-            k: v for k, v in twins[shop].items() if k not in ABOUT_THE_RUN} | {"window": None}  # fmt: skip
+            k: v for k, v in twins[shop].items() if k not in ABOUT_THE_RUN
+        } | {"window": None}
         assert outcomes(folder).equals(outcomes(the_run(config, twin)[0]))
         assert [shops[shop].available(item, ONLINE) for item in range(1, 41)] == [
-            shops[twin].available(item, ONLINE) for item in range(1, 41)]  # fmt: skip
+            shops[twin].available(item, ONLINE) for item in range(1, 41)
+        ]
         assert TOKEN.encode() not in b"".join(path.read_bytes() for path in folder.iterdir())

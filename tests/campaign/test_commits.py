@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from campaign.cells import JOBS, Cell
 from campaign.servers import postgresql
-from campaign.test_matrix import JOBS, Cell, cells, templates  # noqa: F401  (fixtures)
 
 from invsync.state import State
 from invsync.state.schema import META, VERSION
@@ -68,7 +68,7 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def moved(request: pytest.FixtureRequest, templates: dict[str, Path]) -> Callable[[Cell], None]:  # noqa: F811
+def moved(request: pytest.FixtureRequest, templates: dict[str, Path]) -> Callable[[Cell], None]:
     """Take a cell's state to the database that is meant."""
     if request.param == "sqlite":
         return lambda cell: None
@@ -104,7 +104,10 @@ def victim(cell: Cell, job: str, last: int, how: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("job", JOBS)
 def test_killed_at_each_commit(
-    cells: Callable[[str], Cell], moved: Callable[[Cell], None], job: str, request: pytest.FixtureRequest  # noqa: F811
+    cells: Callable[[str], Cell],
+    moved: Callable[[Cell], None],
+    job: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     survived = 0
     for last in range(1, MOST):
@@ -118,7 +121,9 @@ def test_killed_at_each_commit(
         facts = cell.run(transport="direct")
         assert facts["exit_code"] == 0 and cell.wrong() == [], (last, facts["messages"], cell.wrong()[:3])
         survived += 1
-    print(f"| {request.node.callspec.id} | killed at each of {survived} commits | the next run exits 0, each change once |")
+    print(
+        f"| {request.node.callspec.id} | killed at each of {survived} commits | the next run exits 0, each change once |"
+    )
     assert 8 <= survived < MOST
 
 
@@ -142,7 +147,10 @@ def silence(cell: Cell) -> None:
 
 @pytest.mark.parametrize("job", JOBS)
 def test_paused_after_each_commit_until_another_run_took_over(
-    cells: Callable[[str], Cell], moved: Callable[[Cell], None], job: str, request: pytest.FixtureRequest  # noqa: F811
+    cells: Callable[[str], Cell],
+    moved: Callable[[Cell], None],
+    job: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     lost = taken = 0
     for last in range(1, MOST):
@@ -158,20 +166,29 @@ def test_paused_after_each_commit_until_another_run_took_over(
         said, _ = process.communicate(timeout=120)
         lost, taken = lost + ("took over shop demo" in said), taken + 1
         assert facts["exit_code"] == 0 and cell.wrong() == [], (last, said, facts["messages"], cell.wrong()[:3])
-    print(f"| {request.node.callspec.id} | paused after each of {taken} commits | the run that took over exits 0, each "
-          f"change once; {lost} of the paused ones say that they lost the shop |")  # fmt: skip
+    print(
+        f"| {request.node.callspec.id} | paused after each of {taken} commits | the run that took over exits 0, each "
+        f"change once; {lost} of the paused ones say that they lost the shop |"
+    )
     assert 8 <= taken < MOST and lost >= 2
 
 
 def test_a_process_that_stands_still_within_a_transaction_blocks_postgresql_only_until_its_time_is_up(
-    cells: Callable[[str], Cell], server: str, templates: dict[str, Path], monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    cells: Callable[[str], Cell],
+    server: str,
+    templates: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cell = cells("push-deltas")
     on_postgresql(cell, server, "paused_within")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     early = VICTIM.replace("opened, commits", "database.IDLE_SECONDS = 2\nopened, commits")
-    process = subprocess.Popen([sys.executable, "-c", early, "push-deltas", str(cell.config), "4", "paused before"],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", early, "push-deltas", str(cell.config), "4", "paused before"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert stopped(process)
     time.sleep(3)
     silence(cell)

@@ -173,7 +173,9 @@ def test_each_change_lands_once_whoever_is_paused_or_killed(
             while time.monotonic() < until:
                 if luck.random() < 0.15:
                     item, units, events = luck.choice(ITEMS), luck.choice([-3, -2, -1, 1, 2, 5]), events + 1
-                    oms.adjust(f"P{item}", "WH", units, datetime.now(UTC), "CYCLE_COUNT", physical_inventory_id=f"N{events}")
+                    oms.adjust(
+                        f"P{item}", "WH", units, datetime.now(UTC), "CYCLE_COUNT", physical_inventory_id=f"N{events}"
+                    )
                     counted[item] += units
                 luck.choice(machines).step(luck)
                 time.sleep(0.04)
@@ -197,8 +199,10 @@ def test_each_change_lands_once_whoever_is_paused_or_killed(
     with state.engine.connect() as connection:
         fence = connection.execute(sa.text("select number from fence where shop = 'demo'")).scalar_one()
         unknown = connection.execute(sa.text("select count(*) from claim where status = 'unknown'")).scalar_one()
-    print(f"{MINUTES:g} minutes: {events} stock events, {len(shop.journal)} changes in {len(keys)} requests, the shop was "
-          f"taken {fence} times; {dict(sorted(counts.items()))}")  # fmt: skip
+    print(
+        f"{MINUTES:g} minutes: {events} stock events, {len(shop.journal)} changes in {len(keys)} requests, the shop was "
+        f"taken {fence} times; {dict(sorted(counts.items()))}"
+    )
     assert {item: landed[item] for item in ITEMS} == {item: counted[item] for item in ITEMS}
     assert {item: shop.available(item, ONLINE) for item in ITEMS} == {item: STOCK + counted[item] for item in ITEMS}
     assert state.outbox.pending("demo") == [] and unknown == 0

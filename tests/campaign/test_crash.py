@@ -37,9 +37,23 @@ class Victim:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, transport: str = "auto") -> None:
-        command = [sys.executable, "-m", "invsync.cli", "run", JOB, "--shop", "demo", "--config", str(self.config),
-                   "--engine", "inprocess", "--transport", transport,
-                   "--at", (START + timedelta(hours=1)).isoformat()]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "invsync.cli",
+            "run",
+            JOB,
+            "--shop",
+            "demo",
+            "--config",
+            str(self.config),
+            "--engine",
+            "inprocess",
+            "--transport",
+            transport,
+            "--at",
+            (START + timedelta(hours=1)).isoformat(),
+        ]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def kill(self) -> None:
@@ -226,12 +240,24 @@ PARTS: dict[str, tuple[Callable[[Victim], None], int, Callable[[Shop], None], Ca
     "bulk, the operation started": (with_the_operation_started, 0, nothing, finish_operations),
     "bulk, one line of three applied, the rest never": (with_lines_applied(1, "bulk"), 1, nothing, nothing),
     "bulk, one line of three applied, the rest before the next run": (
-        with_lines_applied(1, "bulk"), 1, finish_operations, nothing),
+        with_lines_applied(1, "bulk"),
+        1,
+        finish_operations,
+        nothing,
+    ),
     "bulk, one line of three applied, the rest after the next run": (
-        with_lines_applied(1, "bulk"), 1, nothing, finish_operations),
+        with_lines_applied(1, "bulk"),
+        1,
+        nothing,
+        finish_operations,
+    ),
     "bulk, two lines of three applied, the rest after the next run": (
-        with_lines_applied(2, "bulk"), 2, nothing, finish_operations),
-}  # fmt: skip
+        with_lines_applied(2, "bulk"),
+        2,
+        nothing,
+        finish_operations,
+    ),
+}
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -49,9 +49,15 @@ FEEDS = 3  # of each world
 OUTCOMES = ("right", "held", "quiet", "refused", "vague", "silent", "error")
 WRONG = ("silent", "error", "vague")
 BY_VALUE = {
-    "dates": damages.dates, "nulls": damages.nulls, "indicators": damages.indicators, "quantities": damages.quantities,
-    "ids": damages.ids, "records": damages.records, "headers": damaged_files.headers, "files": damaged_files.files,
-}  # fmt: skip
+    "dates": damages.dates,
+    "nulls": damages.nulls,
+    "indicators": damages.indicators,
+    "quantities": damages.quantities,
+    "ids": damages.ids,
+    "records": damages.records,
+    "headers": damaged_files.headers,
+    "files": damaged_files.files,
+}
 NOTHING = Damage("", "", "", "", {})
 FAMILIES = ("undamaged", *BY_VALUE, "types", "feeds")
 
@@ -267,8 +273,10 @@ def the_feed(family: str, feed: drawn_feeds.Feed, target: Target, export: Export
 
 
 DRAWN = {name: damaged_tables for name in BY_VALUE} | {
-    "undamaged": whole_exports, "types": other_types, "feeds": damaged_feeds,
-}  # fmt: skip
+    "undamaged": whole_exports,
+    "types": other_types,
+    "feeds": damaged_feeds,
+}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -27,9 +27,19 @@ def jupyterlab(folder: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     token = secrets.token_hex(16)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-               f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={token}",
-               "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        f"--ServerApp.root_dir={folder}",
+        f"--IdentityProvider.token={token}",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
     with (folder / "jupyterlab.log").open("w") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     try:
@@ -77,8 +87,11 @@ def test_a_knob_turned_in_jupyterlab_replays_and_draws_again(tmp_path: Path) -> 
         page.screenshot(path=shots / "jupyterlab-before.png")
         before = drawn.inner_html()
         policy.select_option(label=policy.locator("option").last.inner_text())
-        page.wait_for_function("([one, html]) => one.innerHTML !== html && one.querySelector('svg, canvas, img')",
-                               arg=[drawn.element_handle(), before], timeout=MINUTE)  # fmt: skip
+        page.wait_for_function(
+            "([one, html]) => one.innerHTML !== html && one.querySelector('svg, canvas, img')",
+            arg=[drawn.element_handle(), before],
+            timeout=MINUTE,
+        )
         page.screenshot(path=shots / "jupyterlab-after.png")
 
         assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0

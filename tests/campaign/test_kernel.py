@@ -34,8 +34,20 @@ class Rehearsal:
     server: ExitStack
 
     def run(self) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
-        command = [sys.executable, "-m", "invsync.cli", "run", demo.JOB, "--shop", "demo", "--json",
-                   "--config", str(self.folder / "invsync.toml"), "--at", (START + timedelta(hours=1)).isoformat()]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "invsync.cli",
+            "run",
+            demo.JOB,
+            "--shop",
+            "demo",
+            "--json",
+            "--config",
+            str(self.folder / "invsync.toml"),
+            "--at",
+            (START + timedelta(hours=1)).isoformat(),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=1800, cwd=self.folder)
         return done, json.loads(done.stdout.splitlines()[-1])
 
@@ -78,9 +90,12 @@ CASES: dict[str, tuple[Callable[[Rehearsal], None], int, str]] = {
     "the shop unreachable": (lambda r: r.server.close(), 5, "no answer in 6 tries"),
     "a page that repeats the token": (lambda r: r.shop.faults.arm("garbage", 99), 5, "no answer in 6 tries"),
     "the upload answered by such a page": (
-        lambda r: r.shop.faults.arm("garbage", 99, "inventoryAdjustQuantities"), 4, ""),
+        lambda r: r.shop.faults.arm("garbage", 99, "inventoryAdjustQuantities"),
+        4,
+        "",
+    ),
     "no scope": (lambda r: setattr(r.shop, "scopes", "read_inventory"), 5, "lacks the scope"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CASES)

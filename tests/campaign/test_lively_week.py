@@ -79,7 +79,9 @@ class Lively(World):
             self.after(self.lag + 80 * MINUTE, lambda: self._add_unit(oms, sale.lines[0][1]))
         if life == "returned":
             self.after(30 * MINUTE, lambda: self.shop.refund(number, [(first, 1)], "RETURN"))
-            self.after(self.lag + 90 * MINUTE, lambda: self.oms.take_back(sale.lines[0][1], WAREHOUSE, 1, self.now, oms))
+            self.after(
+                self.lag + 90 * MINUTE, lambda: self.oms.take_back(sale.lines[0][1], WAREHOUSE, 1, self.now, oms)
+            )
         if life == "refunded":
             self.after(30 * MINUTE, lambda: self.shop.refund(number, [(first, 1)]))
         if life == "cancelled":
@@ -93,8 +95,15 @@ class Lively(World):
 
     def _add_unit(self, oms: str, product: str) -> None:
         """The OMS learns of the unit that was added."""
-        row = {"order_id": oms, "order_item_seq_id": "90000", "product_id": product, "quantity": 1, "cancel_quantity": 0,
-               "status_id": "ITEM_APPROVED", "ship_group_seq_id": "00001"}  # fmt: skip
+        row = {
+            "order_id": oms,
+            "order_item_seq_id": "90000",
+            "product_id": product,
+            "quantity": 1,
+            "cancel_quantity": 0,
+            "status_id": "ITEM_APPROVED",
+            "ship_group_seq_id": "00001",
+        }
         self.oms._add("order_item", self.now, row)
 
     def free(self) -> dict[int, int]:
@@ -142,10 +151,12 @@ class ByHeader:
 
 def quantities(world: Lively) -> dict[int, int]:
     """What the OMS sells by item: its count less its queue."""
-    stock, item, group = (METADATA.tables[name].c for name in ("product_facility", "order_item", "order_item_ship_group"))
+    stock, item, group = (
+        METADATA.tables[name].c for name in ("product_facility", "order_item", "order_item_ship_group")
+    )
     waits = sa.select(item.product_id, sa.func.sum(item.quantity)).where(
         item.status_id == "ITEM_APPROVED", item.order_id == group.order_id, group.facility_id == "_NA_"
-    )  # fmt: skip
+    )
     with world.oms.batch() as connection:
         queue = dict(connection.execute(waits.group_by(item.product_id)).fetchall())
         counted = connection.execute(sa.select(stock.product_id, stock.last_inventory_count)).fetchall()
@@ -168,7 +179,10 @@ class Waits:
         rows = pl.read_parquet(outcomes).filter(pl.col("reason").is_in(["deferred", "deferred_for_an_hour"]))
         if self._last is not None:
             self.unit_hours += sum(self._hidden.values()) * (at - self._last) / timedelta(hours=1)
-        self._last, self._hidden = at, dict(rows.select("inventory_item_id", pl.col("delta").cast(pl.Int64)).iter_rows())
+        self._last, self._hidden = (
+            at,
+            dict(rows.select("inventory_item_id", pl.col("delta").cast(pl.Int64)).iter_rows()),
+        )
         self.raises += rows.height
         for item in self._hidden:
             self._since.setdefault(item, at)
@@ -178,15 +192,19 @@ class Waits:
     def __str__(self) -> str:
         longest = f"{max(self.minutes):.0f}" if self.minutes else "0"
         median = f"{sorted(self.minutes)[len(self.minutes) // 2]:.0f}" if self.minutes else "0"
-        return (f"{self.raises} raises deferred, pairs waited {median} minutes (median), {longest} at most, "
-                f"{self.unit_hours:.1f} unit-hours hidden meanwhile")  # fmt: skip
+        return (
+            f"{self.raises} raises deferred, pairs waited {median} minutes (median), {longest} at most, "
+            f"{self.unit_hours:.1f} unit-hours hidden meanwhile"
+        )
 
 
 def to_the_second(rows: pl.DataFrame) -> pl.DataFrame:
     """The sales, which are stamped to the minute, spread over it by their invoice; none in the very moment of a run."""
     second = pl.col("invoice").cast(pl.Int64) * 7 % 59
     second = second + (second >= 30).cast(pl.Int64)
-    return rows.with_columns(pl.col("invoiced_at") + pl.duration(seconds=second)).sort("invoiced_at", maintain_order=True)
+    return rows.with_columns(pl.col("invoiced_at") + pl.duration(seconds=second)).sort(
+        "invoiced_at", maintain_order=True
+    )
 
 
 def week(folder: Path, lag: int, search_lag: timedelta = SEARCH_LAG) -> str:
@@ -222,9 +240,11 @@ def week(folder: Path, lag: int, search_lag: timedelta = SEARCH_LAG) -> str:
     drift = sum(abs(units - free[item]) for item, units in shown().items())
     world.oms.close()
     assert drift == 0 and before.put_back > 0
-    return (f"orders {lag:>2} minutes late, search {search_lag.seconds:>3} s: {runs} runs, {sum(world.lives.values())} "
-            f"orders {dict(world.lives)}, 0 units put back, drift 0, {waits}; by header {before.put_back} units are put "
-            f"back; {time.monotonic() - began:.0f} s")  # fmt: skip
+    return (
+        f"orders {lag:>2} minutes late, search {search_lag.seconds:>3} s: {runs} runs, {sum(world.lives.values())} "
+        f"orders {dict(world.lives)}, 0 units put back, drift 0, {waits}; by header {before.put_back} units are put "
+        f"back; {time.monotonic() - began:.0f} s"
+    )
 
 
 def played(folder: Path, lags: Sequence[int], searches: Sequence[timedelta]) -> None:

@@ -92,8 +92,13 @@ class Lives:
 
     def owed(self, item: int, place: int | None = None) -> int:
         """Units that open orders, at this place or anywhere, still have to be given."""
-        return sum(line.remaining for order in self.shop.orders.values() if place in (None, order.location_id)
-                   for line in order.lines if line.item_id == item)  # fmt: skip
+        return sum(
+            line.remaining
+            for order in self.shop.orders.values()
+            if place in (None, order.location_id)
+            for line in order.lines
+            if line.item_id == item
+        )
 
     def aside(self, item: int, place: int) -> int:
         level = self.shop.levels.get((item, place))
@@ -110,7 +115,9 @@ class Lives:
 
     def sync(self, job: str) -> None:
         before = {pair: self.shop.available(*pair) or 0 for pair in PAIRS}
-        run = jobs.open_run(job, shop="demo", config=str(self.config), dry_run=False, transport="direct", at=self.now.isoformat())
+        run = jobs.open_run(
+            job, shop="demo", config=str(self.config), dry_run=False, transport="direct", at=self.now.isoformat()
+        )
         run.settle()
         run.finish(run.send(run.decide(run.variances(run.select().pairs))))
         self.log.append(job)
@@ -150,7 +157,9 @@ class Lives:
 
     def ship(self, order: Order) -> None:
         line = order.lines[0]
-        seen = self.now >= self.till_visible_at  # else a shipment that is visible at once explains the change in its stead
+        seen = (
+            self.now >= self.till_visible_at
+        )  # else a shipment that is visible at once explains the change in its stead
         if line.remaining and order.routed and seen:
             units = self.luck.randint(1, line.remaining)
             self.shop.fulfil_order(order.order_id, [(line.line_id, units)])
@@ -179,7 +188,9 @@ class Lives:
         """Units of the first line that were shipped and not refunded."""
         line = order.lines[0]
         sent = sum(n for one in order.fulfillments for number, n in one.lines if number == line.line_id)
-        back = sum(n for one in order.refunds for number, n in one.lines if number == line.line_id and one.kind == "RETURN")
+        back = sum(
+            n for one in order.refunds for number, n in one.lines if number == line.line_id and one.kind == "RETURN"
+        )
         return min(sent - back, line.current - line.remaining)
 
     def cancel(self, order: Order) -> None:
@@ -239,13 +250,34 @@ class Lives:
 
 FREE = {"place", "till", "draft", "receive", "recent", "hard"}
 MOVES = [
-    "place", "place", "place", "till", "route", "ship", "ship", "add", "remove", "refund", "cancel", "draft", "import_",
-    "import_", "broker", "drop", "receive", "recent", "recent", "recent", "hard",
-]  # fmt: skip
+    "place",
+    "place",
+    "place",
+    "till",
+    "route",
+    "ship",
+    "ship",
+    "add",
+    "remove",
+    "refund",
+    "cancel",
+    "draft",
+    "import_",
+    "import_",
+    "broker",
+    "drop",
+    "receive",
+    "recent",
+    "recent",
+    "recent",
+    "hard",
+]
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_no_write_raises_a_number_above_what_is_free(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_write_raises_a_number_above_what_is_free(
+    part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(demo.TOKEN_ENV, TOKEN)
     monkeypatch.setattr(opening, "_shopify", in_no_time)
     Oms(f"sqlite:///{tmp_path}/oms.db").create().close()

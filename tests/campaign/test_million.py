@@ -121,9 +121,13 @@ def measured(job: str, config: str, given: dict[str, Any]) -> dict[str, Any]:
     whole = time.perf_counter() - began
     folder = Path(config).parent / "reports" / "demo" / job / facts["run_id"]
     return {
-        "facts": facts, "steps": steps(folder), "whole": whole, "MB": peak() - before, "waits": waits.seconds,
+        "facts": facts,
+        "steps": steps(folder),
+        "whole": whole,
+        "MB": peak() - before,
+        "waits": waits.seconds,
         "own": 1 - (waits.seconds["Shopify"] + waits.seconds["OMS"]) / whole,
-    }  # fmt: skip
+    }
 
 
 def steps(folder: Path) -> dict[str, float]:
@@ -147,8 +151,11 @@ def configure(folder: Path, endpoint: str, keep_by: str) -> str:
 def in_a_process(job: str, config: str, given: dict[str, Any]) -> dict[str, Any]:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
         found = alone.submit(measured, job, config, given).result()
-    print(f"{job}: {found['whole']:.0f} s, of them {found['waits']} s waiting; own share {found['own']:.1%}; "
-          f"peak {found['MB']} MB above the start; steps {found['steps']}", flush=True)  # fmt: skip
+    print(
+        f"{job}: {found['whole']:.0f} s, of them {found['waits']} s waiting; own share {found['own']:.1%}; "
+        f"peak {found['MB']} MB above the start; steps {found['steps']}",
+        flush=True,
+    )
     return found
 
 
@@ -167,8 +174,15 @@ def test_a_hard_sync_of_a_million_pairs(tmp_path: Path) -> None:
 def test_a_million_stock_events_are_netted_and_pushed(tmp_path: Path) -> None:
     pairs, url = 250_000, f"sqlite:///{tmp_path}/oms.db"
     by_two = "CASE WHEN n % 5 = 0 THEN 1 WHEN (n / 250000) % 2 = 0 THEN 2 ELSE -2 END"
-    volume.fill(url, products=pairs // PLACES, events=4 * pairs, orders=10_000, one_to_one=True, diff=by_two,
-                reason="'VAR_SHIP_RECV'")  # fmt: skip
+    volume.fill(
+        url,
+        products=pairs // PLACES,
+        events=4 * pairs,
+        orders=10_000,
+        one_to_one=True,
+        diff=by_two,
+        reason="'VAR_SHIP_RECV'",
+    )
     Oms(url).add_delta_reason("VAR_SHIP_RECV")
     given = {"at": volume.END.isoformat(), "since": (volume.END - timedelta(days=volume.DAYS + 1)).isoformat()}
     with a_shop(pairs, four_too_few) as (endpoint, shop):

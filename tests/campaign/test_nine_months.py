@@ -22,13 +22,17 @@ def test_nine_months_under_five_policies_and_four_lags() -> None:
     history = simulate.history(*simulate.retail(pl.read_parquet(SALES)))
     base = simulate.Scenario(lag=simulate.lognormal(15.0), pos_share=0.2)
     many = [replace(scaled(base, lag), policy=policy) for policy in POLICIES for lag in LAGS]
-    told = [one.totals() | {"policy": one.scenario.policy, "lag": round(one.scenario.mean_lag)}
-            for one in replays(history, many)]  # fmt: skip
+    told = [
+        one.totals() | {"policy": one.scenario.policy, "lag": round(one.scenario.mean_lag)}
+        for one in replays(history, many)
+    ]
     took = time.monotonic() - began
     with pl.Config(tbl_rows=-1, tbl_cols=-1):
         print(pl.DataFrame(told).select("policy", "lag", "sold", "oversold", "put_back", "lost_to_hidden", "drift_end"))
-    print(f"{history.days} days, {history.lines.height} order lines, {len(many)} replays: {took:.1f} s, "
-          f"peak {peak() - before} MB above the start")  # fmt: skip
+    print(
+        f"{history.days} days, {history.lines.height} order lines, {len(many)} replays: {took:.1f} s, "
+        f"peak {peak() - before} MB above the start"
+    )
 
     for row in told:
         assert row["put_back"] == 0 or row["policy"] == "reset", row

@@ -36,7 +36,9 @@ def test_a_first_run_with_5000_open_orders_lowers_no_pair(
             shop.requests.clear()
             started = time.monotonic()
             facts = rehearsal.run(START, job)
-            print(f"{job}: {time.monotonic() - started:.1f} s, {len(shop.requests)} calls, {facts['counts']['read']} pairs")
+            print(
+                f"{job}: {time.monotonic() - started:.1f} s, {len(shop.requests)} calls, {facts['counts']['read']} pairs"
+            )
             assert facts["exit_code"] == 0 and facts["counts"]["read"] == PRODUCTS, facts["messages"]
             assert facts["units"] == {"raised": 0, "lowered": 0} and facts["in_flight"]["units"] == 0
         assert any("does not show us" in message for message in facts["messages"]) != shown

@@ -86,8 +86,11 @@ class Day:
             item = change["inventory_item_id"]
             self.echo_writes += item in self.written_at and self.moved_at[item] <= self.written_at[item]
             self.written_at[item] = at
-        self.put_back += 0 if job == REALTIME else sum(
-            max(0, units - self.truth[sku]) for sku, units in for_sale(self.world).items())  # fmt: skip
+        self.put_back += (
+            0
+            if job == REALTIME
+            else sum(max(0, units - self.truth[sku]) for sku, units in for_sale(self.world).items())
+        )
 
 
 def test_a_day_of_bad_delivery_ends_right_and_no_echo_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +117,11 @@ def test_a_day_of_bad_delivery_ends_right_and_no_echo_writes(tmp_path: Path, mon
         day.run(REALTIME, at)
         right = for_sale(world) == day.truth == in_the_oms(world)
 
-    print(f"{day.runs} runs, {day.hooks.sent} deliveries heard, {day.hooks.lost} lost, {day.events} OMS events, {writes} changes, "
-          f"{day.echo_writes} by echoes, {day.put_back} units put back, right at the end: {right}", flush=True)  # fmt: skip
+    print(
+        f"{day.runs} runs, {day.hooks.sent} deliveries heard, {day.hooks.lost} lost, {day.events} OMS events, {writes} changes, "
+        f"{day.echo_writes} by echoes, {day.put_back} units put back, right at the end: {right}",
+        flush=True,
+    )
     assert day.hooks.lost > 100 and day.hooks.sent > 300 and writes > 50
     assert right and (day.echo_writes, day.put_back, waiting) == (0, 0, 0)
     assert len(shop.journal) == writes
@@ -177,8 +183,11 @@ def test_five_hundred_deliveries_a_second_for_a_minute(around: Live) -> None:
     took, statuses = asyncio.run(deliver(around.port, rate, SECONDS))
 
     grown, p50, p99 = memory(receiver) / before, *(sorted(took)[int(len(took) * share)] for share in (0.5, 0.99))
-    print(f"{len(took)} deliveries at {rate}/s: p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms, worst {max(took) * 1e3:.0f} ms; "
-          f"memory {before} kB x {grown:.2f}; burden {busy:.1f}", flush=True)  # fmt: skip
+    print(
+        f"{len(took)} deliveries at {rate}/s: p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms, worst {max(took) * 1e3:.0f} ms; "
+        f"memory {before} kB x {grown:.2f}; burden {busy:.1f}",
+        flush=True,
+    )
     assert set(statuses) == {b"200"}
     assert around.inbox.count("demo") == len(took) == rate * SECONDS
     assert grown < 1.2
@@ -188,17 +197,23 @@ def test_five_hundred_deliveries_a_second_for_a_minute(around: Live) -> None:
 def test_bad_deliveries_are_refused_and_leave_no_trace_of_the_secret(around: Live) -> None:
     receiver = around.receive()
     url, good = f"{around.address}/webhooks/shopify", level(1)
-    head = {"X-Shopify-Topic": "inventory_levels/update", "X-Shopify-Shop-Domain": DOMAIN,
-            "X-Shopify-Webhook-Id": "one", "X-Shopify-Hmac-Sha256": signature(good)}  # fmt: skip
+    head = {
+        "X-Shopify-Topic": "inventory_levels/update",
+        "X-Shopify-Shop-Domain": DOMAIN,
+        "X-Shopify-Webhook-Id": "one",
+        "X-Shopify-Hmac-Sha256": signature(good),
+    }
     large, broken = b" " * (2 << 20), b'{"inventory_item_id": '
     sent = [
         around.http.post(url, content=body, headers=head | changed).status_code
         for body, changed in [
-            (good, {"X-Shopify-Hmac-Sha256": signature(good, "guess")}), (level(2), {}),
-            (good, {"X-Shopify-Shop-Domain": "other.myshopify.com"}), (large, {"X-Shopify-Hmac-Sha256": signature(large)}),
+            (good, {"X-Shopify-Hmac-Sha256": signature(good, "guess")}),
+            (level(2), {}),
+            (good, {"X-Shopify-Shop-Domain": "other.myshopify.com"}),
+            (large, {"X-Shopify-Hmac-Sha256": signature(large)}),
             (broken, {"X-Shopify-Hmac-Sha256": signature(broken)}),
         ]
-    ]  # fmt: skip
+    ]
     refused = around.inbox.count("demo")
     first, again, replayed = (
         around.http.post(url, content=good, headers=head | {"X-Shopify-Webhook-Id": one}).json()["status"]

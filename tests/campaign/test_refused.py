@@ -32,8 +32,12 @@ class Rehearsal:
     shop: Shop
 
     def run(self, transport: str) -> dict[str, Any]:
-        given = {"shop": "demo", "config": str(self.folder / "invsync.toml"), "transport": transport,
-                 "at": (START + timedelta(hours=1)).isoformat()}  # fmt: skip
+        given = {
+            "shop": "demo",
+            "config": str(self.folder / "invsync.toml"),
+            "transport": transport,
+            "at": (START + timedelta(hours=1)).isoformat(),
+        }
         return launch.run(demo.JOB, given, engine="inprocess")
 
     def calls(self) -> int:
@@ -88,9 +92,11 @@ def test_refused_pairs_are_named_and_cost_few_calls(
     refused = outcomes.filter(pl.col("outcome") == "refused")
     landed = [entry["inventory_item_id"] for entry in shop.journal]
     calls, lines = rehearsal.calls() - least(transport), rehearsal.lines(facts) - PAIRS // A_LINE
-    print(f"{len(bad)} of {PAIRS} refused ({'by name' if way == 'refuse' else 'without a name'}, {spread}, {transport}): "
-          f"{calls} calls and {lines} lines more than without, {calls / len(bad):.1f} and {lines / len(bad):.1f} "
-          "a bad row")  # fmt: skip
+    print(
+        f"{len(bad)} of {PAIRS} refused ({'by name' if way == 'refuse' else 'without a name'}, {spread}, {transport}): "
+        f"{calls} calls and {lines} lines more than without, {calls / len(bad):.1f} and {lines / len(bad):.1f} "
+        "a bad row"
+    )
     assert facts["exit_code"] == 4 and facts["counts"]["refused"] == len(bad)
     assert sorted(landed) == sorted(set(range(1, PAIRS + 1)) - bad)
     assert {shop.available(item, ONLINE) for item in landed} == {TARGET}

@@ -61,8 +61,10 @@ def opening(path: Path) -> float:
 def test_a_hundred_thousand_pairs_of_which_ten_thousand_are_sent(run: tuple[Path, dict[str, Any]]) -> None:
     path, facts = run
     size, took = (path / "report.html").stat().st_size, opening(path / "report.html")
-    print(f"{facts['counts']['selected']:,} pairs read, {facts['counts']['applied']:,} sent: "
-          f"page {size / 1e6:.2f} MB, opens in {took:.1f} s")  # fmt: skip
+    print(
+        f"{facts['counts']['selected']:,} pairs read, {facts['counts']['applied']:,} sent: "
+        f"page {size / 1e6:.2f} MB, opens in {took:.1f} s"
+    )
     assert (facts["counts"]["selected"], facts["counts"]["applied"]) == (PAIRS, WRONG)
     assert size <= 1_500_000 and took < 2
 
@@ -86,13 +88,21 @@ def test_a_million_outcomes_fit_a_page_that_opens_at_once(tmp_path: Path) -> Non
     frame = pl.select(n.alias("n")).select(
         **{name: pl.lit(value) for name, value in ROW.items()}
         | {
-            "inventory_item_id": 40_000_000_000 + n, "location_id": 70_001 + n % 9, "in_flight": n % 3,
-            "sku": pl.format("SKU-{}-{}", n * 7919 % 999_983, n % 97), "available": n % 197,
-            "delta": pl.when(wrong).then(n * 31 % 41 - 20).otherwise(0), "reason": pl.when(refused).then(pl.lit("INVALID_INVENTORY_ITEM")),
-            "outcome": pl.when(refused).then(pl.lit("refused")).when(wrong).then(pl.lit("applied")).otherwise(pl.lit("already_right")),
+            "inventory_item_id": 40_000_000_000 + n,
+            "location_id": 70_001 + n % 9,
+            "in_flight": n % 3,
+            "sku": pl.format("SKU-{}-{}", n * 7919 % 999_983, n % 97),
+            "available": n % 197,
+            "delta": pl.when(wrong).then(n * 31 % 41 - 20).otherwise(0),
+            "reason": pl.when(refused).then(pl.lit("INVALID_INVENTORY_ITEM")),
+            "outcome": pl.when(refused)
+            .then(pl.lit("refused"))
+            .when(wrong)
+            .then(pl.lit("applied"))
+            .otherwise(pl.lit("already_right")),
             "message": pl.when(refused).then(gone),
         }
-    )  # fmt: skip
+    )
     notebook = folder(tmp_path, tables.conform(frame, tables.OUTCOMES, "outcomes"))
     start = time.perf_counter()
     page = report.render(notebook, SUMMARY)

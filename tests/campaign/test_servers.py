@@ -90,8 +90,10 @@ def test_a_snapshot_is_of_one_moment_while_others_write(hotwax: str, source: Sou
     after = source.snapshot(orders=[7009], events_from=TEN)
     assert 7009 not in before.known_orders["external_id"] and 7009 in after.known_orders["external_id"]
     assert "I1/9" not in before.events["event_id"] and "I1/9" in after.events["event_id"]
-    counts = [dict(s.product_facility.select("product_id", "computed_last_inventory_count").rows())["A"]
-              for s in (before, after)]  # fmt: skip
+    counts = [
+        dict(s.product_facility.select("product_id", "computed_last_inventory_count").rows())["A"]
+        for s in (before, after)
+    ]
     assert counts == [8.0, 0.0] and not waiting
 
 
@@ -111,8 +113,10 @@ def test_a_window_of_a_crowded_hotwax_is_read_quickly_and_in_little_memory(crowd
     stock = timed("their snapshot", lambda: source.snapshot(products, orders=recent))
     events = timed("stock events", lambda: source.events(quarter, volume.END))
     moved = events["product_id"].unique()
-    claimed = timed("their snapshot and a day of their events",
-                    lambda: source.snapshot(moved, orders=recent, events_from=volume.END - timedelta(days=1)))  # fmt: skip
+    claimed = timed(
+        "their snapshot and a day of their events",
+        lambda: source.snapshot(moved, orders=recent, events_from=volume.END - timedelta(days=1)),
+    )
     scanned = plans.scanned()
     assert stock.product_facility.height == len(products) * volume.FACILITIES
     assert events.height == EVENTS // (volume.DAYS * 96) and set(events["event_id"]) <= set(claimed.events["event_id"])
@@ -255,20 +259,27 @@ def test_a_full_read_over_http_goes_on_after_cuts(tmp_path: Path, monkeypatch: p
 
 ROLES = {
     "mysql": [
-        "CREATE OR REPLACE USER 'reader' IDENTIFIED BY 'reader'", "GRANT SELECT ON oms.* TO 'reader'",
-        "CREATE OR REPLACE USER 'clerk' IDENTIFIED BY 'clerk'", "GRANT SELECT ON oms.* TO 'clerk'",
+        "CREATE OR REPLACE USER 'reader' IDENTIFIED BY 'reader'",
+        "GRANT SELECT ON oms.* TO 'reader'",
+        "CREATE OR REPLACE USER 'clerk' IDENTIFIED BY 'clerk'",
+        "GRANT SELECT ON oms.* TO 'clerk'",
         "GRANT UPDATE (minimum_stock) ON oms.product_facility TO 'clerk'",
-        "CREATE OR REPLACE ROLE stewards", "GRANT DELETE ON oms.facility TO stewards",
-        "CREATE OR REPLACE USER 'steward' IDENTIFIED BY 'steward'", "GRANT SELECT ON oms.* TO 'steward'",
-        "GRANT stewards TO 'steward'", "SET DEFAULT ROLE stewards FOR 'steward'",
+        "CREATE OR REPLACE ROLE stewards",
+        "GRANT DELETE ON oms.facility TO stewards",
+        "CREATE OR REPLACE USER 'steward' IDENTIFIED BY 'steward'",
+        "GRANT SELECT ON oms.* TO 'steward'",
+        "GRANT stewards TO 'steward'",
+        "SET DEFAULT ROLE stewards FOR 'steward'",
     ],
     "postgresql": [
-        *(f"CREATE ROLE {role} LOGIN" for role in ("reader", "clerk", "steward")), "CREATE ROLE stewards",
+        *(f"CREATE ROLE {role} LOGIN" for role in ("reader", "clerk", "steward")),
+        "CREATE ROLE stewards",
         "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader, clerk, steward",
         "GRANT UPDATE (minimum_stock) ON product_facility TO clerk",
-        "GRANT DELETE ON facility TO stewards", "GRANT stewards TO steward",
+        "GRANT DELETE ON facility TO stewards",
+        "GRANT stewards TO steward",
     ],
-}  # fmt: skip
+}
 WRITES = {"reader": [], "clerk": ["product_facility"], "steward": ["facility"]}
 
 
@@ -284,15 +295,21 @@ def test_the_doctor_tells_a_role_that_may_write_hotwax_from_one_that_only_reads(
     owner = told(engine.url)
 
     assert all(found[role].status == ("warning" if names else "ok") for role, names in WRITES.items())
-    assert all(f" ({len(names)}): {', '.join(names)}; give invsync" in found[role].message
-               for role, names in WRITES.items() if names)  # fmt: skip
+    assert all(
+        f" ({len(names)}): {', '.join(names)}; give invsync" in found[role].message
+        for role, names in WRITES.items()
+        if names
+    )
     assert owner.status == "warning" and f"({len(COLUMNS)}): enumeration_group_member, " in owner.message
 
 
 def told(url: sa.URL) -> Check:
     """The doctor's check of the role at this address."""
-    shop = ShopSettings(domain="acme.myshopify.com", token_env="T",
-                        oms=OmsSettings(url=url.render_as_string(hide_password=False), shop_id="SANDBOX"))  # fmt: skip
+    shop = ShopSettings(
+        domain="acme.myshopify.com",
+        token_env="T",
+        oms=OmsSettings(url=url.render_as_string(hide_password=False), shop_id="SANDBOX"),
+    )
     findings, source = Findings("acme", shop, datetime.now(UTC)), open_source(shop.oms)
     assert isinstance(source, Database)
     systems.role(findings, source)

@@ -39,7 +39,9 @@ def test_thousands_of_runs_in_one_process(tmp_path: Path, monkeypatch: pytest.Mo
         for item in range(1, 21):
             rehearsal.product(item, f"S{item}", oms=1000, available=1000)
         now = datetime.now(UTC) - timedelta(minutes=5 * RUNS)
-        samples = [sample for number in range(RUNS) if (sample := one(rehearsal, number, now + timedelta(minutes=5) * number))]
+        samples = [
+            sample for number in range(RUNS) if (sample := one(rehearsal, number, now + timedelta(minutes=5) * number))
+        ]
         state = State(f"sqlite:///{tmp_path}/invsync.db")
         ended = rows(state, [*SETTLED, *GROWS])
         state.close()

@@ -66,8 +66,12 @@ def rows(engine: sa.Engine, schema: str | None = None) -> dict[str, list[str]]:
     tables = sa.MetaData()
     with engine.connect() as connection:
         tables.reflect(connection, schema=schema, only=oldstate.TABLES)
-        return {table.name: sorted(str(sorted(dict(row).items())) for row in connection.execute(sa.select(table)).mappings())
-                for table in tables.sorted_tables}  # fmt: skip
+        return {
+            table.name: sorted(
+                str(sorted(dict(row).items())) for row in connection.execute(sa.select(table)).mappings()
+            )
+            for table in tables.sorted_tables
+        }
 
 
 def test_an_old_database_is_upgraded_to_exactly_the_schema_and_its_rows_are_copied(url: str, tmp_path: Path) -> None:
@@ -87,8 +91,10 @@ def test_two_processes_that_open_a_database_at_once_both_work(url: str, tmp_path
     if is_old:
         put(oldstate.put(tmp_path), url)
     ready = [tmp_path / name for name in "ab"]
-    both = [subprocess.Popen([sys.executable, "-c", OPEN, url, str(mine), str(tmp_path / "go")], stdout=subprocess.PIPE)
-            for mine in ready]  # fmt: skip
+    both = [
+        subprocess.Popen([sys.executable, "-c", OPEN, url, str(mine), str(tmp_path / "go")], stdout=subprocess.PIPE)
+        for mine in ready
+    ]
     while not all(mine.exists() for mine in ready):
         assert not any(process.poll() for process in both)
 
@@ -132,8 +138,14 @@ def test_a_run_after_the_upgrade_settles_what_was_open_and_counts_nothing_twice(
     assert hard["exit_code"] == 0 and not (kept.config.parent / "invsync.db").exists()
 
 
-@pytest.mark.parametrize("ddl", ["CREATE TABLE customer (id int)", "CREATE TABLE run (run_id text, experiment text)",
-                                 "CREATE TABLE alert (shop text, kind text)"])  # fmt: skip
+@pytest.mark.parametrize(
+    "ddl",
+    [
+        "CREATE TABLE customer (id int)",
+        "CREATE TABLE run (run_id text, experiment text)",
+        "CREATE TABLE alert (shop text, kind text)",
+    ],
+)
 def test_another_programs_database_is_refused_and_not_touched(url: str, ddl: str) -> None:
     engine = sa.create_engine(url)
     with engine.begin() as connection:
@@ -150,7 +162,9 @@ def test_a_wrong_password_is_told_and_never_shown(server: str, url: str, kept: R
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE ROLE stranger LOGIN PASSWORD 'right'")
         path = connection.exec_driver_sql("SHOW hba_file").scalar_one()
-        first = "SELECT 'host all stranger 127.0.0.1/32 scram-sha-256' UNION ALL SELECT 'host all oms 127.0.0.1/32 trust'"
+        first = (
+            "SELECT 'host all stranger 127.0.0.1/32 scram-sha-256' UNION ALL SELECT 'host all oms 127.0.0.1/32 trust'"
+        )
         connection.exec_driver_sql(f"COPY ({first}) TO '{path}'")
         connection.exec_driver_sql("SELECT pg_reload_conf()")
 
@@ -158,7 +172,10 @@ def test_a_wrong_password_is_told_and_never_shown(server: str, url: str, kept: R
 
     code, said = typed(kept, wrong)
 
-    assert (code, said) == (2, f"The state database {wrong.replace('planted-pw', '***')} refuses us: correct [state] url.")
+    assert (code, said) == (
+        2,
+        f"The state database {wrong.replace('planted-pw', '***')} refuses us: correct [state] url.",
+    )
 
 
 def test_a_role_that_may_not_write_is_told(url: str, kept: Rehearsal) -> None:

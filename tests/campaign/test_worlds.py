@@ -317,8 +317,9 @@ class World(RuleBasedStateMachine):
     def work(self, job: str, bulk: bool) -> Any:
         """What the job's notebook does."""
         transport = "bulk" if bulk else "direct"
-        run = jobs.open_run(job, shop="demo", config=str(self.config), dry_run=False, transport=transport,
-                            at=self.now.isoformat())  # fmt: skip
+        run = jobs.open_run(
+            job, shop="demo", config=str(self.config), dry_run=False, transport=transport, at=self.now.isoformat()
+        )
         if job == "hard-sync":
             self.reading = run.run_id
             self.reads[self.reading] = {pair: Read(self.model.target(pair), self.model.counted[pair]) for pair in PAIRS}
@@ -396,8 +397,15 @@ def test_random_worlds(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     State(f"sqlite:///{tmp_path}/invsync.db").close()
     print(f"{WORLDS // PARTS} worlds kept by {world.keep_by}; repeat part {part} with INVSYNC_SEED={SEED}")
     world.empty, world.shop = tmp_path, Shop(token="")
-    many = settings(max_examples=WORLDS // PARTS, stateful_step_count=12, deadline=None, database=None, print_blob=True,
-                    phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck))  # fmt: skip
+    many = settings(
+        max_examples=WORLDS // PARTS,
+        stateful_step_count=12,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
     with serve(world.shop) as world.endpoint:
         run_state_machine_as_test(seed(SEED + part)(world), settings=many)
 
@@ -407,5 +415,11 @@ CERTIFICATES = httpx.create_ssl_context()
 
 def in_no_time(shop: ShopSettings, given: Parameters, lease: Lease) -> Shopify:
     """Shopify as a run opens it, whose waits cost no time."""
-    return Shopify.open(shop, secrets={demo.TOKEN_ENV: os.environ[demo.TOKEN_ENV]}, sleep=lambda seconds: None,
-                        read_only=given.dry_run, before_write=lease.check, transport_override=httpx.HTTPTransport(verify=CERTIFICATES))  # fmt: skip
+    return Shopify.open(
+        shop,
+        secrets={demo.TOKEN_ENV: os.environ[demo.TOKEN_ENV]},
+        sleep=lambda seconds: None,
+        read_only=given.dry_run,
+        before_write=lease.check,
+        transport_override=httpx.HTTPTransport(verify=CERTIFICATES),
+    )

@@ -50,15 +50,23 @@ class Volume:
         columns = {"created_stamp": stamp, "last_updated_stamp": stamp} | columns
         numbers = NUMBERS[self.kind].format(top=rows - 1, what=", ".join(columns.values()))
         with self.engine.begin() as connection:
-            connection.exec_driver_sql(f"INSERT INTO {table} ({', '.join(columns)}) {numbers}".replace("%", "%%")
-                                       if self.kind != "sqlite" else
-                                       f"INSERT INTO {table} ({', '.join(columns)}) {numbers}")  # fmt: skip
+            connection.exec_driver_sql(
+                f"INSERT INTO {table} ({', '.join(columns)}) {numbers}".replace("%", "%%")
+                if self.kind != "sqlite"
+                else f"INSERT INTO {table} ({', '.join(columns)}) {numbers}"
+            )
 
 
 def fill(
-    url: str, *, products: int, events: int, orders: int, diff: str = "-1", one_to_one: bool = False,
+    url: str,
+    *,
+    products: int,
+    events: int,
+    orders: int,
+    diff: str = "-1",
+    one_to_one: bool = False,
     reason: str = "CASE WHEN n % 2 = 0 THEN 'VAR_MANUAL' END",
-) -> None:  # fmt: skip
+) -> None:
     """A shop of so many products, each at ten facilities, their events and orders spread over 30 days before END.
 
     All facilities feed location 1, or facility Fn feeds location n + 1 alone; pair p is product p // 10 at facility p % 10,
@@ -75,24 +83,66 @@ def fill(
     v, pairs = Volume(url), products * FACILITIES
     product, facility = v.text("P", v.over("n", FACILITIES)), v.text("F", f"n % {FACILITIES}")
     v.insert("product", products, product_id=v.text("P"), internal_name=v.text("SKU"))
-    v.insert("shopify_shop_product", products, shop_id="'SANDBOX'", product_id=v.text("P"),
-             shopify_product_id=v.text("7"), shopify_inventory_item_id=v.text("4"))  # fmt: skip
-    v.insert("product_facility", pairs, product_id=product, facility_id=facility, last_inventory_count="4 + n % 50",
-             computed_last_inventory_count="4 + n % 50", minimum_stock="0", inventory_item_id=v.text("I"))  # fmt: skip
+    v.insert(
+        "shopify_shop_product",
+        products,
+        shop_id="'SANDBOX'",
+        product_id=v.text("P"),
+        shopify_product_id=v.text("7"),
+        shopify_inventory_item_id=v.text("4"),
+    )
+    v.insert(
+        "product_facility",
+        pairs,
+        product_id=product,
+        facility_id=facility,
+        last_inventory_count="4 + n % 50",
+        computed_last_inventory_count="4 + n % 50",
+        minimum_stock="0",
+        inventory_item_id=v.text("I"),
+    )
     v.insert("inventory_item", pairs, inventory_item_id=v.text("I"), product_id=product, facility_id=facility)
-    v.insert("inventory_item_detail", events, inventory_item_id=v.text("I", f"n % {pairs}"),
-             inventory_item_detail_seq_id=v.text("", v.over("n", pairs)), available_to_promise_diff=diff,
-             quantity_on_hand_diff="0", reason_enum_id=reason,
-             order_id=f"CASE WHEN n % 2 = 1 THEN {v.text('O', v.over(f'n * {orders}', events))} END")  # fmt: skip
+    v.insert(
+        "inventory_item_detail",
+        events,
+        inventory_item_id=v.text("I", f"n % {pairs}"),
+        inventory_item_detail_seq_id=v.text("", v.over("n", pairs)),
+        available_to_promise_diff=diff,
+        quantity_on_hand_diff="0",
+        reason_enum_id=reason,
+        order_id=f"CASE WHEN n % 2 = 1 THEN {v.text('O', v.over(f'n * {orders}', events))} END",
+    )
     waits = f"CASE WHEN n >= {orders - 2000} THEN '_NA_' ELSE 'F0' END"
     status = f"CASE WHEN n >= {orders - 2000} THEN 'ITEM_APPROVED' ELSE 'ITEM_COMPLETED' END"
-    v.insert("order_header", orders, order_id=v.text("O"), order_type_id="'SALES_ORDER'", product_store_id="'STORE'",
-             external_id=v.text("", "5000000000 + n"), order_date=v.moment(orders))  # fmt: skip
-    v.insert("order_item", orders, order_id=v.text("O"), order_item_seq_id="'00001'", ship_group_seq_id="'00001'",
-             product_id=v.text("P", f"n % {products}"), quantity="1", status_id=status)  # fmt: skip
+    v.insert(
+        "order_header",
+        orders,
+        order_id=v.text("O"),
+        order_type_id="'SALES_ORDER'",
+        product_store_id="'STORE'",
+        external_id=v.text("", "5000000000 + n"),
+        order_date=v.moment(orders),
+    )
+    v.insert(
+        "order_item",
+        orders,
+        order_id=v.text("O"),
+        order_item_seq_id="'00001'",
+        ship_group_seq_id="'00001'",
+        product_id=v.text("P", f"n % {products}"),
+        quantity="1",
+        status_id=status,
+    )
     v.insert("order_item_ship_group", orders, order_id=v.text("O"), ship_group_seq_id="'00001'", facility_id=waits)
-    v.insert("order_item_ship_grp_inv_res", orders // 10, order_id=v.text("O"), ship_group_seq_id="'00001'",
-             order_item_seq_id="'00001'", inventory_item_id=v.text("I", f"n % {pairs}"), quantity="1")  # fmt: skip
+    v.insert(
+        "order_item_ship_grp_inv_res",
+        orders // 10,
+        order_id=v.text("O"),
+        ship_group_seq_id="'00001'",
+        order_item_seq_id="'00001'",
+        inventory_item_id=v.text("I", f"n % {pairs}"),
+        quantity="1",
+    )
     with v.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for name in sa.inspect(connection).get_table_names():
             connection.exec_driver_sql(f"ANALYZE TABLE {name}" if v.kind == "mysql" else f"ANALYZE {name}")

@@ -11,8 +11,11 @@ from invsync.schedule.export.plan import Plan, services
 from invsync.schedule.table import entries
 
 WRITERS: Mapping[str, Callable[[Plan], dict[str, str]]] = {
-    "crontab": crontab.write, "systemd": systemd.write, "airflow": airflow.write, "kubernetes": kubernetes.write,
-}  # fmt: skip
+    "crontab": crontab.write,
+    "systemd": systemd.write,
+    "airflow": airflow.write,
+    "kubernetes": kubernetes.write,
+}
 
 
 def export(to: str, config: Path, shops: Sequence[str], *, image: str) -> dict[str, str]:
@@ -21,10 +24,17 @@ def export(to: str, config: Path, shops: Sequence[str], *, image: str) -> dict[s
     table = entries(configured, shops)
     program = shutil.which("invsync") or str(Path(sys.executable).with_name("invsync"))
     kept = list(dict.fromkeys(entry.shop for entry in table))
-    return WRITERS[to](Plan(
-        table=table, services=services(configured, kept), program=program, config=config.resolve(), folder=Path.cwd(),
-        image=image, variables=_variables(configured, kept),
-    ))  # fmt: skip
+    return WRITERS[to](
+        Plan(
+            table=table,
+            services=services(configured, kept),
+            program=program,
+            config=config.resolve(),
+            folder=Path.cwd(),
+            image=image,
+            variables=_variables(configured, kept),
+        )
+    )
 
 
 def _variables(configured: settings.Settings, shops: Sequence[str]) -> list[str]:

@@ -87,8 +87,16 @@ def write(plan: Plan) -> dict[str, str]:
     for entry in plan.table:
         table.setdefault((entry.job, entry.cron), []).append(entry.shop)
     rows = "".join(f"    {key!r}: {shops!r},\n" for key, shops in table.items())
-    head = HEAD.format(program=plan.program, config=str(plan.config), title=_inside(str(plan.config)), folder=str(plan.folder), table=rows,
-                       notebooks=str(notebooks().resolve()), kernel=KERNEL, at_once=AT_ONCE)  # fmt: skip
+    head = HEAD.format(
+        program=plan.program,
+        config=str(plan.config),
+        title=_inside(str(plan.config)),
+        folder=str(plan.folder),
+        table=rows,
+        notebooks=str(notebooks().resolve()),
+        kernel=KERNEL,
+        at_once=AT_ONCE,
+    )
     return {"invsync_dags.py": head + BODY}
 
 

@@ -21,7 +21,9 @@ def write(plan: Plan) -> dict[str, str]:
     rows += [("@reboot", service.arguments) for service in plan.services]
     lines = [f"{when} {_escaped(go + plan.line(*arguments))}" for when, arguments in rows]
     if (longest := max(len(line.encode()) for line in lines)) > LONGEST:
-        raise UsageError(f"A line for cron has {longest} bytes, and cron takes {LONGEST}: shorten the path of --config.")
+        raise UsageError(
+            f"A line for cron has {longest} bytes, and cron takes {LONGEST}: shorten the path of --config."
+        )
     return {"crontab": HEAD.format(config=plan.config, variables=", ".join(plan.variables)) + "\n".join(lines) + "\n"}
 
 

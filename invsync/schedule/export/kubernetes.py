@@ -24,10 +24,17 @@ def _cron_job(plan: Plan, name: str, cron: str, arguments: tuple[str, ...]) -> N
     job: Node = {"backoffLimit": 0, "ttlSecondsAfterFinished": 86_400, "template": {"spec": _pod(plan, arguments)}}
     job["template"]["spec"]["restartPolicy"] = "Never"
     return {
-        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": _metadata(name),
-        "spec": {"schedule": cron, "timeZone": "Etc/UTC", "concurrencyPolicy": "Forbid",
-                 "startingDeadlineSeconds": 3600, "jobTemplate": {"spec": job}},
-    }  # fmt: skip
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": _metadata(name),
+        "spec": {
+            "schedule": cron,
+            "timeZone": "Etc/UTC",
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": 3600,
+            "jobTemplate": {"spec": job},
+        },
+    }
 
 
 def _deployment(plan: Plan, service: Service) -> Node:
@@ -35,38 +42,52 @@ def _deployment(plan: Plan, service: Service) -> Node:
     labels = {"app": name}
     pod = _pod(plan, service.arguments, service.port) | {"terminationGracePeriodSeconds": 900}
     return {
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": _metadata(name),
-        "spec": {"replicas": 1, "strategy": {"type": "Recreate"}, "selector": {"matchLabels": labels},
-                 "template": {"metadata": {"labels": labels}, "spec": pod}},
-    }  # fmt: skip
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _metadata(name),
+        "spec": {
+            "replicas": 1,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
 
 
 def _service(service: Service) -> Node:
     name = named(service.shop, service.name, most=LABEL)
     return {
-        "apiVersion": "v1", "kind": "Service", "metadata": _metadata(name),
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(name),
         "spec": {"selector": {"app": name}, "ports": [{"port": service.port, "targetPort": service.port}]},
-    }  # fmt: skip
+    }
 
 
 def _pod(plan: Plan, arguments: tuple[str, ...], port: int | None = None) -> Node:
     """One container; reports and a SQLite state are on the volume claim `invsync`."""
     listening = ["--host", "0.0.0.0"] if port else []
     container: Node = {
-        "name": "invsync", "image": plan.image, "workingDir": FOLDER,
+        "name": "invsync",
+        "image": plan.image,
+        "workingDir": FOLDER,
         "command": plan.command(*arguments, *listening, program="invsync", config=CONFIG),
         "envFrom": [{"secretRef": {"name": "invsync"}}],
-        "volumeMounts": [{"name": "data", "mountPath": FOLDER},
-                         {"name": "config", "mountPath": "/etc/invsync", "readOnly": True}],
-    }  # fmt: skip
+        "volumeMounts": [
+            {"name": "data", "mountPath": FOLDER},
+            {"name": "config", "mountPath": "/etc/invsync", "readOnly": True},
+        ],
+    }
     if port:
         container["ports"] = [{"containerPort": port}]
         container["readinessProbe"] = {"httpGet": {"path": "/healthz", "port": port}}
     return {
         "containers": [container],
-        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "invsync"}},
-                    {"name": "config", "configMap": {"name": "invsync"}}],
-    }  # fmt: skip
+        "volumes": [
+            {"name": "data", "persistentVolumeClaim": {"claimName": "invsync"}},
+            {"name": "config", "configMap": {"name": "invsync"}},
+        ],
+    }
 
 
 def _metadata(name: str) -> Node:

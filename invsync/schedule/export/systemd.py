@@ -56,8 +56,10 @@ WantedBy=timers.target
 def write(plan: Plan) -> dict[str, str]:
     """The units by their file names."""
     files, folder = {}, str(plan.folder).replace("%", "%%")
-    rows = [(named(entry.shop, entry.job, most=UNIT), f"{entry.job} of {entry.shop}", entry.cron, run(entry))
-            for entry in plan.table]  # fmt: skip
+    rows = [
+        (named(entry.shop, entry.job, most=UNIT), f"{entry.job} of {entry.shop}", entry.cron, run(entry))
+        for entry in plan.table
+    ]
     for name, what, cron, arguments in [*rows, *CHORES]:
         times = "\n".join(f"OnCalendar={time}" for time in calendar(cron))
         files[f"{name}.service"] = ONCE.format(what=what, folder=folder, command=_command(plan, arguments))

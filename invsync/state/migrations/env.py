@@ -5,8 +5,10 @@ from alembic import context
 from invsync.state.schema import META, VERSION
 
 context.configure(
-    connection=context.config.attributes["connection"], target_metadata=META, version_table=VERSION.name,
+    connection=context.config.attributes["connection"],
+    target_metadata=META,
+    version_table=VERSION.name,
     render_as_batch=True,
-)  # fmt: skip
+)
 with context.begin_transaction():
     context.run_migrations()

@@ -12,45 +12,94 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 def upgrade() -> None:
     """Make each table that is missing, and each column that it lacks."""
     _table(
-        "run", sa.Column("run_id", TEXT, primary_key=True), _text("shop"), _text("job"), _text("status"),
-        sa.Column("exit_code", sa.Integer), sa.Column("folder", sa.Text), _text("thru"), _text("finished_at"),
-        sa.Column("rows_read", sa.Integer), sa.Column("mapped", sa.Integer), sa.Column("targets", sa.Integer),
-        sa.Column("advances", sa.Boolean), sa.Column("sent", sa.Boolean),
-    )  # fmt: skip
+        "run",
+        sa.Column("run_id", TEXT, primary_key=True),
+        _text("shop"),
+        _text("job"),
+        _text("status"),
+        sa.Column("exit_code", sa.Integer),
+        sa.Column("folder", sa.Text),
+        _text("thru"),
+        _text("finished_at"),
+        sa.Column("rows_read", sa.Integer),
+        sa.Column("mapped", sa.Integer),
+        sa.Column("targets", sa.Integer),
+        sa.Column("advances", sa.Boolean),
+        sa.Column("sent", sa.Boolean),
+    )
     _table(
-        "outbox", sa.Column("run_id", TEXT, primary_key=True), sa.Column("part", sa.Integer, primary_key=True),
-        _text("shop"), sa.Column("path", sa.Text), _text("sha256"), _text("transport"),
-        sa.Column("guarded", sa.Boolean), _text("committed_at"), _text("settled"),
-    )  # fmt: skip
+        "outbox",
+        sa.Column("run_id", TEXT, primary_key=True),
+        sa.Column("part", sa.Integer, primary_key=True),
+        _text("shop"),
+        sa.Column("path", sa.Text),
+        _text("sha256"),
+        _text("transport"),
+        sa.Column("guarded", sa.Boolean),
+        _text("committed_at"),
+        _text("settled"),
+    )
     _table(
-        "claim", sa.Column("shop", TEXT, primary_key=True), sa.Column("event_id", TEXT, primary_key=True),
-        _key("location_id"), sa.Column("inventory_item_id", sa.BigInteger), _text("status"), _text("run_id"),
+        "claim",
+        sa.Column("shop", TEXT, primary_key=True),
+        sa.Column("event_id", TEXT, primary_key=True),
+        _key("location_id"),
+        sa.Column("inventory_item_id", sa.BigInteger),
+        _text("status"),
+        _text("run_id"),
         _text("created_at"),
-    )  # fmt: skip
+    )
     _table(
-        "order_ledger", sa.Column("shop", TEXT, primary_key=True), _text("thru"), _text("since"),
-        sa.Column("sold", sa.LargeBinary), sa.Column("in_flight", sa.LargeBinary),
-    )  # fmt: skip
+        "order_ledger",
+        sa.Column("shop", TEXT, primary_key=True),
+        _text("thru"),
+        _text("since"),
+        sa.Column("sold", sa.LargeBinary),
+        sa.Column("in_flight", sa.LargeBinary),
+    )
     _table(
-        "level_memory", sa.Column("shop", TEXT, primary_key=True), _key("inventory_item_id"), _key("location_id"),
-        sa.Column("units", sa.BigInteger), sa.Column("watched", sa.Boolean), _text("deferred_since"),
+        "level_memory",
+        sa.Column("shop", TEXT, primary_key=True),
+        _key("inventory_item_id"),
+        _key("location_id"),
+        sa.Column("units", sa.BigInteger),
+        sa.Column("watched", sa.Boolean),
+        _text("deferred_since"),
         _text("deferred_at"),
-    )  # fmt: skip
+    )
     _table(
-        "lease", sa.Column("shop", TEXT, primary_key=True), _text("run_id"), _text("host"),
-        sa.Column("pid", sa.Integer), _text("heartbeat"),
-    )  # fmt: skip
-    _table("alert", sa.Column("shop", TEXT, primary_key=True), sa.Column("kind", TEXT, primary_key=True), _text("told_at"))
+        "lease",
+        sa.Column("shop", TEXT, primary_key=True),
+        _text("run_id"),
+        _text("host"),
+        sa.Column("pid", sa.Integer),
+        _text("heartbeat"),
+    )
     _table(
-        "webhook", sa.Column("number", NUMBER, primary_key=True), _text("shop"), _text("delivery"), _text("content"),
-        _text("topic"), sa.Column("inventory_item_id", sa.BigInteger), sa.Column("location_id", sa.BigInteger),
-        sa.Column("order_id", sa.BigInteger), _text("product_id"), sa.Column("available", sa.BigInteger),
-        _text("updated_at"), _text("heard_at"), _text("covered_by"),
-        sa.UniqueConstraint("shop", "delivery"), sa.UniqueConstraint("shop", "content"),
-    )  # fmt: skip
+        "alert", sa.Column("shop", TEXT, primary_key=True), sa.Column("kind", TEXT, primary_key=True), _text("told_at")
+    )
+    _table(
+        "webhook",
+        sa.Column("number", NUMBER, primary_key=True),
+        _text("shop"),
+        _text("delivery"),
+        _text("content"),
+        _text("topic"),
+        sa.Column("inventory_item_id", sa.BigInteger),
+        sa.Column("location_id", sa.BigInteger),
+        sa.Column("order_id", sa.BigInteger),
+        _text("product_id"),
+        sa.Column("available", sa.BigInteger),
+        _text("updated_at"),
+        _text("heard_at"),
+        _text("covered_by"),
+        sa.UniqueConstraint("shop", "delivery"),
+        sa.UniqueConstraint("shop", "content"),
+    )
     waits = sa.text("covered_by IS NULL")
-    op.create_index("webhook_waiting", "webhook", ["shop", "number"], if_not_exists=True, sqlite_where=waits,
-                    postgresql_where=waits)  # fmt: skip
+    op.create_index(
+        "webhook_waiting", "webhook", ["shop", "number"], if_not_exists=True, sqlite_where=waits, postgresql_where=waits
+    )
 
 
 def _text(name: str) -> sa.Column[str]:

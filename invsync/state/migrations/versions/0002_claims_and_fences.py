@@ -14,13 +14,19 @@ TEXT = sa.String(255)
 def upgrade() -> None:
     """Add the tables, columns and indexes; the claims are no longer looked up by their stamp."""
     op.create_table(
-        "shop", sa.Column("kept_as", TEXT, primary_key=True), sa.Column("domain", TEXT, unique=True),
+        "shop",
+        sa.Column("kept_as", TEXT, primary_key=True),
+        sa.Column("domain", TEXT, unique=True),
         sa.Column("needs_hard_sync", sa.Text),
-    )  # fmt: skip
+    )
     op.create_table(
-        "fence", sa.Column("shop", TEXT, primary_key=True), sa.Column("number", sa.Integer), sa.Column("run_id", TEXT),
-        sa.Column("machine", TEXT), sa.Column("started", TEXT),
-    )  # fmt: skip
+        "fence",
+        sa.Column("shop", TEXT, primary_key=True),
+        sa.Column("number", sa.Integer),
+        sa.Column("run_id", TEXT),
+        sa.Column("machine", TEXT),
+        sa.Column("started", TEXT),
+    )
     op.add_column("run", sa.Column("fence", sa.Integer))
     op.add_column("outbox", sa.Column("fence", sa.Integer))
     op.add_column("outbox", sa.Column("content", sa.LargeBinary))

@@ -1,0 +1,5 @@
+"""The fixtures that several campaigns share."""
+
+from campaign.cells import cells, templates
+
+__all__ = ["cells", "templates"]
