@@ -12,7 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from invsync import settings, web
+from invsync import web
+from invsync.config import settings
 from invsync.errors import InvsyncError
 from invsync.state import State, iso
 from invsync.state.schema import ALERT

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from invsync.config.settings import Guards
 from invsync.errors import GuardStopped
-from invsync.settings import Guards
 
 LARGEST_DELTA = 2_000_000_000
 LARGEST_TARGET = 1_000_000_000

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 from rehearsal import ONLINE, START, TOKEN, Rehearsal
 
-from invsync import settings
+from invsync.config import settings
 from invsync.shopify import Shopify
 
 GOLDEN = Path(__file__).parent / "golden"

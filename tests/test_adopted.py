@@ -10,8 +10,9 @@ import papermill
 import pytest
 from rehearsal import HARD, Rehearsal, open_rehearsal
 
+from invsync.engine import inprocess
 from invsync.errors import UsageError
-from invsync.jobs import adopted, inprocess, launch
+from invsync.jobs import external, launch
 from invsync.state import State
 
 
@@ -37,7 +38,7 @@ def execute(rehearsal: Rehearsal, **given: object) -> Path:
 
 
 def test_a_run_of_papermills_own_is_made_whole(rehearsal: Rehearsal) -> None:
-    facts = adopted.adopt(execute(rehearsal), str(rehearsal.config))
+    facts = external.adopt(execute(rehearsal), str(rehearsal.config))
 
     folder = rehearsal.folder(facts)
     assert (facts["status"], facts["counts"]["applied"], rehearsal.available(1)) == ("done", 1, [10])
@@ -49,7 +50,7 @@ def test_a_run_that_a_guard_stopped_is_adopted_as_stopped(rehearsal: Rehearsal) 
     with rehearsal.config.open("a") as file:
         file.write("[shops.demo.guards]\nmin_pairs = 0\nmax_changed_share = 0.1\n")
 
-    facts = adopted.adopt(execute(rehearsal), str(rehearsal.config))
+    facts = external.adopt(execute(rehearsal), str(rehearsal.config))
 
     assert (facts["status"], facts["exit_code"]) == ("stopped", 3)
 
@@ -57,7 +58,7 @@ def test_a_run_that_a_guard_stopped_is_adopted_as_stopped(rehearsal: Rehearsal) 
 def test_a_run_that_failed_is_adopted_as_failed_and_remembered(rehearsal: Rehearsal) -> None:
     rehearsal.shop.rotate_token()
 
-    facts = adopted.adopt(execute(rehearsal), str(rehearsal.config))
+    facts = external.adopt(execute(rehearsal), str(rehearsal.config))
 
     assert (facts["status"], facts["exit_code"]) == ("failed", 5)
     assert "refused the token" in facts["messages"][-1]
@@ -69,7 +70,7 @@ def test_a_notebook_that_was_refused_is_told_and_adopts_no_other_run(rehearsal: 
     rehearsal.run(datetime.now(UTC), job=HARD)
 
     with pytest.raises(UsageError, match="Parameter dry_run must be bool"):
-        adopted.adopt(execute(rehearsal, dry_run="false"), str(rehearsal.config))
+        external.adopt(execute(rehearsal, dry_run="false"), str(rehearsal.config))
 
 
 def test_a_notebook_that_papermill_did_not_execute_is_refused(rehearsal: Rehearsal, tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_a_notebook_that_papermill_did_not_execute_is_refused(rehearsal: Rehears
 
     for name in ("other.ipynb", "none.ipynb"):
         with pytest.raises(UsageError, match="is not a job's notebook that papermill executed"):
-            adopted.adopt(tmp_path / name, str(rehearsal.config))
+            external.adopt(tmp_path / name, str(rehearsal.config))
 
 
 def test_a_run_is_copied_to_the_storage_whole(rehearsal: Rehearsal, tmp_path: Path) -> None:

@@ -14,18 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from invsync import alerts, settings
+from invsync import alerts
 from invsync.alerts import Alert
-from invsync.jobs import summary
+from invsync.config import settings
+from invsync.runs import record
 from invsync.sandbox.server import hosting
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def a_run(**facts: Any) -> dict[str, Any]:
-    return (
-        summary.blank("20261123T120000Z-aa", "acme", "hard-sync", "2026-11-23T12:00:00Z") | {"status": "done"} | facts
-    )
+    return record.blank("20261123T120000Z-aa", "acme", "hard-sync", "2026-11-23T12:00:00Z") | {"status": "done"} | facts
 
 
 @pytest.mark.parametrize(

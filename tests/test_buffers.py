@@ -9,9 +9,10 @@ import pytest
 from builders import rows
 from test_simulate import small
 
-from invsync import buffers, simulate, tables
+from invsync import simulate, tables
 from invsync.errors import UsageError
 from invsync.sandbox.world import sales
+from invsync.simulate import buffers
 from invsync.simulate.history import History
 
 

@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 
 from invsync.cli import app
-from invsync.settings import Settings
+from invsync.config.settings import Settings
 
 PAGES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
 SHOP = {"domain": "acme.myshopify.com", "token_env": "ACME_TOKEN"}  # what a page's block may leave to another

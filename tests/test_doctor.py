@@ -20,23 +20,25 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from typer.testing import CliRunner, Result
 
-from invsync import doctor, settings, web
+from invsync import doctor, web
 from invsync.cli import app
+from invsync.config import settings
+from invsync.config.settings import OmsSettings
 from invsync.doctor import apis, mapped, systems
-from invsync.doctor.asking import Asked, Question, ask
+from invsync.doctor.checks import Asked, Question, ask
 from invsync.doctor.findings import Findings
 from invsync.doctor.questions import QUESTIONS
 from invsync.doctor.variants import answer as kept_ids
 from invsync.errors import UsageError
-from invsync.oms import open_source, probes
-from invsync.oms.api import Api
-from invsync.oms.rights import granted
+from invsync.oms import open_source
+from invsync.oms.rest import probes
+from invsync.oms.rest.entities import Api
+from invsync.oms.sql.rights import granted
 from invsync.sandbox.hotwax import HotWax, create_app
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import create_app as shop_app
 from invsync.sandbox.server import hosting, serve
 from invsync.sandbox.shop import SCOPES, Shop
-from invsync.settings import OmsSettings
 from invsync.state import State
 
 NOW = datetime.now(UTC).replace(microsecond=0)

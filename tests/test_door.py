@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from invsync import door
-from invsync.door import ID, INDICATOR, MOMENT, NAME, QUANTITY, SEQUENCE, SHOPIFY_ID, WHOLE, Kind, Table
+from invsync.inputs import door
+from invsync.inputs.door import ID, INDICATOR, MOMENT, NAME, QUANTITY, SEQUENCE, SHOPIFY_ID, WHOLE, Kind, Table
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

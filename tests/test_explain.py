@@ -6,7 +6,7 @@ import pytest
 from rehearsal import HARD, ONLINE, START, STORE, Rehearsal
 
 from invsync.errors import UsageError
-from invsync.jobs.explain import explain, lines
+from invsync.explain.level import explain, lines
 
 
 def test_a_number_is_taken_apart(rehearsal: Rehearsal) -> None:

@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 from rehearsal import HARD, ONLINE, START, STORE, Rehearsal, inputs
 
-from invsync.jobs import inprocess, launch
+from invsync.engine import inprocess
+from invsync.jobs import launch
 from invsync.sandbox.oms_tables import METADATA
 
 HOUR = timedelta(hours=1)

@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed
-from invsync.oms import faces, open_source
+from invsync.oms import open_source
+from invsync.oms.rest import endpoints
 from invsync.sandbox.server import hosting
-from invsync.settings import OmsSettings
 
 PASSWORD = "planted-password"
 PAGE = "<html><head><title>503</title></head><body><h1>HotWax is being upgraded</h1><script>x</script></body></html>"
@@ -23,7 +24,7 @@ Answers = Callable[..., str]
 def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
     """The sentence about a HotWax that answers its login, and everything else, in these ways."""
     monkeypatch.setenv("HOTWAX_PASSWORD", f"{PASSWORD}\n")
-    monkeypatch.setattr(faces, "BACKOFF", 0.0)
+    monkeypatch.setattr(endpoints, "BACKOFF", 0.0)
 
     def sentence(login: Response, other: Response) -> str:
         async def answer(request: Request) -> Response:

@@ -17,7 +17,7 @@ from test_report import SUMMARY, body, example, folder
 
 from invsync import report
 from invsync.charts import Reader
-from invsync.report import index, serving, week_page
+from invsync.site import index, server, week_page
 
 pytestmark = needs_chromium
 READERS = {"acme": Reader("en-GB", "Europe/London"), "birch": Reader("de", "Europe/Berlin")}
@@ -174,16 +174,16 @@ def test_older_runs_are_loaded_when_asked_for(
 
 
 def test_it_works_over_http_as_from_a_bucket(browser: Browser, site: Path) -> None:
-    with serving.server(site, 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with server.server(site, 0) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
         page = browser.new_page()
         refused: list[str] = []
         page.on("console", lambda told: refused.append(told.text))
-        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        page.goto(f"http://127.0.0.1:{http.server_port}/")
         look_up(page, "mug-blue")
         expect(page.locator("#story h3")).to_have_text("MUG-BLUE")
         page.close()
-        server.shutdown()
+        http.shutdown()
     assert refused == []
 
 

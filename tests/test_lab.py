@@ -12,10 +12,10 @@ from builders import best_sellers
 from rehearsal import ONLINE, START, open_rehearsal
 
 from invsync import lab
+from invsync.engine import inprocess
 from invsync.errors import UsageError
-from invsync.jobs import inprocess
 from invsync.lab.page import page
-from invsync.report import runs
+from invsync.site import folders
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "reports" / "sample"
@@ -44,7 +44,7 @@ def look(path: str, minutes: int, *, oms: float, available: int | None, **told: 
 
 
 def looked(*rows: dict[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema={name: runs.LOOKED.get(name, pl.String) for name in rows[0]})
+    return pl.DataFrame(list(rows), schema={name: folders.LOOKED.get(name, pl.String) for name in rows[0]})
 
 
 def events(*moved: tuple[int, float]) -> pl.DataFrame:

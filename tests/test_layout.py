@@ -14,62 +14,15 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "invsync"
-ORDER = [
-    "errors",
-    "texts",
-    "secrets",
-    "settings",
-    "web",
-    "tables",
-    "door",
-    "tabular",
-    "mapping",
-    "inflight",
-    "diff",
-    "delta",
-    "plan",
-    "bulkfile",
-    "verify",
-    "charts",
-    "simulate",
-    "buffers",
-    "oms",
-    "shopify",
-    "state",
-    "inbox",
-    "alerts",
-    "report",
-    "jobs",
-    "doctor",
-    "upkeep",
-    "progress",
-    "init",
-    "webhooks",
-    "schedule",
-    "services",
-    "shelf",
-    "cli",
-    "sandbox",
-    "lab",
-]
-CORE = [
-    "tables",
-    "door",
-    "tabular",
-    "mapping",
-    "inflight",
-    "diff",
-    "delta",
-    "plan",
-    "bulkfile",
-    "verify",
-    "charts",
-    "simulate",
-    "buffers",
-]
+ORDER = """
+    errors inputs config web tables mapping inflight diff delta plan bulkfile verify charts
+    simulate oms shopify state inbox alerts report runs site engine ledger jobs explain doctor upkeep
+    webhooks schedule cli sandbox lab
+""".split()
+CORE = "tables mapping inflight diff delta plan bulkfile verify charts".split()
 OUTSIDE = {"httpx", "os", "time", "sqlalchemy"}
 FILES = {"pathlib"}
-MAY_READ_FILES = {"bulkfile", "verify", "tabular"}
+MAY_READ_FILES = {"bulkfile", "verify"}
 LATE = {("cli", "sandbox")}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PINS = (ROOT / "constraints.txt").read_text().splitlines()

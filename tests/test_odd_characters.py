@@ -10,8 +10,9 @@ import pytest
 from rehearsal import HARD, START, Rehearsal
 from typer.testing import CliRunner
 
+from invsync import explain
 from invsync.cli import app
-from invsync.jobs import explain, launch
+from invsync.jobs import launch
 
 ODD = {
     "line separator": "\u2028724812-22",

@@ -16,11 +16,12 @@ import pytest
 import sqlalchemy as sa
 
 from invsync import mapping, tables
+from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed, UsageError
-from invsync.oms import Source, known, open_source
-from invsync.oms.reader import connect
-from invsync.oms.values import bound, column, number, stamp
-from invsync.settings import OmsSettings
+from invsync.oms import Source, open_source
+from invsync.oms.sql import known_orders
+from invsync.oms.sql.reader import connect
+from invsync.oms.sql.values import bound, column, number, stamp
 
 COLUMNS = {
     "product_facility": "product_id, facility_id, minimum_stock, last_inventory_count,"
@@ -259,7 +260,7 @@ def test_an_id_is_known_in_any_spelling(hotwax: str, source: Source, name: str, 
 
 
 def test_many_orders_are_found_as_few_are(source: Source) -> None:
-    few, many = source.snapshot(orders=ASKED), source.snapshot(orders=range(5000, 5000 + known.WHOLE_FROM + 100))
+    few, many = source.snapshot(orders=ASKED), source.snapshot(orders=range(5000, 5000 + known_orders.WHOLE_FROM + 100))
     assert all(rows(getattr(few, name)) == rows(getattr(many, name)) for name in ("known_orders", "ordered", "booked"))
 
 
@@ -329,13 +330,18 @@ def test_only_the_wanted_products_are_ordered_and_booked(hotwax: str, source: So
 
 
 def test_a_number_that_is_none_books_and_orders_nothing() -> None:
-    id_of = pl.DataFrame([("O1", 7001)], schema=known.KNOWN, orient="row")
+    id_of = pl.DataFrame([("O1", 7001)], schema=known_orders.KNOWN, orient="row")
     lines = [("O1", "A", float("nan")), ("O1", "A", 2.0), ("O1", "B", None), ("O1", "B", 1.0), ("O1", "C", 3.0)]
-    items = pl.DataFrame(lines, schema=known.ITEMS, orient="row")
+    items = pl.DataFrame(lines, schema=known_orders.ITEMS, orient="row")
     reserved = items.select("order_id", "product_id", pl.lit("W1").alias("facility_id"), "units")
-    moved = reserved.select(*known.PLACED, atp=-pl.col("units"), qoh=pl.lit(-9.0)).filter(pl.col("product_id") == "A")
-    assert rows(known.ordered(items, id_of)) == [(7001, "C", 3.0)]
-    assert rows(known.booked(items.clear(), reserved, moved, id_of)) == [(7001, "B", "W1", 1.0), (7001, "C", "W1", 3.0)]
+    moved = reserved.select(*known_orders.PLACED, atp=-pl.col("units"), qoh=pl.lit(-9.0)).filter(
+        pl.col("product_id") == "A"
+    )
+    assert rows(known_orders.ordered(items, id_of)) == [(7001, "C", 3.0)]
+    assert rows(known_orders.booked(items.clear(), reserved, moved, id_of)) == [
+        (7001, "B", "W1", 1.0),
+        (7001, "C", "W1", 3.0),
+    ]
 
 
 def test_a_partial_snapshot_still_sees_a_shared_inventory_item(source: Source) -> None:

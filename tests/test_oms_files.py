@@ -14,10 +14,10 @@ import polars as pl
 import pytest
 from builders import exported
 
+from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms import Source, open_source
 from invsync.sandbox.oms import Oms
-from invsync.settings import OmsSettings
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RESET = "FacilityId,IdType,IdValue,AvailableQty,LocationSeqId\n"

@@ -17,13 +17,14 @@ import pytest
 import sqlalchemy as sa
 
 from invsync import tables
+from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed, UsageError
-from invsync.oms import Source, faces, open_source
+from invsync.oms import Source, open_source
+from invsync.oms.rest import endpoints
 from invsync.sandbox.hotwax import HotWax, create_app
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.oms_tables import METADATA
 from invsync.sandbox.server import hosting
-from invsync.settings import OmsSettings
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
@@ -110,7 +111,7 @@ Opened = Callable[..., Source]
 @pytest.fixture
 def opened(hotwax: HotWax, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     """Opens the reader over HTTP; waits between tries are not waited for."""
-    monkeypatch.setattr(faces, "BACKOFF", 0)
+    monkeypatch.setattr(endpoints, "BACKOFF", 0)
     with ExitStack() as stack:
         address = stack.enter_context(hosting(create_app(hotwax)))
 

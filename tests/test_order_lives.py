@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rehearsal import DELTAS, HARD, ONLINE, RECENT, START, STORE, Rehearsal, of_shop, open_rehearsal
 
-from invsync.jobs.explain import explain, lines
+from invsync.explain.level import explain, lines
 from invsync.state import State
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

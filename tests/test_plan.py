@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from invsync import plan, tables
+from invsync.config.settings import Guards
 from invsync.errors import GuardStopped
-from invsync.settings import Guards
 
 RIGHT = {
     "inventory_item_id": 1,

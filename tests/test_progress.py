@@ -4,7 +4,7 @@ import json
 import threading
 from pathlib import Path
 
-from invsync import progress
+from invsync.cli import progress
 
 
 def notebook(folder: Path, run_id: str, running: int | None) -> Path:

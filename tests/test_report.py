@@ -16,7 +16,7 @@ from nbformat import v4
 from test_charts import NOW, orders, outcomes
 
 from invsync import charts, plan, report, tables
-from invsync.report import needs
+from invsync.report import remediation
 
 SUMMARY: dict[str, Any] = {
     "run_id": "20261123T131500Z-ab12",
@@ -322,7 +322,7 @@ def test_only_faults_need_a_person() -> None:
 
 
 def test_each_class_of_fault_has_its_count_remedy_and_examples(page: str) -> None:
-    found = needs.needs(
+    found = remediation.needs(
         outcomes(
             *[
                 {"outcome": "refused", "reason": "INVALID_INVENTORY_ITEM", "message": "Gone.", "sku": f"S{n}"}
@@ -336,7 +336,7 @@ def test_each_class_of_fault_has_its_count_remedy_and_examples(page: str) -> Non
 
 
 def test_every_reason_to_hold_has_words_and_a_remedy() -> None:
-    assert {rule.__name__ for rule in plan.RULES} <= set(needs.REMEDIES) & set(charts.REASONS)
+    assert {rule.__name__ for rule in plan.RULES} <= set(remediation.REMEDIES) & set(charts.REASONS)
 
 
 def test_held_rows_say_why_and_what_to_do_faults_first() -> None:

@@ -11,7 +11,7 @@ from runfolders import GONE, NOW, leave
 from test_charts import outcomes
 
 from invsync import tables
-from invsync.report import history, runs
+from invsync.site import folders, history
 
 RIGHT = {"outcome": "already_right", "delta": 0}
 
@@ -160,4 +160,4 @@ def test_many_runs_are_digested_as_one_would_be(tmp_path: Path, monkeypatch: pyt
 def test_an_empty_folder_has_no_history(tmp_path: Path) -> None:
     kept = remembered(tmp_path)
     assert kept.runs.is_empty() and kept.events().collect().schema == pl.Schema(history.EVENTS)
-    assert runs.looked(tmp_path, kept.runs).equals(tables.empty(runs.LOOKED))
+    assert folders.looked(tmp_path, kept.runs).equals(tables.empty(folders.LOOKED))

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from invsync.charts import Reader
 from invsync.cli import app
-from invsync.report import history, index, shards
+from invsync.site import history, index, shards
 
 READERS = {"acme": Reader("nl", "Europe/Amsterdam")}
 CONFIG = """

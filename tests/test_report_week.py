@@ -16,7 +16,7 @@ from invsync import tables
 from invsync.charts import Reader
 from invsync.cli import app
 from invsync.errors import UsageError
-from invsync.report import history, index, week, week_page
+from invsync.site import history, index, week, week_page
 
 SUNDAY = date(2026, 11, 22)
 MONDAY = datetime(2026, 11, 16, 9, tzinfo=UTC)

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from invsync.report import shards
 from invsync.report.markup import asset, style
+from invsync.site import shards
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "reports" / "sample"

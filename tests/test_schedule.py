@@ -15,7 +15,7 @@ import pytest
 import yaml
 from cronsim import CronSim
 
-from invsync import settings
+from invsync.config import settings
 from invsync.errors import UsageError
 from invsync.inbox import Inbox
 from invsync.schedule import embedded

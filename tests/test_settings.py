@@ -8,7 +8,7 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import KeyringLocked
 
-from invsync import settings
+from invsync.config import settings
 from invsync.errors import UsageError
 
 MINIMAL = """

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
+from invsync.config.settings import OmsSettings, ShopSettings
 from invsync.errors import ShopifyFailed, UsageError
-from invsync.settings import OmsSettings, ShopSettings
 from invsync.shopify.client import Client
 from invsync.shopify.retry import TooCostly, Unanswered
 

@@ -13,8 +13,8 @@ from builders import rows
 from polars.testing import assert_frame_equal
 
 from invsync import tables
+from invsync.config.settings import OmsSettings, ShopSettings
 from invsync.errors import ShopifyFailed
-from invsync.settings import OmsSettings, ShopSettings
 from invsync.shopify import Shopify
 from invsync.shopify.reads import chunks, parse_levels
 

@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from invsync.config.settings import OmsSettings, ShopSettings
 from invsync.sandbox.server import serve
 from invsync.sandbox.shop import Shop
-from invsync.settings import OmsSettings, ShopSettings
 from invsync.shopify import Shopify
 
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+from invsync.config.settings import OmsSettings, ShopSettings
 from invsync.errors import ShopifyFailed
-from invsync.settings import OmsSettings, ShopSettings
 from invsync.shopify import MUTATION, Delivery, Shopify
 
 Answer = Callable[[str], httpx.Response]

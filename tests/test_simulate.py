@@ -15,7 +15,7 @@ from graphql import parse
 
 from invsync import simulate
 from invsync.errors import UsageError
-from invsync.sandbox.costs import requested_cost
+from invsync.sandbox.admin.costs import requested_cost
 from invsync.sandbox.world import sales
 from invsync.shopify.orders import document
 from invsync.simulate import costs, engine, events, ledger

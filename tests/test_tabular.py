@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from invsync import tabular
+from invsync.inputs import tabular
 
 
 def rows(content: str | bytes, name: str = "x.csv") -> list[tuple[str | None, ...]]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from invsync import texts
+from invsync.inputs import texts
 
 TOKEN = "shpat_planted_0123456789abcdef"
 PAGE = """<!doctype html><html><head><title>Be right back</title><style>p { color: red }</style>

@@ -14,7 +14,7 @@ from rehearsal import HARD, ONLINE, RECENT, START, STORE, Rehearsal, of_shop, op
 
 from invsync import doctor
 from invsync.errors import UsageError
-from invsync.jobs.explain import explain
+from invsync.explain.level import explain
 
 LATER = START + timedelta(hours=1)
 

@@ -13,8 +13,9 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from invsync import settings, upkeep
+from invsync import upkeep
 from invsync.cli import app
+from invsync.config import settings
 from invsync.errors import LeaseLost
 from invsync.inbox import Heard, Inbox
 from invsync.state import CLAIMS, File, State

@@ -13,7 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from rehearsal import ONLINE, RECENT, START, STORE, TOKEN, Rehearsal
 
 from invsync import errors
-from invsync.jobs.opening import new_run_id
+from invsync.jobs.start import new_run_id
 from invsync.sandbox import demo
 from invsync.shopify import retry
 from invsync.shopify.retry import Patience, Unanswered

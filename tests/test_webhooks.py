@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from invsync import webhooks
+from invsync.config.settings import OmsSettings, ShopSettings
 from invsync.errors import UsageError
 from invsync.inbox import Heard, Inbox
-from invsync.settings import OmsSettings, ShopSettings
 from invsync.state import State
 from invsync.webhooks.receiver import LARGEST_BODY, create_app
 

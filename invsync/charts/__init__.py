@@ -1,7 +1,19 @@
 """The report's charts: tables in, Altair charts out, each with a text alternative in `description`."""
 
 from invsync.charts.days import drift, protected
-from invsync.charts.look import (
+from invsync.charts.labels import NONE, REASONS, Reader, clean, plain
+from invsync.charts.run import (
+    MAX_BARS,
+    Chart,
+    classed,
+    in_flight,
+    named,
+    sentence,
+    variances_by_location,
+    variances_by_product,
+    what_happened,
+)
+from invsync.charts.theme import (
     AGE_COLOURS,
     FONT,
     LOWERED,
@@ -17,18 +29,6 @@ from invsync.charts.look import (
     render,
     theme,
 )
-from invsync.charts.run import (
-    MAX_BARS,
-    Chart,
-    classed,
-    in_flight,
-    named,
-    sentence,
-    variances_by_location,
-    variances_by_product,
-    what_happened,
-)
-from invsync.charts.words import NONE, REASONS, Reader, clean, plain
 
 __all__ = [
     "AGE_COLOURS",

@@ -5,8 +5,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from invsync.charts.look import LOWERED, PROTECTED, RAISED, WIDTH, reader
 from invsync.charts.run import Chart, sentence
+from invsync.charts.theme import LOWERED, PROTECTED, RAISED, WIDTH, reader
 
 
 def drift(days: pl.DataFrame) -> Chart:

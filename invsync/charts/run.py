@@ -6,8 +6,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from invsync.charts.look import AGE_COLOURS, BAR, LOWERED, OUTCOMES, RAISED, STEP, WIDTH, reader
-from invsync.charts.words import clean, plain
+from invsync.charts.labels import clean, plain
+from invsync.charts.theme import AGE_COLOURS, BAR, LOWERED, OUTCOMES, RAISED, STEP, WIDTH, reader
 
 Chart = alt.Chart | alt.LayerChart
 MAX_BARS = 20  # rows a chart: two bars each at most

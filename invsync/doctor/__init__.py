@@ -6,16 +6,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from invsync import mapping, oms, settings, tables
+from invsync import mapping, oms, tables
+from invsync.config import settings
 from invsync.doctor import mapped, systems
 from invsync.doctor.apis import APIS
-from invsync.doctor.asking import Asked, ask
+from invsync.doctor.checks import Asked, ask
 from invsync.doctor.environment import environment
 from invsync.doctor.findings import GROUPS, Check, Findings
 from invsync.doctor.questions import QUESTIONS
 from invsync.doctor.variants import variants
-from invsync.jobs import buffer_table
-from invsync.oms.rest import Rest
+from invsync.ledger import buffers
+from invsync.oms.rest.source import Rest
 from invsync.shopify import Shopify
 from invsync.shopify.client import Client
 
@@ -64,7 +65,7 @@ def _compare(findings: Findings, client: Client | None, source: oms.Source, snap
         "at": findings.now,
     }
     pairs = mapped.pairs(findings, snapshot, facts)
-    findings.tried("configuration", "buffers", lambda: buffer_table.check(findings.shop.buffer, source, facts))
+    findings.tried("configuration", "buffers", lambda: buffers.check(findings.shop.buffer, source, facts))
     ask(findings, Asked(findings.shop, source, snapshot, facts), QUESTIONS | (APIS if isinstance(source, Rest) else {}))
     if client is None:
         return

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from invsync.doctor.asking import Answer, Asked, Question
-from invsync.oms import probes
-from invsync.oms.api import Api
-from invsync.oms.rest import Rest
+from invsync.doctor.checks import Answer, Asked, Question
+from invsync.oms.rest import probes
+from invsync.oms.rest.entities import Api
+from invsync.oms.rest.source import Rest
 from invsync.state import iso
 
 SOON = timedelta(days=14)

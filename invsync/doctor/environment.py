@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import httpx
 
-from invsync import settings, web
+from invsync import web
+from invsync.config import settings
 from invsync.doctor.findings import Findings, counted
 from invsync.errors import UsageError
 

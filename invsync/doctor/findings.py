@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeVar
 
+from invsync.config.settings import ShopSettings
 from invsync.errors import InvsyncError
-from invsync.settings import ShopSettings
 
 GROUPS = ("configuration", "Shopify", "HotWax", "mapping", "items", "questions")
 EXAMPLES = 5

@@ -6,12 +6,12 @@ An answer is a warning only where it means that invsync could be wrong there.
 import polars as pl
 
 from invsync import delta, mapping, tables
-from invsync.doctor.asking import Answer, Asked, Question, texts
+from invsync.doctor.checks import Answer, Asked, Question, texts
 from invsync.doctor.findings import some
 from invsync.doctor.writers import other_writers
-from invsync.oms import known
-from invsync.oms.faces import Filter
-from invsync.oms.sample import Lacking
+from invsync.oms.rest.endpoints import Filter
+from invsync.oms.sql import known_orders
+from invsync.oms.sql.sample import Lacking
 
 RESERVES = {"INV_RES_CREATE", "INV_RES_RELEASE"}
 DIGITAL = ["DIGITAL_GOOD"]
@@ -84,7 +84,7 @@ def own_orders(asked: Asked) -> Answer:
     )
     orders = Filter("order_id", among=reserved["order_id"].unique().to_list())
     headers = asked.rows("order_header", texts("order_id", "external_id"), orders)
-    native = headers.filter(known.shopify_order().is_not_null())
+    native = headers.filter(known_orders.shopify_order().is_not_null())
     own = reserved.join(native, on="order_id", how="semi").height
     told = (
         f"{own} of the newest {reserved.height} reservations are of Shopify's own orders"

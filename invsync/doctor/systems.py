@@ -7,8 +7,8 @@ from invsync import oms, tables
 from invsync.doctor.findings import Findings, counted
 from invsync.errors import ShopifyFailed
 from invsync.oms import schemas
-from invsync.oms.database import Database
-from invsync.oms.rights import writable
+from invsync.oms.sql.rights import writable
+from invsync.oms.sql.source import Database
 from invsync.shopify import SCOPES, orders
 from invsync.shopify.client import Client
 from invsync.shopify.subscriptions import subscriptions as conditions

@@ -3,7 +3,7 @@
 import polars as pl
 
 from invsync import mapping, tables
-from invsync.doctor.asking import GROUP, Answer
+from invsync.doctor.checks import GROUP, Answer
 from invsync.doctor.findings import Findings
 from invsync.shopify.client import Client
 from invsync.shopify.reads import ITEM, number

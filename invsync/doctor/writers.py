@@ -2,10 +2,10 @@
 
 import polars as pl
 
-from invsync.doctor.asking import Answer, Asked, texts
+from invsync.doctor.checks import Answer, Asked, texts
 from invsync.doctor.findings import some
-from invsync.oms.faces import Filter
-from invsync.oms.sample import Lacking
+from invsync.oms.rest.endpoints import Filter
+from invsync.oms.sql.sample import Lacking
 
 SERVICES = "ShopifyInventoryFeed|InventoryDeltaFeed|ShopifyInventoryAdjustment|InventoryChannelInventory|ResetInventory"
 JOBS = ["JOB_UL_INV", "UL_RCNT_INV", "JOB_ADJ_INV"]

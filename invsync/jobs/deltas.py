@@ -8,10 +8,9 @@ import polars as pl
 
 from invsync import delta, mapping, plan, tables
 from invsync.errors import GuardStopped, UsageError
-from invsync.jobs import buffer_table
-from invsync.jobs.buffer_table import buffers
 from invsync.jobs.resets import WHOLE_FROM, Resets, by_pair, claims_of, is_overwritten, is_unsettled
 from invsync.jobs.run import Selection
+from invsync.ledger import buffers
 from invsync.state import iso
 from invsync.tables import KEY
 
@@ -41,7 +40,7 @@ class Deltas(Resets):
         The first run of a shop claims what it sees as its baseline and sends nothing, unless `since` is given or
         another job has reset the shop before: then it resets the pairs of the events since, each guarded.
         """
-        buffer_table.check(self.shop.buffer, self.oms, self.facts)
+        buffers.check(self.shop.buffer, self.oms, self.facts)
         self._check_baseline()
         self._check_since()
         mark = self._mark()
@@ -171,7 +170,7 @@ class Deltas(Resets):
     def _bent(self) -> pl.DataFrame:
         """The pairs whose net change is no change of the target: at a floor, with a buffer, or by a return."""
         back = self.free.filter(pl.col("reason").is_in(delta.RETURNED)).select(KEY)
-        own = buffers(self.shop.buffer).select(*KEY, "units")
+        own = buffers.table(self.shop.buffer).select(*KEY, "units")
         rows = self.net.join(own, on=KEY, how="left")
         held_back = pl.col("units").fill_null(self.shop.buffer.units) > 0
         at_floor = (pl.col("oms") <= 0) | (pl.col("oms") - pl.col("net") <= 0)

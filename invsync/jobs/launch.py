@@ -12,10 +12,13 @@ from typing import Any
 
 import papermill
 
-from invsync import alerts, errors, report, settings
-from invsync.jobs import copied, inprocess, kernel, review, summary
-from invsync.jobs.opening import APPLIES_ENV, RUN_ENV, UNDOES_ENV, check_keeper, new_run_id
+from invsync import alerts, errors, report
+from invsync.config import settings
+from invsync.engine import inprocess, kernel
+from invsync.jobs import review
 from invsync.jobs.parameters import OWN, Parameters, parameters
+from invsync.jobs.start import APPLIES_ENV, RUN_ENV, UNDOES_ENV, check_keeper, new_run_id
+from invsync.runs import archive, record
 from invsync.state import State, iso
 
 
@@ -68,7 +71,7 @@ def run(
     if not environment:
         check_keeper(checked, shop)
     secrets = [settings.secret(name, os.environ) or "" for name in (shop.token_env, shop.client_secret_env) if name]
-    copied.check(configured.reports.copy_to)
+    archive.check(configured.reports.copy_to)
     run_id = new_run_id()
     folder = Path(configured.reports.path) / checked.shop / job / run_id
     with ExitStack() as held:
@@ -81,10 +84,10 @@ def run(
         failure = _execute(jobs()[job], folder, given, engine, {RUN_ENV: run_id, **(environment or {})})
         with suppress(errors.InvsyncError):
             lease.sign()
-        if isinstance(failure, errors.UsageError | errors.LeaseHeld) and not summary.has_begun(folder):
+        if isinstance(failure, errors.UsageError | errors.LeaseHeld) and not record.has_begun(folder):
             shutil.rmtree(folder)
             raise failure
-        facts = summary.read(folder) or summary.blank(run_id, checked.shop, job, started)
+        facts = record.read(folder) or record.blank(run_id, checked.shop, job, started)
         closed = close(folder, facts, failure, shop, secrets)
         with suppress(errors.InvsyncError):  # the state failed the run already, as its page says
             remember(state, folder, closed)
@@ -95,7 +98,7 @@ def run(
 def ended(folder: Path, facts: dict[str, Any], configured: settings.Settings) -> None:
     """Tell of a run that has ended: its alerts to the pager, its folder to the object storage."""
     alerts.tell(alerts.of_run(facts), configured)
-    copied.copy(folder, configured.reports.copy_to)
+    archive.copy(folder, configured.reports.copy_to)
 
 
 def _execute(
@@ -144,8 +147,8 @@ def _environment(told: dict[str, str]) -> Iterator[None]:
 def _bury(reports: Path, gone: str, by: str, shop: settings.ShopSettings, secrets: list[str]) -> None:
     """Close the folder of a run that was killed, so that it too has its truth and its page."""
     for folder in reports.glob(f"*/*/{gone}"):
-        if summary.read(folder) is None:
-            facts = summary.blank(gone, folder.parents[1].name, folder.parent.name, started_at(gone))
+        if record.read(folder) is None:
+            facts = record.blank(gone, folder.parents[1].name, folder.parent.name, started_at(gone))
             why = errors.SystemFailed(f"The run was killed before its end; run {by} takes over what it left open.")
             close(folder, facts, why, shop, secrets)
 
@@ -162,20 +165,20 @@ def close(
 
     What fails after the run wrote down how it ended (a chart, a page, a full disk) is told, and changes nothing of it.
     """
-    if failure is not None and facts["status"] in summary.CONCLUDED and facts["finished_at"]:
+    if failure is not None and facts["status"] in record.CONCLUDED and facts["finished_at"]:
         _say(
             facts, str(failure) if isinstance(failure, errors.GuardStopped) else f"The report is incomplete: {failure}"
         )
     elif failure is not None:
         status = "stopped" if isinstance(failure, errors.GuardStopped) else "failed"
-        facts |= {"status": status, "exit_code": summary.EXIT[status], "finished_at": iso(datetime.now(UTC))}
+        facts |= {"status": status, "exit_code": record.EXIT[status], "finished_at": iso(datetime.now(UTC))}
         _say(facts, str(failure))
     try:
         _draw(folder, facts, shop, secrets)
     except OSError as error:
         _say(facts, f"The report could not be written to {folder} ({error.strerror}): make room on its disk.")
     with suppress(OSError):  # run.json of the run itself stands
-        summary.write(folder, facts)
+        record.write(folder, facts)
     return facts
 
 
@@ -187,14 +190,14 @@ def _draw(folder: Path, facts: dict[str, Any], shop: settings.ShopSettings, secr
     """Write the run's page, or a short one where it cannot be drawn."""
     notebook = folder / "report.ipynb"
     _scrub(notebook, secrets)
-    facts["files"] = [file for file in summary.files(folder) if file["name"] != "report.html"]
+    facts["files"] = [file for file in record.files(folder) if file["name"] != "report.html"]
     try:
         page = report.render(notebook, facts, timezone=shop.timezone, locale=shop.locale)
     except Exception as error:  # the page is for people
         why = f"The report could not be drawn: {type(error).__name__}."
         page = report.minimal(facts, why, timezone=shop.timezone, locale=shop.locale)
     (folder / "report.html").write_text(_clean(page, secrets), encoding="utf-8")
-    facts["files"] = summary.files(folder)
+    facts["files"] = record.files(folder)
 
 
 def remember(state: State, folder: Path, facts: dict[str, Any]) -> None:

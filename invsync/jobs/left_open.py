@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from invsync import bulkfile, tables
-from invsync.jobs import delivery, summary
+from invsync.jobs import delivery
+from invsync.runs import record
 from invsync.state import Pending
 from invsync.tables import KEY
 
@@ -63,13 +64,13 @@ def is_whole(file: Pending) -> bool:
 
 
 def _replay(run: Run, file: Pending) -> None:
-    summary.reserve(run.folder)
+    record.reserve(run.folder)
     way = run.way(file.run_id, file.path.parent, guarded=file.guarded)
     way.part = max(part for part, _ in run.state.outbox.parts(file.run_id))
     outcomes = delivery.replay(way, file)
     _keep(file.path.with_name("outcomes.parquet"), outcomes)
     run.reopened += outcomes["product_id"].drop_nulls().unique().to_list()
-    counts = summary.counts(outcomes)
+    counts = record.counts(outcomes)
     ended = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in counts if counts[name])
     run.say(f"Run {file.run_id} was cut short: its {file.path.name} was sent again under the same keys ({ended}).")
     if not file.guarded:

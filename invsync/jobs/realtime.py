@@ -7,9 +7,9 @@ import polars as pl
 
 from invsync import mapping, tables
 from invsync.inbox import HEARD, LEVEL, Inbox, echo
-from invsync.jobs import buffer_table
 from invsync.jobs.resets import Resets, by_pair
 from invsync.jobs.run import Selection
+from invsync.ledger import buffers
 from invsync.state import iso
 from invsync.tables import KEY
 
@@ -29,7 +29,7 @@ class Realtime(Resets):
 
     def select(self) -> Selection:
         """The pairs that waiting deliveries name, those of their orders and of their products, less our own echoes."""
-        buffer_table.check(self.shop.buffer, self.oms, self.facts)
+        buffers.check(self.shop.buffer, self.oms, self.facts)
         now, inbox = datetime.now(UTC), Inbox(self.state.engine)
         self.heard = inbox.waiting(self.given.shop)
         lines = self._sent(now)

@@ -7,11 +7,10 @@ from functools import cached_property
 import polars as pl
 
 from invsync import delta, diff, inflight, mapping, plan, tables
-from invsync.jobs import buffer_table
-from invsync.jobs.buffer_table import buffers
-from invsync.jobs.orders import Orders, looked_back
 from invsync.jobs.run import Run, Selection, facilities_of
-from invsync.jobs.witness import Seen, Witness, not_for_sale
+from invsync.ledger import buffers
+from invsync.ledger.orders import Orders, looked_back
+from invsync.ledger.witness import Seen, Witness, not_for_sale
 from invsync.oms import schemas
 from invsync.state import CLAIMS, iso
 from invsync.tables import KEY
@@ -36,7 +35,7 @@ class Resets(Run):
 
     def select(self) -> Selection:
         """The pairs to look at, and the rows that map to none: every mapped pair without a window."""
-        buffer_table.check(self.shop.buffer, self.oms, self.facts)
+        buffers.check(self.shop.buffer, self.oms, self.facts)
         start = self._window()
         products = self._products(start)
         snapshot = self.mapped_by(products)
@@ -131,7 +130,7 @@ class Resets(Run):
             seen.levels,
             flight,
             buffer=self.shop.buffer.units,
-            buffers=buffers(self.shop.buffer),
+            buffers=buffers.table(self.shop.buffer),
             set_aside=inflight.at_pairs(aside, pairs, snapshot, counted),
         )
         if parts := targets.filter(pl.col("oms") != pl.col("oms").round(0)).height:

@@ -9,9 +9,10 @@ import polars as pl
 
 from invsync import bulkfile, delta, plan, tables
 from invsync.errors import GuardStopped, UsageError
-from invsync.jobs import delivery, summary
+from invsync.jobs import delivery
 from invsync.jobs.resets import is_overwritten
 from invsync.jobs.run import Run, Selection
+from invsync.runs import record
 from invsync.state import CLAIMS, File, State
 from invsync.tables import KEY
 from invsync.verify import LANDED
@@ -77,7 +78,7 @@ class Applied(Following):
         planned = self.state.runs.one(self.source.name)
         assert planned is not None, "earlier() found it"
         self.thru = datetime.fromisoformat(planned["thru"])
-        self.windowed = "undoes" not in (summary.read(self.source) or {})
+        self.windowed = "undoes" not in (record.read(self.source) or {})
         return super().select()
 
     def rows(self) -> pl.DataFrame:
@@ -90,7 +91,7 @@ class Applied(Following):
 
     def _check(self) -> None:
         """Stop when the plan is too old, overtaken, or not the one that was reviewed."""
-        reviewed, planned = summary.read(self.source) or {}, self.state.runs.one(self.source.name)
+        reviewed, planned = record.read(self.source) or {}, self.state.runs.one(self.source.name)
         planned_at = datetime.fromisoformat(reviewed["finished_at"])
         hashes = {file["name"]: file["sha256"] for file in reviewed["files"]}
         changed = [path.name for path in self._files() if bulkfile.kept(path).sha256 != hashes.get(path.name)]

@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from invsync import bulkfile, mapping, oms, plan, report, settings, tables, verify
+from invsync import bulkfile, mapping, oms, plan, report, tables, verify
+from invsync.config import settings
 from invsync.errors import GuardStopped, ShopifyFailed
-from invsync.jobs import delivery, left_open, summary
+from invsync.jobs import delivery, left_open
 from invsync.jobs.parameters import Parameters
-from invsync.jobs.peers import Peer
+from invsync.ledger.peers import Peer
+from invsync.runs import record
 from invsync.shopify import Shopify
 from invsync.state import CLAIMS, Lease, State, iso
 from invsync.tables import KEY
@@ -188,7 +190,7 @@ class Run:
             self.claims(decided.adjustments).write_parquet(self.folder / "claims.parquet")
             outcomes = self._outcomes(decided, verify.outcome(decided.adjustments, "planned"))
         else:
-            summary.reserve(self.folder)
+            record.reserve(self.folder)
             outcomes = self._outcomes(decided, self._deliver(decided))
             outcomes.write_parquet(self.folder / "outcomes.parquet")
         self._conclude(outcomes)
@@ -273,15 +275,15 @@ class Run:
 
         run.json says first what was sent, in case the state database or the disk fails next, then how the run ended.
         """
-        self.summary["counts"] |= summary.counts(outcomes)
-        self.summary |= {"units": summary.units(outcomes), "in_flight": summary.in_flight(self.in_flight)}
-        summary.write(self.folder, self.summary)
+        self.summary["counts"] |= record.counts(outcomes)
+        self.summary |= {"units": record.units(outcomes), "in_flight": record.in_flight(self.in_flight)}
+        record.write(self.folder, self.summary)
         for way in self.ways:
             way.close()
         if not self.given.dry_run:
             self.settled(outcomes)
             self._tell_unknown()
-        faults = outcomes.filter(summary.is_fault()).height
+        faults = outcomes.filter(record.is_fault()).height
         self.summary["counts"] |= {"needs_a_person": faults + len(self.faults)}
         status = "planned" if self.given.dry_run else "partial" if faults or self.faults else "done"
         unsure = outcomes.filter((pl.col("outcome") == "unknown") | (pl.col("reason") == "moving")).height
@@ -302,10 +304,10 @@ class Run:
         ended, chosen = datetime.now(UTC), self.selection
         self.summary |= {
             "status": status,
-            "exit_code": summary.EXIT[status],
+            "exit_code": record.EXIT[status],
             "finished_at": iso(ended),
             "api_version": self.shopify.api_version_served,
-            "files": summary.files(self.folder),
+            "files": record.files(self.folder),
         }
         self.state.runs.record(
             self.run_id,
@@ -323,14 +325,14 @@ class Run:
             sent=bool(self.state.outbox.parts(self.run_id)),
             fence=self.lease.fence,
         )
-        summary.write(self.folder, self.summary)
+        record.write(self.folder, self.summary)
 
     def finish(self, outcomes: pl.DataFrame) -> dict[str, Any]:
         """Complete run.json for its readers and give the shop back; the summary is what the report's banner says."""
-        self.summary |= {"locations": self._names(), "files": summary.files(self.folder)}
+        self.summary |= {"locations": self._names(), "files": record.files(self.folder)}
         if self.alone:
             self._page()
-        summary.write(self.folder, self.summary)
+        record.write(self.folder, self.summary)
         self.held.close()
         return self.summary
 
@@ -343,7 +345,7 @@ class Run:
             locale=self.shop.locale,
         )
         (self.folder / "report.html").write_text(page, encoding="utf-8")
-        self.summary["files"] = summary.files(self.folder)
+        self.summary["files"] = record.files(self.folder)
 
     def _names(self) -> dict[str, str]:
         """The names of the locations that this run looked at, by id as text."""
@@ -359,8 +361,8 @@ class Run:
         (self.folder / bulkfile.file_name("result", 1)).touch()
         outcomes = self._outcomes(decided, verify.outcome(decided.adjustments, "held", reason=pl.lit("guard")))
         outcomes.write_parquet(self.folder / "outcomes.parquet")
-        self.summary["counts"] |= summary.counts(outcomes)
-        self.summary["in_flight"] = summary.in_flight(self.in_flight)
+        self.summary["counts"] |= record.counts(outcomes)
+        self.summary["in_flight"] = record.in_flight(self.in_flight)
         self.say(str(error))
         self._record("stopped", advances=False, targets=0)
         self.finish(outcomes)

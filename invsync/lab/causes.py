@@ -3,7 +3,7 @@
 import polars as pl
 
 from invsync import tables
-from invsync.report.runs import DELTAS
+from invsync.site.folders import DELTAS
 from invsync.verify import LANDED
 
 PAIR_OF_SHOP = ["shop", *tables.KEY]

@@ -7,11 +7,13 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from invsync import buffers, mapping, oms, settings, simulate, tables
+from invsync import mapping, oms, simulate, tables
+from invsync.config import settings
 from invsync.errors import UsageError
-from invsync.oms.database import Database
-from invsync.oms.values import frame
+from invsync.oms.sql.source import Database
+from invsync.oms.sql.values import frame
 from invsync.sandbox import world
+from invsync.simulate import buffers
 from invsync.simulate.history import History, Restock
 
 HEADERS: tables.Schema = {"order_id": tables.TEXT, "order_date": tables.STAMP, "created_stamp": tables.STAMP}

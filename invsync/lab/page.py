@@ -16,7 +16,7 @@ from nbconvert.exporters.exporter import Exporter
 
 from invsync import __version__
 from invsync.charts import SPEC_MIME
-from invsync.charts.look import VEGA_LITE
+from invsync.charts.theme import VEGA_LITE
 from invsync.report import cells, markup
 
 TEMPLATE = """{% extends "page.html.j2" %}

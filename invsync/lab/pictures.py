@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from invsync.charts import LOWERED, OUTCOMES, PROTECTED, RAISED, Chart, reader, sentence
-from invsync.charts.look import WIDTH
+from invsync.charts.theme import WIDTH
 from invsync.lab.causes import CAUSES
 
 HEIGHT = 220

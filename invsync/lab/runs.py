@@ -10,21 +10,21 @@ from invsync import delta, mapping, tables
 from invsync.errors import UsageError
 from invsync.lab.causes import EDITS, OWN_EVENTS
 from invsync.lab.data import NOT_OWN, checked, opened
-from invsync.report import runs
+from invsync.site import folders
 
 
 def history(*, reports: str = "reports", shop: str = "", days: int = 30) -> tuple[pl.DataFrame, pl.DataFrame]:
     """RUNS of the last `days` before the newest one, of a shop or of all, and what they LOOKED at."""
     checked(reports=(reports, str), shop=(shop, str), days=(days, int))
     root = Path(reports)
-    found = runs.table(root, runs.found(root)) if root.is_dir() else tables.empty(runs.RUNS)
+    found = folders.table(root, folders.found(root)) if root.is_dir() else tables.empty(folders.RUNS)
     found = found.filter(pl.col("status") != "planned", pl.lit(not shop) | (pl.col("shop") == shop))
     found = found.filter(pl.col("started_at") >= pl.col("started_at").max() - timedelta(days=days))
     if found.is_empty():
         raise UsageError(
             f"There are no runs of {shop or 'any shop'} below {reports}: correct `reports`, or run a job first."
         )
-    return found, runs.looked(root, found)
+    return found, folders.looked(root, found)
 
 
 def events(looked: pl.DataFrame, *, shop: str = "", config: str = "invsync.toml") -> pl.DataFrame | None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from invsync import door, tables
-from invsync.door import ID, INDICATOR, MOMENT, NAME, QUANTITY, SEQUENCE, SHOPIFY_ID, WORD, Kind, Table
+from invsync import tables
 from invsync.errors import OmsFailed
-from invsync.oms.statements import COLUMNS, QUANTITIES
+from invsync.inputs import door
+from invsync.inputs.door import ID, INDICATOR, MOMENT, NAME, QUANTITY, SEQUENCE, SHOPIFY_ID, WORD, Kind, Table
+from invsync.oms.sql.statements import COLUMNS, QUANTITIES
 
 Frames = dict[str, pl.DataFrame]
 Places = Callable[[Iterable[int]], list[str]]  # where rows stand

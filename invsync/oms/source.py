@@ -7,15 +7,15 @@ from typing import Protocol
 
 import polars as pl
 
+from invsync.config.settings import OmsSettings, secret
 from invsync.errors import UsageError
-from invsync.oms.api import Api
-from invsync.oms.database import Database
-from invsync.oms.faces import TRIES
-from invsync.oms.files import Exported, load
-from invsync.oms.login import connected
-from invsync.oms.reader import connect
-from invsync.oms.rest import Rest
-from invsync.settings import OmsSettings, secret
+from invsync.oms.files.source import Exported, load
+from invsync.oms.rest.auth import connected
+from invsync.oms.rest.endpoints import TRIES
+from invsync.oms.rest.entities import Api
+from invsync.oms.rest.source import Rest
+from invsync.oms.sql.reader import connect
+from invsync.oms.sql.source import Database
 from invsync.tables import Snapshot
 
 

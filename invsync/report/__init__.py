@@ -3,8 +3,8 @@
 from invsync.report.facts import verdict
 from invsync.report.leaks import leaks
 from invsync.report.markup import Html
-from invsync.report.needs import needs_a_person
 from invsync.report.page import files_table, minimal, render
+from invsync.report.remediation import needs_a_person
 from invsync.report.rows import MAX_ROWS, held_rows, largest_variances, orders_in_flight, refused_rows
 
 __all__ = [

@@ -7,7 +7,7 @@ import json
 import polars as pl
 
 from invsync import charts
-from invsync.report import needs
+from invsync.report import remediation
 from invsync.tables import KEY
 
 MOST = 12_000  # rows that a page carries; a larger run's pairs that were right already are counted, not listed
@@ -19,14 +19,14 @@ def ranked(outcomes: pl.DataFrame) -> pl.DataFrame:
     frame = charts.classed(outcomes)
     changed, flying = pl.col("delta").fill_null(0).abs(), pl.col("in_flight").fill_null(0)
     told = (changed > 0) | (pl.col("outcome") == "held")
-    rank = pl.when(needs.is_fault()).then(0).when(told).then(1).when(flying > 0).then(2).otherwise(3)
+    rank = pl.when(remediation.is_fault()).then(0).when(told).then(1).when(flying > 0).then(2).otherwise(3)
     order = frame.select(pl.int_range(pl.len()).alias("place"), rank.alias("rank"), (-changed).alias("change"), *KEY)
     return frame[order.lazy().sort("rank", "change", *KEY).head(MOST).collect()["place"]]
 
 
 def packed(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> str:
     """The ranked rows as base64 of gzipped JSON: `rows` by column, and `kinds` as [outcome in words, remedy]."""
-    shown = charts.named(ranked(outcomes), locations).with_columns(item=needs.item())
+    shown = charts.named(ranked(outcomes), locations).with_columns(item=remediation.item())
     if "after" not in shown.columns:
         shown = shown.with_columns(after=pl.lit(None, dtype=pl.Int64))
     empty = (pl.col("reason") == "inactive_level") & (pl.col("target").fill_null(0) <= 0)
@@ -42,4 +42,7 @@ def packed(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> str
 def _told(kind: dict[str, str | bool | None]) -> list[str]:
     outcome, reason = str(kind["outcome"]), None if kind["reason"] is None else str(kind["reason"])
     wrong = outcome in {"held", "refused", "unknown"}
-    return [needs.outcome_words(outcome, reason), needs.remedy(outcome, reason, not kind["empty"]) if wrong else ""]
+    return [
+        remediation.outcome_words(outcome, reason),
+        remediation.remedy(outcome, reason, not kind["empty"]) if wrong else "",
+    ]

@@ -11,7 +11,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from invsync import charts, texts
+from invsync import charts
+from invsync.inputs import texts
 
 HERE = Path(__file__).parent
 ICONS = {"done": "✓", "partial": "!", "stopped": "■", "planned": "◷", "failed": "✕"}

@@ -8,11 +8,12 @@ import polars as pl
 from markupsafe import Markup
 
 from invsync import __version__, charts
-from invsync.report import cells, facts, find, needs, runs, stop
+from invsync.report import cells, facts, find, remediation, stop
 from invsync.report.markup import Html, asset, hashed, macro
 from invsync.report.markup import page as filled
 
 MAX_HTML = 400_000  # characters that one notebook output may add to the page
+DELTAS = "push-deltas"
 FINISHED = {"done", "partial", "planned"}
 FILES = {
     "adjustments": "the changes, as they were uploaded",
@@ -91,7 +92,7 @@ def _page(folder: Path | None, summary: dict[str, Any], parts: list[str], reader
         body=[Markup(part) for part in parts],
         files=_files(summary, reader) if folder else [],
         facts=_about(summary, reader),
-        compares=summary.get("job") != runs.DELTAS,
+        compares=summary.get("job") != DELTAS,
         counts=_counts(summary, reader),
         **_pairs(folder, summary, reader),
     )
@@ -112,7 +113,7 @@ def _pairs(folder: Path | None, summary: dict[str, Any], reader: charts.Reader) 
             "find": one.find,
             "examples": ", ".join(one.examples) + (", …" if one.pairs > len(one.examples) else ""),
         }
-        for one in needs.needs(outcomes, names)
+        for one in remediation.needs(outcomes, names)
     ]
     counts = {"shown": reader.number(min(outcomes.height, find.MOST)), "total": reader.number(outcomes.height)}
     packed = Markup(find.packed(outcomes, names)) if outcomes.height else None

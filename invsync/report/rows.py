@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from invsync import charts
-from invsync.report import needs
+from invsync.report import remediation
 from invsync.report.markup import Column, Html, macro, table
 
 MAX_ROWS = 200
@@ -47,12 +47,12 @@ def orders_in_flight(in_flight: pl.DataFrame, locations: pl.DataFrame | None = N
 def held_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS) -> Html:
     """The pairs that were held back, with the reason in plain words and what to do; faults first."""
     held = _labelled(outcomes, locations).filter(pl.col("outcome") == "held")
-    rows = held.with_columns(aside=needs.is_benign()).sort("aside", "reason", "item", "label")
+    rows = held.with_columns(aside=remediation.is_benign()).sort("aside", "reason", "item", "label")
     columns = [ITEM, PLACE, Column("Why it was held", "wide"), Column("What to do", "wide"), Column("Needs a person")]
 
     def line(row: dict[str, Any]) -> list[str]:
         why = charts.plain(row["reason"]) or "no reason given"
-        todo = needs.remedy("held", row["reason"], row["target"])
+        todo = remediation.remedy("held", row["reason"], row["target"])
         return [row["item"], row["label"], why[:1].upper() + why[1:], todo, "no" if row["aside"] else "yes"]
 
     return _table("Held back: nothing was sent for these", columns, rows, line, "Nothing was held back.", limit)
@@ -66,7 +66,7 @@ def refused_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, 
 
     def line(row: dict[str, Any]) -> list[str]:
         said = row.get("message") or row["reason"] or "no answer was found"
-        todo = needs.remedy(row["outcome"], row["reason"])
+        todo = remediation.remedy(row["outcome"], row["reason"])
         return [row["item"], row["label"], number(row["delta"], signed=True), said, todo]
 
     rows = frame.sort("outcome", "reason", "item", "label")
@@ -74,7 +74,7 @@ def refused_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, 
 
 
 def _labelled(outcomes: pl.DataFrame, locations: pl.DataFrame | None) -> pl.DataFrame:
-    return charts.named(charts.classed(outcomes), locations).with_columns(item=needs.item())
+    return charts.named(charts.classed(outcomes), locations).with_columns(item=remediation.item())
 
 
 def _table(title: str, columns: list[Column], rows: pl.DataFrame, line: Any, none: str, limit: int) -> Html:

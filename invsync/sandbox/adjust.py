@@ -9,8 +9,8 @@ from typing import Any
 from graphql import GraphQLError
 from graphql.execution.values import get_directive_values
 
+from invsync.sandbox.admin.search import MAX_PAGE, Info, Node, gid, number_of, stamp
 from invsync.sandbox.reads import Reads, too_many
-from invsync.sandbox.search import MAX_PAGE, Info, Node, gid, number_of, stamp
 from invsync.sandbox.shop import Attempt, Level, Shop
 
 MEMORY = timedelta(hours=24)

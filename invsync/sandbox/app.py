@@ -20,14 +20,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from invsync.sandbox import access
 from invsync.sandbox.adjust import Adjust
-from invsync.sandbox.bulk import MAX_BYTES, Bulk
-from invsync.sandbox.costs import MAX_SINGLE_COST, actual_cost, requested_cost
+from invsync.sandbox.admin import access
+from invsync.sandbox.admin.bulk import MAX_BYTES, Bulk
+from invsync.sandbox.admin.costs import MAX_SINGLE_COST, actual_cost, requested_cost
+from invsync.sandbox.admin.search import Node
+from invsync.sandbox.admin.webhooks import Subscriptions
 from invsync.sandbox.reads import Reads
-from invsync.sandbox.search import Node
 from invsync.sandbox.shop import Shop
-from invsync.sandbox.webhooks import Subscriptions
 
 VERSIONS = ("2026-01", "2026-04", "2026-07", "2026-10", "2027-01")
 HELP = "https://shopify.dev/api/usage/rate-limits"

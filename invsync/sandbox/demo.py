@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from invsync.errors import UsageError
+from invsync.sandbox.admin.webhooks import Webhooks
 from invsync.sandbox.hotwax import HotWax, create_app
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import hosting
 from invsync.sandbox.server import serve as serving
 from invsync.sandbox.shop import Shop
-from invsync.sandbox.webhooks import Webhooks
 from invsync.sandbox.world import World, sales
 
 JOB = "upload-recent-changes"

@@ -6,7 +6,7 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from invsync.sandbox.search import MAX_PAGE, Info, Node, connection, gid, matches, number_of, stamp
+from invsync.sandbox.admin.search import MAX_PAGE, Info, Node, connection, gid, matches, number_of, stamp
 from invsync.sandbox.shop import Fulfillment, Item, Level, Line, Order, Refund, Shop
 
 QUANTITIES = (

@@ -11,11 +11,11 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from invsync.sandbox.costs import Bucket
-from invsync.sandbox.faults import Faults
+from invsync.sandbox.admin.costs import Bucket
+from invsync.sandbox.admin.faults import Faults
 
 if TYPE_CHECKING:
-    from invsync.sandbox.bulk import Operation
+    from invsync.sandbox.admin.bulk import Operation
 
 SCOPES = (
     "read_inventory,write_inventory,read_locations,read_products,read_orders,read_merchant_managed_fulfillment_orders"

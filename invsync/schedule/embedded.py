@@ -17,10 +17,11 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from invsync import alerts, settings, upkeep
+from invsync import alerts, upkeep
+from invsync.config import settings
 from invsync.errors import InvsyncError, LeaseHeld
 from invsync.inbox import Inbox
-from invsync.jobs.opening import new_run_id
+from invsync.jobs.start import new_run_id
 from invsync.schedule import silence
 from invsync.schedule.table import REALTIME, Entry, entries
 from invsync.schedule.workers import Workers

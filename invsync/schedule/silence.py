@@ -5,8 +5,9 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from invsync import alerts, settings
+from invsync import alerts
 from invsync.alerts import NO_RUN, Alert
+from invsync.config import settings
 from invsync.schedule.table import Entry, entries
 from invsync.state import State, iso
 

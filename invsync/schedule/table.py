@@ -6,8 +6,8 @@ from datetime import datetime
 
 from cronsim import CronSim, CronSimError
 
+from invsync.config.settings import Settings
 from invsync.errors import UsageError
-from invsync.settings import Settings
 
 RESETS, DELTAS, HARD, REALTIME = "upload-recent-changes", "push-deltas", "hard-sync", "realtime-sync"
 

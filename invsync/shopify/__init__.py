@@ -9,7 +9,7 @@ from types import TracebackType
 import httpx
 import polars as pl
 
-from invsync.settings import ShopSettings
+from invsync.config.settings import ShopSettings
 from invsync.shopify import activate, bulk, changed, orders, reads, subscriptions, writes
 from invsync.shopify.client import SCOPES, Check, Client
 from invsync.shopify.retry import Sleep

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 import httpx
 
+from invsync.config.settings import ShopSettings, secret, token
 from invsync.errors import ShopifyFailed
-from invsync.settings import ShopSettings, secret, token
 from invsync.shopify import refusals
 from invsync.shopify.retry import TRIES, Patience, Sleep
 

@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from invsync import texts, web
+from invsync import web
+from invsync.config.settings import LOOPBACK, ShopSettings
 from invsync.errors import ShopifyFailed
-from invsync.settings import LOOPBACK, ShopSettings
+from invsync.inputs import texts
 from invsync.shopify import refusals
 from invsync.shopify.auth import Token, token_of
 from invsync.shopify.refusals import messages as messages

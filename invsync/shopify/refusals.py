@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from invsync import texts
+from invsync.inputs import texts
 
 MOST = 500  # characters of one phrase
 SCOPE = re.compile(r"\b(?:read|write)_[a-z_]+")

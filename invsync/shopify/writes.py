@@ -11,8 +11,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Literal, TextIO
 
-from invsync import texts
 from invsync.errors import ShopifyFailed
+from invsync.inputs import texts
 from invsync.shopify import bulk
 from invsync.shopify.client import TRANSIENT, Client, codes, messages, operation
 from invsync.shopify.retry import Patience, Unanswered

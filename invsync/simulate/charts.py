@@ -7,7 +7,7 @@ import altair as alt
 import polars as pl
 
 from invsync.charts import LOWERED, PROTECTED, RAISED, Chart, clean, reader, sentence
-from invsync.charts.look import WIDTH
+from invsync.charts.theme import WIDTH
 
 HEIGHT, STEP = 300, 24
 GREY, AMBER, PINK, BROWN = "#7C858F", "#B87400", "#B8558F", "#8C5A2B"

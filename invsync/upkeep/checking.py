@@ -5,11 +5,11 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from invsync import settings
+from invsync.config import settings
+from invsync.config.settings import Settings
 from invsync.doctor.findings import Check, Status, some
-from invsync.jobs import summary
 from invsync.jobs.left_open import REPLAY_HOURS, is_whole
-from invsync.settings import Settings
+from invsync.runs import record
 from invsync.state import Pending, State, database
 from invsync.state.inside import Inside
 from invsync.state.keeping import CLOSED, Kept
@@ -174,7 +174,7 @@ def _unknown(state: State, shop: Kept, there: list[Path], known: list[str]) -> I
     first, newest = min(known, default=""), max(known, default="")
     held = {*known, *(file.run_id for file in state.outbox.pending(shop.kept_as)), state.holder(shop.kept_as)}
     strange = [folder for folder in there if folder.name not in held]
-    sent = [folder.name for folder in strange if folder.name > newest and summary.has_sent(summary.read(folder))]
+    sent = [folder.name for folder in strange if folder.name > newest and record.has_sent(record.read(folder))]
     if sent:
         yield Check(
             "folders",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from invsync.errors import SystemFailed
-from invsync.jobs.restored import RUN_ID
+from invsync.runs.restored import RUN_ID
 from invsync.state import State
 from invsync.state.keeping import Keeping, Kept
 

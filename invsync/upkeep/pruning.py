@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from invsync import settings
+from invsync.config import settings
+from invsync.config.settings import Settings
 from invsync.errors import InvsyncError, LeaseHeld
-from invsync.jobs.opening import new_run_id
-from invsync.settings import Settings
+from invsync.jobs.start import new_run_id
 from invsync.state import State
 from invsync.state.keeping import Keeping, Kept
 from invsync.upkeep import folders

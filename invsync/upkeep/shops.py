@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from invsync.settings import Settings
+from invsync.config.settings import Settings
 from invsync.state import State
 from invsync.state.keeping import Kept, Limits
 

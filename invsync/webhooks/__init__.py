@@ -7,7 +7,7 @@ from pathlib import Path
 
 import uvicorn
 
-from invsync import settings
+from invsync.config import settings
 from invsync.errors import UsageError
 from invsync.inbox import Inbox
 from invsync.shopify import subscriptions

@@ -10,9 +10,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from invsync.config.settings import ShopSettings
 from invsync.errors import SystemFailed
 from invsync.inbox import Heard, Inbox
-from invsync.settings import ShopSettings
 from invsync.webhooks import hints
 from invsync.webhooks.writer import Writer
 

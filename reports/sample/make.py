@@ -21,11 +21,11 @@ from playwright.sync_api import sync_playwright
 
 from invsync.charts import Reader
 from invsync.jobs import launch
-from invsync.report import index, week_page
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import serve
 from invsync.sandbox.shop import Shop
 from invsync.sandbox.world import FIRST_ITEM, LOCATION, WAREHOUSE, World, sales
+from invsync.site import index, week_page
 
 HERE = Path(__file__).resolve().parent
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-from invsync.settings import OmsSettings, ShopSettings
+from invsync.config.settings import OmsSettings, ShopSettings
 from invsync.shopify import bulk
 from invsync.shopify.client import Client
 from tests.bench.measure import ROOT, Target

@@ -14,13 +14,13 @@ import httpx
 import pytest
 from rehearsal import DELTAS, HARD, ONLINE, RECENT, TOKEN
 
-from invsync.jobs import launch, opening
+from invsync.config.settings import ShopSettings
+from invsync.jobs import launch, start
 from invsync.jobs.parameters import Parameters
 from invsync.sandbox import demo
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import serve
 from invsync.sandbox.shop import Level, Shop
-from invsync.settings import ShopSettings
 from invsync.shopify import Shopify
 from invsync.state import Lease
 
@@ -102,7 +102,7 @@ def _configure(folder: Path, endpoint: str, job: str) -> Path:
 @pytest.fixture
 def cells(tmp_path: Path, templates: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv(demo.TOKEN_ENV, TOKEN)
-    monkeypatch.setattr(opening, "_shopify", in_no_time)
+    monkeypatch.setattr(start, "_shopify", in_no_time)
     shop, number = Shop(token=TOKEN), 0
     with serve(shop) as endpoint:
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from invsync.oms import statements
-from invsync.oms.statements import QUANTITIES
+from invsync.oms.sql import statements
+from invsync.oms.sql.statements import QUANTITIES
 
 Value = str | int | datetime | None
 Row = dict[str, Value]

@@ -12,10 +12,10 @@ from campaign.drawn_worlds import COLUMNS, GROUP, MARK, NOW, SHOP, World, kind
 from campaign.exporters import naive
 
 from invsync import delta, diff, inflight, mapping, plan, tables
-from invsync.jobs.orders import looked_back
+from invsync.config.settings import OmsSettings
+from invsync.ledger.orders import looked_back
 from invsync.oms import Source, open_source
-from invsync.oms.database import Database
-from invsync.settings import OmsSettings
+from invsync.oms.sql.source import Database
 from invsync.tables import KEY
 
 LOOKBACK_DAYS = 14

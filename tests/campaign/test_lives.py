@@ -16,7 +16,7 @@ from campaign.test_worlds import in_no_time
 from rehearsal import TOKEN, of_shop
 
 from invsync import jobs
-from invsync.jobs import opening
+from invsync.jobs import start
 from invsync.sandbox import demo
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import serve
@@ -279,7 +279,7 @@ def test_no_write_raises_a_number_above_what_is_free(
     part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(demo.TOKEN_ENV, TOKEN)
-    monkeypatch.setattr(opening, "_shopify", in_no_time)
+    monkeypatch.setattr(start, "_shopify", in_no_time)
     Oms(f"sqlite:///{tmp_path}/oms.db").create().close()
     State(f"sqlite:///{tmp_path}/invsync.db").close()
     shop = Shop(token=TOKEN)

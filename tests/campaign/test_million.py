@@ -16,7 +16,7 @@ import volume
 from rehearsal import TOKEN, of_shop
 
 from invsync.jobs import launch
-from invsync.oms.reader import Reader
+from invsync.oms.sql.reader import Reader
 from invsync.sandbox import demo
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import serve

@@ -18,9 +18,9 @@ from test_replay import for_sale, in_the_oms, moved, of_products
 from invsync import webhooks
 from invsync.errors import LeaseHeld
 from invsync.jobs import launch
+from invsync.sandbox.admin.webhooks import Weather, Webhooks
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.shop import Shop
-from invsync.sandbox.webhooks import Weather, Webhooks
 from invsync.sandbox.world import LOCATION, World, sales
 
 ITEMS = 500

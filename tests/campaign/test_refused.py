@@ -12,8 +12,8 @@ import pytest
 from invsync.jobs import launch
 from invsync.sandbox import demo
 from invsync.sandbox.adjust import MESSAGES
+from invsync.sandbox.admin.search import gid
 from invsync.sandbox.oms import Oms
-from invsync.sandbox.search import gid
 from invsync.sandbox.server import serve
 from invsync.sandbox.shop import Shop
 

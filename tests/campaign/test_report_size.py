@@ -14,11 +14,11 @@ from test_report import SUMMARY, folder
 
 from invsync import report, tables
 from invsync.jobs import launch
-from invsync.report import index
 from invsync.sandbox import demo
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import serve
 from invsync.sandbox.shop import Shop
+from invsync.site import index
 
 PAIRS, WRONG, MILLION, ONLINE = 100_000, 10_000, 1_000_000, 7
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -12,9 +12,9 @@ from campaign.test_worlds import in_no_time
 from rehearsal import TOKEN
 
 from invsync import inflight, tables
-from invsync.jobs import opening, resets
-from invsync.jobs.orders import Orders
-from invsync.jobs.witness import Witness
+from invsync.jobs import resets, start
+from invsync.ledger.orders import Orders
+from invsync.ledger.witness import Witness
 from invsync.sandbox import demo
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import serve
@@ -79,7 +79,7 @@ RULES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 @pytest.mark.parametrize("rule", RULES)
 def test_without_it_a_sold_unit_goes_back_on_sale(rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(demo.TOKEN_ENV, TOKEN)
-    monkeypatch.setattr(opening, "_shopify", in_no_time)
+    monkeypatch.setattr(start, "_shopify", in_no_time)
     RULES[rule](monkeypatch)
     Oms(f"sqlite:///{tmp_path}/oms.db").create().close()
     State(f"sqlite:///{tmp_path}/invsync.db").close()

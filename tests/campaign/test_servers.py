@@ -18,21 +18,21 @@ from test_oms import *  # noqa: F403  the reader's own tests, again on each serv
 from test_oms import TEN, execute, opened
 from test_oms_rest import same
 
-from invsync import settings
+from invsync.config import settings
+from invsync.config.settings import OmsSettings, ShopSettings
 from invsync.doctor import Check, systems
-from invsync.doctor.asking import Asked, ask
+from invsync.doctor.checks import Asked, ask
 from invsync.doctor.findings import Findings
 from invsync.doctor.questions import QUESTIONS
 from invsync.jobs import launch
 from invsync.oms import Source, open_source
-from invsync.oms.database import Database
-from invsync.oms.statements import COLUMNS
+from invsync.oms.sql.source import Database
+from invsync.oms.sql.statements import COLUMNS
 from invsync.sandbox import demo
 from invsync.sandbox.hotwax import HotWax, create_app
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.oms_tables import METADATA
 from invsync.sandbox.server import hosting, serve
-from invsync.settings import OmsSettings, ShopSettings
 
 del test_a_number_that_is_none_does_not_stop_the_read  # noqa: F821  a server's numbers are numbers
 del test_an_events_quantity_that_is_none_is_nan  # noqa: F821

@@ -15,7 +15,8 @@ from rehearsal import DELTAS, HARD, START, Rehearsal, open_rehearsal
 from test_state_database import OPEN, differences, typed
 from test_upkeep import CONFIG, NOW, run_id
 
-from invsync import settings, upkeep
+from invsync import upkeep
+from invsync.config import settings
 from invsync.errors import UsageError
 from invsync.state import CLAIMS, State, database
 

@@ -26,14 +26,14 @@ from rehearsal import TOKEN, of_shop
 
 import invsync
 from invsync import jobs
+from invsync.config.settings import ShopSettings
 from invsync.errors import InvsyncError
-from invsync.jobs import opening
+from invsync.jobs import start
 from invsync.jobs.parameters import Parameters
 from invsync.sandbox import demo
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import serve
 from invsync.sandbox.shop import Shop
-from invsync.settings import ShopSettings
 from invsync.shopify import Shopify
 from invsync.state import Lease, State
 
@@ -392,7 +392,7 @@ class KeptByDeltas(World):
 def test_random_worlds(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = [World, KeptByDeltas][part % 2]
     monkeypatch.setenv(demo.TOKEN_ENV, TOKEN)
-    monkeypatch.setattr(opening, "_shopify", in_no_time)
+    monkeypatch.setattr(start, "_shopify", in_no_time)
     Oms(f"sqlite:///{tmp_path}/oms.db").create().close()
     State(f"sqlite:///{tmp_path}/invsync.db").close()
     print(f"{WORLDS // PARTS} worlds kept by {world.keep_by}; repeat part {part} with INVSYNC_SEED={SEED}")

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from invsync import settings
+from invsync.config import settings
 from invsync.schedule.export import airflow, crontab, kubernetes, systemd
 from invsync.schedule.export.plan import Plan, services
 from invsync.schedule.table import entries

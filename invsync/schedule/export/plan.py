@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from invsync.config.settings import Settings
 from invsync.schedule.table import Entry, hears
-from invsync.settings import Settings
 
 CHORES = [  # of all shops: name, what it is about, cron, arguments
     ("invsync-check", "whether every job runs", "*/10 * * * *", ("schedule", "check")),

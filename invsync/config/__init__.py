@@ -1,0 +1,1 @@
+"""Configuration: invsync.toml and INVSYNC_ variables as frozen values, and secrets by name."""

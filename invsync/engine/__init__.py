@@ -1,0 +1,1 @@
+"""Papermill engines: in a kernel of its own, or in this process."""

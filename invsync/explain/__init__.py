@@ -1,0 +1,5 @@
+"""Why a pair's number is what it is, and what earlier runs did to it."""
+
+from invsync.explain.level import explain, lines
+
+__all__ = ["explain", "lines"]

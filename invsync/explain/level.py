@@ -1,0 +1,194 @@
+"""Why a pair's number is what it is: every part of it, taken apart from fresh reads and from what was sent."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from invsync import diff, inflight, mapping, oms, plan, tables
+from invsync.config import settings
+from invsync.errors import UsageError
+from invsync.explain import history
+from invsync.ledger import buffers
+from invsync.ledger.orders import Orders, looked_back
+from invsync.ledger.witness import Witness, not_for_sale
+from invsync.oms import schemas
+from invsync.shopify import Shopify
+from invsync.state import State
+from invsync.tables import KEY
+
+Facts = dict[str, Any]
+
+
+def explain(shop: str, sku: str, config: str = "invsync.toml", *, location: int | None = None) -> Facts:
+    """One pair's number: target, available, oms, in_flight, buffer, mapping, held, and what runs did to it.
+
+    Without a location the aggregate one is explained; `locations` names the others that the product has.
+    """
+    configured = settings.load(Path(config))
+    chosen = configured.shop(shop)
+    source, state, at = oms.open_source(chosen.oms), State(configured.state.url), datetime.now(UTC)
+    names = [name for name in (chosen.token_env, chosen.client_secret_env) if name]
+    secrets = {name: settings.secret(name, os.environ) or "" for name in names}
+    with Shopify.open(chosen, secrets=secrets, read_only=True) as shopify:
+        facts: Facts = {
+            "aggregate_location": chosen.aggregate_location,
+            "group": chosen.oms.facility_group_id,
+            "store": source.store,
+            "at": at,
+        }
+        everything = source.snapshot()
+        pair, others = _pair(everything, facts, sku, location)
+        every, _ = mapping.pairs(everything, **facts)
+        every = every.join(pair, on="inventory_item_id", how="semi")
+        since = looked_back(at, chosen.orders_lookback_days, everything.newest_known)
+        overlap = timedelta(minutes=chosen.overlap_minutes)
+        orders = Orders(shop, shopify, state, since, at, overlap, whole=False, cancelled=source.cancelled_orders)
+        kept_as = state.shops.known_as(chosen.identity) or shop
+        seen = Witness(chosen, orders, at, kept_as).look(pair, every)
+        sold = seen.sold.join(pair, on="inventory_item_id", how="semi")
+        snapshot = source.snapshot(pair["product_id"], orders=sold["order_id"].unique().to_list())
+    targets = mapping.targets(pair, snapshot, **facts)
+    counted = mapping.counted_facilities(snapshot, **facts)
+    flight = inflight.in_flight(sold, seen.unseen, pair, snapshot, counted=counted)
+    aside = inflight.at_pairs(not_for_sale(seen.levels, chosen.set_aside), pair, snapshot, counted)
+    decided = plan.decide(
+        diff.variances(
+            targets,
+            seen.levels,
+            flight,
+            buffer=chosen.buffer.units,
+            buffers=buffers.table(chosen.buffer),
+            set_aside=aside,
+        )
+    )
+    row = pl.concat([decided.adjustments, decided.already_right, decided.held]).row(0, named=True)
+    past = history.of_pair(state, shop, *(row[name] for name in KEY))
+    return {
+        "shop": shop,
+        **{name: row[name] for name in ("sku", "product_id", *KEY, "mode")},
+        "locations": others,
+        "target": row["target"],
+        "available": row["available"],
+        "difference": row["delta"],
+        "oms": _oms(snapshot, facts, row),
+        "in_flight": _orders(flight),
+        "set_aside": row["set_aside"],
+        "buffer": row["buffer"],
+        "held": row["held"],
+        "tracked": row["tracked"],
+        "active": row["is_active"],
+        "history": past,
+        "moved_since": _moved(row, past),
+    }
+
+
+def _pair(everything: tables.Snapshot, facts: Facts, sku: str, location: int | None) -> tuple[pl.DataFrame, list[int]]:
+    """PAIRS with the one row that is asked for, and the other locations of its product."""
+    named = everything.product.filter((pl.col("internal_name") == sku) | (pl.col("product_id") == sku))
+    if named.is_empty():
+        raise UsageError(f"The OMS has no product whose SKU or id is {sku!r}: correct --sku.")
+    pairs, held = mapping.pairs(everything, **facts)
+    mine = pairs.join(named, on="product_id", how="semi").sort("mode", "location_id")
+    chosen = mine if location is None else mine.filter(pl.col("location_id") == location)
+    unreadable = everything.unreadable.join(named, on="product_id", how="semi")
+    if unreadable.filter(pl.col("facility_id").is_null() | chosen.is_empty()).height:
+        raise UsageError(
+            f"{sku} is held, since values of it cannot be read: {schemas.sentence(unreadable)}; correct them."
+        )
+    if chosen.is_empty():
+        why = held.join(named, on="product_id", how="semi")["reason"].unique().sort().to_list()
+        where = f"at location {location}" if location else "at any location"
+        raise UsageError(
+            f"{sku} is not sent {where} ({', '.join(why) or 'no pair is mapped there'}): mend its mapping."
+        )
+    return chosen.head(1), mine["location_id"].unique().sort().to_list()
+
+
+def _oms(snapshot: tables.Snapshot, facts: Facts, row: Facts) -> Facts:
+    """The OMS quantity and its parts: facilities with their stock, threshold, queue, channel switch."""
+    stock = snapshot.product_facility.filter(pl.col("product_id") == row["product_id"])
+    shown = pl.col(
+        "facility_id",
+        "last_inventory_count",
+        "minimum_stock",
+        "computed_last_inventory_count",
+        "allow_brokering",
+        "last_updated_stamp",
+    )
+    if row["mode"] == "physical":
+        named = mapping.locations(snapshot, aggregate_location=facts["aggregate_location"])
+        here = stock.join(named.filter(pl.col("location_id") == row["location_id"]), on="facility_id", how="semi")
+        return {"quantity": row["oms"], "facilities": here.select(shown).to_dicts()}
+    found = mapping.members(snapshot, **facts).filter(pl.col("location_id") == row["location_id"])
+    terms = mapping.online_atp(snapshot, found).filter(pl.col("product_id") == row["product_id"])
+    told = terms.select("sellable", "threshold", "queue", "closed").to_dicts()
+    members = stock.join(found, on="facility_id", how="left").with_columns(
+        counts=pl.col("counts").fill_null(False) & mapping.allows_brokering()
+    )
+    return {
+        "quantity": row["oms"],
+        **(told[0] if told else {}),
+        "facilities": members.select(shown, "counts").to_dicts(),
+    }
+
+
+def _orders(flight: pl.DataFrame) -> list[Facts]:
+    return flight.select("order_id", "name", "created_at", "units", "reason").to_dicts()
+
+
+def _moved(row: Facts, past: list[Facts]) -> int | None:
+    """Units by which Shopify's number differs from what the last run left there; None where no run wrote it."""
+    left = next((one["after"] for one in past if one["after"] is not None), None)
+    return None if left is None or row["available"] is None else row["available"] - left
+
+
+def lines(facts: Facts) -> list[str]:
+    """The explanation in words, for a terminal."""
+    part, shown = facts["oms"], facts["available"]
+    told = [
+        f"{facts['sku']} ({facts['product_id']}) at location {facts['location_id']}: Shopify shows "
+        f"{'nothing' if shown is None else shown}, it should show {_number(facts['target'])}.",
+        f"  OMS quantity          {_number(part['quantity'])}",
+    ]
+    for one in part["facilities"]:
+        aside = "" if one.get("counts", True) else ", not counted"
+        told.append(
+            f"    {one['facility_id']:<18}  {_number(one['computed_last_inventory_count'])}"
+            f" ({_number(one['last_inventory_count'])} less safety stock {_number(one['minimum_stock'])}{aside})"
+        )
+    for name in ("threshold", "queue"):
+        if part.get(name):
+            told.append(f"    less {name:<13}  {_number(part[name])}")
+    units = sum(one["units"] for one in facts["in_flight"])
+    told.append(f"  less in flight        {units}")
+    told += [_order(one) for one in facts["in_flight"]]
+    if facts["set_aside"]:
+        told.append(f"  less set aside        {facts['set_aside']} (reserved by draft orders or other apps)")
+    told.append(f"  less buffer           {facts['buffer']}")
+    if facts["held"]:
+        told.append(f"  Nothing is sent: {facts['held'].replace('_', ' ')}.")
+    if facts["moved_since"]:
+        told.append(f"  Moved by {facts['moved_since']:+} since the last run.")
+    return told + [_past(one) for one in facts["history"]]
+
+
+def _order(one: Facts) -> str:
+    if one["order_id"] is None:
+        return f"    committed units       {one['units']}, {one['reason']}"
+    return (
+        f"    order {one['name']:<12}  {one['units']}, placed {one['created_at']:%Y-%m-%d %H:%M} UTC: {one['reason']}"
+    )
+
+
+def _past(one: Facts) -> str:
+    line = f", line {one['line'] + 1} of {one['file']}" if one["file"] else ""
+    words = f": {one['message']}" if one["message"] else f" ({one['reason']})" if one["reason"] else ""
+    change = f" {one['available']} {one['delta']:+}" if one["file"] and one["delta"] else ""
+    return f"  {one['finished_at'][:16].replace('T', ' ')}  {one['job']} {one['run_id']}{line}:{change} {one['outcome']}{words}"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:g}"

@@ -1,0 +1,75 @@
+"""A run whose notebook another engine executed with papermill: it gets the page and the truth that ours have."""
+
+import os
+import shutil
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from invsync.config import settings
+from invsync.errors import LeaseHeld, SystemFailed, UsageError
+from invsync.jobs import launch
+from invsync.runs import record
+from invsync.state import State
+
+STARTED, ENDED = "start_time", "end_time"
+CLOCK = timedelta(seconds=2)
+
+
+def adopt(notebook: Path, config: str) -> dict[str, Any]:
+    """Take an executed notebook into the folder of its run; the run.json, with the page rendered and alerts told.
+
+    A notebook that was refused before it had a folder (wrong usage, or a lease that another run holds) is an error.
+    """
+    executed = _executed(notebook)
+    failure, told = _failure(executed), executed.metadata["papermill"]
+    if isinstance(failure, UsageError | LeaseHeld):
+        raise failure
+    job = Path(told["input_path"]).stem.replace("_", "-")
+    name, began = told["parameters"]["shop"], datetime.fromisoformat(told[STARTED])
+    configured = settings.load(Path(config))
+    shop = configured.shop(name)
+    folder = _folder(Path(configured.reports.path) / name / job, began, told[ENDED])
+    if folder is None:
+        raise SystemFailed(f"Notebook {notebook.name} left no run of {job} for {name}: read its last cells.")
+    shutil.copyfile(notebook, folder / "report.ipynb")
+    facts = record.read(folder)
+    if facts is None and failure is None:
+        failure = SystemFailed(f"The notebook {notebook.name} did not end: run the job again.")
+    blank = record.blank(folder.name, name, job, launch.started_at(folder.name))
+    secrets = [settings.secret(v, os.environ) or "" for v in (shop.token_env, shop.client_secret_env) if v]
+    closed = launch.close(folder, facts or blank, failure, shop, secrets)
+    with closing(State(configured.state.url)) as state:
+        launch.remember(state, folder, closed)
+    launch.ended(folder, closed, configured)
+    return closed
+
+
+def _executed(notebook: Path) -> Any:
+    try:
+        found = nbformat.read(notebook, as_version=4)
+        assert found.metadata["papermill"]["parameters"]["shop"]
+    except (OSError, ValueError, KeyError, AssertionError):
+        raise UsageError(f"{notebook} is not a job's notebook that papermill executed: name its output.") from None
+    return found
+
+
+def _failure(executed: Any) -> Exception | None:
+    """The error that ended the notebook."""
+    outputs = (output for cell in executed.cells for output in cell.get("outputs", ()))
+    raised = [output for output in outputs if output.output_type == "error"]
+    return launch.named(raised[0].ename, raised[0].evalue) if raised else None
+
+
+def _folder(runs: Path, began: datetime, ended: str | None) -> Path | None:
+    """The folder of the run that began while this notebook was executed."""
+    last = datetime.fromisoformat(ended) if ended else datetime.max.replace(tzinfo=began.tzinfo)
+    found = [
+        folder
+        for folder in sorted(runs.glob("2*Z-*"))
+        if began - CLOCK <= datetime.fromisoformat(launch.started_at(folder.name)) <= last
+    ]
+    return found[0] if found else None

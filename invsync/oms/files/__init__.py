@@ -1,0 +1,1 @@
+"""HotWax's tables and feeds as exported files."""

@@ -1,0 +1,1 @@
+"""HotWax over its HTTP APIs."""

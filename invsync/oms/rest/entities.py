@@ -1,0 +1,209 @@
+"""HotWax over HTTP: the rows of one entity by filter, from Moqui, or from OFBiz where Moqui does not give them.
+
+An answer is never trusted to be whole: its rows are counted against the total that was told, a filter is held
+against what came back, and pages go on until one adds nothing.
+"""
+
+import itertools
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+
+from invsync.config.settings import OmsSettings
+from invsync.errors import OmsFailed
+from invsync.oms.rest.endpoints import TRIES, Face, Faces, Filter, NoSuchAddress, Page, Unknown
+from invsync.oms.rest.envelopes import camel
+from invsync.oms.sql.statements import COLUMNS, OPTIONAL, QUANTITIES
+from invsync.oms.sql.values import stamp, text
+
+TIMEOUT = 60.0
+CHUNK = 100
+KEYS = {
+    "facility_group_member": 3,
+    "product_store_facility": 3,
+    "shopify_shop_product": 3,
+    "enumeration_group_member": 3,
+    "product_facility": 2,
+    "shopify_shop_location": 2,
+    "order_item": 2,
+    "order_item_ship_group": 2,
+    "inventory_item_detail": 2,
+    "inventory_item_variance": 2,
+    "shopify_shop_remote": 2,
+    "shopify_shop_order": 2,
+    "order_item_ship_grp_inv_res": 4,
+}
+MILLISECONDS = re.compile("[0-9]{9,15}")
+Row = tuple[Any, ...]
+Rows = dict[Row, Row]
+Since = tuple[str, datetime | None]
+
+
+class Api:
+    """Tables over HTTP; the second face is asked for what the first does not know."""
+
+    def __init__(self, client: httpx.Client, oms: OmsSettings, tries: int = TRIES) -> None:
+        self.faces, self.size, self.timezone = Faces(client, oms, tries), oms.page_size, oms.timezone
+        self._face: dict[str, Face] = {}
+        self._most = oms.at_once
+        self._pool, self._pagers = ThreadPoolExecutor(oms.at_once), ThreadPoolExecutor(oms.at_once)
+        self._dates: dict[tuple[str, str], bool] = {}
+
+    def close(self) -> None:
+        """End the connections."""
+        for pool in (self._pool, self._pagers):
+            pool.shutdown(cancel_futures=True)
+        self.faces.client.close()
+
+    def read(self, name: str, *filters: Filter) -> Rows:
+        """Every row of the table, in the columns that are read, by its key; a short answer is a failed read."""
+        found: Rows = {}
+        whole = 0
+        for page, total in self._pages(name, filters):
+            before, whole = len(found), max(whole, total or 0)
+            found |= self._rows(name, page, filters)
+            if len(found) == before or (total and len(page) < self.size and len(found) >= whole):
+                break
+        if len(found) < whole or (page and total is None):
+            raise OmsFailed(f"HotWax's answer for {name} is short ({len(found)} of {whole or 'more'} rows): run again.")
+        return found
+
+    def _pages(self, name: str, filters: Sequence[Filter]) -> Iterator[Page]:
+        """The pages in their order; behind a full one the next are asked for before they are needed."""
+        first = self.page(name, filters, 0)
+        yield first
+        ahead = self._most if len(first[0]) >= self.size else 1
+        numbers, asked = itertools.count(1), deque[Future[Page]]()
+        try:
+            while True:
+                while len(asked) < ahead:
+                    asked.append(self._pagers.submit(self.page, name, filters, next(numbers)))
+                yield asked.popleft().result()
+        finally:
+            for page in asked:
+                page.cancel()
+
+    def at_once(self, **asks: Callable[[], Rows]) -> dict[str, Rows]:
+        """The answers to reads that wait for no other; each is one request at a time, a bounded number together."""
+        answers = {name: self._pool.submit(ask) for name, ask in asks.items()}
+        return {name: answer.result() for name, answer in answers.items()}
+
+    def whole(self, *names: str) -> dict[str, Rows]:
+        """Every row of these tables, by table."""
+        return self.at_once(**{name: partial(self.read, name) for name in names})
+
+    def among(
+        self, name: str, column: str, values: Sequence[str], *filters: Filter, since: Since | None = None
+    ) -> Rows:
+        """The rows whose column is among the values (and recorded since then), some values and requests at a time."""
+        chunks = [Filter(column, among=values[start : start + CHUNK]) for start in range(0, len(values), CHUNK)]
+        if since is not None:
+            parts = self._pool.map(lambda chunk: self.since(name, *since, chunk, *filters), chunks)
+        else:
+            parts = self._pool.map(lambda chunk: self.read(name, chunk, *filters), chunks)
+        return {key: row for part in parts for key, row in part.items()}
+
+    def since(self, name: str, column: str, moment: datetime | None, *filters: Filter) -> Rows:
+        """The rows recorded since then, and those without a stamp; every row where dates are not told apart rightly."""
+        if moment is None or not self._tells_dates(name, column):
+            return self.read(name, *filters)
+        return self.read(name, Filter(column, since=moment), *filters) | self.read(name, Filter(column), *filters)
+
+    def _tells_dates(self, name: str, column: str) -> bool:
+        """Whether a row comes back that is asked for by its own stamp; asked once."""
+        if (name, column) not in self._dates:
+            at, key = COLUMNS[name].split().index(column), COLUMNS[name].split()[0]
+            stamped = [row for row in self.newest(name, column).values() if row[at]]
+            self._dates[name, column] = bool(stamped) and self._comes_back(name, column, key, stamped[0], at)
+        return self._dates[name, column]
+
+    def _comes_back(self, name: str, column: str, key: str, row: Row, at: int) -> bool:
+        own = Filter(column, since=stamp(row[at], UTC))
+        return row[: KEYS.get(name, 1)] in self.read(name, own, Filter(key, among=[row[0]]))
+
+    def newest(self, name: str, column: str, *filters: Filter, size: int | None = None) -> Rows:
+        """One page of rows, the newest first where the server sorts."""
+        page, _ = self.page(name, filters, 0, size=size, order=f"-{column}")
+        return self._rows(name, page, filters)
+
+    def count(self, name: str, near: int = 0) -> int:
+        """The number of rows: as told, or found by asking for single rows, first where the last count ended."""
+        page, total = self.page(name, (), 0, size=1)
+        if total is not None or not page:
+            return total or 0
+
+        def there(number: int) -> bool:
+            return bool(self.page(name, (), number, size=1)[0])
+
+        last, step = near - 1 if near > 1 and there(near - 1) else 0, 1
+        while there(last + step):
+            last, step = last + step, step * 2
+        while step := step // 2:
+            last += step if there(last + step) else 0
+        return last + 1
+
+    def sample(
+        self, name: str, columns: Sequence[str], size: int, *filters: Filter, order: str | None = None
+    ) -> list[Row] | None:
+        """One page of any entity's rows in these columns, null where a field is not there; None without the entity."""
+        for face in self.faces.all:
+            try:
+                page, _ = face(name, filters, 0, size, order or columns[0], columns)
+            except (Unknown, NoSuchAddress):
+                continue
+            return self._values(name, columns, page, filters)
+        return None
+
+    def _rows(self, name: str, page: list[dict[str, Any]], filters: Sequence[Filter]) -> Rows:
+        rows = self._values(name, COLUMNS[name].split(), page, filters)
+        return {row[: KEYS.get(name, 1)]: row for row in rows}
+
+    def _values(
+        self, name: str, columns: Sequence[str], page: list[dict[str, Any]], filters: Sequence[Filter]
+    ) -> list[Row]:
+        """The values of these columns; rows that no filter asked for are refused."""
+        fields = [(column, camel(column)) for column in columns]
+        rows = [tuple(self._value(column, one.get(field)) for column, field in fields) for one in page]
+        for condition in filters:
+            at, among = columns.index(condition.column), condition.among
+            if among is not None and any(row[at] not in among for row in rows):
+                raise OmsFailed(
+                    f"HotWax ignores the filter on {camel(condition.column)} of {name}: rows came back that "
+                    "were not asked for; read its database, or its files."
+                )
+        return rows
+
+    def _value(self, column: str, value: Any) -> Any:
+        if value is None or column in QUANTITIES:
+            return value
+        if not column.endswith(("_stamp", "_date")):
+            return text(value)
+        if isinstance(value, int) or (isinstance(value, str) and MILLISECONDS.fullmatch(value)):
+            value = datetime.fromtimestamp(int(value) / 1000, UTC)
+        moment = stamp(value, ZoneInfo(self.timezone))
+        return str(value) if moment is None else f"{moment:%Y-%m-%d %H:%M:%S.%f}"
+
+    def page(
+        self, name: str, filters: Sequence[Filter], number: int, *, size: int | None = None, order: str = ""
+    ) -> Page:
+        """One page from the face that knows the entity, and the total where it is told."""
+        keys = COLUMNS[name].split()[: KEYS.get(name, 1)]
+        unknown = False
+        for face in [self._face[name]] if name in self._face else self.faces.all:
+            try:
+                page = face(name, filters, number, size or self.size, order or ",".join(keys), COLUMNS[name].split())
+            except (Unknown, NoSuchAddress) as error:
+                unknown = unknown or isinstance(error, Unknown)
+                continue
+            self._face[name] = face
+            return page
+        if unknown and name in OPTIONAL:
+            return [], 0
+        raise OmsFailed(f"HotWax gives no {name} over HTTP: set ofbiz_url, or read its database or its files.")

@@ -1,0 +1,80 @@
+"""How HotWax's APIs behave, found by asking them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import httpx
+
+from invsync.errors import OmsFailed
+from invsync.oms.rest.auth import Bearer
+from invsync.oms.rest.endpoints import Filter, NoSuchAddress, Unknown
+from invsync.oms.rest.entities import Api
+from invsync.oms.sql.statements import COLUMNS
+from invsync.oms.sql.values import stamp
+
+DETAIL = "/rest/s1/oms/inventoryItem/detail"
+BALANCES = {"lastAvailableToPromise", "lastQuantityOnHand"}
+Dates = Literal["honoured", "ignored", "misread"]
+
+
+@dataclass(frozen=True)
+class Page:
+    """How many rows were asked for and came, and whether there are more."""
+
+    asked: int
+    held: int
+    more: bool
+
+
+def page(api: Api, name: str) -> Page:
+    """What one page of this table holds."""
+    rows, total = api.page(name, (), 0)
+    more = total > len(rows) if total is not None else bool(rows) and bool(api.page(name, (), 1)[0])
+    return Page(api.size, len(rows), more)
+
+
+def dates(api: Api, name: str, column: str) -> Dates | None:
+    """Whether rows since the newest stamp are those alone; misread where not even that row is; None without rows."""
+    at = COLUMNS[name].split().index(column)
+    stamps = [row[at] for row in api.newest(name, column).values() if row[at]]
+    if not stamps:
+        return None
+    newest = max(stamps)
+    found = [row[at] for row in api.newest(name, column, Filter(column, since=stamp(newest, UTC))).values()]
+    if newest not in found:
+        return "misread"
+    return "honoured" if all(one is not None and one >= newest for one in found) else "ignored"
+
+
+def until(api: Api) -> datetime | None:
+    """When the token expires, where that is told."""
+    return api.faces.client.auth.until() if isinstance(api.faces.client.auth, Bearer) else None
+
+
+def ofbiz(api: Api) -> bool:
+    """Whether OFBiz is asked too, with the same token; a refusal is told as an error."""
+    try:
+        for face in api.faces.all[1:]:
+            face("shopify_shop", (), 0, 1, "shop_id", ["shop_id"])
+    except (NoSuchAddress, Unknown) as error:
+        raise OmsFailed(f"OFBiz has no performFind ({error}): correct ofbiz_url.") from None
+    return len(api.faces.all) > 1
+
+
+def detail(api: Api) -> str | None:
+    """The shape of the answer about stock events; None where there is no such address."""
+    try:
+        response = api.faces.client.get(DETAIL, params={"pageSize": 1, "pageIndex": 0})
+        if response.status_code == 404:
+            return None
+        found: Any = response.raise_for_status().json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise OmsFailed(f"HotWax's {DETAIL} gave no answer ({type(error).__name__}): check its APIs.") from None
+    rows = (
+        next((value for value in found.values() if isinstance(value, list)), []) if isinstance(found, dict) else found
+    )
+    fields = set(rows[0]) if rows else set()
+    told = f"an object with {', '.join(sorted(found))}" if isinstance(found, dict) else "a bare list"
+    balances = "with" if fields >= BALANCES else "without"
+    return f"{told}; a row has {len(fields)} fields, {balances} the balances before the event" if rows else told

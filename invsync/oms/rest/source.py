@@ -1,0 +1,267 @@
+"""HotWax over its HTTP APIs: the rows that a question needs are fetched, then asked like any database.
+
+There is no transaction over HTTP. What is booked of the orders is read before the stock and after it, and the smaller
+number counts: units are subtracted twice rather than never. Stock events are read until both reads agree.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from invsync import tables
+from invsync.config.settings import OmsSettings
+from invsync.errors import OmsFailed
+from invsync.oms import schemas
+from invsync.oms.rest.endpoints import Filter
+from invsync.oms.rest.entities import KEYS, Api, Row, Rows
+from invsync.oms.rest.envelopes import camel
+from invsync.oms.schemas import TABLES, Entered
+from invsync.oms.sql import memory
+from invsync.oms.sql.known_orders import spellings
+from invsync.oms.sql.source import Database
+from invsync.oms.sql.statements import CANCELLED_ITEMS, CLOSED_ITEMS, COLUMNS, DELTA_GROUP, STAMPS
+from invsync.oms.sql.values import earliest, number
+
+FIXED = ("shopify_shop", "facility_group", "product_store")
+MEMBERSHIPS = ("facility", "facility_type", "facility_group_member", "product_store_facility")
+STAMPED = ("product_facility", "order_item")
+PASSES = 3
+Held = dict[str, Rows]
+
+
+class Rest:
+    """A HotWax instance behind its APIs, read for one Shopify shop."""
+
+    def __init__(self, api: Api, oms: OmsSettings) -> None:
+        self.api, self.oms = api, oms.model_copy(update={"timezone": "UTC"})
+        self.fixed = api.whole(*FIXED)
+        with closing(self._holding({})) as held:
+            self.store = held.store
+
+    def close(self) -> None:
+        """End the connections."""
+        self.api.close()
+
+    def now(self) -> datetime:
+        """The clock of the server that answers, UTC."""
+        self.api.newest("shopify_shop", "shop_id", size=1)
+        return self.api.faces.now()
+
+    def row_count(self, near: int = 0) -> int:
+        """The number of product_facility rows; found soonest where it is still `near`."""
+        return self.api.count("product_facility", near)
+
+    def changed_products(
+        self, from_: datetime | None, thru: datetime, *, group: str | None = None, store: str | None = None
+    ) -> pl.Series | None:
+        """The distinct product_id touched in [from_, thru) or without a stamp; all (None) without a from_."""
+        if from_ is None:
+            return None
+        stamped = {name: partial(self.api.since, name, "last_updated_stamp", from_) for name in STAMPED}
+        rows = self.api.at_once(**stamped) | self.api.whole(*MEMBERSHIPS, "shopify_shop_location")
+        name, shop = "shopify_shop_product", self._of_shop()
+        mapped = self.api.at_once(**{stamp: partial(self.api.since, name, stamp, from_, shop) for stamp in STAMPS})
+        rows[name] = {key: row for found in mapped.values() for key, row in found.items()}
+        with closing(self._holding(rows)) as held:
+            moved = held.moved_facilities(self._read_from(from_), thru, group=group, store=store or self.store)
+        rows["product_facility"] |= self.api.among("product_facility", "facility_id", moved)
+        with closing(self._holding(rows)) as held:
+            return held.changed_products(self._read_from(from_), thru, group=group, store=store or self.store)
+
+    def products_of(self, items: pl.Series) -> pl.Series:
+        """The distinct product_id of the products that these inventory items are mapped to."""
+        name, texts = "shopify_shop_product", items.drop_nulls().unique().cast(pl.String).to_list()
+        rows = {name: self.api.among(name, "shopify_inventory_item_id", texts, self._of_shop())}
+        with closing(self._holding(rows)) as held:
+            return held.products_of(items)
+
+    def events(self, from_: datetime, thru: datetime | None) -> pl.DataFrame:
+        """EVENTS recorded in [from_, thru), or since from_, and those without a stamp."""
+        detail = self.api.since("inventory_item_detail", "created_stamp", from_)
+        items = self.api.among("inventory_item", "inventory_item_id", _column(detail, "inventory_item_detail"))
+        rows = {"inventory_item_detail": detail, "inventory_item": items} | self._reasons(detail)
+        with closing(self._holding(rows)) as held:
+            return held.events(self._read_from(from_), thru)
+
+    def _read_from(self, from_: datetime) -> datetime:
+        """The moment that the lowest stamp of the window is read as: of an hour that occurs twice, the first."""
+        zone = self.api.timezone
+        return earliest(from_, zone).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+
+    def cancelled_orders(self, from_: datetime) -> list[int]:
+        """The Shopify orders of which an item was cancelled in the OMS at or after this moment."""
+        name = "order_item"
+        status, part = (COLUMNS[name].split().index(column) for column in ("status_id", "cancel_quantity"))
+        recent = self.api.since(name, "last_updated_stamp", from_)
+        items = {key: row for key, row in recent.items() if row[status] in CANCELLED_ITEMS or number(row[part])}
+        orders = _column(items, name)
+        rows = {name: items} | {
+            other: self.api.among(other, "order_id", orders) for other in ("order_header", "shopify_shop_order")
+        }
+        with closing(self._holding(rows)) as held:
+            return held.cancelled_orders(self._read_from(from_))
+
+    def delta_reasons(self) -> pl.DataFrame:
+        """DELTA_REASONS: the members of SHPFY_INV_DLT_REASON; none where the OMS has no such group."""
+        name = "enumeration_group_member"
+        rows = self.api.read(name, Filter("enumeration_group_id", among=[DELTA_GROUP]))
+        with closing(self._holding({name: rows})) as held:
+            return held.delta_reasons()
+
+    def remotes(self) -> frozenset[str]:
+        """The system_message_remote_id of this shop; none where the OMS does not keep them."""
+        rows = self.api.read("shopify_shop_remote", self._of_shop())
+        with closing(self._holding({"shopify_shop_remote": rows})) as held:
+            return held.remotes()
+
+    def snapshot(
+        self, products: pl.Series | None = None, *, orders: Sequence[int] = (), events_from: datetime | None = None
+    ) -> tables.Snapshot:
+        """HotWax's rows for these products, or for all, and what it holds of these Shopify orders, whatever their age.
+
+        With `events_from`, their stock events since then, the same before and after the stock was read.
+        """
+        wanted = None if products is None else sorted(products.drop_nulls().unique())
+        known = self._known(orders)
+        rows = self._mapping(wanted) | self._booked(known)
+        rows["order_header"] = known["order_header"] | self.api.newest("order_header", "order_date")
+        items = self._of("inventory_item", "product_id", wanted)
+        rows["inventory_item"] |= items
+        mine = None if wanted is None else _column(items, "inventory_item")
+        booked = {name: rows[name] for name in ("inventory_item_detail", "order_item", "order_item_ship_group")}
+        for _ in range(PASSES):
+            detail = self._events(mine, events_from) if events_from else {}
+            rows |= {"inventory_item_detail": booked["inventory_item_detail"] | detail} | self._reasons(detail)
+            queue = self._queue(wanted, rows["order_header"], booked["order_item"])
+            rows |= {name: booked[name] | queue[name] for name in ("order_item", "order_item_ship_group")}
+            rows["order_header"] = queue["order_header"]
+            rows["product_facility"] = self._of("product_facility", "product_id", wanted)
+            if events_from is None or set(self._events(mine, events_from)) <= set(detail):
+                break
+        else:
+            raise OmsFailed("HotWax's stock moved while it was read, three times over: run again in a quieter moment.")
+        with closing(self._holding(rows)) as held:
+            since = None if events_from is None else self._read_from(events_from)
+            snapshot = held.snapshot(products, orders=orders, events_from=since)
+        if snapshot.booked.height:  # what was released while the stock was read is not booked any more
+            with closing(self._holding(rows | self._booked(known))) as held:
+                snapshot = replace(
+                    snapshot, booked=_least(snapshot.booked, held.snapshot(products, orders=orders).booked)
+                )
+        return replace(snapshot, now=self.now())
+
+    def _events(self, items: Sequence[str] | None, since: datetime | None) -> Rows:
+        name, recorded = "inventory_item_detail", ("created_stamp", since)
+        if items is None:
+            return self.api.since(name, *recorded)
+        return self.api.among(name, "inventory_item_id", items, since=recorded)
+
+    def _known(self, orders: Sequence[int]) -> Held:
+        """The headers of these Shopify orders, and the rows that name one by its Shopify id."""
+        texts = spellings(orders)
+        headers = self.api.among("order_header", "external_id", texts)
+        named = self.api.among("shopify_shop_order", "shopify_order_id", texts)
+        ids = _column(named, "shopify_shop_order", "order_id")
+        others = [order for order in ids if (order,) not in headers]
+        return {
+            "order_header": headers | self.api.among("order_header", "order_id", others),
+            "shopify_shop_order": named,
+        }
+
+    def _booked(self, known: Held) -> Held:
+        """The items, ship groups, reservations and stock events of these orders."""
+        ids = _column(known["order_header"], "order_header")
+        names = ("order_item", "order_item_ship_group", "order_item_ship_grp_inv_res", "inventory_item_detail")
+        rows = known | {name: self.api.among(name, "order_id", ids) for name in names}
+        stock = {item for name in names[2:] for item in _column(rows[name], name, "inventory_item_id")}
+        return rows | {"inventory_item": self.api.among("inventory_item", "inventory_item_id", sorted(stock))}
+
+    def _queue(self, products: Sequence[str] | None, headers: Rows, known: Rows) -> Held:
+        """The open items of these products, and what has become of known ones, with their orders and ship groups."""
+        name = "order_item"
+        at = COLUMNS[name].split().index("status_id")
+        found = self._of(name, "product_id", products)
+        items = {key: row for key, row in found.items() if key in known or row[at] not in CLOSED_ITEMS}
+        orders = _column(items, name)
+        older = [order for order in orders if (order,) not in headers]
+        return {
+            name: items,
+            "order_header": headers | self.api.among("order_header", "order_id", older),
+            "order_item_ship_group": self.api.among("order_item_ship_group", "order_id", orders),
+        }
+
+    def _mapping(self, products: Sequence[str] | None) -> Held:
+        """What the pairs are made of: locations, memberships, and the products with all that share their items."""
+        name, shop = "shopify_shop_product", self._of_shop()
+        mapped = self._of(name, "product_id", products, shop)
+        if products is not None:
+            items = _column(mapped, name, "shopify_inventory_item_id")
+            mapped |= self.api.among(name, "shopify_inventory_item_id", items, shop)
+        locations = partial(self.api.read, "shopify_shop_location", shop)
+        return {
+            name: mapped,
+            "product": self._of("product", "product_id", products),
+            **self.api.at_once(shopify_shop_location=locations),
+            **self.api.whole(*MEMBERSHIPS),
+        }
+
+    def _reasons(self, detail: Rows) -> Held:
+        """The variances and the resets that these stock events name."""
+        name = "inventory_item_detail"
+        counted = {key: row for key, row in detail.items() if row[COLUMNS[name].split().index("physical_inventory_id")]}
+        resets = _column(detail, name, "reset_item_id")
+        return {
+            "inventory_item_variance": self.api.among(
+                "inventory_item_variance", "inventory_item_id", _column(counted, name)
+            ),
+            "external_inventory_reset": self.api.among("external_inventory_reset", "reset_item_id", resets),
+        }
+
+    def _of(self, name: str, column: str, values: Sequence[str] | None, *filters: Filter) -> Rows:
+        if values is None:
+            return self.api.read(name, *filters)
+        return self.api.among(name, column, values, *filters)
+
+    def _of_shop(self) -> Filter:
+        return Filter("shop_id", among=[self.oms.shop_id])
+
+    def _holding(self, rows: Held) -> Database:
+        """These rows through the door, in memory."""
+        entered = {name: _entered(name, (self.fixed | rows).get(name, {})) for name in COLUMNS}
+        values = {name: one.values for name, one in entered.items()}
+        faults = schemas.held(pl.concat([one.faults for one in entered.values()]), values)
+        engine = memory.database({name: schemas.stored(frame, self.oms.timezone) for name, frame in values.items()})
+        return Database(engine, self.oms, faults)
+
+
+def _entered(name: str, rows: Rows) -> Entered:
+    table, key = TABLES[name], KEYS.get(name, 1)
+    texts = pl.DataFrame(list(map(_texts, rows.values())), schema=dict.fromkeys(table.columns, pl.String), orient="row")
+
+    def place(row: int) -> str:
+        named = zip(table.columns, texts.row(row)[:key], strict=False)
+        return f"HotWax's {name}, {', '.join(f'{camel(column)} {value}' for column, value in named)}"
+
+    return schemas.entered(table, texts, "UTC", lambda rows: [place(row) for row in rows])
+
+
+def _texts(row: Row) -> tuple[str | None, ...]:
+    return tuple(None if value is None else str(value) for value in row)
+
+
+def _least(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """BOOKED at both moments: the smaller number of units."""
+    key = ["external_id", "product_id", "facility_id"]
+    both = before.join(after.rename({"units": "later"}), on=key, nulls_equal=True)
+    return both.select(*key, units=pl.min_horizontal("units", "later"))
+
+
+def _column(rows: Rows, name: str, column: str | None = None) -> list[str]:
+    """The distinct values of one column (the first one), in order, without null."""
+    at = COLUMNS[name].split().index(column) if column else 0
+    return sorted({row[at] for row in rows.values() if row[at] is not None})

@@ -1,0 +1,51 @@
+"""Which of HotWax's tables the database role may write."""
+
+import re
+
+import sqlalchemy as sa
+
+from invsync.oms.sql.source import Database
+from invsync.oms.sql.statements import COLUMNS
+
+WRITES = {"ALL", "ALL PRIVILEGES", "INSERT", "UPDATE", "DELETE", "DROP", "ALTER"}
+GRANT = re.compile(r"GRANT (.+?) ON (?:TABLE )?(`[^`]+`|\*)\.(`[^`]+`|\*) TO ")
+POSTGRESQL = sa.text(
+    "SELECT has_table_privilege(:name, 'DELETE, TRUNCATE') OR has_any_column_privilege(:name, 'INSERT, UPDATE')"
+)
+
+
+def writable(source: Database) -> tuple[str, list[str]] | None:
+    """The role and those of the tables that invsync reads which it may write; None for SQLite, which has no roles."""
+    tables = sorted(source.names[name] for name in COLUMNS if name in source.names)
+    with source.reader.transaction() as connection:
+        if connection.dialect.name == "sqlite":
+            return None
+        role = str(connection.exec_driver_sql("SELECT CURRENT_USER").scalar())
+        if connection.dialect.name == "postgresql":
+            quote = connection.dialect.identifier_preparer.quote
+            return role, [name for name in tables if connection.execute(POSTGRESQL, {"name": quote(name)}).scalar()]
+        grants = [str(line) for line in connection.exec_driver_sql("SHOW GRANTS").scalars()]
+        return role, granted(grants, str(source.reader.engine.url.database), tables)
+
+
+def granted(grants: list[str], database: str, tables: list[str]) -> list[str]:
+    """The tables of this database that these lines of SHOW GRANTS let a role write, some column of them at least."""
+    found: set[str] = set()
+    for line in grants:
+        if told := GRANT.match(line):
+            rights, place, name = told.groups()
+            if _writes(rights) and re.fullmatch(_like(place), database):
+                found |= {table for table in tables if name in ("*", f"`{table}`")}
+    return sorted(found)
+
+
+def _writes(rights: str) -> bool:
+    return any(right.strip() in WRITES for right in re.sub(r"\([^)]*\)", "", rights).split(","))
+
+
+def _like(place: str) -> str:
+    """A grant's database, in which % and _ are wildcards unless a backslash stands before them, as an expression."""
+    if place == "*":
+        return ".*"
+    parts = re.findall(r"\\.|.", place.strip("`"))
+    return "".join({"%": ".*", "_": "."}.get(part, re.escape(part[-1])) for part in parts)

@@ -1,0 +1,1 @@
+"""The rules of Shopify's Admin API, as the sandbox plays them."""

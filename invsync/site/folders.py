@@ -1,0 +1,150 @@
+"""Run folders as tables: one row a run from its run.json, and one row a pair that it looked at from its outcomes."""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from invsync import charts, tables
+from invsync.errors import SystemFailed
+from invsync.report import facts, remediation
+
+DELTAS = "push-deltas"
+COUNTS = ["read", "selected", "planned", "applied", "already_right", "superseded", "refused", "held", "unknown"]
+RUNS: tables.Schema = {
+    "path": tables.TEXT,
+    "shop": tables.TEXT,
+    "job": tables.TEXT,
+    "run_id": tables.TEXT,
+    "status": tables.TEXT,
+    "started_at": tables.STAMP,
+    "seconds": tables.QUANTITY,
+    **dict.fromkeys(COUNTS, tables.UNITS),
+    "needs": tables.UNITS,
+    "raised": tables.UNITS,
+    "lowered": tables.UNITS,
+    "orders": tables.UNITS,
+    "in_flight": tables.UNITS,
+    "stamp": tables.UNITS,
+}
+LOOKED: tables.Schema = {
+    "shop": tables.TEXT,
+    "path": tables.TEXT,
+    "at": tables.STAMP,
+    "item": tables.TEXT,
+    "product_id": tables.TEXT,
+    "inventory_item_id": tables.ID,
+    "location_id": tables.ID,
+    "available": tables.UNITS,
+    "oms": tables.QUANTITY,
+    "in_flight": tables.UNITS,
+    "target": tables.QUANTITY,
+    "delta": tables.UNITS,
+    "after": tables.UNITS,
+    "outcome": tables.TEXT,
+    "reason": tables.TEXT,
+    "message": tables.TEXT,
+    "fault": tables.FLAG,
+}
+
+
+def found(root: Path) -> dict[str, int]:
+    """Every run folder below the root as `shop/job/run_id`, with the time its run.json was last written, in ns."""
+    return {path: stamp for path in _folders(root) if (stamp := _stamp(root / path / "run.json")) is not None}
+
+
+def table(root: Path, stamps: dict[str, int]) -> pl.DataFrame:
+    """RUNS of these folders, oldest first; a run.json that cannot be read counts as a failed run."""
+    rows = [_facts(path, read(root / path), stamp) for path, stamp in stamps.items()]
+    return pl.DataFrame(rows, schema=RUNS).sort("started_at", "path")
+
+
+def looked(root: Path, runs: pl.DataFrame) -> pl.DataFrame:
+    """LOOKED of these RUNS: every pair of their outcomes; a run that left none that can be read adds nothing."""
+    files = runs.with_columns(file=f"{root}/" + pl.col("path") + "/outcomes.parquet")
+    files = files.filter([Path(file).exists() for file in files["file"]]).rename({"started_at": "at"})
+    try:
+        return _looked(files)
+    except (pl.exceptions.PolarsError, SystemFailed):
+        return pl.concat([tables.empty(LOOKED), *(_alone(one) for one in files.iter_slices(1))])
+
+
+def _looked(files: pl.DataFrame) -> pl.DataFrame:
+    if files.is_empty():
+        return tables.empty(LOOKED)
+    frame = pl.read_parquet(files["file"].to_list(), include_file_paths="file", use_statistics=False)
+    told = charts.classed(frame).with_columns(item=remediation.item(), fault=remediation.is_fault())
+    known = files.select("file", "path", "shop", "at", "job")
+    read = pl.when(pl.col("job") != DELTAS).then("in_flight")  # a delta run does not look at orders
+    joined = told.join(known, on="file", maintain_order="left").with_columns(in_flight=read)
+    return tables.conform(joined, LOOKED, "outcomes")
+
+
+def _alone(file: pl.DataFrame) -> pl.DataFrame:
+    try:
+        return _looked(file)
+    except (pl.exceptions.PolarsError, SystemFailed):
+        return tables.empty(LOOKED)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The run.json of a folder; empty when it cannot be read."""
+    try:
+        told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _folders(root: Path) -> Iterator[str]:
+    for shop in _below(root):
+        for job in _below(root / shop):
+            yield from (f"{shop}/{job}/{run}" for run in _below(root / shop / job))
+
+
+def _below(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(("_", ".")))
+
+
+def _stamp(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _facts(path: str, told: dict[str, Any], stamp: int) -> dict[str, Any]:
+    shop, job, run_id = path.split("/")
+    start, end = facts.moment(told.get("started_at")), facts.moment(told.get("finished_at"))
+    start = start or _named(run_id)
+    counts = {name: facts.number(told, "counts", name) for name in COUNTS}
+    units = {name: facts.number(told, "units", name) for name in ("raised", "lowered")}
+    return (
+        counts
+        | units
+        | {
+            "path": path,
+            "shop": shop,
+            "job": job,
+            "run_id": run_id,
+            "status": facts.status(told),
+            "started_at": start,
+            "seconds": (end - start).total_seconds() if end else None,
+            "needs": facts.waiting(told),
+            "orders": facts.number(told, "in_flight", "orders"),
+            "in_flight": facts.number(told, "in_flight", "units"),
+            "stamp": stamp,
+        }
+    )
+
+
+def _named(run_id: str) -> datetime:
+    try:
+        return datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return datetime(1970, 1, 1, tzinfo=UTC)

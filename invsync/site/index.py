@@ -1,0 +1,219 @@
+"""The index of all runs of all shops: a static page, and script files beside it that it loads on demand."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from markupsafe import Markup
+
+from invsync import __version__, charts
+from invsync.report.markup import asset, hashed, page
+from invsync.site import folders, shards
+from invsync.site import history as kept
+
+SITE = "_site"
+INLINE = 1_000  # runs that the page itself carries; older ones are loaded by month
+STATUSES = ["done", "partial", "stopped", "planned", "failed"]
+RANK = {"done": 0, "planned": 0, "partial": 1, "stopped": 2, "failed": 3}
+SAID = {"done": "right", "partial": "needs a person", "stopped": "stopped by a guard", "failed": "failed"}
+SHOWN = [
+    "shop",
+    "job",
+    "status",
+    "run_id",
+    "t",
+    "seconds",
+    "selected",
+    "changed",
+    "raised",
+    "lowered",
+    "in_flight",
+    "needs",
+]
+Readers = Mapping[str, charts.Reader]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build did: the page, the runs it knows, how many were read afresh or are gone, the files it wrote."""
+
+    page: Path
+    runs: int
+    fresh: int
+    gone: int
+    written: int
+
+
+def build(root: Path, readers: Readers) -> Built:
+    """Bring the index below this folder up to date; only new runs are read, only changed files are written.
+
+    `readers` gives each shop's locale and time zone; one not named is read in English and UTC.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    history = kept.load(root / SITE / "state")
+    fresh, gone = kept.extend(history, root)
+    history.save()
+    number = shards.count(history.pairs["item"].n_unique())
+    again = len(list((root / SITE).glob("items-*.js"))) != number
+    written = shards.write(history, root / SITE, number, history.pairs["item"] if again else history.touched)
+    _forget(root / SITE, number)
+    shops = _shops(root, history, readers)
+    rows = _rows(history.runs, shops)
+    written += _months(root / SITE, rows, history.months)
+    made = _page(root, history, shops, rows, number)
+    return Built(root / "index.html", history.runs.height, fresh, gone, len(written) + made)
+
+
+def _page(root: Path, history: kept.History, shops: list[dict[str, Any]], rows: pl.DataFrame, number: int) -> bool:
+    """Write the page; whether it changed."""
+    worst = max((shop["kind"] for shop in shops), key=lambda kind: RANK[kind], default="planned")
+    bare = [{name: shop[name] for name in ("name", "zone", "locale", "places")} for shop in shops]
+    data = {
+        "shops": bare,
+        "jobs": _jobs(history.runs),
+        "statuses": STATUSES,
+        "shards": number,
+        "runs": _columns(rows.tail(INLINE).drop("month")),
+        "total": rows.height,
+        "months": sorted(set(rows["month"].head(max(0, rows.height - INLINE))), reverse=True),
+        "days": _columns(_days(history.runs, shops)),
+    }
+    scripts = [asset("index.js"), asset("days.js")]
+    text = page(
+        "index.html.j2",
+        title=f"Is Shopify right? {_sentence(shops)}",
+        scripts=Markup(f"'self' {hashed(*scripts)}"),
+        js=[Markup(script) for script in scripts],
+        version=__version__,
+        kind=worst,
+        sentence=_sentence(shops),
+        shops=shops,
+        total=rows.height,
+        data=Markup(json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")),
+    )
+    path = root / "index.html"
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+    return True
+
+
+def _sentence(shops: list[dict[str, Any]]) -> str:
+    wrong = [shop["name"] for shop in shops if RANK[shop["kind"]]]
+    if not shops:
+        return "No run has left a report here yet."
+    if not wrong:
+        return "Shopify is right." if len(shops) == 1 else f"Shopify is right at all {len(shops)} shops."
+    named = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+    return f"{named} need{'s' if len(wrong) == 1 else ''} you."
+
+
+def _shops(root: Path, history: kept.History, readers: Readers) -> list[dict[str, Any]]:
+    """Each shop with its verdict, the worst first: its last run of every job, and its open faults."""
+    last = history.runs.filter(pl.col("status") != "planned").unique(["shop", "job"], keep="last", maintain_order=True)
+    open_faults = history.pairs.filter("fault").group_by("shop").agg(faults=pl.len(), since=pl.min("since"))
+    faults = {row["shop"]: row for row in open_faults.to_dicts()}
+    names = history.runs["shop"].unique().sort().to_list()
+    made = [
+        _shop(root, name, last.filter(pl.col("shop") == name), faults.get(name), readers.get(name)) for name in names
+    ]
+    return sorted(made, key=lambda shop: (-RANK[shop["kind"]], shop["name"]))
+
+
+def _shop(
+    root: Path, name: str, last: pl.DataFrame, faults: dict[str, Any] | None, reader: charts.Reader | None
+) -> dict[str, Any]:
+    reader = reader or charts.Reader()
+    kind = max(last["status"], key=lambda status: RANK[status], default="planned")
+    if kind == "done" and faults:
+        kind = "partial"
+    newest = last.row(-1, named=True) if last.height else {}
+    weeks = sorted((root / name / "weekly").glob("*.html"))
+    places = folders.read(root / newest["path"]).get("locations") if newest else None
+    return {
+        "name": name,
+        "kind": kind,
+        "said": SAID.get(kind, "rehearsed only"),
+        "path": newest.get("path", ""),
+        "job": str(newest.get("job", "")).replace("-", " "),
+        "at": reader.moment(newest.get("started_at")),
+        "t": int(newest["started_at"].timestamp()) if newest else "",
+        "flight": reader.number(newest.get("in_flight")),
+        "faults": reader.number(faults["faults"] if faults else 0),
+        "since": reader.day(faults["since"]) if faults else "",
+        "zone": reader.timezone,
+        "locale": reader.locale.replace("_", "-"),
+        "places": places if isinstance(places, dict) else {},
+        "week": f"{name}/weekly/{weeks[-1].name}" if weeks else "",
+        "ending": weeks[-1].stem if weeks else "",
+    }
+
+
+def _jobs(all_runs: pl.DataFrame) -> list[str]:
+    return all_runs["job"].unique().sort().to_list()
+
+
+def _rows(all_runs: pl.DataFrame, shops: list[dict[str, Any]]) -> pl.DataFrame:
+    """The runs as the page lists them: names as places in the page's lists, `t` in seconds."""
+    codes = {"shop": [shop["name"] for shop in shops], "job": _jobs(all_runs), "status": STATUSES}
+    coded = [
+        pl.col(name).replace_strict(known, list(range(len(known))), return_dtype=pl.Int32)
+        for name, known in codes.items()
+    ]
+    changed = pl.sum_horizontal("applied", "superseded")
+    return all_runs.with_columns(
+        *coded,
+        t=pl.col("started_at").dt.epoch("s"),
+        month=pl.col("started_at").dt.strftime("%Y-%m"),
+        seconds=pl.col("seconds").round(1),
+        changed=pl.when(pl.col("status") == "planned").then("planned").otherwise(changed),
+    ).select(*SHOWN, "month")
+
+
+def _months(site: Path, rows: pl.DataFrame, months: set[str]) -> list[Path]:
+    """Write each of these months' runs as a script."""
+    parts = {month: rows.filter(pl.col("month") == month).drop("month") for month in sorted(months)}
+    made = [
+        shards.put(site / f"runs-{month}.js", shards.script("runs", month, _columns(part)))
+        for month, part in parts.items()
+    ]
+    return [path for path in made if path]
+
+
+def _days(all_runs: pl.DataFrame, shops: list[dict[str, Any]]) -> pl.DataFrame:
+    """One row a shop, job and day of the shop's zone: runs by status, units moved, the most in flight at once."""
+    parts = [
+        all_runs.filter(pl.col("shop") == shop["name"]).with_columns(
+            shop=pl.lit(place), day=pl.col("started_at").dt.convert_time_zone(shop["zone"]).dt.strftime("%Y-%m-%d")
+        )
+        for place, shop in enumerate(shops)
+    ]
+    if not parts:
+        return pl.DataFrame(schema=dict.fromkeys(["shop", "job", "day", *STATUSES], pl.Int64()))
+    jobs = _jobs(all_runs)
+    by = [(pl.col("status") == status).sum().alias(status) for status in STATUSES]
+    sent = pl.col("status") != "planned"
+    moved = [pl.col(name).filter(sent).sum() for name in ("raised", "lowered")]
+    return (
+        pl.concat(parts)
+        .with_columns(job=pl.col("job").replace_strict(jobs, list(range(len(jobs))), return_dtype=pl.Int32))
+        .group_by("day", "shop", "job")
+        .agg(*by, *moved, pl.max("in_flight").fill_null(0))
+        .sort("day", "shop", "job")
+    )
+
+
+def _columns(frame: pl.DataFrame) -> dict[str, list[Any]]:
+    return frame.to_dict(as_series=False)
+
+
+def _forget(site: Path, number: int) -> None:
+    """Remove the item files of an earlier, larger division."""
+    for path in site.glob("items-*.js"):
+        if int(path.stem.removeprefix("items-")) >= number:
+            path.unlink()
