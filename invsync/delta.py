@@ -12,9 +12,9 @@ import polars as pl
 
 from invsync import mapping, tables
 from invsync.tables import KEY
+from invsync.vocabulary import FREE
 
 DEFAULT_REASONS = ("CYCLE_COUNT", "VAR_MANUAL", "POS_SALE")
-FREE = ["quarantined", "released"]
 RETURNED = ["RTN_ITM_RCPT"]  # Shopify may have restocked the same units by itself
 NEVER = ["SHOPIFY_POS_SALE", "VAR_SHOPIFY_RESET"]
 EVERY_LOCATION = 0

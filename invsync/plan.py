@@ -13,9 +13,7 @@ from invsync.errors import GuardStopped
 
 LARGEST_DELTA = 2_000_000_000
 LARGEST_TARGET = 1_000_000_000
-BENIGN = {"unmapped_product", "unmapped_location", "untracked", "bundle", "no_oms_row", "deferred"}
 SEVERAL = 3  # pairs: that one or two sell out is no fault
-STARVED = "deferred_for_an_hour"
 
 
 def malformed() -> pl.Expr:

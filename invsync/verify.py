@@ -8,6 +8,7 @@ import polars as pl
 
 from invsync import bulkfile, tables
 from invsync.tables import KEY
+from invsync.vocabulary import APPLIED, HELD, MOVED_AFTER, OVERWRITTEN, SUPERSEDED, UNKNOWN
 
 ANSWERS: tables.Schema = {
     "inventory_item_id": pl.Int64(),
@@ -20,10 +21,8 @@ ANSWERS: tables.Schema = {
 VERDICTS: tables.Schema = {"place": pl.Int64()} | {
     name: ANSWERS[name] for name in ("line", "answer", "code", "message")
 }
-MOVED, OVERWRITTEN = "moved_after_the_write", "overwritten"
 STALE = {"CHANGE_FROM_QUANTITY_STALE"}
 LAPSED = {"IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED"}  # nothing of the line landed, and its key is used up
-LANDED = ["applied", "superseded"]  # the outcomes of a change that Shopify took, or that needed nothing any more
 SILENCE = "Shopify gave no answer to this line"
 Verdict = tuple[int | None, str, str | None, str | None]
 
@@ -102,11 +101,11 @@ def read_back(landed: pl.DataFrame, levels: pl.DataFrame) -> pl.DataFrame:
     return landed.join(after, on=KEY, how="left").select(
         *tables.VARIANCES,
         outcome=pl.when(pl.col("after").is_null())
-        .then(pl.lit("unknown"))
+        .then(pl.lit(UNKNOWN))
         .when(pl.col("after") == sent)
-        .then(pl.lit("applied"))
-        .otherwise(pl.lit("superseded")),
-        reason=pl.when(pl.col("after") != sent).then(pl.lit(MOVED)),
+        .then(pl.lit(APPLIED))
+        .otherwise(pl.lit(SUPERSEDED)),
+        reason=pl.when(pl.col("after") != sent).then(pl.lit(MOVED_AFTER)),
         message=pl.lit(None, dtype=pl.String),
         after="after",
         after_at="after_at",
@@ -115,7 +114,7 @@ def read_back(landed: pl.DataFrame, levels: pl.DataFrame) -> pl.DataFrame:
 
 def overwritten(moved: pl.DataFrame) -> pl.DataFrame:
     """These OUTCOMES of changes that landed, held because something that is no order wrote another number at once."""
-    return moved.with_columns(outcome=pl.lit("held"), reason=pl.lit(OVERWRITTEN))
+    return moved.with_columns(outcome=pl.lit(HELD), reason=pl.lit(OVERWRITTEN))
 
 
 def outcome(

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 import pytest
 
-from invsync import charts, tables
+from invsync import charts, tables, vocabulary
 
 NOW = datetime(2026, 11, 23, 13, 15, tzinfo=UTC)
 ROW: dict[str, Any] = {
@@ -199,7 +199,9 @@ def _luminance(colour: str) -> float:
 @pytest.mark.parametrize("page", ["#ffffff", "#15191e"])
 def test_every_colour_stands_out_on_the_light_and_the_dark_page(page: str) -> None:
     used = (
-        {colour for _, colour in charts.OUTCOMES.values()} | set(charts.AGE_COLOURS) | {charts.RAISED, charts.LOWERED}
+        {outcome.colour for outcome in vocabulary.OUTCOMES.values()}
+        | set(charts.AGE_COLOURS)
+        | {charts.RAISED, charts.LOWERED}
     )
     for colour in used:
         low, high = sorted([_luminance(colour), _luminance(page)])

@@ -14,12 +14,43 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "invsync"
-ORDER = """
-    errors inputs config web tables mapping inflight diff delta plan bulkfile verify charts
-    simulate oms shopify state inbox alerts report runs site engine ledger jobs explain doctor upkeep
-    webhooks schedule cli sandbox lab
-""".split()
-CORE = "tables mapping inflight diff delta plan bulkfile verify charts".split()
+ORDER = [
+    "errors",
+    "vocabulary",
+    "inputs",
+    "config",
+    "web",
+    "tables",
+    "mapping",
+    "inflight",
+    "diff",
+    "delta",
+    "plan",
+    "bulkfile",
+    "verify",
+    "charts",
+    "simulate",
+    "oms",
+    "shopify",
+    "state",
+    "inbox",
+    "alerts",
+    "report",
+    "runs",
+    "site",
+    "engine",
+    "ledger",
+    "jobs",
+    "explain",
+    "doctor",
+    "upkeep",
+    "webhooks",
+    "schedule",
+    "cli",
+    "sandbox",
+    "lab",
+]
+CORE = ["vocabulary", "tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts"]
 OUTSIDE = {"httpx", "os", "time", "sqlalchemy"}
 FILES = {"pathlib"}
 MAY_READ_FILES = {"bulkfile", "verify"}

@@ -1,7 +1,7 @@
 """The report's charts: tables in, Altair charts out, each with a text alternative in `description`."""
 
 from invsync.charts.days import drift, protected
-from invsync.charts.labels import NONE, REASONS, Reader, clean, plain
+from invsync.charts.labels import NONE, Reader, clean
 from invsync.charts.run import (
     MAX_BARS,
     Chart,
@@ -18,7 +18,6 @@ from invsync.charts.theme import (
     FONT,
     LOWERED,
     NARROW_MIME,
-    OUTCOMES,
     PROTECTED,
     RAISED,
     SPEC_MIME,
@@ -37,10 +36,8 @@ __all__ = [
     "MAX_BARS",
     "NARROW_MIME",
     "NONE",
-    "OUTCOMES",
     "PROTECTED",
     "RAISED",
-    "REASONS",
     "SPEC_MIME",
     "Chart",
     "Reader",
@@ -52,7 +49,6 @@ __all__ = [
     "in_flight",
     "named",
     "narrow",
-    "plain",
     "protected",
     "reader",
     "render",

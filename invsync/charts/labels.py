@@ -12,27 +12,6 @@ from babel import dates as written
 from babel import numbers as counted
 
 NONE = "\N{EN DASH}"
-REASONS = {
-    "unmapped_product": "product not linked to Shopify",
-    "unmapped_location": "facility not linked to a location",
-    "untracked": "not tracked in Shopify",
-    "unknown_item": "item or location unknown to Shopify",
-    "bundle": "bundle, counted by its parts",
-    "no_oms_row": "no stock record in the OMS",
-    "inactive_level": "not stocked at that location",
-    "fractional": "not a whole number of units",
-    "too_large": "more units than Shopify takes",
-    "ambiguous_mapping": "linked twice",
-    "malformed": "unreadable value in the OMS",
-    "moving": "sold too fast to settle",
-    "deferred": "not raised yet: it changed a moment ago, and no order explains it",
-    "overwritten": "overwritten: another system changed it right after our write, and no order explains it",
-    "deferred_for_an_hour": "not raised for an hour: it keeps changing, and no order explains it",
-    "contested": "another system changes it each time",
-    "guard": "a guard stopped the run",
-    "moved_before_the_write": "an order moved it before the write",
-    "moved_after_the_write": "an order moved it after the write",
-}
 
 
 @dataclass(frozen=True)
@@ -101,12 +80,6 @@ def _locale(name: str) -> Locale:
         return Locale.parse(name.replace("-", "_"))
     except (UnknownLocaleError, ValueError):
         return Locale("en")
-
-
-def plain(reason: str | None) -> str:
-    """A reason in plain words; one not known here keeps its name."""
-    name = reason or ""
-    return REASONS.get(name, name.replace("_", " ").lower() if name.isupper() else name.replace("_", " "))
 
 
 def clean(label: str) -> str:

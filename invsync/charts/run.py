@@ -6,8 +6,9 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from invsync.charts.labels import clean, plain
-from invsync.charts.theme import AGE_COLOURS, BAR, LOWERED, OUTCOMES, RAISED, STEP, WIDTH, reader
+from invsync.charts.labels import clean
+from invsync.charts.theme import AGE_COLOURS, BAR, LOWERED, RAISED, STEP, WIDTH, reader
+from invsync.vocabulary import ALREADY_RIGHT, HELD, OUTCOMES, PLANNED, UNKNOWN, outcome_words
 
 Chart = alt.Chart | alt.LayerChart
 MAX_BARS = 20  # rows a chart: two bars each at most
@@ -68,12 +69,12 @@ def sentence(words: str) -> alt.Chart:
 
 
 def classed(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with `outcome` and `reason`; a rehearsal's VARIANCES get held, to_send or already_right."""
+    """The frame with `outcome` and `reason`; a rehearsal's VARIANCES get held, planned or already_right."""
     if "outcome" in frame.columns:
         reason = pl.coalesce("reason", "held") if "held" in frame.columns else pl.col("reason")
-        return frame.with_columns(outcome=pl.col("outcome").fill_null("unknown"), reason=reason)
-    sent = pl.when(pl.col("delta").fill_null(0) != 0).then(pl.lit("to_send")).otherwise(pl.lit("already_right"))
-    outcome = pl.when(pl.col("held").is_not_null()).then(pl.lit("held")).otherwise(sent)
+        return frame.with_columns(outcome=pl.col("outcome").fill_null(UNKNOWN), reason=reason)
+    sent = pl.when(pl.col("delta").fill_null(0) != 0).then(pl.lit(PLANNED)).otherwise(pl.lit(ALREADY_RIGHT))
+    outcome = pl.when(pl.col("held").is_not_null()).then(pl.lit(HELD)).otherwise(sent)
     return frame.with_columns(outcome=outcome, reason=pl.col("held"))
 
 
@@ -139,8 +140,8 @@ def _bar(row: dict[str, Any], side: str) -> dict[str, Any]:
 
 
 def _happening(row: dict[str, Any]) -> dict[str, Any]:
-    name, colour = OUTCOMES.get(row["outcome"], (row["outcome"], "#7C858F"))
-    label = name if not row["reason"] else f"{name}: {clean(plain(row['reason']))}"
+    colour = OUTCOMES[row["outcome"]].colour
+    label = clean(outcome_words(row["outcome"], row["reason"]))
     text = reader().number(row["pairs"])
     words = f"{label}; {reader().many(row['pairs'], 'pair')}"
     return {"label": label, "value": row["pairs"], "colour": colour, "words": words, "text": text}

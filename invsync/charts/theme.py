@@ -17,16 +17,6 @@ FONT = "Arial, Liberation Sans, Helvetica, sans-serif"  # as the drawing measure
 
 # Each colour keeps 3:1 against the white page and the dark one; no meaning hangs on red against green.
 RAISED, LOWERED, PROTECTED = "#0072B2", "#D55E00", "#2E9484"
-OUTCOMES = {
-    "applied": ("Sent and confirmed", "#0072B2"),
-    "superseded": ("Sent, then an order moved it", "#2E8B8B"),
-    "already_right": ("Already right", "#7C858F"),
-    "to_send": ("Would be sent", "#0072B2"),
-    "planned": ("Would be sent", "#0072B2"),
-    "held": ("Held", "#B87400"),
-    "refused": ("Refused by Shopify", "#D55E00"),
-    "unknown": ("Not known", "#B8558F"),
-}
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 AGE_COLOURS = ["#2E9484", "#3E8CC4", "#3A68B5", "#B87400", "#D55E00"]
 

@@ -7,6 +7,7 @@ import polars as pl
 from invsync import diff, mapping, plan, tables
 from invsync.doctor.findings import Findings, counted, some
 from invsync.shopify import Shopify
+from invsync.vocabulary import BENIGN
 
 ITEMS = {
     "no_oms_row": ("Without a quantity in the OMS", "nothing is sent until it counts them"),
@@ -110,7 +111,7 @@ def items(findings: Findings, shopify: Shopify, targets: pl.DataFrame) -> None:
     decided = plan.decide(diff.variances(targets, levels, none, buffer=findings.shop.buffer.units))
     for reason, (what, fix) in ITEMS.items():
         if found := names(decided.held.filter(pl.col("held") == reason), "sku"):
-            tell = findings.warn if reason in plan.BENIGN else findings.fault
+            tell = findings.warn if reason in BENIGN else findings.fault
             tell("items", reason.replace("_", " "), counted(what, found, fix))
     inactive(findings, decided.held.filter(pl.col("held") == "inactive_level", pl.col("target") > 0))
     kept = targets.height - decided.held.height

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from invsync import bulkfile, tables
 from invsync.state import OUTBOX, RUNS, iso
 from invsync.tables import KEY
+from invsync.vocabulary import APPLIED
 
 CLOCKS_DIFFER = timedelta(minutes=2)
 SAME_MOMENT = timedelta(seconds=1)  # Shopify's stamps of a level and of its quantities
@@ -68,7 +69,7 @@ def _proved(outcomes: Path) -> pl.DataFrame:
     rows = tables.empty(tables.OUTCOMES)
     if outcomes.exists():
         rows = tables.completed(pl.read_parquet(outcomes), tables.OUTCOMES)
-    return rows.filter(pl.col("outcome") == "applied").select(*KEY, available="after", proved_at="after_at")
+    return rows.filter(pl.col("outcome") == APPLIED).select(*KEY, available="after", proved_at="after_at")
 
 
 def echoes(heard: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from invsync import bulkfile, plan, tables, verify
 from invsync.shopify import Shopify, Transport
 from invsync.state import File, Lease, Pending, State
 from invsync.tables import KEY
+from invsync.vocabulary import HELD, MOVED_AFTER, MOVED_BEFORE, MOVING, SUPERSEDED, UNKNOWN
 
 PASSES = 3
 Frame = pl.DataFrame
@@ -132,11 +133,11 @@ class Driven:
         if not self.way.guarded and self.passes < PASSES:
             return stale
         if self.reread is None or self.passes >= PASSES:
-            self.ended.append(verify.outcome(stale, "held", reason=pl.lit("moving")))
+            self.ended.append(verify.outcome(stale, HELD, reason=pl.lit(MOVING)))
             return stale.clear()
         fresh = plan.decide(self.reread(stale))
-        self.ended.append(verify.outcome(fresh.already_right, "superseded", reason=pl.lit("moved_before_the_write")))
-        self.ended.append(verify.outcome(fresh.held, "held", reason=pl.col("held")))
+        self.ended.append(verify.outcome(fresh.already_right, SUPERSEDED, reason=pl.lit(MOVED_BEFORE)))
+        self.ended.append(verify.outcome(fresh.held, HELD, reason=pl.col("held")))
         return fresh.adjustments
 
     def proved(self, landed: Frame) -> Frame:
@@ -144,7 +145,7 @@ class Driven:
         if landed.is_empty():
             return landed
         shown = verify.read_back(landed, self.way.shopify.levels(landed))
-        moved = shown.filter(pl.col("reason") == verify.MOVED)
+        moved = shown.filter(pl.col("reason") == MOVED_AFTER)
         self.ended.append(shown.join(moved, on=KEY, how="anti"))
         if moved.is_empty():
             return landed.clear()
@@ -162,7 +163,7 @@ class Driven:
         self.passes += 1
         fresh = plan.decide(self.reread(moved.select(list(tables.VARIANCES))))
         self.ended.append(moved.join(fresh.already_right, on=KEY, how="semi"))
-        self.ended.append(verify.outcome(fresh.held, "held", reason=pl.col("held")))
+        self.ended.append(verify.outcome(fresh.held, HELD, reason=pl.col("held")))
         if self.passes < PASSES and fresh.adjustments.height:
             return self.way.send(fresh.adjustments.sort("target", *KEY))
         self.ended.append(verify.overwritten(moved.join(fresh.adjustments, on=KEY, how="semi")))
@@ -218,9 +219,7 @@ def _replayed(way: Delivery, file: Pending) -> Frame:
         way.state.outbox.release(way.lease.shop, file.run_id, judged.join(done, on=KEY, how="anti"))
         left = judged.filter(~pl.col("answer").is_in(["landed", "unknown", "refused"]))
         judged = judged.join(left, on=KEY, how="anti")
-        return pl.concat(
-            [drive(way, judged, by_order=_anything), verify.outcome(left, "held", reason=pl.lit("moving"))]
-        )
+        return pl.concat([drive(way, judged, by_order=_anything), verify.outcome(left, HELD, reason=pl.lit(MOVING))])
     later = [path for part, path in way.state.outbox.parts(file.run_id) if part > file.part]
     if gone := [path.name for path in later if not path.exists()]:
         return _half_known(way, judged, f"it may stand in {gone[0]}, which is gone")
@@ -233,7 +232,7 @@ def _replayed(way: Delivery, file: Pending) -> Frame:
 def _half_known(way: Delivery, judged: Frame, why: str) -> Frame:
     """OUTCOMES of a replay of which a later file is gone: what that one may have carried on for is not known."""
     named = judged["answer"].is_in(["landed", "unknown", "refused"])
-    left = verify.outcome(judged.filter(~named), "unknown", message=pl.lit(why))
+    left = verify.outcome(judged.filter(~named), UNKNOWN, message=pl.lit(why))
     way.state.outbox.release(way.lease.shop, way.run_id, left, status="unknown")
     return pl.concat([drive(way, judged.filter(named), by_order=_anything), left])
 

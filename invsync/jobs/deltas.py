@@ -6,13 +6,27 @@ from typing import ClassVar
 
 import polars as pl
 
-from invsync import delta, mapping, plan, tables
+from invsync import delta, mapping, tables
 from invsync.errors import GuardStopped, UsageError
 from invsync.jobs.resets import WHOLE_FROM, Resets, by_pair, claims_of, is_overwritten, is_unsettled
 from invsync.jobs.run import Selection
 from invsync.ledger import buffers
 from invsync.state import iso
 from invsync.tables import KEY
+from invsync.vocabulary import (
+    ALREADY_RIGHT,
+    DEFERRED,
+    DEFERRED_FOR_AN_HOUR,
+    FRACTIONAL,
+    FREE,
+    HARD,
+    HELD,
+    MALFORMED,
+    MOVING,
+    QUARANTINED,
+    RECENT,
+    REFUSED,
+)
 
 SHOWN = ["available", "is_active", "tracked", "requires_components"]
 
@@ -74,7 +88,7 @@ class Deltas(Resets):
 
     def _mark(self) -> datetime | None:
         """Until when the stock events are counted: by this job or, where another one kept the shop since, by its resets."""
-        mark, recent, hard = map(self.watermark, (self.given.job, "upload-recent-changes", "hard-sync"))
+        mark, recent, hard = map(self.watermark, (self.given.job, RECENT, HARD))
         self.switched = mark is None or (recent is not None and recent > mark)
         resets = [at for at in (recent, hard) if at is not None]
         return (max(resets) if resets else None) if self.switched else mark
@@ -99,7 +113,7 @@ class Deltas(Resets):
             self.beside = mapped
             named = mapping.locations(snapshot, aggregate_location=self.shop.aggregate_location)
             seen = snapshot.events.join(found, on="event_id", how="semi")
-            unclear = others.filter(pl.col("reason") == "malformed")
+            unclear = others.filter(pl.col("reason") == MALFORMED)
             self.every = delta.concerned(seen, pl.concat([mapped, _held_pairs(unclear, named)]), named)
             self.free = self._unclaimed(self.every)
             reset = pl.concat([owed, self.free.select(KEY) if self.switched else self._remapped()])
@@ -112,7 +126,7 @@ class Deltas(Resets):
     def _remapped(self) -> pl.DataFrame:
         """The pairs of events that were counted at a location that they do not move any more: the mapping changed since."""
         claims = self.state.outbox.claims(self.kept_as, events=self.free["event_id"].unique())
-        counted = claims.filter(~pl.col("status").is_in(delta.FREE), pl.col("location_id") != delta.EVERY_LOCATION)
+        counted = claims.filter(~pl.col("status").is_in(FREE), pl.col("location_id") != delta.EVERY_LOCATION)
         elsewhere = counted.join(self.every, on=["event_id", "location_id"], how="anti")
         return self.free.join(elsewhere, on="event_id", how="semi").select(KEY).drop_nulls()
 
@@ -196,20 +210,20 @@ class Deltas(Resets):
     def settled(self, outcomes: pl.DataFrame) -> None:
         """Claim what was not sent as well: events that cancel out, that are held, or that nobody maps."""
         status = (
-            pl.when(pl.col("reason").is_in(["fractional", "malformed"]))
-            .then(pl.lit("quarantined"))
-            .when(pl.col("outcome") == "already_right")
+            pl.when(pl.col("reason").is_in([FRACTIONAL, MALFORMED]))
+            .then(pl.lit(QUARANTINED))
+            .when(pl.col("outcome") == ALREADY_RIGHT)
             .then(pl.lit("nothing"))
             .otherwise(pl.col("outcome"))
         )
-        ended = outcomes.filter(pl.col("outcome").is_in(["already_right", "held", "refused"]), ~is_overwritten())
+        ended = outcomes.filter(pl.col("outcome").is_in([ALREADY_RIGHT, HELD, REFUSED]), ~is_overwritten())
         judged = self.free.join(ended.select(*KEY, ended_as=status), on=KEY)
-        nowhere = self.free.filter(pl.col("location_id") == delta.EVERY_LOCATION).with_columns(ended_as=pl.lit("held"))
+        nowhere = self.free.filter(pl.col("location_id") == delta.EVERY_LOCATION).with_columns(ended_as=pl.lit(HELD))
         others = pl.concat([judged, nowhere])
         self.state.outbox.claim(self.kept_as, claims_of(others, pl.col("ended_as"), self.run_id))
         bent = outcomes.join(self.bent, on=KEY, how="semi")
-        super().settled(bent.filter((pl.col("outcome") != "held") | is_overwritten()))
-        waiting = bent.filter(pl.col("reason").is_in(["deferred", plan.STARVED, "moving"]))
+        super().settled(bent.filter((pl.col("outcome") != HELD) | is_overwritten()))
+        waiting = bent.filter(pl.col("reason").is_in([DEFERRED, DEFERRED_FOR_AN_HOUR, MOVING]))
         self.state.memory.watch(self.given.shop, pl.concat([outcomes.filter(is_overwritten()), waiting]))
         self.state.outbox.release(self.kept_as, self.run_id, waiting)
         if self.baseline is not None:

@@ -20,6 +20,7 @@ from invsync.jobs.parameters import OWN, Parameters, parameters
 from invsync.jobs.start import APPLIES_ENV, RUN_ENV, UNDOES_ENV, check_keeper, new_run_id
 from invsync.runs import archive, record
 from invsync.state import State, iso
+from invsync.vocabulary import CONCLUDED, FAILED, STATUSES, STOPPED
 
 
 def jobs() -> dict[str, Path]:
@@ -165,13 +166,13 @@ def close(
 
     What fails after the run wrote down how it ended (a chart, a page, a full disk) is told, and changes nothing of it.
     """
-    if failure is not None and facts["status"] in record.CONCLUDED and facts["finished_at"]:
+    if failure is not None and facts["status"] in CONCLUDED and facts["finished_at"]:
         _say(
             facts, str(failure) if isinstance(failure, errors.GuardStopped) else f"The report is incomplete: {failure}"
         )
     elif failure is not None:
-        status = "stopped" if isinstance(failure, errors.GuardStopped) else "failed"
-        facts |= {"status": status, "exit_code": record.EXIT[status], "finished_at": iso(datetime.now(UTC))}
+        status = STOPPED if isinstance(failure, errors.GuardStopped) else FAILED
+        facts |= {"status": status, "exit_code": STATUSES[status].exit_code, "finished_at": iso(datetime.now(UTC))}
         _say(facts, str(failure))
     try:
         _draw(folder, facts, shop, secrets)

@@ -13,6 +13,7 @@ from invsync.jobs import delivery
 from invsync.runs import record
 from invsync.state import Pending
 from invsync.tables import KEY
+from invsync.vocabulary import REFUSED, UNKNOWN
 
 if TYPE_CHECKING:
     from invsync.jobs.run import Run
@@ -74,9 +75,9 @@ def _replay(run: Run, file: Pending) -> None:
     ended = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in counts if counts[name])
     run.say(f"Run {file.run_id} was cut short: its {file.path.name} was sent again under the same keys ({ended}).")
     if not file.guarded:
-        refused = outcomes.filter(pl.col("outcome") == "refused")
-        run.state.outbox.release(run.kept_as, file.run_id, refused, status="refused")
-    if counts["unknown"]:
+        refused = outcomes.filter(pl.col("outcome") == REFUSED)
+        run.state.outbox.release(run.kept_as, file.run_id, refused, status=REFUSED)
+    if counts[UNKNOWN]:
         run.needs_a_person(
             f"The outcome of {counts['unknown']} changes in {file.path.name} of run {file.run_id} is not "
             "known yet: the next run asks again under the same keys."
@@ -93,7 +94,7 @@ def _expire(run: Run, file: Pending) -> None:
     untouched = run.shopify.changed_at(claimed).filter(pl.col("changed_at") < begun - CLOCKS_DIFFER)
     doubtful = claimed.join(untouched, on=KEY, how="anti")
     run.state.outbox.release(run.kept_as, file.run_id, untouched)
-    run.state.outbox.release(run.kept_as, file.run_id, doubtful, status="unknown")
+    run.state.outbox.release(run.kept_as, file.run_id, doubtful, status=UNKNOWN)
     run.state.outbox.settle(file.run_id, file.part, "expired")
     run.say(f"{file.path.name} of run {file.run_id} {why}: it is not sent again, its pairs are read afresh.")
     if file.guarded:

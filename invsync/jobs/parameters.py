@@ -6,13 +6,14 @@ from typing import Any
 
 from invsync.config import settings
 from invsync.errors import UsageError
+from invsync.vocabulary import DELTAS, HARD, REALTIME, RECENT
 
 COMMON: dict[str, Any] = {"config": "invsync.toml", "dry_run": False, "transport": "auto", "at": ""}
 OWN: dict[str, dict[str, Any]] = {
-    "upload-recent-changes": {},
-    "hard-sync": {"include_groups": "", "exclude_groups": ""},
-    "push-deltas": {"since": ""},
-    "realtime-sync": {},
+    RECENT: {},
+    HARD: {"include_groups": "", "exclude_groups": ""},
+    DELTAS: {"since": ""},
+    REALTIME: {},
 }
 TRANSPORTS = ("auto", "bulk", "direct")
 

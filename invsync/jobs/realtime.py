@@ -12,6 +12,7 @@ from invsync.jobs.run import Selection
 from invsync.ledger import buffers
 from invsync.state import iso
 from invsync.tables import KEY
+from invsync.vocabulary import CONTESTED, DEFERRED, MOVING, OVERWRITTEN, REALTIME, UNKNOWN
 
 MOST_WRITES, WITHIN = 3, timedelta(minutes=15)
 ITEM, PRODUCT, ORDER = "inventory_item_id", "product_id", "order_id"
@@ -85,7 +86,7 @@ class Realtime(Resets):
         """Take from the inbox what this run covered; what is not known yet stays and is looked at again."""
         super().settled(outcomes)
         unsure = outcomes.filter(
-            (pl.col("outcome") == "unknown") | pl.col("reason").is_in(["moving", "deferred", "overwritten"])
+            (pl.col("outcome") == UNKNOWN) | pl.col("reason").is_in([MOVING, DEFERRED, OVERWRITTEN])
         )
         orders = self.sold.join(unsure, on=ITEM, how="semi")
         stays = (
@@ -99,11 +100,11 @@ class Realtime(Resets):
 
 def _often(lines: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """The pairs that this job has already set as often as it may for a while."""
-    recent = lines.filter(pl.col("job") == "realtime-sync", pl.col("begun") > now - WITHIN)
+    recent = lines.filter(pl.col("job") == REALTIME, pl.col("begun") > now - WITHIN)
     return recent.group_by(KEY).len().filter(pl.col("len") >= MOST_WRITES)
 
 
 def _contested(pairs: pl.DataFrame) -> pl.DataFrame:
     """MAPPING_HELD of pairs that another system keeps changing."""
-    rows = pairs.with_columns(facility_id=pl.lit(None), reason=pl.lit("contested"))
-    return tables.conform(rows, tables.MAPPING_HELD, "contested")
+    rows = pairs.with_columns(facility_id=pl.lit(None), reason=pl.lit(CONTESTED))
+    return tables.conform(rows, tables.MAPPING_HELD, CONTESTED)

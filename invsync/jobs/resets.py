@@ -6,7 +6,7 @@ from functools import cached_property
 
 import polars as pl
 
-from invsync import delta, diff, inflight, mapping, plan, tables
+from invsync import delta, diff, inflight, mapping, tables
 from invsync.jobs.run import Run, Selection, facilities_of
 from invsync.ledger import buffers
 from invsync.ledger.orders import Orders, looked_back
@@ -14,7 +14,20 @@ from invsync.ledger.witness import Seen, Witness, not_for_sale
 from invsync.oms import schemas
 from invsync.state import CLAIMS, iso
 from invsync.tables import KEY
-from invsync.verify import LANDED, OVERWRITTEN
+from invsync.vocabulary import (
+    ALREADY_RIGHT,
+    DEFERRED,
+    DEFERRED_FOR_AN_HOUR,
+    DELTAS,
+    HARD,
+    HELD,
+    OVERWRITTEN,
+    RECENT,
+    REFUSED,
+    RIGHT,
+    SUPERSEDED,
+    UNKNOWN,
+)
 
 SET_ASIDE = ("reserved", "damaged", "quality_control", "safety_stock")
 WHOLE_FROM = 20_000  # products beyond which one read of everything is cheaper than asking by name
@@ -93,7 +106,7 @@ class Resets(Run):
 
     def _window(self) -> datetime | None:
         """The effective lower bound of the window; None for every pair."""
-        if self.given.job == "hard-sync":
+        if self.given.job == HARD:
             return None
         mark = self.watermark(self.given.job)
         start = mark - timedelta(minutes=self.shop.overlap_minutes) if mark else None
@@ -144,7 +157,9 @@ class Resets(Run):
             return found
         since = self.witness.defer(raised)
         word = (
-            pl.when(pl.col("since") <= self.at - STARVED_AFTER).then(pl.lit(plan.STARVED)).otherwise(pl.lit("deferred"))
+            pl.when(pl.col("since") <= self.at - STARVED_AFTER)
+            .then(pl.lit(DEFERRED_FOR_AN_HOUR))
+            .otherwise(pl.lit(DEFERRED))
         )
         held = found.join(since.with_columns(word=word), on=KEY, how="left", maintain_order="left")
         return held.with_columns(held=pl.coalesce("held", "word")).select(list(tables.VARIANCES))
@@ -168,7 +183,7 @@ class Resets(Run):
     def witness(self) -> Witness:
         """The shop's levels and orders, seen together."""
         since = looked_back(self.at, self.shop.orders_lookback_days, self.newest_known)
-        overlap, whole = timedelta(minutes=self.shop.overlap_minutes), self.given.job == "hard-sync"
+        overlap, whole = timedelta(minutes=self.shop.overlap_minutes), self.given.job == HARD
         orders = Orders(
             self.given.shop,
             self.shopify,
@@ -195,7 +210,7 @@ class Resets(Run):
 
         While resets keep the shop they claim what they count too, so that a delta job that returns does not push it.
         """
-        mark, recent = self.watermark("push-deltas"), self.watermark("upload-recent-changes")
+        mark, recent = self.watermark(DELTAS), self.watermark(RECENT)
         if mark is None:
             return None
         start = max(mark, recent or mark) - timedelta(hours=self.shop.delta_overlap_hours)
@@ -224,14 +239,14 @@ class Resets(Run):
 
     def settled(self, outcomes: pl.DataFrame) -> None:
         """Keep the claims of the pairs that are right now, give back those of the others; remember the orders."""
-        wrong = outcomes.filter(pl.col("outcome").is_in(["refused", "held"]), ~is_overwritten())
+        wrong = outcomes.filter(pl.col("outcome").is_in([REFUSED, HELD]), ~is_overwritten())
         owed = wrong if self._heals() else wrong.clear()
         if self._events_from() is not None:
-            right = outcomes.filter(pl.col("outcome").is_in(["already_right", "superseded"]))
+            right = outcomes.filter(pl.col("outcome").is_in([ALREADY_RIGHT, SUPERSEDED]))
             wrong = wrong.join(owed, on=KEY, how="anti")
             self.state.outbox.claim(self.kept_as, self.claims(pl.concat([right, owed])))
             self.state.outbox.release(self.kept_as, self.run_id, wrong.join(self.covered, on=KEY, how="semi"))
-            reset = outcomes.filter(pl.col("outcome").is_in([*LANDED, "already_right"]))
+            reset = outcomes.filter(pl.col("outcome").is_in(RIGHT))
             self.state.outbox.settle_unknown(self.kept_as, reset, self.run_id)
         if self._covers_all():
             unmapped = self.state.outbox.unknown(self.kept_as).join(self.chosen().pairs, on=KEY, how="anti")
@@ -241,11 +256,11 @@ class Resets(Run):
             self.witness.remember(self.in_flight, whole=self.chosen().whole)
             for peer in self.peers:
                 peer.remember()
-        unsure = outcomes.filter((pl.col("outcome") == "unknown") | is_overwritten())
+        unsure = outcomes.filter((pl.col("outcome") == UNKNOWN) | is_overwritten())
         self.state.memory.watch(self.given.shop, pl.concat([unsure, owed]))
 
     def _covers_all(self) -> bool:
-        return self.given.job == "hard-sync" and self.chosen().whole
+        return self.given.job == HARD and self.chosen().whole
 
     def _heals(self) -> bool:
         """Whether nobody knows which events were counted before this run: what it cannot set right is reset again later."""

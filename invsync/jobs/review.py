@@ -15,7 +15,7 @@ from invsync.jobs.run import Run, Selection
 from invsync.runs import record
 from invsync.state import CLAIMS, File, State
 from invsync.tables import KEY
-from invsync.verify import LANDED
+from invsync.vocabulary import DELTAS, HELD, LANDED, MOVED_AFTER, PLANNED, REFUSED, UNKNOWN
 
 
 def earlier(state: State, run_id: str, *, planned: bool) -> tuple[str, str, Path]:
@@ -23,7 +23,7 @@ def earlier(state: State, run_id: str, *, planned: bool) -> tuple[str, str, Path
     row = state.runs.one(run_id)
     if row is None:
         raise UsageError(f"Run {run_id} is unknown to this state database: correct the run id or --config.")
-    if planned != (row["status"] == "planned"):
+    if planned != (row["status"] == PLANNED):
         wanted = "a dry run, whose plan can be applied" if planned else "a run that sent something"
         raise UsageError(f"Run {run_id} ended as {row['status']}, which is not {wanted}: name another run.")
     folder = Path(row["folder"])
@@ -102,7 +102,7 @@ class Applied(Following):
             self._refuse(f"it is older than {self.shop.plan_max_age} minutes")
         if later:
             self._refuse(f"run {later} has sent changes since, or was about to")
-        if self.given.job == "push-deltas" and (why := self.state.shops.needs_hard_sync(self.kept_as)):
+        if self.given.job == DELTAS and (why := self.state.shops.needs_hard_sync(self.kept_as)):
             self._refuse(f"{why}, until a hard sync counts anew")
 
     def _refuse(self, why: str) -> None:
@@ -145,8 +145,8 @@ class Applied(Following):
 
     def settled(self, outcomes: pl.DataFrame) -> None:
         """Give back the events of what did not land; the next run looks at what is not known, or was overwritten."""
-        self.state.memory.watch(self.given.shop, outcomes.filter((pl.col("outcome") == "unknown") | is_overwritten()))
-        wrong = outcomes.filter(pl.col("outcome").is_in(["refused", "held"]), ~is_overwritten())
+        self.state.memory.watch(self.given.shop, outcomes.filter((pl.col("outcome") == UNKNOWN) | is_overwritten()))
+        wrong = outcomes.filter(pl.col("outcome").is_in([REFUSED, HELD]), ~is_overwritten())
         mine = self.state.outbox.claims(self.kept_as, run_id=self.run_id).select(KEY).unique()
         self.state.outbox.release(self.kept_as, self.run_id, wrong.join(mine, on=KEY, how="semi"))
 
@@ -163,7 +163,7 @@ class Undone(Following):
         outcomes = tables.completed(pl.read_parquet(self.source / "outcomes.parquet"), tables.OUTCOMES)
         landed = outcomes.filter(
             pl.col("outcome").is_in(LANDED),
-            pl.col("reason").is_null() | (pl.col("reason") == "moved_after_the_write"),
+            pl.col("reason").is_null() | (pl.col("reason") == MOVED_AFTER),
             pl.col("delta") != 0,
         )
         landed = self._left(landed)

@@ -20,6 +20,21 @@ from invsync.runs import record
 from invsync.shopify import Shopify
 from invsync.state import CLAIMS, Lease, State, iso
 from invsync.tables import KEY
+from invsync.vocabulary import (
+    ALREADY_RIGHT,
+    DONE,
+    GUARD,
+    HELD,
+    INACTIVE_LEVEL,
+    MOVING,
+    PARTIAL,
+    PLANNED,
+    REFUSED,
+    STATUSES,
+    STOPPED,
+    UNKNOWN,
+    is_fault,
+)
 
 SAME_MOMENT = timedelta(seconds=1)  # Shopify's stamps of an order and of the level that it moved
 
@@ -158,7 +173,7 @@ class Run:
 
     def _count(self, decided: plan.Plan, variances: pl.DataFrame) -> None:
         held = self.chosen().held.height
-        self.summary["counts"] |= {"selected": variances.height + held, "planned": decided.adjustments.height}
+        self.summary["counts"] |= {"selected": variances.height + held, PLANNED: decided.adjustments.height}
 
     def _guards(self, decided: plan.Plan, variances: pl.DataFrame) -> list[plan.Guarded]:
         before = self.state.runs.last_finished(self.given.shop, self.given.job)
@@ -188,7 +203,7 @@ class Run:
             for way, rows in self._ways(decided.adjustments):
                 way.write(rows)
             self.claims(decided.adjustments).write_parquet(self.folder / "claims.parquet")
-            outcomes = self._outcomes(decided, verify.outcome(decided.adjustments, "planned"))
+            outcomes = self._outcomes(decided, verify.outcome(decided.adjustments, PLANNED))
         else:
             record.reserve(self.folder)
             outcomes = self._outcomes(decided, self._deliver(decided))
@@ -233,7 +248,7 @@ class Run:
         if inactive.is_empty():
             return rows, tables.empty(tables.OUTCOMES)
         refused = inactive.join(self.shopify.activate(inactive, self.run_id), on=KEY)
-        told = verify.outcome(refused, "refused", reason=pl.lit("inactive_level"), message=pl.col("message"))
+        told = verify.outcome(refused, REFUSED, reason=pl.lit(INACTIVE_LEVEL), message=pl.col("message"))
         return rows.join(refused, on=KEY, how="anti").filter(pl.col("delta") != 0), told
 
     def reread(self, stale: pl.DataFrame) -> pl.DataFrame:
@@ -259,13 +274,13 @@ class Run:
         """Write down which stock events these outcomes cover."""
 
     def _outcomes(self, decided: plan.Plan, sent: pl.DataFrame) -> pl.DataFrame:
-        held = verify.outcome(decided.held, "held", reason=pl.col("held"))
-        right = verify.outcome(decided.already_right, "already_right")
+        held = verify.outcome(decided.held, HELD, reason=pl.col("held"))
+        right = verify.outcome(decided.already_right, ALREADY_RIGHT)
         return pl.concat([sent, right, held, self._unmapped()]).sort("target", *KEY, nulls_last=True)
 
     def _unmapped(self) -> pl.DataFrame:
         """OUTCOMES of the rows that map to no pair: held, each with its reason."""
-        rows = self.chosen().held.with_columns(outcome=pl.lit("held"))
+        rows = self.chosen().held.with_columns(outcome=pl.lit(HELD))
         return pl.concat([tables.empty(tables.OUTCOMES), rows.drop("facility_id")], how="diagonal")
 
     # -- the end
@@ -283,10 +298,10 @@ class Run:
         if not self.given.dry_run:
             self.settled(outcomes)
             self._tell_unknown()
-        faults = outcomes.filter(record.is_fault()).height
+        faults = outcomes.filter(is_fault()).height
         self.summary["counts"] |= {"needs_a_person": faults + len(self.faults)}
-        status = "planned" if self.given.dry_run else "partial" if faults or self.faults else "done"
-        unsure = outcomes.filter((pl.col("outcome") == "unknown") | (pl.col("reason") == "moving")).height
+        status = PLANNED if self.given.dry_run else PARTIAL if faults or self.faults else DONE
+        unsure = outcomes.filter((pl.col("outcome") == UNKNOWN) | (pl.col("reason") == MOVING)).height
         advances = self.windowed and not self.given.dry_run and not unsure
         self._record(status, advances=advances, targets=outcomes["oms"].count())
 
@@ -304,7 +319,7 @@ class Run:
         ended, chosen = datetime.now(UTC), self.selection
         self.summary |= {
             "status": status,
-            "exit_code": record.EXIT[status],
+            "exit_code": STATUSES[status].exit_code,
             "finished_at": iso(ended),
             "api_version": self.shopify.api_version_served,
             "files": record.files(self.folder),
@@ -359,12 +374,12 @@ class Run:
         for way, rows in self._ways(decided.adjustments):
             way.write(rows)
         (self.folder / bulkfile.file_name("result", 1)).touch()
-        outcomes = self._outcomes(decided, verify.outcome(decided.adjustments, "held", reason=pl.lit("guard")))
+        outcomes = self._outcomes(decided, verify.outcome(decided.adjustments, HELD, reason=pl.lit(GUARD)))
         outcomes.write_parquet(self.folder / "outcomes.parquet")
         self.summary["counts"] |= record.counts(outcomes)
         self.summary["in_flight"] = record.in_flight(self.in_flight)
         self.say(str(error))
-        self._record("stopped", advances=False, targets=0)
+        self._record(STOPPED, advances=False, targets=0)
         self.finish(outcomes)
 
 

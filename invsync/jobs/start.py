@@ -20,15 +20,16 @@ from invsync.runs import record
 from invsync.runs.restored import unknown_run
 from invsync.shopify import Shopify
 from invsync.state import Lease, State, iso
+from invsync.vocabulary import DELTAS, HARD, REALTIME, RECENT
 
 RUN_ENV, APPLIES_ENV, UNDOES_ENV = "INVSYNC_RUN", "INVSYNC_APPLIES", "INVSYNC_UNDOES"
 KINDS: dict[str, type[Run]] = {
-    "upload-recent-changes": Resets,
-    "hard-sync": Resets,
-    "realtime-sync": Realtime,
-    "push-deltas": Deltas,
+    RECENT: Resets,
+    HARD: Resets,
+    REALTIME: Realtime,
+    DELTAS: Deltas,
 }
-KEPT_BY = {"upload-recent-changes": "resets", "push-deltas": "deltas"}
+KEPT_BY = {RECENT: "resets", DELTAS: "deltas"}
 
 
 def new_run_id() -> str:

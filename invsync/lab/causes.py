@@ -3,8 +3,7 @@
 import polars as pl
 
 from invsync import tables
-from invsync.site.folders import DELTAS
-from invsync.verify import LANDED
+from invsync.vocabulary import DELTAS, LANDED, RIGHT
 
 PAIR_OF_SHOP = ["shop", *tables.KEY]
 OWN_EVENTS: tables.Schema = {
@@ -107,7 +106,7 @@ def _moves(
 def _explained() -> list[pl.Expr]:
     """The known parts of a look's delta; a pair's first look is a part of its own."""
     first = pl.int_range(pl.len()).over(PAIR_OF_SHOP) == 0
-    settled = pl.col("outcome").is_in([*LANDED, "already_right"])
+    settled = pl.col("outcome").is_in(RIGHT)
     left_over = pl.when(~settled).then(pl.col("target") - pl.coalesce("after", "available")).shift(1).over(PAIR_OF_SHOP)
     by_deltas = pl.col("last_push").is_not_null()
     parts = {

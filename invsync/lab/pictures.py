@@ -5,12 +5,13 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from invsync.charts import LOWERED, OUTCOMES, PROTECTED, RAISED, Chart, reader, sentence
+from invsync.charts import LOWERED, PROTECTED, RAISED, Chart, reader, sentence
 from invsync.charts.theme import WIDTH
 from invsync.lab.causes import CAUSES
+from invsync.vocabulary import FAULTS, HELD, OUTCOMES
 
 HEIGHT = 220
-WRONG = ("refused", "unknown", "held")
+WRONG = (*FAULTS, HELD)
 COLOURS = {
     "in_flight": PROTECTED,
     "buffer": "#7C858F",
@@ -73,7 +74,7 @@ def trouble(runs: pl.DataFrame) -> Chart:
     )
     if long.is_empty():
         return sentence("No pair was refused, held or left unknown.")
-    names = {kind: OUTCOMES[kind][0] for kind in WRONG}
+    names = {kind: OUTCOMES[kind].words for kind in WRONG}
     rows = [
         {
             "at": row["started_at"].isoformat(),
@@ -83,7 +84,7 @@ def trouble(runs: pl.DataFrame) -> Chart:
         }
         for row in long.to_dicts()
     ]
-    scale = alt.Scale(domain=list(names.values()), range=[OUTCOMES[kind][1] for kind in WRONG])
+    scale = alt.Scale(domain=list(names.values()), range=[OUTCOMES[kind].colour for kind in WRONG])
     bars = _over(rows, "at", alt.Chart.mark_bar, "pairs", "Pairs", size=6).encode(
         color=alt.Color("label:N", title=None, scale=scale)
     )

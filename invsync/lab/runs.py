@@ -11,6 +11,7 @@ from invsync.errors import UsageError
 from invsync.lab.causes import EDITS, OWN_EVENTS
 from invsync.lab.data import NOT_OWN, checked, opened
 from invsync.site import folders
+from invsync.vocabulary import PLANNED
 
 
 def history(*, reports: str = "reports", shop: str = "", days: int = 30) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -18,7 +19,7 @@ def history(*, reports: str = "reports", shop: str = "", days: int = 30) -> tupl
     checked(reports=(reports, str), shop=(shop, str), days=(days, int))
     root = Path(reports)
     found = folders.table(root, folders.found(root)) if root.is_dir() else tables.empty(folders.RUNS)
-    found = found.filter(pl.col("status") != "planned", pl.lit(not shop) | (pl.col("shop") == shop))
+    found = found.filter(pl.col("status") != PLANNED, pl.lit(not shop) | (pl.col("shop") == shop))
     found = found.filter(pl.col("started_at") >= pl.col("started_at").max() - timedelta(days=days))
     if found.is_empty():
         raise UsageError(

@@ -4,17 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from invsync import vocabulary
 from invsync.charts import NONE, Reader
-from invsync.report.markup import ICONS, Html, macro
+from invsync.report.markup import Html, macro
+from invsync.vocabulary import FAILED, FAULTS, GUARDS, HELD, PLANNED, RIGHT, STATUSES
 
 Summary = dict[str, Any]
-GUARDS = {
-    "max_zeroed_share": "Share of pairs that would go to zero",
-    "max_changed_share": "Share of pairs that would change",
-    "max_units": "Units that would move",
-    "selling_pairs_left": "Pairs that still sell something",
-    "min_rows_share": "Rows read, against the last finished run",
-}
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ def verdict(summary: Summary, reader: Reader | None = None) -> Html:
 def status(summary: Summary) -> str:
     """The run's status; whatever is not known to be better has failed."""
     said = summary.get("status")
-    return said if isinstance(said, str) and said in ICONS else "failed"
+    return said if isinstance(said, str) and said in STATUSES else FAILED
 
 
 def number(summary: Summary, *path: str) -> int | None:
@@ -63,7 +58,7 @@ def number(summary: Summary, *path: str) -> int | None:
 
 def right(summary: Summary) -> int | None:
     """Pairs whose number in Shopify is right at the end: applied, already right, or moved on by an order."""
-    known = [number(summary, "counts", name) for name in ("applied", "already_right", "superseded")]
+    known = [number(summary, "counts", name) for name in RIGHT]
     return None if all(one is None for one in known) else sum(one or 0 for one in known)
 
 
@@ -72,7 +67,7 @@ def waiting(summary: Summary) -> int | None:
     counted = number(summary, "counts", "needs_a_person")
     if counted is not None or summary.get("exit_code") == 0:
         return counted or 0
-    known = [number(summary, "counts", name) for name in ("refused", "unknown", "held")]
+    known = [number(summary, "counts", name) for name in (*FAULTS, HELD)]
     return None if all(one is None for one in known) else sum(one or 0 for one in known)
 
 
@@ -80,32 +75,32 @@ def sentence(summary: Summary, reader: Reader) -> str:
     """The verdict in one sentence, for someone who does not know the system."""
     good, wrong = right(summary), waiting(summary) or 0
     match status(summary):
-        case "done" if number(summary, "counts", "selected") == 0:
+        case vocabulary.DONE if number(summary, "counts", "selected") == 0:
             return "Nothing had changed since the last run, so nothing had to be sent."
-        case "done":
+        case vocabulary.DONE:
             held = number(summary, "counts", "held") or 0
             aside = f"; {reader.many(held, 'pair')} left aside by rule" if held else ""
             every = "every pair" if good is None else f"all {reader.many(good, 'pair')}"
             return f"Shopify shows the right number for {every} it should keep{aside}."
-        case "partial":
+        case vocabulary.PARTIAL:
             first = f"Shopify is right for {reader.many(good, 'pair')}, but " if good else ""
             told = f"{first}{reader.many(wrong, 'pair')} need{'s' if wrong == 1 else ''} a person."
             return told[:1].upper() + told[1:]
-        case "stopped":
+        case vocabulary.STOPPED:
             return "A guard stopped the run before anything was sent."
-        case "planned":
-            planned = reader.many(number(summary, "counts", "planned") or 0, "pair")
+        case vocabulary.PLANNED:
+            planned = reader.many(number(summary, "counts", PLANNED) or 0, "pair")
             return f"A rehearsal: {planned} would be changed; nothing was sent."
     return "The run failed: do not rely on Shopify's numbers until a later run succeeds."
 
 
 def figures(summary: Summary, reader: Reader) -> list[Figure]:
     """The five key figures; a dash stands for what the run did not get to know."""
-    if status(summary) == "failed" and not number(summary, "counts", "selected"):
-        summary = {"status": "failed", "exit_code": 0}
+    if status(summary) == FAILED and not number(summary, "counts", "selected"):
+        summary = {"status": FAILED, "exit_code": 0}
     selected, orders = number(summary, "counts", "selected"), number(summary, "in_flight", "orders")
-    counted, wrong = status(summary) != "planned", waiting(summary)
-    first = right(summary) if counted else number(summary, "counts", "planned")
+    counted, wrong = status(summary) != PLANNED, waiting(summary)
+    first = right(summary) if counted else number(summary, "counts", PLANNED)
     lowered = number(summary, "units", "lowered")
     return [
         Figure(
@@ -182,4 +177,9 @@ def _guard(one: dict[str, Any], reader: Reader) -> Guard:
 
     bound = "at least" if name.startswith("min") else "at most"
     limit = f"{bound} {shown(one.get('limit'))}"
-    return Guard(GUARDS.get(name, name.replace("_", " ")), shown(one.get("value")), limit, bool(one.get("stopped")))
+    return Guard(
+        GUARDS[name].words if name in GUARDS else name.replace("_", " "),
+        shown(one.get("value")),
+        limit,
+        bool(one.get("stopped")),
+    )

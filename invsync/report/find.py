@@ -9,6 +9,7 @@ import polars as pl
 from invsync import charts
 from invsync.report import remediation
 from invsync.tables import KEY
+from invsync.vocabulary import FAULTS, HELD, INACTIVE_LEVEL, is_fault, outcome_words, remedy
 
 MOST = 12_000  # rows that a page carries; a larger run's pairs that were right already are counted, not listed
 COLUMNS = ["item", "label", "available", "oms", "in_flight", "set_aside", "buffer", "target", "delta", "after", "what"]
@@ -18,8 +19,8 @@ def ranked(outcomes: pl.DataFrame) -> pl.DataFrame:
     """The rows that a reader may ask for, at most 12,000: faults, held and changed ones, then those in flight."""
     frame = charts.classed(outcomes)
     changed, flying = pl.col("delta").fill_null(0).abs(), pl.col("in_flight").fill_null(0)
-    told = (changed > 0) | (pl.col("outcome") == "held")
-    rank = pl.when(remediation.is_fault()).then(0).when(told).then(1).when(flying > 0).then(2).otherwise(3)
+    told = (changed > 0) | (pl.col("outcome") == HELD)
+    rank = pl.when(is_fault()).then(0).when(told).then(1).when(flying > 0).then(2).otherwise(3)
     order = frame.select(pl.int_range(pl.len()).alias("place"), rank.alias("rank"), (-changed).alias("change"), *KEY)
     return frame[order.lazy().sort("rank", "change", *KEY).head(MOST).collect()["place"]]
 
@@ -29,7 +30,7 @@ def packed(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> str
     shown = charts.named(ranked(outcomes), locations).with_columns(item=remediation.item())
     if "after" not in shown.columns:
         shown = shown.with_columns(after=pl.lit(None, dtype=pl.Int64))
-    empty = (pl.col("reason") == "inactive_level") & (pl.col("target").fill_null(0) <= 0)
+    empty = (pl.col("reason") == INACTIVE_LEVEL) & (pl.col("target").fill_null(0) <= 0)
     kind = pl.struct("outcome", "reason", empty=empty)
     kinds = shown.select(kind.alias("kind")).unique("kind", maintain_order=True).with_row_index("what")
     coded = shown.with_columns(kind=kind).join(kinds, on="kind", how="left", maintain_order="left")
@@ -41,8 +42,8 @@ def packed(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> str
 
 def _told(kind: dict[str, str | bool | None]) -> list[str]:
     outcome, reason = str(kind["outcome"]), None if kind["reason"] is None else str(kind["reason"])
-    wrong = outcome in {"held", "refused", "unknown"}
+    wrong = outcome in {HELD, *FAULTS}
     return [
-        remediation.outcome_words(outcome, reason),
-        remediation.remedy(outcome, reason, not kind["empty"]) if wrong else "",
+        outcome_words(outcome, reason),
+        remedy(outcome, reason, not kind["empty"]) if wrong else "",
     ]

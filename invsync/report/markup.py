@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from invsync import charts
 from invsync.inputs import texts
+from invsync.vocabulary import STATUSES
 
 HERE = Path(__file__).parent
-ICONS = {"done": "✓", "partial": "!", "stopped": "■", "planned": "◷", "failed": "✕"}
 
 
 @dataclass(frozen=True)
@@ -84,5 +84,6 @@ def environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    made.globals["icons"] = ICONS
+    made.globals["statuses"] = STATUSES
+    made.globals["icons"] = {name: status.mark for name, status in STATUSES.items()}
     return made

@@ -11,10 +11,9 @@ from invsync import __version__, charts
 from invsync.report import cells, facts, find, remediation, stop
 from invsync.report.markup import Html, asset, hashed, macro
 from invsync.report.markup import page as filled
+from invsync.vocabulary import COUNTED, DELTAS, FAILED, FINISHED, OUTCOMES
 
 MAX_HTML = 400_000  # characters that one notebook output may add to the page
-DELTAS = "push-deltas"
-FINISHED = {"done", "partial", "planned"}
 FILES = {
     "adjustments": "the changes, as they were uploaded",
     "result": "Shopify's answer to every line",
@@ -24,14 +23,6 @@ FILES = {
     "claims": "the stock events that the changes cover",
     "report": "the notebook, as it was executed",
     "run": "the run's facts, for machines",
-}
-CLASSES = {
-    "applied": "sent, and Shopify shows it",
-    "already_right": "Shopify showed the target already",
-    "superseded": "an order moved it before or after the write",
-    "held": "not sent, for a named reason",
-    "refused": "Shopify refused it",
-    "unknown": "no answer; never counted as success",
 }
 
 
@@ -102,7 +93,7 @@ def _pairs(folder: Path | None, summary: dict[str, Any], reader: charts.Reader) 
     """What the page tells of single pairs: those that need a person, and the table to look one up."""
     path, outcomes = _outcomes(folder)
     if outcomes is None:
-        known = facts.status(summary) != "failed" or facts.number(summary, "counts", "selected")
+        known = facts.status(summary) != FAILED or facts.number(summary, "counts", "selected")
         return {"needs": [], "counted": facts.waiting(summary) if known else None, "pairs": None}
     names = locations(summary)
     found = [
@@ -176,8 +167,8 @@ def _about(summary: dict[str, Any], reader: charts.Reader) -> list[tuple[str, st
 
 
 def _counts(summary: dict[str, Any], reader: charts.Reader) -> list[list[str]]:
-    rows = [(name, facts.number(summary, "counts", name)) for name in CLASSES]
-    return [[name.replace("_", " "), reader.number(n), CLASSES[name]] for name, n in rows if n is not None]
+    rows = [(name, facts.number(summary, "counts", name)) for name in COUNTED]
+    return [[name.replace("_", " "), reader.number(n), OUTCOMES[name].meaning] for name, n in rows if n is not None]
 
 
 def _too_long(part: str, reader: charts.Reader) -> str:

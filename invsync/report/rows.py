@@ -7,6 +7,7 @@ import polars as pl
 from invsync import charts
 from invsync.report import remediation
 from invsync.report.markup import Column, Html, macro, table
+from invsync.vocabulary import FAULTS, HELD, is_benign, outcome_words, reason_words, remedy
 
 MAX_ROWS = 200
 ITEM, PLACE = Column("Item"), Column("Location")
@@ -22,7 +23,7 @@ def largest_variances(outcomes: pl.DataFrame, locations: pl.DataFrame | None = N
 
     def line(row: dict[str, Any]) -> list[str]:
         numbers = [number(row[name]) for name in ("available", "oms", "in_flight", "set_aside", "buffer", "target")]
-        outcome = charts.OUTCOMES.get(row["outcome"], (row["outcome"], ""))[0]
+        outcome = outcome_words(row["outcome"], None)
         return [row["item"], row["label"], *numbers, number(row["delta"], signed=True), outcome]
 
     return _table("Largest variances, in units", columns, rows, line, "No pair differed.", limit)
@@ -46,13 +47,13 @@ def orders_in_flight(in_flight: pl.DataFrame, locations: pl.DataFrame | None = N
 
 def held_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS) -> Html:
     """The pairs that were held back, with the reason in plain words and what to do; faults first."""
-    held = _labelled(outcomes, locations).filter(pl.col("outcome") == "held")
-    rows = held.with_columns(aside=remediation.is_benign()).sort("aside", "reason", "item", "label")
+    held = _labelled(outcomes, locations).filter(pl.col("outcome") == HELD)
+    rows = held.with_columns(aside=is_benign()).sort("aside", "reason", "item", "label")
     columns = [ITEM, PLACE, Column("Why it was held", "wide"), Column("What to do", "wide"), Column("Needs a person")]
 
     def line(row: dict[str, Any]) -> list[str]:
-        why = charts.plain(row["reason"]) or "no reason given"
-        todo = remediation.remedy("held", row["reason"], row["target"])
+        why = reason_words(row["reason"]) or "no reason given"
+        todo = remedy(HELD, row["reason"], row["target"])
         return [row["item"], row["label"], why[:1].upper() + why[1:], todo, "no" if row["aside"] else "yes"]
 
     return _table("Held back: nothing was sent for these", columns, rows, line, "Nothing was held back.", limit)
@@ -60,13 +61,13 @@ def held_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, 
 
 def refused_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS) -> Html:
     """The pairs that Shopify refused, in Shopify's own words, and those whose outcome is not known."""
-    frame = _labelled(outcomes, locations).filter(pl.col("outcome").is_in(["refused", "unknown"]))
+    frame = _labelled(outcomes, locations).filter(pl.col("outcome").is_in(FAULTS))
     columns = [ITEM, PLACE, Column("Change", "n"), Column("Shopify's words", "wide"), Column("What to do", "wide")]
     number = charts.reader().number
 
     def line(row: dict[str, Any]) -> list[str]:
         said = row.get("message") or row["reason"] or "no answer was found"
-        todo = remediation.remedy(row["outcome"], row["reason"])
+        todo = remedy(row["outcome"], row["reason"])
         return [row["item"], row["label"], number(row["delta"], signed=True), said, todo]
 
     rows = frame.sort("outcome", "reason", "item", "label")

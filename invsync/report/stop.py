@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from invsync import vocabulary
 from invsync.report import facts
 
 
 def steps(summary: dict[str, Any], folder: Path | None) -> list[str]:
     """What to do next, in order; nothing for a run that finished."""
     match facts.status(summary):
-        case "stopped":
+        case vocabulary.STOPPED:
             return [
                 "Nothing was sent, and Shopify is as it was.",
                 "Compare the numbers below with what you expect: a shrunken feed, a wrong mapping or a wrong zero in "
@@ -17,7 +18,7 @@ def steps(summary: dict[str, Any], folder: Path | None) -> list[str]:
                 "If HotWax is wrong, mend it and run again. If the change is meant, raise that limit in the shop's "
                 "[guards], or review a dry run and apply it.",
             ]
-        case "failed":
+        case vocabulary.FAILED:
             sent = folder is not None and any(folder.glob("result*.jsonl"))
             told = (
                 "Some changes may have reached Shopify before it failed: the next run settles them first, under "

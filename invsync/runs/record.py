@@ -9,9 +9,8 @@ from typing import Any
 import polars as pl
 
 from invsync import bulkfile
-from invsync.plan import BENIGN
 from invsync.tables import KEY
-from invsync.verify import LANDED
+from invsync.vocabulary import COUNTED, FAILED, HELD, LANDED, PLANNED, SENT, STATUSES, checked
 
 NAMES = [
     "report.ipynb",
@@ -22,11 +21,7 @@ NAMES = [
     "claims.parquet",
     "in_flight.parquet",
 ]
-CLASSES = ["applied", "already_right", "superseded", "refused", "held", "unknown"]
-SENT = {"done", "partial"}
-CONCLUDED = {"done", "planned", "stopped", "partial"}
 ROOM = 1 << 18  # bytes kept free on the disk for run.json, so that what was sent can be told when the disk is full
-EXIT = {"done": 0, "planned": 0, "stopped": 3, "partial": 4, "failed": 5}
 
 
 def blank(run_id: str, shop: str, job: str, started_at: str) -> dict[str, Any]:
@@ -35,12 +30,12 @@ def blank(run_id: str, shop: str, job: str, started_at: str) -> dict[str, Any]:
         "run_id": run_id,
         "shop": shop,
         "job": job,
-        "status": "failed",
-        "exit_code": 5,
+        "status": FAILED,
+        "exit_code": STATUSES[FAILED].exit_code,
         "started_at": started_at,
         "finished_at": None,
         "window": None,
-        "counts": dict.fromkeys(["read", "selected", "planned", *CLASSES], 0),
+        "counts": dict.fromkeys(["read", "selected", PLANNED, *COUNTED], 0),
         "units": {"raised": 0, "lowered": 0},
         "in_flight": {"orders": 0, "units": 0, "pairs": 0},
         "transport": None,
@@ -84,8 +79,8 @@ def has_sent(run: dict[str, Any] | None) -> bool:
     """Whether a run may have sent something: it planned some and ended, or left answers beside lines and did not."""
     if run is None:
         return False
-    if run["status"] != "failed":
-        return run["status"] in SENT and run["counts"]["planned"] > 0
+    if run["status"] != FAILED:
+        return run["status"] in SENT and run["counts"][PLANNED] > 0
     begun = any(file["name"].startswith("result") for file in run["files"])
     return begun and any(file["name"].startswith("adjustments") and file["bytes"] for file in run["files"])
 
@@ -96,17 +91,10 @@ def files(folder: Path) -> list[dict[str, Any]]:
     return [asdict(bulkfile.kept(path)) for path in [*lines, *(folder / name for name in NAMES)] if path.exists()]
 
 
-def is_fault() -> pl.Expr:
-    """Whether an OUTCOMES row makes the run partial: refused, unknown, or held for another than a benign reason."""
-    empty = (pl.col("reason") == "inactive_level") & (pl.col("target") <= 0)
-    held = (pl.col("outcome") == "held") & ~pl.col("reason").is_in(sorted(BENIGN)) & ~empty.fill_null(False)
-    return pl.col("outcome").is_in(["refused", "unknown"]) | held
-
-
 def counts(outcomes: pl.DataFrame) -> dict[str, int]:
     """Pairs by outcome; what a dry run planned counts as held."""
-    found = dict(outcomes.group_by(pl.col("outcome").replace("planned", "held")).len().iter_rows())
-    return {name: found.get(name, 0) for name in CLASSES}
+    by_outcome = checked(outcomes).group_by(pl.col("outcome").replace(PLANNED, HELD)).len()
+    return dict.fromkeys(COUNTED, 0) | dict(by_outcome.iter_rows())
 
 
 def in_flight(rows: pl.DataFrame) -> dict[str, int]:
@@ -120,5 +108,5 @@ def in_flight(rows: pl.DataFrame) -> dict[str, int]:
 
 def units(outcomes: pl.DataFrame) -> dict[str, int]:
     """Units that were raised and lowered by what landed, or would be by a dry run's plan."""
-    landed = outcomes.filter(pl.col("outcome").is_in([*LANDED, "planned"]) & (pl.col("delta") != 0))["delta"]
+    landed = outcomes.filter(pl.col("outcome").is_in([*LANDED, PLANNED]) & (pl.col("delta") != 0))["delta"]
     return {"raised": int(landed.filter(landed > 0).sum()), "lowered": int(-landed.filter(landed < 0).sum())}

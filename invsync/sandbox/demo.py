@@ -16,8 +16,9 @@ from invsync.sandbox.server import hosting
 from invsync.sandbox.server import serve as serving
 from invsync.sandbox.shop import Shop
 from invsync.sandbox.world import World, sales
+from invsync.vocabulary import RECENT
 
-JOB = "upload-recent-changes"
+JOB = RECENT
 TOKEN_ENV, HOTWAX_ENV = "INVSYNC_DEMO_TOKEN", "INVSYNC_DEMO_HOTWAX"
 OPENS, AFTERNOON = timedelta(hours=8), timedelta(hours=14)
 EVERY, SPEED = timedelta(minutes=15), 10

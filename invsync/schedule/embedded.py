@@ -23,9 +23,10 @@ from invsync.errors import InvsyncError, LeaseHeld
 from invsync.inbox import Inbox
 from invsync.jobs.start import new_run_id
 from invsync.schedule import silence
-from invsync.schedule.table import REALTIME, Entry, entries
+from invsync.schedule.table import Entry, entries
 from invsync.schedule.workers import Workers
 from invsync.state import State
+from invsync.vocabulary import REALTIME
 
 DRAIN_SECONDS, REST_SECONDS, AGAIN_SECONDS, WATCH_SECONDS = 0.5, 30.0, 20.0, 300.0
 PRUNE, DAILY = "state prune", "40 4 * * *"  # after the night's hard sync

@@ -8,8 +8,7 @@ from cronsim import CronSim, CronSimError
 
 from invsync.config.settings import Settings
 from invsync.errors import UsageError
-
-RESETS, DELTAS, HARD, REALTIME = "upload-recent-changes", "push-deltas", "hard-sync", "realtime-sync"
+from invsync.vocabulary import DELTAS, HARD, RECENT
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def entries(configured: Settings, shops: Sequence[str] = ()) -> list[Entry]:
     found = []
     for name in shops or configured.shops:
         shop = configured.shop(name)
-        keeper = RESETS if shop.keep_by == "resets" else DELTAS
+        keeper = RECENT if shop.keep_by == "resets" else DELTAS
         found += [Entry(name, job, getattr(shop.schedule, job.replace("-", "_"))) for job in (keeper, HARD)]
     for entry in found:
         _check(entry)

@@ -12,9 +12,9 @@ import polars as pl
 from invsync import charts, tables
 from invsync.errors import SystemFailed
 from invsync.report import facts, remediation
+from invsync.vocabulary import COUNTED, DELTAS, PLANNED, is_fault
 
-DELTAS = "push-deltas"
-COUNTS = ["read", "selected", "planned", "applied", "already_right", "superseded", "refused", "held", "unknown"]
+COUNTS = ["read", "selected", PLANNED, *COUNTED]
 RUNS: tables.Schema = {
     "path": tables.TEXT,
     "shop": tables.TEXT,
@@ -77,7 +77,7 @@ def _looked(files: pl.DataFrame) -> pl.DataFrame:
     if files.is_empty():
         return tables.empty(LOOKED)
     frame = pl.read_parquet(files["file"].to_list(), include_file_paths="file", use_statistics=False)
-    told = charts.classed(frame).with_columns(item=remediation.item(), fault=remediation.is_fault())
+    told = charts.classed(frame).with_columns(item=remediation.item(), fault=is_fault())
     known = files.select("file", "path", "shop", "at", "job")
     read = pl.when(pl.col("job") != DELTAS).then("in_flight")  # a delta run does not look at orders
     joined = told.join(known, on="file", maintain_order="left").with_columns(in_flight=read)

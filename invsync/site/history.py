@@ -8,6 +8,7 @@ import polars as pl
 
 from invsync import tables
 from invsync.site import folders
+from invsync.vocabulary import ALREADY_RIGHT
 
 GUARD = "guard"  # the reason of a pair that was held because a guard stopped the run: no look at the pair itself
 KEY = ["shop", "product_id", "inventory_item_id", "location_id"]
@@ -89,7 +90,7 @@ def told(pairs: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Data
         newly=(pl.col("in_flight") - was).clip(lower_bound=0),
         since=pl.when(ill).then("since").min().over(KEY),
     )
-    events = both.filter(pl.col("new") & ((pl.col("outcome") != "already_right") | (pl.col("newly") > 0)))
+    events = both.filter(pl.col("new") & ((pl.col("outcome") != ALREADY_RIGHT) | (pl.col("newly") > 0)))
     last = both.unique(KEY, keep="last", maintain_order=True)
     never = rows.filter(stopped).with_columns(newly=pl.lit(0, dtype=pl.Int64), fault=pl.lit(False))
     return pl.concat([events.select(list(EVENTS)), never.select(list(EVENTS))]), last.select(list(PAIRS))

@@ -13,12 +13,10 @@ from invsync import __version__, charts
 from invsync.report.markup import asset, hashed, page
 from invsync.site import folders, shards
 from invsync.site import history as kept
+from invsync.vocabulary import DONE, LANDED, PARTIAL, PLANNED, STATUSES
 
 SITE = "_site"
 INLINE = 1_000  # runs that the page itself carries; older ones are loaded by month
-STATUSES = ["done", "partial", "stopped", "planned", "failed"]
-RANK = {"done": 0, "planned": 0, "partial": 1, "stopped": 2, "failed": 3}
-SAID = {"done": "right", "partial": "needs a person", "stopped": "stopped by a guard", "failed": "failed"}
 SHOWN = [
     "shop",
     "job",
@@ -69,12 +67,13 @@ def build(root: Path, readers: Readers) -> Built:
 
 def _page(root: Path, history: kept.History, shops: list[dict[str, Any]], rows: pl.DataFrame, number: int) -> bool:
     """Write the page; whether it changed."""
-    worst = max((shop["kind"] for shop in shops), key=lambda kind: RANK[kind], default="planned")
+    worst = max((shop["kind"] for shop in shops), key=lambda kind: STATUSES[kind].rank, default=PLANNED)
     bare = [{name: shop[name] for name in ("name", "zone", "locale", "places")} for shop in shops]
     data = {
         "shops": bare,
         "jobs": _jobs(history.runs),
-        "statuses": STATUSES,
+        "statuses": list(STATUSES),
+        "kinds": {name: {"mark": s.mark, "words": s.words, "rank": s.rank} for name, s in STATUSES.items()},
         "shards": number,
         "runs": _columns(rows.tail(INLINE).drop("month")),
         "total": rows.height,
@@ -104,7 +103,7 @@ def _page(root: Path, history: kept.History, shops: list[dict[str, Any]], rows: 
 
 
 def _sentence(shops: list[dict[str, Any]]) -> str:
-    wrong = [shop["name"] for shop in shops if RANK[shop["kind"]]]
+    wrong = [shop["name"] for shop in shops if STATUSES[shop["kind"]].rank > STATUSES[DONE].rank]
     if not shops:
         return "No run has left a report here yet."
     if not wrong:
@@ -115,30 +114,30 @@ def _sentence(shops: list[dict[str, Any]]) -> str:
 
 def _shops(root: Path, history: kept.History, readers: Readers) -> list[dict[str, Any]]:
     """Each shop with its verdict, the worst first: its last run of every job, and its open faults."""
-    last = history.runs.filter(pl.col("status") != "planned").unique(["shop", "job"], keep="last", maintain_order=True)
+    last = history.runs.filter(pl.col("status") != PLANNED).unique(["shop", "job"], keep="last", maintain_order=True)
     open_faults = history.pairs.filter("fault").group_by("shop").agg(faults=pl.len(), since=pl.min("since"))
     faults = {row["shop"]: row for row in open_faults.to_dicts()}
     names = history.runs["shop"].unique().sort().to_list()
     made = [
         _shop(root, name, last.filter(pl.col("shop") == name), faults.get(name), readers.get(name)) for name in names
     ]
-    return sorted(made, key=lambda shop: (-RANK[shop["kind"]], shop["name"]))
+    return sorted(made, key=lambda shop: (-STATUSES[shop["kind"]].rank, shop["name"]))
 
 
 def _shop(
     root: Path, name: str, last: pl.DataFrame, faults: dict[str, Any] | None, reader: charts.Reader | None
 ) -> dict[str, Any]:
     reader = reader or charts.Reader()
-    kind = max(last["status"], key=lambda status: RANK[status], default="planned")
-    if kind == "done" and faults:
-        kind = "partial"
+    kind = max(last["status"], key=lambda status: STATUSES[status].rank, default=PLANNED)
+    if kind == DONE and faults:
+        kind = PARTIAL
     newest = last.row(-1, named=True) if last.height else {}
     weeks = sorted((root / name / "weekly").glob("*.html"))
     places = folders.read(root / newest["path"]).get("locations") if newest else None
     return {
         "name": name,
         "kind": kind,
-        "said": SAID.get(kind, "rehearsed only"),
+        "said": STATUSES[kind].words,
         "path": newest.get("path", ""),
         "job": str(newest.get("job", "")).replace("-", " "),
         "at": reader.moment(newest.get("started_at")),
@@ -160,18 +159,18 @@ def _jobs(all_runs: pl.DataFrame) -> list[str]:
 
 def _rows(all_runs: pl.DataFrame, shops: list[dict[str, Any]]) -> pl.DataFrame:
     """The runs as the page lists them: names as places in the page's lists, `t` in seconds."""
-    codes = {"shop": [shop["name"] for shop in shops], "job": _jobs(all_runs), "status": STATUSES}
+    codes = {"shop": [shop["name"] for shop in shops], "job": _jobs(all_runs), "status": list(STATUSES)}
     coded = [
         pl.col(name).replace_strict(known, list(range(len(known))), return_dtype=pl.Int32)
         for name, known in codes.items()
     ]
-    changed = pl.sum_horizontal("applied", "superseded")
+    changed = pl.sum_horizontal(LANDED)
     return all_runs.with_columns(
         *coded,
         t=pl.col("started_at").dt.epoch("s"),
         month=pl.col("started_at").dt.strftime("%Y-%m"),
         seconds=pl.col("seconds").round(1),
-        changed=pl.when(pl.col("status") == "planned").then("planned").otherwise(changed),
+        changed=pl.when(pl.col("status") == PLANNED).then(PLANNED).otherwise(changed),
     ).select(*SHOWN, "month")
 
 
@@ -197,7 +196,7 @@ def _days(all_runs: pl.DataFrame, shops: list[dict[str, Any]]) -> pl.DataFrame:
         return pl.DataFrame(schema=dict.fromkeys(["shop", "job", "day", *STATUSES], pl.Int64()))
     jobs = _jobs(all_runs)
     by = [(pl.col("status") == status).sum().alias(status) for status in STATUSES]
-    sent = pl.col("status") != "planned"
+    sent = pl.col("status") != PLANNED
     moved = [pl.col(name).filter(sent).sum() for name in ("raised", "lowered")]
     return (
         pl.concat(parts)

@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from invsync.report import remediation
 from invsync.site.history import History
+from invsync.vocabulary import FAULTS, HELD, outcome_words, remedy
 
 A_SHARD = 64  # items a file, about
 EVENTS_AN_ITEM = 40
@@ -118,9 +118,9 @@ def _plain(number: pl.Expr) -> pl.Expr:
 
 def _kind(row: dict[str, Any]) -> str:
     outcome, reason = row["outcome"], row["reason"]
-    wrong = outcome in {"held", "refused", "unknown"}
-    todo = remediation.remedy(outcome, reason, target=row["stocked"]) if wrong else ""
-    return json.dumps([remediation.outcome_words(outcome, reason), row["message"] or "", todo], ensure_ascii=False)
+    wrong = outcome in {HELD, *FAULTS}
+    todo = remedy(outcome, reason, target=row["stocked"]) if wrong else ""
+    return json.dumps([outcome_words(outcome, reason), row["message"] or "", todo], ensure_ascii=False)
 
 
 def _story(row: dict[str, Any]) -> str:

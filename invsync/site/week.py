@@ -10,14 +10,12 @@ import polars as pl
 from invsync.errors import UsageError
 from invsync.inputs.door import AMOUNT, NAME, WORD, Table
 from invsync.inputs.tabular import entered
-from invsync.site.folders import DELTAS
 from invsync.site.history import KEY, History
-from invsync.verify import LANDED
+from invsync.vocabulary import ALREADY_RIGHT, DELTAS, FAILED, FAULTS, HARD, LANDED, PLANNED, RIGHT, SENT, STOPPED
 
 DAYS = 7
-FULL = "hard-sync"  # the job that looks at every mapped pair
-ENDED, BROKEN = ["done", "partial"], ["stopped", "failed"]
-JUDGED = ["already_right", *LANDED, "refused", "unknown"]
+BROKEN = [STOPPED, FAILED]
+JUDGED = [*RIGHT, *FAULTS]
 
 
 @dataclass(frozen=True)
@@ -41,15 +39,15 @@ class Week:
     @property
     def measured(self) -> pl.DataFrame:
         """The runs that the accuracy is measured on: the hard syncs, else all that compare; a delta run does not."""
-        ended = self.runs.filter(pl.col("status").is_in(ENDED), pl.col("job") != DELTAS)
-        full = ended.filter(job=FULL)
+        ended = self.runs.filter(pl.col("status").is_in(SENT), pl.col("job") != DELTAS)
+        full = ended.filter(job=HARD)  # which looks at every mapped pair
         return full if full.height else ended
 
     @property
     def accuracy(self) -> float | None:
         """The share of judged pairs that Shopify showed right when a run read them; None when none was judged."""
         judged = int(self.measured.select(pl.sum_horizontal(JUDGED).sum()).item() or 0)
-        return int(self.measured["already_right"].sum()) / judged if judged else None
+        return int(self.measured[ALREADY_RIGHT].sum()) / judged if judged else None
 
     @property
     def avoided(self) -> int:
@@ -123,7 +121,7 @@ def week(history: History, shop: str, ending: date, prices: Prices, *, zone: str
     mine = pl.col("shop") == shop
     runs = history.runs.filter(mine, pl.col("started_at") >= start, pl.col("started_at") < end)
     events = history.events().filter(mine, pl.col("at") >= start, pl.col("at") < end).collect()
-    return Week(shop, first, runs.filter(pl.col("status") != "planned"), events, prices)
+    return Week(shop, first, runs.filter(pl.col("status") != PLANNED), events, prices)
 
 
 def midnight(day: date, zone: str) -> datetime:

@@ -16,9 +16,8 @@ from invsync.report.page import locations
 from invsync.report.rows import orders_in_flight
 from invsync.site import folders, index
 from invsync.site import history as kept
-from invsync.site.folders import DELTAS
-from invsync.site.week import ENDED, FULL, Week, midnight, open_faults, read_prices, week
-from invsync.verify import LANDED
+from invsync.site.week import Week, midnight, open_faults, read_prices, week
+from invsync.vocabulary import DELTAS, HARD, LANDED, SENT, remedy
 
 ACCURACY = (
     "Of the pairs that a run looked at and could judge, the share that Shopify showed right before the run changed "
@@ -153,11 +152,11 @@ def _faults(faults: pl.DataFrame, names: pl.DataFrame | None, reader: charts.Rea
     grouped = labelled.group_by(by).agg(**ages, pairs=pl.len(), since=pl.min("since"), examples=places)
     return [
         {
-            "what": remediation.told(row["outcome"], row["reason"], row["message"]),
+            "what": remediation.result_words(row["outcome"], row["reason"], row["message"]),
             "pairs": reader.number(row["pairs"]),
             "ages": [reader.number(row[name]) for name in ages],
             "since": reader.day(row["since"]),
-            "remedy": remediation.remedy(row["outcome"], row["reason"], target=1),
+            "remedy": remedy(row["outcome"], row["reason"], target=1),
             "examples": ", ".join(row["examples"]),
         }
         for row in grouped.sort("since", *by).to_dicts()
@@ -190,7 +189,7 @@ def _worst(now: Week, by: str, head: str, names: pl.DataFrame | None, reader: ch
 
 def _in_flight(root: Path, now: Week, names: pl.DataFrame | None, reader: charts.Reader) -> dict[str, Any] | None:
     """The orders that were in flight when the whole shop, or else a part of it, was looked at last in the week."""
-    looked = now.runs.filter(pl.col("status").is_in(ENDED)).sort(pl.col("job") == FULL, "started_at")
+    looked = now.runs.filter(pl.col("status").is_in(SENT)).sort(pl.col("job") == HARD, "started_at")
     newest = next((row for row in looked.reverse().iter_rows(named=True) if row["job"] != DELTAS), None)
     if newest is None:
         return None
@@ -203,8 +202,8 @@ def _in_flight(root: Path, now: Week, names: pl.DataFrame | None, reader: charts
 
 
 def _measured(now: Week, reader: charts.Reader) -> str:
-    full = now.measured.filter(job=FULL).height
+    full = now.measured.filter(job=HARD).height
     if full:
-        return f"{ACCURACY}{reader.many(full, FULL.replace('-', ' '))} of every mapped pair."
+        return f"{ACCURACY}{reader.many(full, HARD.replace('-', ' '))} of every mapped pair."
     runs_made = reader.many(now.measured.height, "run")
     return f"{ACCURACY}{runs_made} of the pairs that had been touched: no hard sync measured the whole shop."

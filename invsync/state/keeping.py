@@ -14,11 +14,10 @@ from invsync.state.clock import iso, sortable
 from invsync.state.lease import Lease
 from invsync.state.runs import Runs
 from invsync.state.schema import CLAIM, LEASE, OUTBOX, RUNS, WEBHOOK
+from invsync.vocabulary import CLOSED, DELTAS, PLANNED
 
 AT_ONCE = 10_000  # rows removed in one transaction, so that a run of another shop waits for little
 SPARE_SHARE = 0.1  # of an SQLite file that is empty, from which on it is written anew
-CLOSED = ("baseline", "sent", "nothing", "held", "refused", "reset")
-DELTAS = "push-deltas"  # the job from whose watermark on every job reads stock events, less the overlap
 WAYS = {"claims": CLAIM, "files": OUTBOX, "runs": RUNS, "webhooks": WEBHOOK}
 
 
@@ -64,7 +63,7 @@ class Keeping:
             sa.select(CLAIM.c.run_id).where(CLAIM.c.shop == shop.kept_as, CLAIM.c.status == "unknown"),
             sa.select(LEASE.c.run_id).where(LEASE.c.shop == shop.kept_as),
             sa.select(RUNS.c.run_id).where(
-                RUNS.c.shop == shop.name, RUNS.c.status == "planned", RUNS.c.finished_at >= fresh
+                RUNS.c.shop == shop.name, RUNS.c.status == PLANNED, RUNS.c.finished_at >= fresh
             ),
         ]
         with self._engine.connect() as connection:

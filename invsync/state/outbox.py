@@ -16,6 +16,7 @@ from invsync.state import clock
 from invsync.state.lease import Lease
 from invsync.state.schema import CLAIM, OUTBOX
 from invsync.tables import KEY
+from invsync.vocabulary import FREE
 
 AT_ONCE = 10_000  # claims looked up or inserted at once, so that memory and statements are bounded
 PLACE = ["event_id", "location_id"]
@@ -179,7 +180,7 @@ class Outbox:
 
     def oldest_open(self, shop: str) -> datetime | None:
         """The stamp of the oldest event that was given back, or that waits for its sum to be whole."""
-        query = sa.select(sa.func.min(CLAIM.c.created_at)).where(CLAIM.c.shop == shop, CLAIM.c.status.in_(delta.FREE))
+        query = sa.select(sa.func.min(CLAIM.c.created_at)).where(CLAIM.c.shop == shop, CLAIM.c.status.in_(FREE))
         with self._engine.connect() as connection:
             oldest = connection.execute(query).scalar()
         return datetime.fromisoformat(oldest) if oldest else None

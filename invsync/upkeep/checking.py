@@ -12,10 +12,11 @@ from invsync.jobs.left_open import REPLAY_HOURS, is_whole
 from invsync.runs import record
 from invsync.state import Pending, State, database
 from invsync.state.inside import Inside
-from invsync.state.keeping import CLOSED, Kept
+from invsync.state.keeping import Kept
 from invsync.upkeep import folders
 from invsync.upkeep.pruning import would_go
 from invsync.upkeep.shops import before, shops
+from invsync.vocabulary import CLOSED
 
 UNITS = ("bytes", "KB", "MB", "GB", "TB")
 

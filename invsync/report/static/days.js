@@ -1,9 +1,7 @@
 "use strict";
 (() => {
   const { make, choose } = invsync;
-  const rank = ["planned", "done", "partial", "stopped", "failed"];
-  const said = { done: "all right", partial: "needs a person", stopped: "stopped by a guard", planned: "rehearsed only", failed: "failed" };
-  const marks = { done: "✓", partial: "!", stopped: "■", planned: "◷", failed: "✕" };
+  let kinds = {}, rank = [];  // of the page: how a run can end, from well to worst
   const DAY = 86400000, at = day => Date.parse(`${day}T00:00:00Z`), named = t => new Date(t).toISOString().slice(0, 10);
   const long = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", weekday: "long", day: "numeric", month: "long", year: "numeric" });
   const short = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short" });
@@ -16,14 +14,15 @@
     data.days.day.forEach((day, n) => {
       const one = name => data.days[name][n];
       if ((by.shop !== "" && one("shop") !== +by.shop) || (by.job !== "" && one("job") !== +by.job)) return;
-      const sum = found.get(day) || { done: 0, partial: 0, stopped: 0, planned: 0, failed: 0, raised: 0, lowered: 0, flight: 0 };
-      for (const name of ["done", "partial", "stopped", "planned", "failed", "raised", "lowered"]) sum[name] += one(name) || 0;
+      const counted = [...rank, "raised", "lowered"];
+      const sum = found.get(day) || Object.fromEntries([...counted, "flight"].map(name => [name, 0]));
+      for (const name of counted) sum[name] += one(name) || 0;
       sum.flight = Math.max(sum.flight, one("in_flight") || 0);
       found.set(day, sum);
     });
     return found;
   };
-  const worst = sum => rank.findLast(kind => sum[kind]) || "planned";
+  const worst = sum => rank.findLast(kind => sum[kind]) || rank[0];
 
   const calendar = (found, by, data) => {
     const box = document.getElementById("calendar"), days = [...found.keys()].sort();
@@ -51,9 +50,9 @@
   };
   const cell = (day, sum, status, by) => {
     const kind = status || worst(sum), on = by.day === day, total = rank.reduce((n, one) => n + sum[one], 0);
-    const made = make("button", { type: "button", className: `iv-day ${kind}${on ? " on" : ""}`, textContent: marks[kind], tabIndex: -1 });
+    const made = make("button", { type: "button", className: `iv-day ${kind}${on ? " on" : ""}`, textContent: kinds[kind].mark, tabIndex: -1 });
     made.dataset.day = day;
-    const counts = rank.toReversed().filter(one => sum[one]).map(one => `${number(sum[one])} ${said[one]}`).join(", ");
+    const counts = rank.toReversed().filter(one => sum[one]).map(one => `${number(sum[one])} ${kinds[one].words}`).join(", ");
     made.setAttribute("aria-label", `${long.format(at(day))}: ${number(total)} ${total === 1 ? "run" : "runs"}, ${counts}`);
     made.setAttribute("aria-pressed", on);
     made.addEventListener("click", () => choose("day", on ? "" : day).then(() => document.querySelector(`[data-day="${day}"]`)?.focus()));
@@ -117,6 +116,8 @@
   };
   let again = null;
   invsync.days = (data, by) => {
+    kinds = data.kinds;
+    rank = Object.keys(kinds).sort((a, b) => kinds[a].rank - kinds[b].rank);
     const found = totals(data, by);
     again = () => { calendar(found, by, data); trend(found, by); };
     again();

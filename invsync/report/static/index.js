@@ -8,7 +8,6 @@ const invsync = (() => {
     made.append(...inside.filter(one => one !== null));
     return made;
   };
-  const marks = { done: "✓", partial: "!", stopped: "■", planned: "◷", failed: "✕" };
   const calm = job => (job[0].toUpperCase() + job.slice(1)).replaceAll("-", " ");
   const forms = data.shops.map(({ zone, locale }) => ({
     time: new Intl.DateTimeFormat(locale, { timeZone: zone, dateStyle: "medium", timeStyle: "short" }),
@@ -40,7 +39,7 @@ const invsync = (() => {
   const chosen = () => Object.fromEntries(heads.map(name => [name, filters[name].value]));
   const fits = (row, by) => heads.every(name => by[name] === "" || row[name] === undefined || String(row[name]) === by[name]);
   const link = (path, words, item) => make("a", { href: path.split("/").map(encodeURIComponent).join("/") + "/report.html" + (item ? `#find=${encodeURIComponent(item)}` : ""), textContent: words });
-  const badge = status => make("span", { className: `iv-kind ${status}`, textContent: `${marks[status]} ${status}` });
+  const badge = status => make("span", { className: `iv-kind ${status}`, textContent: `${data.kinds[status].mark} ${status}` });
   const line = run => {
     const cells = [link(run.path, when(run.shop, run.t)), data.shops[run.shop].name, calm(data.jobs[run.job]), badge(data.statuses[run.status])];
     const numbers = ["selected", "changed", "raised", "lowered", "in_flight", "needs"].map(name => make("td", { className: "n", textContent: shown(run.shop, run[name]) }));
