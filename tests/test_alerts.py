@@ -17,14 +17,16 @@ from starlette.routing import Route
 from invsync import alerts
 from invsync.alerts import Alert
 from invsync.config import settings
-from invsync.runs import record
+from invsync.runs.record import Record
 from invsync.sandbox.server import hosting
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def a_run(**facts: Any) -> dict[str, Any]:
-    return record.blank("20261123T120000Z-aa", "acme", "hard-sync", "2026-11-23T12:00:00Z") | {"status": "done"} | facts
+    return (
+        Record("20261123T120000Z-aa", "acme", "hard-sync", "done", 0, started_at="2026-11-23T12:00:00Z").json() | facts
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from test_report import SUMMARY, body, example, folder
 
 from invsync import report
 from invsync.charts import Reader
+from invsync.runs.record import Record
 from invsync.site import index, server, week_page
 
 pytestmark = needs_chromium
@@ -36,7 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("site")
     leave_many(root, 600)
     night = leave(root, example(), job="hard-sync", at=LAST_NIGHT, status="partial")
-    (night / "report.html").write_text(report.render(folder(night, example()), SUMMARY), encoding="utf-8")
+    (night / "report.html").write_text(report.render(folder(night, example()), Record.of(SUMMARY)), encoding="utf-8")
     week_page.write(root, "acme", READERS, ending=date(2026, 11, 24))
     return root
 

@@ -17,6 +17,7 @@ from test_charts import NOW, orders, outcomes
 
 from invsync import charts, report, tables
 from invsync.report import remediation
+from invsync.runs.record import Record
 
 SUMMARY: dict[str, Any] = {
     "run_id": "20261123T131500Z-ab12",
@@ -103,7 +104,7 @@ def notebook(path: Path, frame: pl.DataFrame, *extra: Any) -> Path:
         cells=[
             v4.new_markdown_cell("# Hard sync\n\nEvery pair is compared & set <script>alert(1)</script>."),
             v4.new_code_cell("shop = 'acme'", metadata={"tags": ["parameters"]}),
-            shown(report.verdict(SUMMARY)),
+            shown(report.verdict(Record.of(SUMMARY))),
             v4.new_markdown_cell("## What was wrong"),
             shown(charts.variances_by_product(frame), charts.variances_by_location(frame, names)),
             shown(report.largest_variances(frame, names)),
@@ -111,7 +112,7 @@ def notebook(path: Path, frame: pl.DataFrame, *extra: Any) -> Path:
             shown(charts.in_flight(flights, NOW, names)),
             v4.new_markdown_cell("## What happened"),
             shown(charts.what_happened(frame), report.held_rows(frame, names), report.refused_rows(frame, names)),
-            shown(report.files_table(SUMMARY)),
+            shown(report.files_table(Record.of(SUMMARY))),
             *extra,
         ]
     )
@@ -132,7 +133,7 @@ def body(page: str) -> str:
 
 @pytest.fixture
 def page(tmp_path: Path) -> str:
-    return report.render(folder(tmp_path / "run", example()), SUMMARY)
+    return report.render(folder(tmp_path / "run", example()), Record.of(SUMMARY))
 
 
 def test_the_verdict_stands_first_then_what_needs_a_person_then_the_notebook_then_the_files(page: str) -> None:
@@ -194,16 +195,16 @@ def test_ids_are_unique_over_the_page(page: str) -> None:
 
 def test_rendering_is_quick_and_repeatable(tmp_path: Path) -> None:
     book = folder(tmp_path, example())
-    first = report.render(book, SUMMARY)
+    first = report.render(book, Record.of(SUMMARY))
     start = time.perf_counter()
-    assert report.render(book, SUMMARY) == first
+    assert report.render(book, Record.of(SUMMARY)) == first
     assert time.perf_counter() - start < 1
 
 
 def test_a_hundred_thousand_pairs_fit_a_mailable_page(tmp_path: Path) -> None:
     frame = example(25_000)
     assert frame.height > 100_000
-    assert len(report.render(folder(tmp_path, frame), SUMMARY).encode()) < 1_500_000
+    assert len(report.render(folder(tmp_path, frame), Record.of(SUMMARY)).encode()) < 1_500_000
 
 
 def test_a_failed_run_says_so_first_and_folds_the_traceback(tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_a_failed_run_says_so_first_and_folds_the_traceback(tmp_path: Path) -> N
         "messages": ["HotWax could not be reached: run again."],
     }
     book = notebook(tmp_path / "r.ipynb", example(), broken, v4.new_markdown_cell("## Never reached"))
-    made = report.render(book, summary)
+    made = report.render(book, Record.of(summary))
     shown = body(made)
     assert shown.index("The run failed") < shown.index("HotWax could not be reached") < shown.index("iv-trace")
     assert shown.index("Why it failed") < shown.index("What needs you")
@@ -226,19 +227,21 @@ def test_a_failed_run_says_so_first_and_folds_the_traceback(tmp_path: Path) -> N
 def test_an_error_that_is_one_sentence_stands_without_its_traceback(tmp_path: Path) -> None:
     trace = v4.new_output("error", ename="OmsFailed", evalue="gone", traceback=["File /somewhere/run.py"])
     summary = SUMMARY | {"status": "failed", "exit_code": 5, "messages": ["HotWax could not be reached: run again."]}
-    made = report.render(notebook(tmp_path / "r.ipynb", example(), v4.new_code_cell("", outputs=[trace])), summary)
+    made = report.render(
+        notebook(tmp_path / "r.ipynb", example(), v4.new_code_cell("", outputs=[trace])), Record.of(summary)
+    )
     assert "HotWax could not be reached" in made and "/somewhere" not in made
 
 
 def test_a_run_that_failed_before_it_looked_claims_nothing(tmp_path: Path) -> None:
     blank = SUMMARY | {"status": "failed", "exit_code": 5, "counts": dict.fromkeys(SUMMARY["counts"], 0)}
-    made = report.minimal(blank)
+    made = report.minimal(Record.of(blank))
     assert "the run ended before it could tell" in made and "Nothing: no pair" not in made
     assert made.count("<dd>\N{EN DASH}") >= 5
 
 
 def test_a_delta_runs_page_tells_its_own_rule() -> None:
-    made = report.minimal(SUMMARY | {"job": "push-deltas"})
+    made = report.minimal(Record.of(SUMMARY | {"job": "push-deltas"}))
     assert "own stock events that no run had sent" in made and "target = HotWax" not in made
 
 
@@ -248,7 +251,7 @@ def test_a_dead_kernel_leaves_no_empty_headings(tmp_path: Path) -> None:
     )
     path = tmp_path / "r.ipynb"
     path.write_text(nbformat.writes(book), encoding="utf-8")
-    made = report.render(path, {"status": "failed"})
+    made = report.render(path, Record.of({"status": "failed"}))
     assert "The run failed" in made and "Next" not in made
 
 
@@ -256,8 +259,8 @@ def test_a_dead_kernel_leaves_no_empty_headings(tmp_path: Path) -> None:
 def test_an_unreadable_notebook_still_gives_a_page(tmp_path: Path, text: str) -> None:
     path = tmp_path / "r.ipynb"
     path.write_text(text, encoding="utf-8")
-    assert "did not survive" in report.render(path, SUMMARY)
-    assert "did not survive" in report.render(tmp_path / "none.ipynb", SUMMARY)
+    assert "did not survive" in report.render(path, Record.of(SUMMARY))
+    assert "did not survive" in report.render(tmp_path / "none.ipynb", Record.of(SUMMARY))
 
 
 @pytest.mark.parametrize(
@@ -271,7 +274,7 @@ def test_an_unreadable_notebook_still_gives_a_page(tmp_path: Path, text: str) ->
     ],
 )
 def test_a_page_stands_on_any_summary_and_never_calls_it_a_success(summary: dict[str, Any]) -> None:
-    made = report.minimal(summary)
+    made = report.minimal(Record.of(summary))
     assert "The run failed" in made and "etc/" not in made
 
 
@@ -286,7 +289,7 @@ def test_a_page_stands_on_any_summary_and_never_calls_it_a_success(summary: dict
     ],
 )
 def test_each_status_has_its_sentence_icon_and_colour(status: str, code: int, sentence: str) -> None:
-    made = report.verdict(SUMMARY | {"status": status, "exit_code": code})
+    made = report.verdict(Record.of(SUMMARY | {"status": status, "exit_code": code}))
     assert sentence in html.unescape(str(made)) and sentence in repr(made)
     assert f'class="iv-verdict {status}"' in str(made) and '<svg class="iv-icon"' in str(made)
 
@@ -295,7 +298,7 @@ def test_a_stopped_runs_page_explains_the_stop_first(tmp_path: Path) -> None:
     guard = {"name": "max_zeroed_share", "value": 0.4, "limit": 0.05, "stopped": True}
     why = "Nothing was sent: max_zeroed_share is 0.4 against the limit 0.05; check the OMS."
     summary = SUMMARY | {"status": "stopped", "guards": [*SUMMARY["guards"], guard], "messages": [why]}
-    shown = body(html.unescape(report.render(folder(tmp_path, example()), summary)))
+    shown = body(html.unescape(report.render(folder(tmp_path, example()), Record.of(summary))))
     marks = [
         "A guard stopped the run",
         "Why it stopped<",
@@ -312,7 +315,7 @@ def test_a_stopped_runs_page_explains_the_stop_first(tmp_path: Path) -> None:
 
 
 def test_numbers_and_times_are_the_shops_own(tmp_path: Path) -> None:
-    made = report.render(folder(tmp_path, example()), SUMMARY, timezone="Europe/Amsterdam", locale="nl")
+    made = report.render(folder(tmp_path, example()), Record.of(SUMMARY), timezone="Europe/Amsterdam", locale="nl")
     assert "1.175" in made and "23 nov 2026, 14:15 CET" in made
 
 
@@ -377,7 +380,7 @@ def test_foreign_html_is_made_harmless(tmp_path: Path) -> None:
             v4.new_output("stream", name="stdout", text="<log>"),
         ],
     )
-    made = report.render(notebook(tmp_path / "r.ipynb", example(), cell), SUMMARY)
+    made = report.render(notebook(tmp_path / "r.ipynb", example(), cell), Record.of(SUMMARY))
     shown = body(made)
     assert "e.example" not in shown and "javascript:" not in shown and "onclick" not in shown and "onload" not in shown
     assert 'href="plan.parquet"' in shown and "<p>kept</p>" in shown and "&lt;log&gt;" in shown
@@ -408,7 +411,7 @@ def test_a_number_that_is_none_is_shown_as_it_stands() -> None:
 def test_a_rehearsals_page_links_to_the_plan_that_it_left(tmp_path: Path) -> None:
     book = folder(tmp_path, example().with_columns(outcome=pl.lit("planned")))
     (tmp_path / "outcomes.parquet").rename(tmp_path / "plan.parquet")
-    made = report.render(book, SUMMARY | {"status": "planned", "exit_code": 0})
+    made = report.render(book, Record.of(SUMMARY | {"status": "planned", "exit_code": 0}))
     assert set(re.findall(r'href="([^"#]+)"', body(made))) == {"adjustments.jsonl", "plan.parquet", "run.json"}
 
 

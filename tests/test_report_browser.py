@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, expect
 from test_report import SUMMARY, body, example, folder
 
 from invsync import report
+from invsync.runs.record import Record
 
 pytestmark = needs_chromium
 
@@ -25,7 +26,7 @@ def browser() -> Iterator[Browser]:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("run")
     path = run / "report.html"
-    path.write_text(report.render(folder(run, example()), SUMMARY), encoding="utf-8")
+    path.write_text(report.render(folder(run, example()), Record.of(SUMMARY)), encoding="utf-8")
     return path
 
 
@@ -43,7 +44,7 @@ def test_the_page_asks_nobody_draws_every_chart_and_passes_axe(
 
 def test_a_sentence_wraps_on_a_phone(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    path.write_text(report.render(folder(tmp_path, example().clear()), SUMMARY), encoding="utf-8")
+    path.write_text(report.render(folder(tmp_path, example().clear()), Record.of(SUMMARY)), encoding="utf-8")
     with opened(browser, path, width=PHONE) as visit:
         inner = visit.page.locator(".iv-none").evaluate_all("all => all.map(one => one.scrollWidth - one.clientWidth)")
         assert len(inner) >= 5 and max(inner) <= 0

@@ -1,19 +1,19 @@
 """Why a pair's number is what it is: every part of it, taken apart from fresh reads and from what was sent."""
 
 import os
-from datetime import UTC, datetime, timedelta
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from invsync import diff, inflight, mapping, oms, plan, tables
+from invsync import mapping, oms, plan, tables
 from invsync.config import settings
 from invsync.errors import UsageError
 from invsync.explain import history
-from invsync.ledger import buffers
-from invsync.ledger.orders import Orders, looked_back
-from invsync.ledger.witness import Witness, not_for_sale
+from invsync.ledger import reading
+from invsync.ledger.peers import peers
 from invsync.oms import schemas
 from invsync.shopify import Shopify
 from invsync.state import State
@@ -32,7 +32,11 @@ def explain(shop: str, sku: str, config: str = "invsync.toml", *, location: int 
     source, state, at = oms.open_source(chosen.oms), State(configured.state.url), datetime.now(UTC)
     names = [name for name in (chosen.token_env, chosen.client_secret_env) if name]
     secrets = {name: settings.secret(name, os.environ) or "" for name in names}
-    with Shopify.open(chosen, secrets=secrets, read_only=True) as shopify:
+    with ExitStack() as opened:
+        shopify = opened.enter_context(Shopify.open(chosen, secrets=secrets, read_only=True))
+        beside = tuple(peers(configured, shop, source, state, at=at, thru=at, given=None))
+        for peer in beside:
+            opened.callback(peer.close)
         facts: Facts = {
             "aggregate_location": chosen.aggregate_location,
             "group": chosen.oms.facility_group_id,
@@ -42,28 +46,23 @@ def explain(shop: str, sku: str, config: str = "invsync.toml", *, location: int 
         everything = source.snapshot()
         pair, others = _pair(everything, facts, sku, location)
         every, _ = mapping.pairs(everything, **facts)
-        every = every.join(pair, on="inventory_item_id", how="semi")
-        since = looked_back(at, chosen.orders_lookback_days, everything.newest_known)
-        overlap = timedelta(minutes=chosen.overlap_minutes)
-        orders = Orders(shop, shopify, state, since, at, overlap, whole=False, cancelled=source.cancelled_orders)
-        kept_as = state.shops.known_as(chosen.identity) or shop
-        seen = Witness(chosen, orders, at, kept_as).look(pair, every)
-        sold = seen.sold.join(pair, on="inventory_item_id", how="semi")
-        snapshot = source.snapshot(pair["product_id"], orders=sold["order_id"].unique().to_list())
-    targets = mapping.targets(pair, snapshot, **facts)
-    counted = mapping.counted_facilities(snapshot, **facts)
-    flight = inflight.in_flight(sold, seen.unseen, pair, snapshot, counted=counted)
-    aside = inflight.at_pairs(not_for_sale(seen.levels, chosen.set_aside), pair, snapshot, counted)
-    decided = plan.decide(
-        diff.variances(
-            targets,
-            seen.levels,
-            flight,
-            buffer=chosen.buffer.units,
-            buffers=buffers.table(chosen.buffer),
-            set_aside=aside,
+        reader = reading.reader(
+            shop,
+            chosen,
+            source,
+            shopify,
+            state,
+            facts=facts,
+            snapshot=everything,
+            every=every.join(pair, on="inventory_item_id", how="semi"),
+            at=at,
+            thru=at,
+            kept_as=state.shops.known_as(chosen.identity) or shop,
+            peers=beside,
         )
-    )
+        read = reader.read(pair)
+        snapshot = source.snapshot(pair["product_id"])
+    decided = plan.decide(read.variances)
     row = pl.concat([decided.adjustments, decided.already_right, decided.held]).row(0, named=True)
     past = history.of_pair(state, shop, *(row[name] for name in KEY))
     return {
@@ -74,7 +73,7 @@ def explain(shop: str, sku: str, config: str = "invsync.toml", *, location: int 
         "available": row["available"],
         "difference": row["delta"],
         "oms": _oms(snapshot, facts, row),
-        "in_flight": _orders(flight),
+        "in_flight": _orders(read.in_flight),
         "set_aside": row["set_aside"],
         "buffer": row["buffer"],
         "held": row["held"],
@@ -122,16 +121,16 @@ def _oms(snapshot: tables.Snapshot, facts: Facts, row: Facts) -> Facts:
         named = mapping.locations(snapshot, aggregate_location=facts["aggregate_location"])
         here = stock.join(named.filter(pl.col("location_id") == row["location_id"]), on="facility_id", how="semi")
         return {"quantity": row["oms"], "facilities": here.select(shown).to_dicts()}
-    found = mapping.members(snapshot, **facts).filter(pl.col("location_id") == row["location_id"])
-    terms = mapping.online_atp(snapshot, found).filter(pl.col("product_id") == row["product_id"])
-    told = terms.select("sellable", "threshold", "queue", "closed").to_dicts()
-    members = stock.join(found, on="facility_id", how="left").with_columns(
+    members = mapping.members(snapshot, **facts).filter(pl.col("location_id") == row["location_id"])
+    terms = mapping.online_atp(snapshot, members).filter(pl.col("product_id") == row["product_id"])
+    parts = terms.select("sellable", "threshold", "queue", "closed").to_dicts()
+    counted = stock.join(members, on="facility_id", how="left").with_columns(
         counts=pl.col("counts").fill_null(False) & mapping.allows_brokering()
     )
     return {
         "quantity": row["oms"],
-        **(told[0] if told else {}),
-        "facilities": members.select(shown, "counts").to_dicts(),
+        **(parts[0] if parts else {}),
+        "facilities": counted.select(shown, "counts").to_dicts(),
     }
 
 
@@ -148,31 +147,31 @@ def _moved(row: Facts, past: list[Facts]) -> int | None:
 def lines(facts: Facts) -> list[str]:
     """The explanation in words, for a terminal."""
     part, shown = facts["oms"], facts["available"]
-    told = [
+    words = [
         f"{facts['sku']} ({facts['product_id']}) at location {facts['location_id']}: Shopify shows "
         f"{'nothing' if shown is None else shown}, it should show {_number(facts['target'])}.",
         f"  OMS quantity          {_number(part['quantity'])}",
     ]
     for one in part["facilities"]:
         aside = "" if one.get("counts", True) else ", not counted"
-        told.append(
+        words.append(
             f"    {one['facility_id']:<18}  {_number(one['computed_last_inventory_count'])}"
             f" ({_number(one['last_inventory_count'])} less safety stock {_number(one['minimum_stock'])}{aside})"
         )
     for name in ("threshold", "queue"):
         if part.get(name):
-            told.append(f"    less {name:<13}  {_number(part[name])}")
+            words.append(f"    less {name:<13}  {_number(part[name])}")
     units = sum(one["units"] for one in facts["in_flight"])
-    told.append(f"  less in flight        {units}")
-    told += [_order(one) for one in facts["in_flight"]]
+    words.append(f"  less in flight        {units}")
+    words += [_order(one) for one in facts["in_flight"]]
     if facts["set_aside"]:
-        told.append(f"  less set aside        {facts['set_aside']} (reserved by draft orders or other apps)")
-    told.append(f"  less buffer           {facts['buffer']}")
+        words.append(f"  less set aside        {facts['set_aside']} (reserved by draft orders or other apps)")
+    words.append(f"  less buffer           {facts['buffer']}")
     if facts["held"]:
-        told.append(f"  Nothing is sent: {facts['held'].replace('_', ' ')}.")
+        words.append(f"  Nothing is sent: {facts['held'].replace('_', ' ')}.")
     if facts["moved_since"]:
-        told.append(f"  Moved by {facts['moved_since']:+} since the last run.")
-    return told + [_past(one) for one in facts["history"]]
+        words.append(f"  Moved by {facts['moved_since']:+} since the last run.")
+    return words + [_past(one) for one in facts["history"]]
 
 
 def _order(one: Facts) -> str:

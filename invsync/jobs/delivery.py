@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from invsync import bulkfile, plan, tables, verify
+from invsync.jobs.context import Context
 from invsync.shopify import Shopify, Transport
 from invsync.state import File, Lease, Pending, State
 from invsync.tables import KEY
@@ -41,9 +42,10 @@ class Delivery:
 
     def write(self, rows: Frame, size: int = bulkfile.CHANGES_A_LINE) -> list[File]:
         """Write files of these rows into the folder."""
-        told = rows if self.reasons is None else rows.join(self.reasons, on=KEY, how="left", maintain_order="left")
+        if self.reasons is not None:
+            rows = rows.join(self.reasons, on=KEY, how="left", maintain_order="left")
         paths = bulkfile.write(
-            told, self.folder, run_id=self.run_id, first_part=self.part + 1, size=size, guarded=self.guarded
+            rows, self.folder, run_id=self.run_id, first_part=self.part + 1, size=size, guarded=self.guarded
         )
         files = [File(self.part + n, path, bulkfile.kept(path).sha256) for n, path in enumerate(paths, 1)]
         self.part += len(files)
@@ -83,6 +85,20 @@ class Delivery:
         """Settle every file whose rows all have an answer and need no other file."""
         self.state.outbox.commit(self.lease, self.run_id, [], transport=self.transport, answered=self.answered)
         self.answered = []
+
+
+def way(context: Context, run_id: str, folder: Path, *, guarded: bool) -> Delivery:
+    """The way to Shopify for files of this run, or of one that left them open."""
+    return Delivery(
+        context.lease,
+        run_id,
+        folder,
+        context.state,
+        context.shopify,
+        context.parameters.transport,
+        guarded=guarded,
+        stall_minutes=context.shop.bulk_stall,
+    )
 
 
 def drive(way: Delivery, judged: Frame, reread: Reread | None = None, by_order: Reread | None = None) -> Frame:

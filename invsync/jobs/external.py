@@ -25,36 +25,35 @@ def adopt(notebook: Path, config: str) -> dict[str, Any]:
     A notebook that was refused before it had a folder (wrong usage, or a lease that another run holds) is an error.
     """
     executed = _executed(notebook)
-    failure, told = _failure(executed), executed.metadata["papermill"]
+    failure, meta = _failure(executed), executed.metadata["papermill"]
     if isinstance(failure, UsageError | LeaseHeld):
         raise failure
-    job = Path(told["input_path"]).stem.replace("_", "-")
-    name, began = told["parameters"]["shop"], datetime.fromisoformat(told[STARTED])
+    job = Path(meta["input_path"]).stem.replace("_", "-")
+    name, began = meta["parameters"]["shop"], datetime.fromisoformat(meta[STARTED])
     configured = settings.load(Path(config))
     shop = configured.shop(name)
-    folder = _folder(Path(configured.reports.path) / name / job, began, told[ENDED])
+    folder = _folder(Path(configured.reports.path) / name / job, began, meta[ENDED])
     if folder is None:
         raise SystemFailed(f"Notebook {notebook.name} left no run of {job} for {name}: read its last cells.")
     shutil.copyfile(notebook, folder / "report.ipynb")
-    facts = record.read(folder)
-    if facts is None and failure is None:
+    run = record.read(folder)
+    if run is None and failure is None:
         failure = SystemFailed(f"The notebook {notebook.name} did not end: run the job again.")
-    blank = record.blank(folder.name, name, job, launch.started_at(folder.name))
     secrets = [settings.secret(v, os.environ) or "" for v in (shop.token_env, shop.client_secret_env) if v]
-    closed = launch.close(folder, facts or blank, failure, shop, secrets)
+    closed = launch.close(folder, run or launch.unended(folder), failure, shop, secrets)
     with closing(State(configured.state.url)) as state:
         launch.remember(state, folder, closed)
     launch.ended(folder, closed, configured)
-    return closed
+    return closed.json()
 
 
 def _executed(notebook: Path) -> Any:
     try:
-        found = nbformat.read(notebook, as_version=4)
-        assert found.metadata["papermill"]["parameters"]["shop"]
+        executed = nbformat.read(notebook, as_version=4)
+        assert executed.metadata["papermill"]["parameters"]["shop"]
     except (OSError, ValueError, KeyError, AssertionError):
         raise UsageError(f"{notebook} is not a job's notebook that papermill executed: name its output.") from None
-    return found
+    return executed
 
 
 def _failure(executed: Any) -> Exception | None:
@@ -67,9 +66,9 @@ def _failure(executed: Any) -> Exception | None:
 def _folder(runs: Path, began: datetime, ended: str | None) -> Path | None:
     """The folder of the run that began while this notebook was executed."""
     last = datetime.fromisoformat(ended) if ended else datetime.max.replace(tzinfo=began.tzinfo)
-    found = [
+    folders = [
         folder
         for folder in sorted(runs.glob("2*Z-*"))
         if began - CLOCK <= datetime.fromisoformat(launch.started_at(folder.name)) <= last
     ]
-    return found[0] if found else None
+    return folders[0] if folders else None

@@ -4,8 +4,9 @@ import importlib.util
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,19 @@ from invsync.config import settings
 from invsync.engine import inprocess, kernel
 from invsync.jobs import review
 from invsync.jobs.parameters import OWN, Parameters, parameters
-from invsync.jobs.start import APPLIES_ENV, RUN_ENV, UNDOES_ENV, check_keeper, new_run_id
+from invsync.jobs.start import RUN_ENV, check_keeper, new_run_id
 from invsync.runs import archive, record
+from invsync.runs.record import Record
 from invsync.state import State, iso
 from invsync.vocabulary import CONCLUDED, FAILED, STATUSES, STOPPED
+
+APPLY, UNDO = "apply_plan.ipynb", "undo_run.ipynb"
 
 
 def jobs() -> dict[str, Path]:
     """The notebooks that are jobs, by the name that the command takes."""
-    found = {job: notebooks() / f"{job.replace('-', '_')}.ipynb" for job in OWN}
-    return {job: path for job, path in found.items() if path.exists()}
+    paths = {job: notebooks() / f"{job.replace('-', '_')}.ipynb" for job in OWN}
+    return {job: path for job, path in paths.items() if path.exists()}
 
 
 def notebooks() -> Path:
@@ -46,59 +50,63 @@ def check(job: str, given: dict[str, Any]) -> Parameters:
 
 def apply(run_id: str, config: str, *, engine: str = "kernel") -> dict[str, Any]:
     """Send the plan of a dry run exactly as it was reviewed; its run.json as a dictionary."""
-    shop, job = _earlier(config, run_id, planned=True)
-    return run(job, {"shop": shop, "config": config}, engine=engine, environment={APPLIES_ENV: run_id})
+    earlier = _earlier(config, run_id, planned=True)
+    given = {"shop": earlier.shop, "config": config, "run": run_id}
+    checked = parameters(earlier.job, {"shop": earlier.shop, "config": config})
+    return _launch(checked, notebooks() / APPLY, given, engine).json()
 
 
 def undo(run_id: str, config: str, *, engine: str = "kernel") -> dict[str, Any]:
     """Plan the inverse of a run as a dry run, to be reviewed and applied; its run.json as a dictionary."""
-    shop, job = _earlier(config, run_id, planned=False)
-    given = {"shop": shop, "config": config, "dry_run": True}
-    return run(job, given, engine=engine, environment={UNDOES_ENV: run_id})
+    earlier = _earlier(config, run_id, planned=False)
+    given = {"shop": earlier.shop, "config": config, "run": run_id}
+    checked = parameters(earlier.job, {"shop": earlier.shop, "config": config, "dry_run": True})
+    return _launch(checked, notebooks() / UNDO, given, engine).json()
 
 
-def _earlier(config: str, run_id: str, *, planned: bool) -> tuple[str, str]:
+def _earlier(config: str, run_id: str, *, planned: bool) -> review.Earlier:
     with closing(State(settings.load(Path(config)).state.url)) as state:
-        return review.earlier(state, run_id, planned=planned)[:2]
+        return review.earlier(state, run_id, planned=planned)
 
 
-def run(
-    job: str, given: dict[str, Any], *, engine: str = "kernel", environment: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+def run(job: str, given: dict[str, Any], *, engine: str = "kernel") -> dict[str, Any]:
     """Run a job; its run.json as a dictionary. Usage errors and a held lease leave no folder."""
     checked = check(job, given)
+    check_keeper(checked, settings.load(Path(checked.config)).shop(checked.shop))
+    return _launch(checked, jobs()[job], {"dry_run": False} | given, engine).json()
+
+
+def _launch(checked: Parameters, notebook: Path, given: dict[str, Any], engine: str) -> Record:
+    """Execute the notebook in a folder of its own while this process holds the shop; the run's record."""
     configured = settings.load(Path(checked.config))
     shop = configured.shop(checked.shop)
-    if not environment:
-        check_keeper(checked, shop)
     secrets = [settings.secret(name, os.environ) or "" for name in (shop.token_env, shop.client_secret_env) if name]
     archive.check(configured.reports.copy_to)
     run_id = new_run_id()
-    folder = Path(configured.reports.path) / checked.shop / job / run_id
+    folder = Path(configured.reports.path) / checked.shop / checked.job / run_id
     with ExitStack() as held:
         state = held.enter_context(closing(State(configured.state.url)))
         lease = held.enter_context(state.lease(state.shops.kept_as(checked.shop, shop.identity), run_id))
         if gone := lease.took_over:
             _bury(Path(configured.reports.path), gone, run_id, shop, secrets)
-        started = iso(datetime.now(UTC))
+        blank = Record(run_id, checked.shop, checked.job, started_at=iso(datetime.now(UTC)))
         folder.mkdir(parents=True)
-        failure = _execute(jobs()[job], folder, given, engine, {RUN_ENV: run_id, **(environment or {})})
+        failure = _execute(notebook, folder, given, engine, {RUN_ENV: run_id})
         with suppress(errors.InvsyncError):
             lease.sign()
         if isinstance(failure, errors.UsageError | errors.LeaseHeld) and not record.has_begun(folder):
             shutil.rmtree(folder)
             raise failure
-        facts = record.read(folder) or record.blank(run_id, checked.shop, job, started)
-        closed = close(folder, facts, failure, shop, secrets)
+        closed = close(folder, record.read(folder) or blank, failure, shop, secrets)
         with suppress(errors.InvsyncError):  # the state failed the run already, as its page says
             remember(state, folder, closed)
         ended(folder, closed, configured)
         return closed
 
 
-def ended(folder: Path, facts: dict[str, Any], configured: settings.Settings) -> None:
-    """Tell of a run that has ended: its alerts to the pager, its folder to the object storage."""
-    alerts.tell(alerts.of_run(facts), configured)
+def ended(folder: Path, run: Record, configured: settings.Settings) -> None:
+    """Send the alerts of a run that has ended, and copy its folder to the object storage."""
+    alerts.tell(alerts.of_run(run.json()), configured)
     archive.copy(folder, configured.reports.copy_to)
 
 
@@ -107,11 +115,10 @@ def _execute(
 ) -> Exception | None:
     options = {"engine_name": inprocess.NAME} if engine == "inprocess" else kernel.options()
     inprocess.register()
-    told = {"dry_run": False} | given
     with _environment(environment):
         try:
             papermill.execute_notebook(
-                notebook, folder / "report.ipynb", parameters=told, progress_bar=False, **options
+                notebook, folder / "report.ipynb", parameters=given, progress_bar=False, **options
             )
         except papermill.PapermillExecutionError as error:
             return named(error.ename, error.evalue)
@@ -136,86 +143,89 @@ def _kinds(kind: type[errors.InvsyncError]) -> Iterator[type[errors.InvsyncError
 
 
 @contextmanager
-def _environment(told: dict[str, str]) -> Iterator[None]:
-    os.environ.update(told)
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    os.environ.update(variables)
     try:
         yield
     finally:
-        for name in told:
+        for name in variables:
             del os.environ[name]
 
 
 def _bury(reports: Path, gone: str, by: str, shop: settings.ShopSettings, secrets: list[str]) -> None:
-    """Close the folder of a run that was killed, so that it too has its truth and its page."""
+    """Close the folder of a run that was killed, so that it too has its record and its page."""
     for folder in reports.glob(f"*/*/{gone}"):
         if record.read(folder) is None:
-            facts = record.blank(gone, folder.parents[1].name, folder.parent.name, started_at(gone))
             why = errors.SystemFailed(f"The run was killed before its end; run {by} takes over what it left open.")
-            close(folder, facts, why, shop, secrets)
+            close(folder, unended(folder), why, shop, secrets)
+
+
+def unended(folder: Path) -> Record:
+    """The record of a run that left none, by the folder that it left."""
+    return Record(folder.name, folder.parents[1].name, folder.parent.name, started_at=started_at(folder.name))
 
 
 def started_at(run_id: str) -> str:
-    """When a run began, as its id tells."""
+    """When a run began, by its id."""
     return iso(datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC))
 
 
 def close(
-    folder: Path, facts: dict[str, Any], failure: Exception | None, shop: settings.ShopSettings, secrets: list[str]
-) -> dict[str, Any]:
-    """Give the run's folder its page and its truth, without secrets; its run.json.
+    folder: Path, run: Record, failure: Exception | None, shop: settings.ShopSettings, secrets: list[str]
+) -> Record:
+    """Give the run's folder its page and its record, without secrets; the record.
 
     What fails after the run wrote down how it ended (a chart, a page, a full disk) is told, and changes nothing of it.
     """
-    if failure is not None and facts["status"] in CONCLUDED and facts["finished_at"]:
-        _say(
-            facts, str(failure) if isinstance(failure, errors.GuardStopped) else f"The report is incomplete: {failure}"
-        )
+    if failure is not None and run.status in CONCLUDED and run.finished_at:
+        stopped = isinstance(failure, errors.GuardStopped)
+        run = _with(run, str(failure) if stopped else f"The report is incomplete: {failure}")
     elif failure is not None:
         status = STOPPED if isinstance(failure, errors.GuardStopped) else FAILED
-        facts |= {"status": status, "exit_code": STATUSES[status].exit_code, "finished_at": iso(datetime.now(UTC))}
-        _say(facts, str(failure))
+        run = replace(run, status=status, exit_code=STATUSES[status].exit_code, finished_at=iso(datetime.now(UTC)))
+        run = _with(run, str(failure))
     try:
-        _draw(folder, facts, shop, secrets)
+        run = _drawn(folder, run, shop, secrets)
     except OSError as error:
-        _say(facts, f"The report could not be written to {folder} ({error.strerror}): make room on its disk.")
+        run = _with(run, f"The report could not be written to {folder} ({error.strerror}): make room on its disk.")
     with suppress(OSError):  # run.json of the run itself stands
-        record.write(folder, facts)
-    return facts
+        record.write(folder, run)
+    return run
 
 
-def _say(facts: dict[str, Any], message: str) -> None:
-    facts["messages"] = [*(other for other in facts["messages"] if other != message), message]
+def _with(run: Record, message: str) -> Record:
+    return replace(run, messages=run.with_message(message))
 
 
-def _draw(folder: Path, facts: dict[str, Any], shop: settings.ShopSettings, secrets: list[str]) -> None:
-    """Write the run's page, or a short one where it cannot be drawn."""
+def _drawn(folder: Path, run: Record, shop: settings.ShopSettings, secrets: list[str]) -> Record:
+    """The record with the run's files, after its page was written, or a short one where that cannot be drawn."""
     notebook = folder / "report.ipynb"
     _scrub(notebook, secrets)
-    facts["files"] = [file for file in record.files(folder) if file["name"] != "report.html"]
+    run = replace(run, files=tuple(file for file in record.files(folder) if file.name != "report.html"))
     try:
-        page = report.render(notebook, facts, timezone=shop.timezone, locale=shop.locale)
+        page = report.render(notebook, run, timezone=shop.timezone, locale=shop.locale)
     except Exception as error:  # the page is for people
         why = f"The report could not be drawn: {type(error).__name__}."
-        page = report.minimal(facts, why, timezone=shop.timezone, locale=shop.locale)
+        page = report.minimal(run, why, timezone=shop.timezone, locale=shop.locale)
     (folder / "report.html").write_text(_clean(page, secrets), encoding="utf-8")
-    facts["files"] = record.files(folder)
+    return replace(run, files=record.files(folder))
 
 
-def remember(state: State, folder: Path, facts: dict[str, Any]) -> None:
-    """A run that ended before it could record itself is recorded as what it was."""
-    if state.runs.one(facts["run_id"]) is None:
+def remember(state: State, folder: Path, run: Record) -> None:
+    """Record a run in the state that ended before it could do so itself."""
+    if state.runs.one(run.run_id) is None:
         now = datetime.now(UTC)
         state.runs.record(
-            facts["run_id"],
-            facts["shop"],
-            facts["job"],
-            status=facts["status"],
-            exit_code=facts["exit_code"],
+            run.run_id,
+            run.shop,
+            run.job,
+            status=run.status,
+            exit_code=run.exit_code,
             folder=str(folder.resolve()),
             thru=now,
             finished_at=now,
             advances=False,
-            sent=bool(state.outbox.parts(facts["run_id"])),
+            sent=bool(state.outbox.parts(run.run_id)),
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from invsync.config import settings
 from invsync.errors import UsageError
+from invsync.shopify import Transport
 from invsync.vocabulary import DELTAS, HARD, REALTIME, RECENT
 
 COMMON: dict[str, Any] = {"config": "invsync.toml", "dry_run": False, "transport": "auto", "at": ""}
@@ -26,7 +27,7 @@ class Parameters:
     shop: str
     config: str
     dry_run: bool
-    transport: str
+    transport: Transport
     at: datetime | None
     since: datetime | None = None
     include_groups: tuple[str, ...] = ()

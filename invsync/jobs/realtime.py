@@ -1,16 +1,17 @@
-"""The job that webhooks ask for: what they named is read again and set right, and nothing else."""
+"""Set right what webhooks named, and nothing else; what they said is read again."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
 from invsync import mapping, tables
-from invsync.inbox import HEARD, LEVEL, Inbox, echo
+from invsync.inbox import LEVEL, Inbox, echo
+from invsync.jobs.context import Context
 from invsync.jobs.resets import Resets, by_pair
-from invsync.jobs.run import Selection
+from invsync.jobs.values import HeardSelection, Settled, Window
 from invsync.ledger import buffers
-from invsync.state import iso
+from invsync.ledger.reading import Reading, unreadable
 from invsync.tables import KEY
 from invsync.vocabulary import CONTESTED, DEFERRED, MOVING, OVERWRITTEN, REALTIME, UNKNOWN
 
@@ -18,84 +19,130 @@ MOST_WRITES, WITHIN = 3, timedelta(minutes=15)
 ITEM, PRODUCT, ORDER = "inventory_item_id", "product_id", "order_id"
 
 
-@dataclass
-class Realtime(Resets):
-    """A run that resets the pairs that webhooks named since the last drain.
+@dataclass(frozen=True)
+class Realtime:
+    """Resets the pairs that webhooks named since the last drain.
 
     A pair that another system changes each time that it was set right is held as `contested`: nobody loops.
     """
 
-    heard: pl.DataFrame = field(default_factory=lambda: tables.empty(HEARD))
-    sold: pl.DataFrame = field(default_factory=lambda: tables.empty({ORDER: tables.ID, ITEM: tables.ID}))
+    context: Context
 
-    def select(self) -> Selection:
+    @property
+    def resets(self) -> Resets:
+        """The method by which the pairs are reset."""
+        return Resets(self.context)
+
+    def select(self, settled: Settled) -> HeardSelection:
         """The pairs that waiting deliveries name, those of their orders and of their products, less our own echoes."""
-        buffers.check(self.shop.buffer, self.oms, self.facts)
-        now, inbox = datetime.now(UTC), Inbox(self.state.engine)
-        self.heard = inbox.waiting(self.given.shop)
-        lines = self._sent(now)
-        named = self.heard.join(echo.echoes(self.heard, lines), on="number", how="anti")
-        self.sold = self._sold(named)
-        every, held = mapping.pairs(self.mapped_by(self._named_products(named)), **self.facts)
-        self.beside = every
-        asked, shown = self._asked(every, named)
+        context, now = self.context, datetime.now(UTC)
+        buffers.check(context.shop.buffer, context.oms, context.facts)
+        heard = Inbox(context.state.engine).waiting(context.name)
+        lines = self._lines(heard, now)
+        named = heard.join(echo.echoes(heard, lines), on="number", how="anti")
+        sold = self._sold(named)
+        resumed = pl.Series(PRODUCT, settled.products, dtype=pl.String)
+        snapshot = context.oms.snapshot(self._products(named, sold, resumed))
+        every, held = mapping.pairs(snapshot, **context.facts)
+        asked = _asked(every, named, sold, resumed)
+        levels = named.filter(pl.col("topic") == LEVEL).select(KEY)
+        shown = every.join(levels, on=KEY, how="semi").join(asked, on=KEY, how="anti")
         contested = shown.join(_often(lines, now), on=KEY, how="semi")
         pairs = pl.concat([asked, shown.join(contested, on=KEY, how="anti")])
         held = pl.concat([by_pair(held), _contested(contested)])
-        self.selection = Selection(pairs, held, self.mapped(), self.stock_rows(), whole=False)
-        self.summary["counts"]["read"] = pairs.height + held.height
-        self._tell(named, every, now)
-        return self.selection
+        return HeardSelection(
+            settled,
+            pairs,
+            held,
+            pairs.height + held.height,
+            context.mapped(),
+            context.stock_rows(),
+            reader=context.reader(snapshot, every),
+            window=Window(_oldest(heard, "heard_at"), now),
+            messages=(*unreadable(snapshot), *_messages(heard, named, sold, every)),
+            heard=heard,
+            sold=sold,
+        )
 
-    def _sent(self, now: datetime) -> pl.DataFrame:
+    def _lines(self, heard: pl.DataFrame, now: datetime) -> pl.DataFrame:
         """What was sent since the oldest stamp that is heard, and while a contest is remembered."""
-        oldest = self.heard["updated_at"].min()
-        since = min(now - WITHIN, oldest - echo.CLOCKS_DIFFER) if isinstance(oldest, datetime) else now - WITHIN
-        return echo.sent(self.state.engine, self.kept_as, max(since, now - echo.LONGEST_RUN), now)
+        oldest = _oldest(heard, "updated_at")
+        since = now - WITHIN if oldest is None else min(now - WITHIN, oldest - echo.CLOCKS_DIFFER)
+        return echo.sent(self.context.state.engine, self.context.kept_as, max(since, now - echo.LONGEST_RUN), now)
 
     def _sold(self, named: pl.DataFrame) -> pl.DataFrame:
         """The items of the orders that are named, read by the orders' ids: order_id, inventory_item_id."""
         ids = named[ORDER].drop_nulls().unique().to_list()
-        return self.shopify.orders_named(ids).select(ORDER, ITEM).unique() if ids else self.sold
+        if not ids:
+            return tables.empty({ORDER: tables.ID, ITEM: tables.ID})
+        return self.context.shopify.orders_named(ids).select(ORDER, ITEM).unique()
 
-    def _named_products(self, named: pl.DataFrame) -> pl.Series:
-        items = pl.concat([named[ITEM], self.sold[ITEM]])
-        told = pl.concat([named[PRODUCT], pl.Series(self.reopened, dtype=pl.String)])
-        return pl.concat([told, self.oms.products_of(items)]).drop_nulls().unique().alias(PRODUCT)
+    def _products(self, named: pl.DataFrame, sold: pl.DataFrame, resumed: pl.Series) -> pl.Series:
+        of_items = self.context.oms.products_of(pl.concat([named[ITEM], sold[ITEM]]))
+        return pl.concat([named[PRODUCT], resumed, of_items]).drop_nulls().unique().alias(PRODUCT)
 
-    def _asked(self, every: pl.DataFrame, named: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The pairs to look at by an order, the OMS or a resumed file; and those that only Shopify's levels name."""
-        by_order = pl.col(ITEM).is_in(self.sold[ITEM].implode())
-        by_oms = pl.col(PRODUCT).is_in([*self.reopened, *named[PRODUCT].drop_nulls()])
-        asked = every.filter(by_order | by_oms)
-        levels = named.filter(pl.col("topic") == LEVEL).select(KEY)
-        return asked, every.join(levels, on=KEY, how="semi").join(asked, on=KEY, how="anti")
+    def read(self, selection: HeardSelection) -> Reading:
+        """The reading of the selected pairs."""
+        return self.resets.read(selection)
 
-    def _tell(self, named: pl.DataFrame, every: pl.DataFrame, now: datetime) -> None:
-        oldest = self.heard["heard_at"].min()
-        self.summary["window"] = {"from": iso(oldest) if isinstance(oldest, datetime) else None, "thru": iso(now)}
-        self.say(
-            f"{self.heard.height} webhooks waited; {self.heard.height - named.height} of them are echoes of our "
-            "own changes."
-        )
-        unmapped = pl.concat([named[ITEM], self.sold[ITEM]]).drop_nulls().unique()
-        if strange := sorted(set(unmapped) - set(every[ITEM])):
-            self.say(f"{len(strange)} inventory items that webhooks named are not mapped in the OMS, as {strange[0]}.")
+    def reread(self, selection: HeardSelection, pairs: pl.DataFrame) -> Reading:
+        """The reading of pairs that moved between our read and our write."""
+        return self.resets.reread(selection, pairs)
 
-    def settled(self, outcomes: pl.DataFrame) -> None:
+    def guarded(
+        self, selection: HeardSelection, reading: Reading, rows: pl.DataFrame
+    ) -> list[tuple[bool, pl.DataFrame]]:
+        """The rows, all guarded by what was read."""
+        return self.resets.guarded(selection, reading, rows)
+
+    def reasons(self, selection: HeardSelection, reading: Reading) -> pl.DataFrame | None:
+        """None: one adjustment reason serves every pair."""
+        return None
+
+    def claims(self, selection: HeardSelection, reading: Reading, pairs: pl.DataFrame) -> pl.DataFrame:
+        """CLAIMS of every stock event that the last read of these pairs saw."""
+        return self.resets.claims(selection, reading, pairs)
+
+    def remember(self, selection: HeardSelection, reading: Reading, outcomes: pl.DataFrame) -> None:
         """Take from the inbox what this run covered; what is not known yet stays and is looked at again."""
-        super().settled(outcomes)
+        self.resets.remember(selection, reading, outcomes)
         unsure = outcomes.filter(
             (pl.col("outcome") == UNKNOWN) | pl.col("reason").is_in([MOVING, DEFERRED, OVERWRITTEN])
         )
-        orders = self.sold.join(unsure, on=ITEM, how="semi")
+        orders = selection.sold.join(unsure, on=ITEM, how="semi")
         stays = (
             pl.struct(KEY).is_in(unsure.select(pl.struct(KEY)).to_series().implode())
             | pl.col(PRODUCT).is_in(unsure[PRODUCT].implode())
             | pl.col(ORDER).is_in(orders[ORDER].implode())
         ).fill_null(False)
-        covered, keep = self.heard.filter(~stays)["number"], self.kept.keep_webhooks_days
-        Inbox(self.state.engine).cover(self.given.shop, covered, self.run_id, keep_days=keep)
+        covered, context = selection.heard.filter(~stays)["number"], self.context
+        inbox, days = Inbox(context.state.engine), context.kept.keep_webhooks_days
+        inbox.cover(context.name, covered, context.run_id, keep_days=days)
+
+
+def _oldest(heard: pl.DataFrame, column: str) -> datetime | None:
+    oldest = heard[column].min()
+    return oldest if isinstance(oldest, datetime) else None
+
+
+def _asked(every: pl.DataFrame, named: pl.DataFrame, sold: pl.DataFrame, resumed: pl.Series) -> pl.DataFrame:
+    """The pairs to look at by an order, the OMS or a resumed file."""
+    by_order = pl.col(ITEM).is_in(sold[ITEM].implode())
+    by_oms = pl.col(PRODUCT).is_in([*resumed, *named[PRODUCT].drop_nulls()])
+    return every.filter(by_order | by_oms)
+
+
+def _messages(heard: pl.DataFrame, named: pl.DataFrame, sold: pl.DataFrame, every: pl.DataFrame) -> tuple[str, ...]:
+    echoes = heard.height - named.height
+    waited = f"{heard.height} webhooks waited; {echoes} of them are echoes of our own changes."
+    items = pl.concat([named[ITEM], sold[ITEM]]).drop_nulls().unique()
+    strange = sorted(set(items) - set(every[ITEM]))
+    if not strange:
+        return (waited,)
+    return (
+        waited,
+        f"{len(strange)} inventory items that webhooks named are not mapped in the OMS, as {strange[0]}.",
+    )
 
 
 def _often(lines: pl.DataFrame, now: datetime) -> pl.DataFrame:

@@ -1,7 +1,9 @@
-"""Open a run for a notebook: check what it was given, then open the shop, the OMS, the state and the folder."""
+"""Start a run for a notebook: check its parameters, then open the shop, the OMS, the state and the folder."""
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,26 +12,30 @@ from invsync import charts, oms
 from invsync.config import settings
 from invsync.errors import SystemFailed, UsageError
 from invsync.jobs import review
+from invsync.jobs.context import Context
 from invsync.jobs.deltas import Deltas
 from invsync.jobs.parameters import Parameters, parameters
 from invsync.jobs.realtime import Realtime
 from invsync.jobs.resets import Resets
 from invsync.jobs.run import Run
+from invsync.jobs.sending import Planner, Sending, SendingAgain
 from invsync.ledger.peers import peers
 from invsync.runs import record
+from invsync.runs.record import Record
 from invsync.runs.restored import unknown_run
 from invsync.shopify import Shopify
 from invsync.state import Lease, State, iso
 from invsync.vocabulary import DELTAS, HARD, REALTIME, RECENT
 
-RUN_ENV, APPLIES_ENV, UNDOES_ENV = "INVSYNC_RUN", "INVSYNC_APPLIES", "INVSYNC_UNDOES"
-KINDS: dict[str, type[Run]] = {
+RUN_ENV = "INVSYNC_RUN"
+METHODS: dict[str, Callable[[Context], Planner[Any, Any]]] = {
     RECENT: Resets,
     HARD: Resets,
     REALTIME: Realtime,
     DELTAS: Deltas,
 }
 KEPT_BY = {RECENT: "resets", DELTAS: "deltas"}
+AnyRun = Run[Any, Any]
 
 
 def new_run_id() -> str:
@@ -48,37 +54,95 @@ def check_keeper(given: Parameters, shop: settings.ShopSettings) -> None:
         )
 
 
-def open_run(job: str, **told: Any) -> Any:
-    """The run of this job, opened with the notebook's parameters: Resets, Deltas, or one that follows another run."""
-    given = parameters(job, told)
-    configured = settings.load(Path(given.config))
-    if not os.environ.get(UNDOES_ENV):
-        check_keeper(given, configured.shop(given.shop))
-    with ExitStack() as held:  # what is open is closed where the opening fails, and otherwise with the run
-        run = _opened(given, configured, held)
-        run.held = held.pop_all()
-    return run
+def open_run(job: str, **given: object) -> AnyRun:
+    """A run of this job, opened with the notebook's parameters.
+
+    A UsageError where a parameter is wrong, LeaseHeld where another run is at work, SystemFailed where the state
+    database, the OMS or Shopify cannot be opened.
+    """
+    checked = parameters(job, given)
+    configured = settings.load(Path(checked.config))
+    check_keeper(checked, configured.shop(checked.shop))
+    return _opened(checked, configured, lambda context: _planned(context))
 
 
-def _opened(given: Parameters, configured: settings.Settings, held: ExitStack) -> Run:
+def apply(run: str, *, shop: str, config: str, transport: str = "auto") -> AnyRun:
+    """A run that sends the plan of the dry run `run` as it was reviewed; errors as those of `open_run`."""
+    return _following(run, shop, config, transport=transport, planned=True)
+
+
+def undo(run: str, *, shop: str, config: str) -> AnyRun:
+    """A dry run that plans the inverse of what the run `run` changed; errors as those of `open_run`."""
+    return _following(run, shop, config, planned=False)
+
+
+def _following(run: str, shop: str, config: str, *, planned: bool, transport: str = "auto") -> AnyRun:
+    configured = settings.load(Path(config))
+    with closing(State(configured.state.url)) as state:
+        earlier = review.earlier(state, run, planned=planned)
+    if earlier.shop != shop:
+        raise UsageError(f"Run {run} is one of {earlier.shop}, not of {shop}: correct the parameter shop.")
+    given = {"shop": shop, "config": config, "dry_run": not planned, "transport": transport}
+    checked = parameters(earlier.job, given)
+    if planned:
+        check_keeper(checked, configured.shop(shop))
+    return _opened(checked, configured, lambda context: _reviewed(context, earlier, planned=planned))
+
+
+def _planned(context: Context) -> AnyRun:
+    method = METHODS[context.job](context)
+    return Run(context, method, Sending(context, method), Record())
+
+
+def _reviewed(context: Context, earlier: review.Earlier, *, planned: bool) -> AnyRun:
+    if planned:
+        applied = review.Applied(context, earlier)
+        return Run(context, applied, SendingAgain(context, applied), Record(applies=earlier.run_id))
+    undone = review.Undone(context, earlier)
+    return Run(context, undone, Sending(context, undone), Record(undoes=earlier.run_id))
+
+
+def _opened(given: Parameters, configured: settings.Settings, made: Callable[[Context], AnyRun]) -> AnyRun:
+    """The run that `made` gives of an open context; what is open is closed where that fails, else with the run."""
+    with ExitStack() as resources:
+        context, alone, messages = _context(given, configured, resources)
+        run = made(context)
+        opened = replace(
+            run.opened,
+            run_id=context.run_id,
+            shop=context.name,
+            job=context.job,
+            started_at=iso(datetime.now(UTC)),
+            messages=messages,
+        )
+        if alone:  # nobody closes this folder for us: it has failed until it says otherwise
+            record.write(context.folder, opened)
+        if context.shop.webhook_url and run.opened == Record():
+            opened = _with_subscriptions(opened, context, context.shop.webhook_url)
+        return replace(run, opened=opened, alone=alone, resources=resources.pop_all())
+
+
+def _context(
+    given: Parameters, configured: settings.Settings, resources: ExitStack
+) -> tuple[Context, bool, tuple[str, ...]]:
+    """The surroundings of a run, whether papermill executes it by itself, and what is to be said of the state."""
     shop, alone = configured.shop(given.shop), RUN_ENV not in os.environ
-    source, state = oms.open_source(shop.oms), held.enter_context(closing(State(configured.state.url)))
+    source, state = oms.open_source(shop.oms), resources.enter_context(closing(State(configured.state.url)))
     run_id = os.environ.get(RUN_ENV) or new_run_id()
     kept_as = state.shops.kept_as(given.shop, shop.identity)
-    lease = held.enter_context(state.lease(kept_as, run_id)) if alone else state.joined(kept_as, run_id)
-    said = _check_state(state, configured, given.shop, kept_as, run_id) if shop.keep_by == "deltas" else []
+    lease = resources.enter_context(state.lease(kept_as, run_id)) if alone else state.joined(kept_as, run_id)
+    messages = _check_state(state, configured, given.shop, kept_as, run_id) if shop.keep_by == "deltas" else ()
     folder = Path(configured.reports.path) / given.shop / given.job / run_id
     folder.mkdir(parents=True, exist_ok=True)
     charts.enable(locale=shop.locale, timezone=shop.timezone)
-    now = source.now()
     clock = given.at or datetime.now(UTC)
-    thru = min(clock, now)
-    beside = list(peers(configured, given.shop, source, state, at=clock, thru=thru, given=given.at))
+    thru = min(clock, source.now())
+    beside = tuple(peers(configured, given.shop, source, state, at=clock, thru=thru, given=given.at))
     for peer in beside:
-        held.callback(peer.close)
-    facts: dict[str, Any] = dict(
+        resources.callback(peer.close)
+    context = Context(
         run_id=run_id,
-        given=given,
+        parameters=given,
         shop=shop,
         folder=folder,
         state=state,
@@ -87,31 +151,14 @@ def _opened(given: Parameters, configured: settings.Settings, held: ExitStack) -
         lease=lease,
         at=clock,
         thru=thru,
-        summary=record.blank(run_id, given.shop, given.job, iso(datetime.now(UTC))) | {"messages": said},
-        alone=alone,
         peers=beside,
-        kept=configured.state,
         names=frozenset(name for name, other in configured.shops.items() if other.identity == shop.identity),
+        kept=configured.state,
     )
-    if alone:  # nobody closes this folder for us: it has failed until it says otherwise
-        record.write(folder, facts["summary"])
-    return _of_its_kind(given.job, facts)
+    return context, alone, messages
 
 
-def _of_its_kind(job: str, facts: dict[str, Any]) -> Run:
-    """The run of this job, or one that applies or undoes another run."""
-    applies, undoes = os.environ.get(APPLIES_ENV), os.environ.get(UNDOES_ENV)
-    if not (other := applies or undoes):
-        run = KINDS[job](**facts)
-        if run.shop.webhook_url:
-            tell_subscriptions(run, run.shop.webhook_url)
-        return run
-    facts["summary"] |= {"applies" if applies else "undoes": other}
-    kind = review.Applied if applies else review.Undone
-    return kind(**facts, source=review.earlier(facts["state"], other, planned=bool(applies))[2])
-
-
-def _check_state(state: State, configured: settings.Settings, shop: str, kept_as: str, run_id: str) -> list[str]:
+def _check_state(state: State, configured: settings.Settings, shop: str, kept_as: str, run_id: str) -> tuple[str, ...]:
     """Let the delta job wait for a hard sync where the state is older than the runs that it should know.
 
     Copies that cannot be read are no reason to stop: what the reader must know of that comes back.
@@ -119,22 +166,25 @@ def _check_state(state: State, configured: settings.Settings, shop: str, kept_as
     try:
         other = unknown_run(state, shop, Path(configured.reports.path), configured.reports.copy_to, own=run_id)
     except SystemFailed as error:
-        return [f"The copies of runs could not say whether the state database was restored. {error}"]
+        return (f"The copies of runs could not say whether the state database was restored. {error}",)
     if other is not None:
         why = (
             f"the state database does not know run {other}, so it was restored or newly made, and it is not known which "
             "stock events Shopify has counted since"
         )
         state.shops.require_hard_sync(kept_as, why)
-    return []
+    return ()
 
 
-def tell_subscriptions(run: Run, address: str) -> None:
-    """Say whether Shopify still sends the webhooks that this shop lives by."""
-    lost = [one.topic for one in run.shopify.subscriptions(address) if one.condition != "right"]
-    run.summary["subscriptions_lost"] = lost
-    told = f"Shopify does not send {', '.join(lost)} any more: run invsync webhooks register --shop {run.given.shop}."
-    run.say(told if lost else "Every webhook subscription is in place.")
+def _with_subscriptions(opened: Record, context: Context, address: str) -> Record:
+    """The record, which says whether Shopify still sends the webhooks that this shop lives by."""
+    lost = tuple(each.topic for each in context.shopify.subscriptions(address) if each.condition != "right")
+    message = "Every webhook subscription is in place."
+    if lost:
+        message = (
+            f"Shopify does not send {', '.join(lost)} any more: run invsync webhooks register --shop {context.name}."
+        )
+    return replace(opened, subscriptions_lost=lost, messages=opened.with_message(message))
 
 
 def _shopify(shop: settings.ShopSettings, given: Parameters, lease: Lease) -> Shopify:

@@ -1,5 +1,6 @@
 """The table of buffers that a shop names: read through the door, and held against the pairs that are mapped."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def table(given: Buffer) -> pl.DataFrame:
     return entered("The buffer table", Path(given.table), BUFFERS)
 
 
-def check(given: Buffer, source: Source, facts: dict[str, Any]) -> None:
+def check(given: Buffer, source: Source, facts: Mapping[str, Any]) -> None:
     """Refuse a table with a row that belongs to no mapped pair: what it was meant to hide would be sold."""
     rows = table(given)
     if rows.is_empty():

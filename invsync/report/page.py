@@ -11,6 +11,7 @@ from invsync import __version__, charts
 from invsync.report import cells, facts, find, remediation, stop
 from invsync.report.markup import Html, asset, hashed, macro
 from invsync.report.markup import page as filled
+from invsync.runs.record import Record, moment
 from invsync.vocabulary import COUNTED, DELTAS, FAILED, FINISHED, OUTCOMES
 
 MAX_HTML = 400_000  # characters that one notebook output may add to the page
@@ -26,15 +27,15 @@ FILES = {
 }
 
 
-def render(notebook: Path, summary: dict[str, Any], *, timezone: str = "UTC", locale: str = "en") -> str:
+def render(notebook: Path, record: Record, *, timezone: str = "UTC", locale: str = "en") -> str:
     """The executed notebook and its run folder as one self-contained page; the verdict comes from run.json."""
     reader = charts.Reader(locale, timezone)
     try:
         read = json.loads(notebook.read_text(encoding="utf-8"))
-        parts = cells.body(read["cells"], finished=facts.status(summary) in FINISHED)
+        parts = cells.body(read["cells"], finished=record.status in FINISHED)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return minimal(
-            summary,
+            record,
             f"The notebook could not be read: {type(error).__name__}: {error}",
             timezone=timezone,
             locale=locale,
@@ -42,27 +43,27 @@ def render(notebook: Path, summary: dict[str, Any], *, timezone: str = "UTC", lo
     parts = [part if len(part) <= MAX_HTML else _too_long(part, reader) for part in parts]
     if not (notebook.parent / "outcomes.parquet").exists():  # a rehearsal keeps its rows in the plan
         parts = [part.replace("outcomes.parquet", "plan.parquet") for part in parts]
-    return _page(notebook.parent, summary, parts, reader)
+    return _page(notebook.parent, record, parts, reader)
 
 
-def minimal(summary: dict[str, Any], detail: str = "", *, timezone: str = "UTC", locale: str = "en") -> str:
+def minimal(record: Record, detail: str = "", *, timezone: str = "UTC", locale: str = "en") -> str:
     """A page without charts, for a run whose notebook did not survive."""
     lost = str(macro("nothing", "The notebook of this run did not survive, so there are no charts."))
     parts = [lost] + ([cells.folded("Technical details", detail)] if detail else [])
-    return _page(None, summary, parts, charts.Reader(locale, timezone))
+    return _page(None, record, parts, charts.Reader(locale, timezone))
 
 
-def files_table(summary: dict[str, Any], reader: charts.Reader | None = None) -> Html:
+def files_table(record: Record, reader: charts.Reader | None = None) -> Html:
     """The files beside the report, linked, each with its lines, bytes and SHA-256."""
-    rows = _files(summary, reader or charts.Reader())
+    rows = _files(record, reader or charts.Reader())
     return Html(macro("files", rows), f"Files: {', '.join(row['name'] for row in rows) or 'none'}.")
 
 
-def _page(folder: Path | None, summary: dict[str, Any], parts: list[str], reader: charts.Reader) -> str:
-    kind, said = facts.status(summary), facts.messages(summary)
+def _page(folder: Path | None, record: Record, parts: list[str], reader: charts.Reader) -> str:
+    kind, messages = record.status, list(record.messages)
     ended = kind in FINISHED
     script = asset("run.js")
-    about = facts.about(summary, reader)
+    about = facts.about(record, reader)
     return filled(
         "run.html.j2",
         locale=reader.locale.replace("_", "-"),
@@ -73,30 +74,30 @@ def _page(folder: Path | None, summary: dict[str, Any], parts: list[str], reader
         version=__version__,
         index=_index(folder),
         kind=kind,
-        sentence=facts.sentence(summary, reader),
+        sentence=facts.sentence(record, reader),
         about=about,
-        figures=facts.figures(summary, reader),
-        messages=said if ended else said[:-1],
-        stopped=[] if ended else said[-1:] or ["The run left no word on why."],
-        steps=stop.steps(summary, folder),
-        guards=facts.guards(summary, reader),
+        figures=facts.figures(record, reader),
+        messages=messages if ended else messages[:-1],
+        stopped=[] if ended else messages[-1:] or ["The run left no word on why."],
+        steps=stop.steps(record, folder),
+        guards=facts.guards(record, reader),
         body=[Markup(part) for part in parts],
-        files=_files(summary, reader) if folder else [],
-        facts=_about(summary, reader),
-        compares=summary.get("job") != DELTAS,
-        counts=_counts(summary, reader),
-        **_pairs(folder, summary, reader),
+        files=_files(record, reader) if folder else [],
+        facts=_about(record, reader),
+        compares=record.job != DELTAS,
+        counts=_counts(record, reader),
+        **_pairs(folder, record, reader),
     )
 
 
-def _pairs(folder: Path | None, summary: dict[str, Any], reader: charts.Reader) -> dict[str, Any]:
+def _pairs(folder: Path | None, record: Record, reader: charts.Reader) -> dict[str, Any]:
     """What the page tells of single pairs: those that need a person, and the table to look one up."""
     path, outcomes = _outcomes(folder)
     if outcomes is None:
-        known = facts.status(summary) != FAILED or facts.number(summary, "counts", "selected")
-        return {"needs": [], "counted": facts.waiting(summary) if known else None, "pairs": None}
-    names = locations(summary)
-    found = [
+        known = record.status != FAILED or record.counts.get("selected")
+        return {"needs": [], "counted": facts.waiting(record) if known else None, "pairs": None}
+    names = locations(record)
+    needs = [
         {
             "pairs": reader.many(one.pairs, "pair"),
             "what": one.what,
@@ -108,7 +109,7 @@ def _pairs(folder: Path | None, summary: dict[str, Any], reader: charts.Reader) 
     ]
     counts = {"shown": reader.number(min(outcomes.height, find.MOST)), "total": reader.number(outcomes.height)}
     packed = Markup(find.packed(outcomes, names)) if outcomes.height else None
-    return {"needs": found, "counted": 0, "pairs": packed, "file": path, **counts}
+    return {"needs": needs, "counted": 0, "pairs": packed, "file": path, **counts}
 
 
 def _outcomes(folder: Path | None) -> tuple[str, pl.DataFrame | None]:
@@ -121,12 +122,9 @@ def _outcomes(folder: Path | None) -> tuple[str, pl.DataFrame | None]:
     return "", None
 
 
-def locations(summary: dict[str, Any]) -> pl.DataFrame | None:
-    """Location names as the run told them, or None."""
-    known = summary.get("locations")
-    if not isinstance(known, dict):
-        return None
-    rows = [(int(place), str(name)) for place, name in known.items() if str(place).isdigit()]
+def locations(record: Record) -> pl.DataFrame | None:
+    """Location names as the run read them: location_id, name."""
+    rows = [(int(place), name) for place, name in record.locations.items() if place.isdigit()]
     return pl.DataFrame(rows, schema={"location_id": pl.Int64, "name": pl.String}, orient="row")
 
 
@@ -135,39 +133,40 @@ def _index(folder: Path | None) -> str | None:
     return "../../../index.html" if folder and (folder.resolve().parents[2] / "index.html").exists() else None
 
 
-def _files(summary: dict[str, Any], reader: charts.Reader) -> list[dict[str, str]]:
-    told = summary.get("files")
-    known = [one for one in told if isinstance(one, dict) and one.get("name")] if isinstance(told, list) else []
-    return [_file(one, reader) for one in [*known, {"name": "run.json"}] if one["name"] != "report.html"]
+def _files(record: Record, reader: charts.Reader) -> list[dict[str, str]]:
+    own = [_file(kept.name, kept.sha256, kept.lines, kept.bytes, reader) for kept in record.files]
+    return [row for row in [*own, _file("run.json", "", None, None, reader)] if row["name"] != "report.html"]
 
 
-def _file(one: dict[str, Any], reader: charts.Reader) -> dict[str, str]:
-    name = Path(str(one["name"])).name
-    lines, size = (
-        reader.number(v) if isinstance(v := one.get(key), int) else charts.NONE for key in ("lines", "bytes")
-    )
-    what = FILES.get(name.split(".")[0].split("-")[0], "")
-    return {"name": name, "what": what, "lines": lines, "bytes": size, "sha256": str(one.get("sha256") or "")}
-
-
-def _about(summary: dict[str, Any], reader: charts.Reader) -> list[tuple[str, str]]:
-    window = summary.get("window") if isinstance(summary.get("window"), dict) else {}
-    start, end = (facts.moment((window or {}).get(name)) for name in ("from", "thru"))
-    sent = {"bulk": "as bulk operations", "direct": "directly, one request a line"}
-    operations = summary.get("operation_ids")
-    told = {
-        "Window": f"{reader.moment(start)} to {reader.moment(end)}" if start else "every pair, whenever it was touched",
-        "Sent": sent.get(str(summary.get("transport")), "nothing was sent"),
-        "Shopify API": str(summary.get("api_version") or charts.NONE),
-        "Operations": ", ".join(map(str, operations)) if isinstance(operations, list) and operations else charts.NONE,
-        "Times": f"in {reader.timezone}",
-        "Command": f"exit code {summary.get('exit_code', 5)}",
+def _file(name: str, sha256: str, lines: int | None, size: int | None, reader: charts.Reader) -> dict[str, str]:
+    name = Path(name).name
+    return {
+        "name": name,
+        "what": FILES.get(name.split(".")[0].split("-")[0], ""),
+        "lines": reader.number(lines),
+        "bytes": reader.number(size),
+        "sha256": sha256,
     }
-    return list(told.items())
 
 
-def _counts(summary: dict[str, Any], reader: charts.Reader) -> list[list[str]]:
-    rows = [(name, facts.number(summary, "counts", name)) for name in COUNTED]
+def _about(record: Record, reader: charts.Reader) -> list[tuple[str, str]]:
+    start, end = (moment((record.window or {}).get(name)) for name in ("from", "thru"))
+    sent = {"bulk": "as bulk operations", "direct": "directly, one request a line"}
+    return [
+        (
+            "Window",
+            f"{reader.moment(start)} to {reader.moment(end)}" if start else "every pair, whenever it was touched",
+        ),
+        ("Sent", sent.get(str(record.transport), "nothing was sent")),
+        ("Shopify API", record.api_version or charts.NONE),
+        ("Operations", ", ".join(record.operation_ids) or charts.NONE),
+        ("Times", f"in {reader.timezone}"),
+        ("Command", f"exit code {record.exit_code}"),
+    ]
+
+
+def _counts(record: Record, reader: charts.Reader) -> list[list[str]]:
+    rows = [(name, record.counts.get(name)) for name in COUNTED]
     return [[name.replace("_", " "), reader.number(n), OUTCOMES[name].meaning] for name, n in rows if n is not None]
 
 

@@ -1,15 +1,14 @@
 """What to do after a run that was stopped or failed."""
 
 from pathlib import Path
-from typing import Any
 
 from invsync import vocabulary
-from invsync.report import facts
+from invsync.runs.record import Record
 
 
-def steps(summary: dict[str, Any], folder: Path | None) -> list[str]:
+def steps(record: Record, folder: Path | None) -> list[str]:
     """What to do next, in order; nothing for a run that finished."""
-    match facts.status(summary):
+    match record.status:
         case vocabulary.STOPPED:
             return [
                 "Nothing was sent, and Shopify is as it was.",
@@ -20,14 +19,14 @@ def steps(summary: dict[str, Any], folder: Path | None) -> list[str]:
             ]
         case vocabulary.FAILED:
             sent = folder is not None and any(folder.glob("result*.jsonl"))
-            told = (
+            words = (
                 "Some changes may have reached Shopify before it failed: the next run settles them first, under "
                 "the same keys, so nothing is applied twice."
                 if sent
                 else "Nothing was sent."
             )
             return [
-                told,
+                words,
                 "Do what the sentence above says; then run the job again, or wait for the next scheduled run.",
             ]
     return []

@@ -73,7 +73,7 @@ def _marked(files: Any, path: str) -> str | None:
 
 def _newest_of(files: Any, home: str) -> str | None:
     runs = sorted(files.glob(f"{home}/*/*/{LAST}"), key=lambda path: path.split("/")[-2], reverse=True)
-    sent = (path.split("/")[-2] for path in runs if record.has_sent(json.loads(files.cat_file(path))))
+    sent = (path.split("/")[-2] for path in runs if record.has_sent(record.Record.of(json.loads(files.cat_file(path)))))
     return next(sent, None)
 
 

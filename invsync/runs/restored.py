@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from invsync.runs import archive, record
+from invsync.runs.record import Record
 from invsync.state import State
 
 RUN_ID = "[0-9]*Z-*"
@@ -29,6 +29,6 @@ def _local(folder: Path, newest: str) -> Iterator[str]:
             yield run.name
 
 
-def _cut_short(folder: Path) -> dict[str, Any]:
-    """What a run.json would say of a run that was killed before it wrote one."""
-    return {"status": "failed", "files": record.files(folder)}
+def _cut_short(folder: Path) -> Record:
+    """The record of a run that was killed before it wrote one."""
+    return Record(files=record.files(folder))

@@ -1,6 +1,5 @@
 """Run folders as tables: one row a run from its run.json, and one row a pair that it looked at from its outcomes."""
 
-import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,6 +11,8 @@ import polars as pl
 from invsync import charts, tables
 from invsync.errors import SystemFailed
 from invsync.report import facts, remediation
+from invsync.runs import record
+from invsync.runs.record import Record
 from invsync.vocabulary import COUNTED, DELTAS, PLANNED, is_fault
 
 COUNTS = ["read", "selected", PLANNED, *COUNTED]
@@ -31,6 +32,7 @@ RUNS: tables.Schema = {
     "in_flight": tables.UNITS,
     "stamp": tables.UNITS,
 }
+UNREAD = Record(counts={}, units={}, in_flight={})
 LOOKED: tables.Schema = {
     "shop": tables.TEXT,
     "path": tables.TEXT,
@@ -59,7 +61,7 @@ def found(root: Path) -> dict[str, int]:
 
 def table(root: Path, stamps: dict[str, int]) -> pl.DataFrame:
     """RUNS of these folders, oldest first; a run.json that cannot be read counts as a failed run."""
-    rows = [_facts(path, read(root / path), stamp) for path, stamp in stamps.items()]
+    rows = [_row(path, record.read(root / path) or UNREAD, stamp) for path, stamp in stamps.items()]
     return pl.DataFrame(rows, schema=RUNS).sort("started_at", "path")
 
 
@@ -91,15 +93,6 @@ def _alone(file: pl.DataFrame) -> pl.DataFrame:
         return tables.empty(LOOKED)
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """The run.json of a folder; empty when it cannot be read."""
-    try:
-        told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
 def _folders(root: Path) -> Iterator[str]:
     for shop in _below(root):
         for job in _below(root / shop):
@@ -118,29 +111,24 @@ def _stamp(path: Path) -> int | None:
         return None
 
 
-def _facts(path: str, told: dict[str, Any], stamp: int) -> dict[str, Any]:
+def _row(path: str, run: Record, stamp: int) -> dict[str, Any]:
     shop, job, run_id = path.split("/")
-    start, end = facts.moment(told.get("started_at")), facts.moment(told.get("finished_at"))
-    start = start or _named(run_id)
-    counts = {name: facts.number(told, "counts", name) for name in COUNTS}
-    units = {name: facts.number(told, "units", name) for name in ("raised", "lowered")}
-    return (
-        counts
-        | units
-        | {
-            "path": path,
-            "shop": shop,
-            "job": job,
-            "run_id": run_id,
-            "status": facts.status(told),
-            "started_at": start,
-            "seconds": (end - start).total_seconds() if end else None,
-            "needs": facts.waiting(told),
-            "orders": facts.number(told, "in_flight", "orders"),
-            "in_flight": facts.number(told, "in_flight", "units"),
-            "stamp": stamp,
-        }
-    )
+    start, end = run.started or _named(run_id), run.finished
+    return {
+        "path": path,
+        "shop": shop,
+        "job": job,
+        "run_id": run_id,
+        "status": run.status,
+        "started_at": start,
+        "seconds": (end - start).total_seconds() if end else None,
+        **{name: run.counts.get(name) for name in COUNTS},
+        **{name: run.units.get(name) for name in ("raised", "lowered")},
+        "needs": facts.waiting(run),
+        "orders": run.in_flight.get("orders"),
+        "in_flight": run.in_flight.get("units"),
+        "stamp": stamp,
+    }
 
 
 def _named(run_id: str) -> datetime:

@@ -11,8 +11,9 @@ from markupsafe import Markup
 
 from invsync import __version__, charts
 from invsync.report.markup import asset, hashed, page
-from invsync.site import folders, shards
+from invsync.runs import record
 from invsync.site import history as kept
+from invsync.site import shards
 from invsync.vocabulary import DONE, LANDED, PARTIAL, PLANNED, STATUSES
 
 SITE = "_site"
@@ -133,7 +134,7 @@ def _shop(
         kind = PARTIAL
     newest = last.row(-1, named=True) if last.height else {}
     weeks = sorted((root / name / "weekly").glob("*.html"))
-    places = folders.read(root / newest["path"]).get("locations") if newest else None
+    run = record.read(root / newest["path"]) if newest else None
     return {
         "name": name,
         "kind": kind,
@@ -147,7 +148,7 @@ def _shop(
         "since": reader.day(faults["since"]) if faults else "",
         "zone": reader.timezone,
         "locale": reader.locale.replace("_", "-"),
-        "places": places if isinstance(places, dict) else {},
+        "places": dict(run.locations) if run else {},
         "week": f"{name}/weekly/{weeks[-1].name}" if weeks else "",
         "ending": weeks[-1].stem if weeks else "",
     }

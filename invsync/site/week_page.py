@@ -14,8 +14,9 @@ from invsync.report.facts import Figure
 from invsync.report.markup import Column, page, table
 from invsync.report.page import locations
 from invsync.report.rows import orders_in_flight
-from invsync.site import folders, index
+from invsync.runs import record
 from invsync.site import history as kept
+from invsync.site import index
 from invsync.site.week import Week, midnight, open_faults, read_prices, week
 from invsync.vocabulary import DELTAS, HARD, LANDED, SENT, remedy
 
@@ -63,7 +64,7 @@ def render(
     now, before = (week(history, shop, end, known, zone=zone) for end in (day, day - timedelta(days=7)))
     newest = history.runs.filter(pl.col("shop") == shop).row(-1, named=True)
     end = min(midnight(day + timedelta(days=1), zone), newest["started_at"] + timedelta(seconds=1))
-    faults, names = open_faults(history, shop, end), locations(folders.read(root / newest["path"]))
+    faults, names = open_faults(history, shop, end), locations(record.read(root / newest["path"]) or record.Record())
     span = f"{reader.day(now.first)} to {reader.day(day)}"
     return page(
         "week.html.j2",

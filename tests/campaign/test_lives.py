@@ -118,8 +118,8 @@ class Lives:
         run = jobs.open_run(
             job, shop="demo", config=str(self.config), dry_run=False, transport="direct", at=self.now.isoformat()
         )
-        run.settle()
-        run.finish(run.send(run.decide(run.variances(run.select().pairs))))
+        selection = run.select(run.settle())
+        run.finish(run.send(run.decide(selection, run.read(selection))))
         self.log.append(job)
         for pair in PAIRS:
             shown, free = self.shop.available(*pair) or 0, self.free(pair)

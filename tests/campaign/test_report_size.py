@@ -14,6 +14,7 @@ from test_report import SUMMARY, folder
 
 from invsync import report, tables
 from invsync.jobs import launch
+from invsync.runs.record import Record
 from invsync.sandbox import demo
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import serve
@@ -105,7 +106,7 @@ def test_a_million_outcomes_fit_a_page_that_opens_at_once(tmp_path: Path) -> Non
     )
     notebook = folder(tmp_path, tables.conform(frame, tables.OUTCOMES, "outcomes"))
     start = time.perf_counter()
-    page = report.render(notebook, SUMMARY)
+    page = report.render(notebook, Record.of(SUMMARY))
     drawn = time.perf_counter() - start
     (tmp_path / "report.html").write_text(page, encoding="utf-8")
     took = opening(tmp_path / "report.html")

@@ -12,7 +12,8 @@ from campaign.test_worlds import in_no_time
 from rehearsal import TOKEN
 
 from invsync import inflight, tables
-from invsync.jobs import resets, start
+from invsync.jobs import start
+from invsync.ledger import reading
 from invsync.ledger.orders import Orders
 from invsync.ledger.witness import Witness
 from invsync.sandbox import demo
@@ -70,7 +71,7 @@ RULES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         Witness, "fresh_changes", lambda self, seen: tables.empty(tables.BUFFERS)
     ),
     "reserved units are set aside": lambda patch: patch.setattr(
-        resets, "not_for_sale", lambda levels, listed: tables.empty(tables.BUFFERS)
+        reading, "not_for_sale", lambda levels, listed: tables.empty(tables.BUFFERS)
     ),
     "orders are remembered until they are booked": forgetting,
 }

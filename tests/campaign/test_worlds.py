@@ -324,18 +324,13 @@ class World(RuleBasedStateMachine):
             self.reading = run.run_id
             self.reads[self.reading] = {pair: Read(self.model.target(pair), self.model.counted[pair]) for pair in PAIRS}
         try:
-            run.settle()
-            if job == "push-deltas":
-                run.events()
-                variances = run.changes()
-            else:
-                variances = run.variances(run.select().pairs)
-            outcomes = run.send(run.decide(variances))
-            run.finish(outcomes)
+            selection = run.select(run.settle())
+            sent = run.send(run.decide(selection, run.read(selection)))
+            run.finish(sent)
         except InvsyncError:
-            run.held.close()
+            run.resources.close()
             raise
-        return outcomes
+        return sent.outcomes
 
     def forget_the_holder(self) -> None:
         """A killed process holds no lease; this one lives on only to tell the tale."""
