@@ -46,7 +46,8 @@ def pairs(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The PAIRS that may be sent, by item and location, and MAPPING_HELD: the other product_facility rows with a reason.
 
-    A held aggregate pair has a row of its own with a null facility_id; so has a feed's row that names no product.
+    A held aggregate pair has a row of its own with a null facility_id; so has a product of which a value
+    is unreadable that may concern each of its pairs, and a feed's row that names no product.
     """
     named = locations(snapshot, aggregate_location=aggregate_location)
     found = members(snapshot, aggregate_location=aggregate_location, group=group, store=store, at=at)
@@ -75,6 +76,11 @@ def pairs(
     nameless = snapshot.unreadable.filter(pl.col("product_id").is_null()).select(
         sku="value", reason=pl.lit("malformed")
     )
+    shown = held.filter(pl.col("facility_id").is_null())  # a row of the product itself
+    spoilt = pl.DataFrame({"product_id": everywhere.unique(maintain_order=True)}).join(
+        shown, on="product_id", how="anti"
+    )
+    spoilt = spoilt.join(sku, on="product_id", how="left").with_columns(reason=pl.lit("malformed"))
     held = pl.concat(
         [
             tables.conform(held.join(sku, on="product_id", how="left"), tables.MAPPING_HELD, "held").with_columns(
@@ -83,6 +89,7 @@ def pairs(
                 .otherwise("reason")
             ),
             tables.completed(nameless, tables.MAPPING_HELD),
+            tables.completed(spoilt, tables.MAPPING_HELD),
         ]
     )
     return _pairs(numbers, products, sites), held

@@ -136,7 +136,7 @@ def laid_over(values: Frames, feeds: list[Feed], stock_written: datetime | None)
     for one in sorted(later, key=lambda f: f.written):
         rows = _identified(values, one)
         values = _applied(values, one, rows.filter("known"))
-        unreadable += [_unreadable(one, rows), _nameless(one, rows)]
+        unreadable += [_unreadable(one, rows), _nameless(one, rows), _contradicting(one, rows)]
     return values, pl.concat(unreadable)
 
 
@@ -172,7 +172,9 @@ def _sellable(stock: pl.DataFrame) -> pl.DataFrame:
 
 def _applied(values: Frames, one: Feed, rows: pl.DataFrame) -> Frames:
     if one.kind == "reset":
-        news = rows.group_by(PAIR).agg(value=pl.col("available_qty").fill_null(nan).last())
+        count = pl.col("available_qty").fill_null(nan)
+        agreed = pl.when(count.n_unique() == 1).then(count.first()).otherwise(nan)
+        news = rows.group_by(PAIR).agg(value=agreed)
         value = pl.col("value")
     else:
         news = rows.group_by(PAIR).agg(value=pl.col("available_delta").fill_null(nan).sum())
@@ -264,6 +266,23 @@ def _nameless(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
     )
     places = pl.Series("place", one.places(lost[ROW]), dtype=tables.TEXT)
     return tables.completed(shown.select("product_id", "column", "expected", places, value=value), tables.UNREADABLE)
+
+
+def _contradicting(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
+    """UNREADABLE of the rows of a reset that count one product at one facility otherwise than a row before them."""
+    if one.kind != "reset":
+        return tables.empty(tables.UNREADABLE)
+    count = pl.col("available_qty")
+    lost = rows.filter("known").filter(count.ne_missing(count.first().over(PAIR)))
+    places = pl.Series("place", one.places(lost[ROW]), dtype=tables.TEXT)
+    shown = lost.select(
+        *PAIR,
+        places,
+        column=pl.lit("available_qty"),
+        value=count.cast(tables.TEXT),
+        expected=pl.lit("the count that another row gives for the same product and facility"),
+    )
+    return tables.conform(shown, tables.UNREADABLE, "unreadable")
 
 
 def _unreadable(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:

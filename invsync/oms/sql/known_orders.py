@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from math import nan
+from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 
 from invsync import tables
-from invsync.oms.sql.statements import Rows, Statements
+from invsync.oms.sql.statements import Statements
 
 ORDER: tables.Schema = {"order_id": tables.TEXT}
 HEADERS: tables.Schema = ORDER | {"external_id": tables.TEXT}
@@ -27,10 +28,12 @@ def spellings(orders: Iterable[int]) -> list[str]:
     return [text for order in orders for text in (str(order), f"gid://shopify/Order/{order}")]
 
 
-def newest(sql: Statements) -> Rows:
-    """The newest order_date among the Shopify orders."""
+def newest(sql: Statements) -> sa.Select[Any, int]:
+    """The newest order_date among the Shopify orders, and how many of them there are."""
     order = sql["order_header"].c
-    return sa.select(sa.func.max(order.order_date)).where(order.external_id.regexp_match(SHOPIFY_ORDER))
+    return sa.select(sa.func.max(order.order_date), sa.func.count()).where(
+        order.external_id.regexp_match(SHOPIFY_ORDER)
+    )
 
 
 def shopify_order() -> pl.Expr:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from invsync import tables
 from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed, UsageError
+from invsync.inputs.door import NEVER
 from invsync.oms import schemas
 from invsync.oms.sql import known_orders
 from invsync.oms.sql.changed_products import Window, moved_facilities, touched_products
@@ -274,8 +275,9 @@ class Database:
         return Window(from_, thru, timezone=self.oms.timezone, dialect=connection.dialect.name)
 
     def _newest_known(self, connection: sa.Connection) -> datetime | None:
-        newest = connection.execute(known_orders.newest(self.sql)).scalar()
-        return stamp(newest, ZoneInfo(self.oms.timezone))
+        """When the newest known order was placed: NEVER where no date can be read, None where no order is known."""
+        newest, orders = connection.execute(known_orders.newest(self.sql)).one()
+        return stamp(newest, ZoneInfo(self.oms.timezone)) or (NEVER if orders else None)
 
     def _events(
         self, connection: sa.Connection, wanted: list[str] | None, from_: datetime, thru: datetime | None
