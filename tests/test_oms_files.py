@@ -14,8 +14,10 @@ import polars as pl
 import pytest
 from builders import exported
 
+from invsync import mapping
 from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed, UsageError
+from invsync.ledger.orders import SHOWN, looked_back
 from invsync.oms import Source, open_source
 from invsync.sandbox.oms import Oms
 
@@ -346,3 +348,41 @@ def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
         opened(tmp_path / "none")
     with pytest.raises(UsageError, match="fsspec driver"):
         opened("nowhere://bucket")
+
+
+def test_a_reset_that_counts_a_product_twice_otherwise_holds_it(folder: Path) -> None:
+    feed(folder, "reset.csv", RESET + "WH,SKU,SKU-A,7,\nWH,PRODUCT_ID,P0,9,\nWH,SKU,SKU-B,3,\nWH,SKU,SKU-B,3,\n")
+
+    snapshot = opened(folder).snapshot()
+    sellable = dict(snapshot.product_facility.select("product_id", "computed_last_inventory_count").iter_rows())
+
+    assert sellable["P0"] != sellable["P0"] and sellable["P1"] == 1
+    assert snapshot.unreadable.select("product_id", "facility_id", "place", "value").rows() == [
+        ("P0", "WH", "reset.csv, line 3", "9.0")
+    ]
+
+
+def test_a_product_that_lost_its_only_facility_is_held_by_name(folder: Path) -> None:
+    (folder / "product_facility.csv").unlink()
+    feed(folder, "configuration.csv", CONFIGURATION + "P0,SKU-A,,nan,,7,0,\nP1,SKU-B,,WH,,3,0,\n")
+
+    source = opened(folder)
+    pairs, held = mapping.pairs(
+        source.snapshot(), aggregate_location=None, group="FAC_GRP", store=source.store, at=NOON
+    )
+
+    assert pairs["product_id"].to_list() == ["P1"]
+    assert held.select("product_id", "sku", "reason").rows() == [("P0", "SKU-A", "malformed")]
+
+
+def test_order_dates_that_cannot_be_read_look_back_as_far_as_shopify_shows_orders(folder: Path) -> None:
+    header = "order_id,order_type_id,external_id,order_date,product_store_id\n"
+    items = "order_id,order_item_seq_id,product_id,quantity,cancel_quantity,status_id,ship_group_seq_id\n"
+    none, unreadable = "", "1,SALES_ORDER,5512345678901,soon,STORE\n"
+    since = []
+    for rows in (none, unreadable):
+        (folder / "order_header.csv").write_text(header + rows)
+        (folder / "order_item.csv").write_text(items + (rows and "1,00001,P0,1,0,ITEM_APPROVED,00001\n"))
+        since.append(looked_back(NOON, 14, opened(folder).snapshot().newest_known))
+
+    assert since == [NOON - timedelta(days=14), NOON - SHOWN]
