@@ -21,6 +21,9 @@ campaign: $(READY)  ## crashes at every step and commit, two machines that compe
 systems: $(READY)  ## weeks of real sales, 5,000 runs in one process, nine months, a million pairs, webhooks under load, each rule of the ledger removed
 	$(VENV)/bin/pytest -s tests/campaign $(addprefix --ignore ,$(CAMPAIGN) $(WORLDS))
 
+docs: $(READY)  ## the documentation site, strictly, into build/docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+
 bench:  ## the speed of it beside its peers, in an environment as lean as one that runs jobs
 	$(PYTHON) -m venv $(VENV)/bench
 	$(VENV)/bench/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
@@ -31,10 +34,10 @@ sample: $(READY)  ## make reports/sample anew
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) build demo
 
-.PHONY: demo test campaign systems bench sample clean
+.PHONY: demo test campaign systems docs bench sample clean
