@@ -16,6 +16,7 @@ from invsync.sandbox import demo
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import serve
 from invsync.sandbox.shop import Shop
+from invsync.vocabulary import JOBS
 
 JOB, ONLINE = "upload-recent-changes", 7
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -95,6 +96,7 @@ def test_help_names_every_command_and_option() -> None:
 
     assert all(f"\n  {name} " in every for name in ("run", "apply", "undo", "doctor", "demo", "sandbox", "state"))
     assert "..." not in every.partition("Commands:")[2]
+    assert all(job in " ".join(run.split()).replace("- ", "-") for job in JOBS)
     assert all(option in run for option in ("-p KEY VALUE", "--transport <auto|bulk|direct>", "--at TIME", "--json"))
 
 

@@ -1,4 +1,4 @@
-"""Options, defaults and exit codes that several commands share."""
+"""Options and defaults that several commands share."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 import typer
 
 CONFIG = Path("invsync.toml")
-NEEDS_ATTENTION = 4  # the exit code of a check that finds a fault; errors carry their own
 
 EngineName = Literal["kernel", "inprocess"]
 

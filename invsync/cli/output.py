@@ -1,4 +1,4 @@
-"""What commands print: checks, a run's result, JSON."""
+"""What commands print, and how they exit: checks, a run's result, JSON."""
 
 import json
 from collections.abc import Sequence
@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from invsync.cli.options import NEEDS_ATTENTION
-
-if TYPE_CHECKING:  # the doctor imports polars
+if TYPE_CHECKING:  # it imports polars
     from invsync.doctor import Check
 
 MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "red")}
@@ -42,20 +40,29 @@ def exit_with_checks(checks: Sequence["Check"], *, as_json: bool, **labels: str)
         print_json({**labels, "checks": [asdict(check) for check in checks]})
     else:
         print_checks(checks)
-    raise typer.Exit(NEEDS_ATTENTION if has_fault(checks) else 0)
+    exit_with(fault=has_fault(checks))
+
+
+def exit_with(*, fault: bool) -> NoReturn:
+    """Exit with the code of a fault, or with 0."""
+    from invsync.vocabulary import NEEDS_A_LOOK
+
+    raise typer.Exit(NEEDS_A_LOOK if fault else 0)
 
 
 def exit_with_run(record: dict[str, Any], reports: Path, *, as_json: bool) -> NoReturn:
     """Print a run's messages on stderr and its counts and report on stdout; exit with the run's code."""
+    from invsync.vocabulary import HELD, PLANNED
+
     for message in record["messages"]:
         typer.echo(message, err=True)
-    counts, planned = record["counts"], record["status"] == "planned"
+    counts, planned = record["counts"], record["status"] == PLANNED
     if planned:  # a planned pair is held only because nothing is sent
-        counts = counts | {"held": counts["held"] - counts["planned"]}
+        counts = counts | {HELD: counts[HELD] - counts[PLANNED]}
     listed = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items() if count)
     typer.echo(f"{record['job']} {record['run_id']}: {record['status']}; {listed}")
     typer.echo(f"Report: {reports / record['shop'] / record['job'] / record['run_id'] / 'report.html'}")
-    if planned and counts["planned"]:
+    if planned and counts[PLANNED]:
         typer.echo(f"Nothing was sent; to send this plan as it is: invsync apply {record['run_id']}")
     if as_json:
         print_json(record)

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from invsync.cli.options import CONFIG, NEEDS_ATTENTION, Config, EngineName, Shops
-from invsync.cli.output import print_json
+from invsync.cli.options import CONFIG, Config, EngineName, Shops
+from invsync.cli.output import exit_with, print_json
 from invsync.errors import UsageError
 
 app = typer.Typer(name="schedule", no_args_is_help=True, help="Run the jobs by cron, here or in another engine.")
@@ -85,7 +85,7 @@ def check(shop: Shops = None, config: Config = CONFIG) -> None:
     alerts = silence.check(config, shop or [])
     for alert in alerts:
         print_json(vars(alert))
-    raise typer.Exit(NEEDS_ATTENTION if alerts else 0)
+    exit_with(fault=bool(alerts))
 
 
 @app.command()

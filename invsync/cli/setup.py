@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from invsync.cli import output
-from invsync.cli.options import CONFIG, NEEDS_ATTENTION, AsJson, Config, Shop
+from invsync.cli.options import CONFIG, AsJson, Config, Shop
 
 app = typer.Typer()
 
@@ -65,13 +65,14 @@ def _rehearse(shop: str, config: Path) -> None:
     from invsync.config import settings
     from invsync.doctor import examine
     from invsync.jobs import launch
+    from invsync.vocabulary import RECENT
 
     checks = examine(config, shop)
     output.print_checks(checks)
     if output.has_fault(checks):
         typer.echo(f"Fix the faults, then run: invsync doctor --shop {shop} --config {config}", err=True)
-        raise typer.Exit(NEEDS_ATTENTION)
-    record = launch.run("upload-recent-changes", {"shop": shop, "config": str(config), "dry_run": True})
+        output.exit_with(fault=True)
+    record = launch.run(RECENT, {"shop": shop, "config": str(config), "dry_run": True})
     output.exit_with_run(record, Path(settings.load(config).reports.path), as_json=False)
 
 

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from invsync.cli.options import CONFIG, NEEDS_ATTENTION, Config, Shop
+from invsync.cli import output
+from invsync.cli.options import CONFIG, Config, Shop
 
 app = typer.Typer(name="webhooks", no_args_is_help=True, help="Receive webhooks from Shopify and the OMS.")
 
@@ -43,5 +44,4 @@ def register(
     subscriptions = webhooks.register(config, shop, only_look=check)
     for one in subscriptions:
         typer.echo(f"{one.topic:<24} {one.condition:<8} {one.uri}")
-    wrong = any(one.condition in ("lost", "changed") for one in subscriptions)
-    raise typer.Exit(NEEDS_ATTENTION if wrong else 0)
+    output.exit_with(fault=any(one.condition in ("lost", "changed") for one in subscriptions))
