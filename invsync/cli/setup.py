@@ -34,6 +34,8 @@ def init(
     Asks for what is not given, then checks the shop as doctor does. Writes no secret and sends nothing.
     Exit codes: those of doctor, then those of run.
     """
+    from invsync.config import sections
+
     options = {
         "domain": domain,
         "endpoint": endpoint,
@@ -48,8 +50,6 @@ def init(
         "shop_id": shop_id,
         "facility_group_id": facility_group_id,
     }
-    from invsync.config import sections
-
     sections.add(config, sections.ask(shop, options, _prompt))
     typer.echo(f"{config} describes {shop}.")
     _rehearse(shop, config)
