@@ -62,7 +62,7 @@ def test_a_fault_that_doctor_finds_ends_the_first_steps(addresses: tuple[str, st
 
     result = CliRunner().invoke(app, typed)
 
-    assert result.exit_code == 4 and "Mend the faults" in result.stderr
+    assert result.exit_code == 4 and "Fix the faults" in result.stderr
     assert not (tmp_path / "reports").exists()
 
 

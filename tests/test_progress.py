@@ -1,59 +1,58 @@
-"""The step of a run, read from notebooks as papermill leaves them on the way."""
+"""The steps of a run, printed as papermill reaches them."""
 
-import json
-import threading
+import io
+import sys
 from pathlib import Path
 
+import nbformat
+import papermill
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
 from invsync.cli import progress
+from invsync.engine import inprocess, kernel
+
+CELLS = [
+    new_markdown_cell("# Hard sync\n\nEvery pair."),
+    new_code_cell("# not a heading\nprint('read')"),
+    new_markdown_cell("Prose alone."),
+    new_markdown_cell("## The difference"),
+    new_code_cell("raise SystemError('no')"),
+    new_markdown_cell("## Never reached"),
+]
 
 
-def notebook(folder: Path, run_id: str, running: int | None) -> Path:
-    """A report with two headings whose given cell runs, or whose cells are all done."""
-    cells = [
-        ("markdown", ["# Hard sync\n", "\n", "Every pair."]),
-        ("code", ["run = open_run()"]),
-        ("markdown", "## The difference"),
-        ("code", "run.decide()"),
-    ]
-    made = [
-        {
-            "cell_type": kind,
-            "source": source,
-            "metadata": {"papermill": {"status": "running" if number == running else "completed"}},
-        }
-        for number, (kind, source) in enumerate(cells)
-    ]
-    path = folder / run_id / "report.ipynb"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"cells": made}))
-    return path
+@pytest.mark.parametrize("engine", ["kernel", "inprocess"])
+def test_each_heading_is_printed_once_when_its_turn_comes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], engine: str
+) -> None:
+    inprocess.register()
+    options = {"engine_name": inprocess.NAME} if engine == "inprocess" else kernel.options()
+    notebook = new_notebook(
+        cells=CELLS, metadata={"kernelspec": {"name": "python3", "language": "python", "display_name": "Python"}}
+    )
+    nbformat.write(notebook, tmp_path / "job.ipynb")
+
+    with pytest.raises(papermill.PapermillExecutionError):
+        papermill.execute_notebook(
+            tmp_path / "job.ipynb",
+            tmp_path / "report.ipynb",
+            progress_bar=False,
+            on_cell_start=progress.print_headings,
+            **options,
+        )
+
+    assert capsys.readouterr().err == "… Hard sync\n… The difference\n"
 
 
-def test_the_step_is_the_heading_above_the_running_cell(tmp_path: Path) -> None:
-    assert progress.step(notebook(tmp_path, "a", 1)) == "Hard sync"
-    assert progress.step(notebook(tmp_path, "a", 3)) == "The difference"
-    assert progress.step(notebook(tmp_path, "a", None)) is None
+class BrokenPipe(io.StringIO):
+    """A stream whose reader has gone."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
 
 
-def test_a_notebook_that_is_being_written_has_no_step_yet(tmp_path: Path) -> None:
-    path = notebook(tmp_path, "a", 1)
-    path.write_text(path.read_text()[:40])
+def test_a_stderr_that_is_gone_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", BrokenPipe())
 
-    assert progress.step(path) is None and progress.step(tmp_path / "none.ipynb") is None
-
-
-def test_each_step_of_the_new_run_is_told_once(tmp_path: Path) -> None:
-    notebook(tmp_path, "20260101T000000Z-old0", 1)
-    heard: list[str] = []
-    arrived = threading.Semaphore(0)
-
-    def hear(heading: str) -> None:
-        heard.append(heading)
-        arrived.release()
-
-    with progress.told(tmp_path, hear):
-        for running in (1, 3):
-            notebook(tmp_path, "20260102T000000Z-new0", running)
-            assert arrived.acquire(timeout=10)
-
-    assert heard == ["Hard sync", "The difference"]
+    progress.print_headings(CELLS[0], 0)

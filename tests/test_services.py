@@ -17,11 +17,11 @@ from invsync.cli import app
 
 @pytest.fixture
 def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
-    with open_rehearsal(tmp_path, monkeypatch) as found:
-        text = found.config.read_text()
+    with open_rehearsal(tmp_path, monkeypatch) as opened:
+        text = opened.config.read_text()
         address = 'webhook_url = "https://hooks.example.com"'
-        found.config.write_text(text.replace("[shops.demo.oms]", f"{address}\n[shops.demo.oms]"))
-        yield found
+        opened.config.write_text(text.replace("[shops.demo.oms]", f"{address}\n[shops.demo.oms]"))
+        yield opened
 
 
 def typed(rehearsal: Rehearsal, *words: str) -> Result:
@@ -52,9 +52,9 @@ def test_wrong_usage_is_2(rehearsal: Rehearsal, words: tuple[str, ...]) -> None:
 
 
 def test_an_export_of_one_file_is_printed_as_it_is(rehearsal: Rehearsal) -> None:
-    told = typed(rehearsal, "schedule", "export", "--to", "crontab")
+    result = typed(rehearsal, "schedule", "export", "--to", "crontab")
 
-    assert told.exit_code == 0 and told.stdout.startswith("# invsync: the schedule of")
+    assert result.exit_code == 0 and result.stdout.startswith("# invsync: the schedule of")
 
 
 def test_an_export_of_several_files_is_written_into_a_folder(rehearsal: Rehearsal, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_an_export_of_several_files_is_written_into_a_folder(rehearsal: Rehearsa
     assert "invsync-demo-webhooks.service" in names
 
 
-def test_the_check_tells_of_jobs_that_do_not_run(rehearsal: Rehearsal) -> None:
+def test_the_check_prints_the_jobs_that_do_not_run(rehearsal: Rehearsal) -> None:
     before = typed(rehearsal, "schedule", "check")
     for job in (RECENT, HARD):
         rehearsal.run(datetime.now(UTC), job=job)
@@ -89,6 +89,6 @@ def test_a_library_that_is_missing_is_named(rehearsal: Rehearsal, monkeypatch: p
     for name in [name for name in sys.modules if name.startswith(("invsync.schedule", "cronsim"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", without)
-    told = typed(rehearsal, "schedule", "export", "--to", "crontab")
+    result = typed(rehearsal, "schedule", "export", "--to", "crontab")
 
-    assert (told.exit_code, told.stderr.strip()) == (2, "The schedule needs cronsim: install invsync[schedule].")
+    assert (result.exit_code, result.stderr.strip()) == (2, "The schedule needs cronsim: install invsync[schedule].")

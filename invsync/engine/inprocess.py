@@ -4,23 +4,33 @@ import atexit
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from IPython.core.displayhook import CapturingDisplayHook
 from IPython.core.history import HistoryManager
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from papermill.engines import Engine, papermill_engines
 
 NAME = "invsync-inprocess"
 
 
+class CellHook(Protocol):
+    """Called before each cell of a notebook, by this engine and by nbclient."""
+
+    def __call__(self, cell: NotebookNode, cell_index: int) -> None:
+        """Take the cell, and its place among all cells, from 0."""
+
+
 class InProcessEngine(Engine):  # type: ignore[misc]
     """Runs each cell in a private IPython shell and keeps its outputs."""
 
     @classmethod
-    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> None:
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, on_cell_start: CellHook | None = None, **options: Any
+    ) -> None:
         """Execute the notebook's cells one after another; stop at the first that fails.
 
         Saved before each section and at the end; papermill's saves before and after each cell are felt in a short run.
@@ -29,6 +39,8 @@ class InProcessEngine(Engine):  # type: ignore[misc]
         with _saved_seldom(nb_man) as save, _private_shell() as shell:
             for index, cell in enumerate(nb_man.nb.cells):
                 nb_man.cell_start(cell, index)
+                if on_cell_start is not None:
+                    on_cell_start(cell=cell, cell_index=index)
                 if before == "markdown" and cell.cell_type == "code":
                     save()
                 before = cell.cell_type

@@ -69,14 +69,22 @@ def _earlier(config: str, run_id: str, *, planned: bool) -> review.Earlier:
         return review.earlier(state, run_id, planned=planned)
 
 
-def run(job: str, given: dict[str, Any], *, engine: str = "kernel") -> dict[str, Any]:
+def run(
+    job: str, given: dict[str, Any], *, engine: str = "kernel", on_cell_start: inprocess.CellHook | None = None
+) -> dict[str, Any]:
     """Run a job; its run.json as a dictionary. Usage errors and a held lease leave no folder."""
     checked = check(job, given)
     check_keeper(checked, settings.load(Path(checked.config)).shop(checked.shop))
-    return _launch(checked, jobs()[job], {"dry_run": False} | given, engine).json()
+    return _launch(checked, jobs()[job], {"dry_run": False} | given, engine, on_cell_start).json()
 
 
-def _launch(checked: Parameters, notebook: Path, given: dict[str, Any], engine: str) -> Record:
+def _launch(
+    checked: Parameters,
+    notebook: Path,
+    given: dict[str, Any],
+    engine: str,
+    on_cell_start: inprocess.CellHook | None = None,
+) -> Record:
     """Execute the notebook in a folder of its own while this process holds the shop; the run's record."""
     configured = settings.load(Path(checked.config))
     shop = configured.shop(checked.shop)
@@ -91,7 +99,7 @@ def _launch(checked: Parameters, notebook: Path, given: dict[str, Any], engine: 
             _bury(Path(configured.reports.path), gone, run_id, shop, secrets)
         blank = Record(run_id, checked.shop, checked.job, started_at=iso(datetime.now(UTC)))
         folder.mkdir(parents=True)
-        failure = _execute(notebook, folder, given, engine, {RUN_ENV: run_id})
+        failure = _execute(notebook, folder, given, engine, {RUN_ENV: run_id}, on_cell_start)
         with suppress(errors.InvsyncError):
             lease.sign()
         if isinstance(failure, errors.UsageError | errors.LeaseHeld) and not record.has_begun(folder):
@@ -111,14 +119,24 @@ def ended(folder: Path, run: Record, configured: settings.Settings) -> None:
 
 
 def _execute(
-    notebook: Path, folder: Path, given: dict[str, Any], engine: str, environment: dict[str, str]
+    notebook: Path,
+    folder: Path,
+    given: dict[str, Any],
+    engine: str,
+    environment: dict[str, str],
+    on_cell_start: inprocess.CellHook | None,
 ) -> Exception | None:
     options = {"engine_name": inprocess.NAME} if engine == "inprocess" else kernel.options()
     inprocess.register()
     with _environment(environment):
         try:
             papermill.execute_notebook(
-                notebook, folder / "report.ipynb", parameters=given, progress_bar=False, **options
+                notebook,
+                folder / "report.ipynb",
+                parameters=given,
+                progress_bar=False,
+                on_cell_start=on_cell_start,
+                **options,
             )
         except papermill.PapermillExecutionError as error:
             return named(error.ename, error.evalue)
