@@ -47,6 +47,8 @@ def pushable(
     `reasons` are the DELTA_REASONS of the OMS, effective at the event's stamp; the default list stands in when the
     OMS has none, `override` replaces both. `remotes` are this shop's own, whose resets are its echoes.
     """
+    events = tables.checked(events, tables.EVENTS, "events")
+    reasons = tables.checked(reasons, tables.DELTA_REASONS, "delta_reasons")
     echo = pl.col("origin").is_in(sorted(remotes)).fill_null(False)
     ours = ~(is_manual() & pl.col("names_movement").fill_null(False)) & ~echo
     free = events.filter(pl.col("reason").is_not_null() & ~pl.col("reason").is_in(NEVER), ours)
@@ -93,6 +95,7 @@ def _plain() -> pl.Expr:
 
 def unclaimed(claimable: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
     """The CLAIMABLE rows without a claim at their location or at every one; a FREE claim is none."""
+    claimable = tables.checked(claimable, CLAIMABLE, "claimable")
     taken = claims.filter(~pl.col("status").is_in(FREE)).select(_plain().alias("plain"), "location_id")
     everywhere = taken.filter(pl.col("location_id") == EVERY_LOCATION)
     left = claimable.with_columns(plain=_plain()).join(everywhere, on="plain", how="anti")

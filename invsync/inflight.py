@@ -39,6 +39,7 @@ def in_flight(
     `sold` is SOLD, `unseen` what `unexplained` returns less what is settled; `counted` is what
     `mapping.counted_facilities` returns: location_id, facility_id.
     """
+    sold, pairs = tables.checked(sold, tables.SOLD, "sold"), tables.checked(pairs, tables.PAIRS, "pairs")
     places = sites(pairs, snapshot)
     lines = _lines(sold, pairs, snapshot)
     orders = pl.concat([_online(lines, pairs, snapshot, places, counted), _physical(lines, pairs, snapshot, places)])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from invsync import tables
 from invsync.config.settings import Guards
 from invsync.errors import GuardStopped
 
@@ -86,6 +87,7 @@ def decide(variances: pl.DataFrame, *, activate: bool = False) -> Plan:
 
     With `activate`, an inactive level that should sell something is sent too; a missing one counts as 0 available.
     """
+    variances = tables.checked(variances, tables.VARIANCES, "variances")
     if activate:
         missing = activated() & pl.col("available").is_null()
         variances = variances.with_columns(

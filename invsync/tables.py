@@ -191,6 +191,16 @@ def completed(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     return pl.concat([empty(schema), frame], how="diagonal_relaxed")
 
 
+def checked(frame: pl.DataFrame, schema: Schema, name: str) -> pl.DataFrame:
+    """The frame, whose columns of this schema are there and of their types; others may stand beside them.
+
+    A column of another type is cast where that loses nothing. A SystemFailed names the table and the column otherwise.
+    """
+    if all(frame.schema.get(column) == dtype for column, dtype in schema.items()):
+        return frame
+    return frame.with_columns(conform(frame, schema, name))
+
+
 def conform(frame: pl.DataFrame, schema: Schema, name: str) -> pl.DataFrame:
     """The frame with exactly this schema's columns, in its order and types; refused by name otherwise."""
     missing = [column for column in schema if column not in frame.columns]

@@ -96,6 +96,7 @@ def read_back(landed: pl.DataFrame, levels: pl.DataFrame) -> pl.DataFrame:
 
     Where it shows another number, the change is superseded if an order explains that, which the caller must see to.
     """
+    landed = tables.checked(landed, tables.VARIANCES, "landed")
     after = levels.select(*KEY, after="available", after_at="available_at")
     sent = pl.col("available") + pl.col("delta")
     return landed.join(after, on=KEY, how="left").select(

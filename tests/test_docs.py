@@ -144,4 +144,4 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Pat
     assert built.returncode == 0, built.stderr
     loaded = re.compile(r'<(?:script|img|link)[^>]*?(?:src|href)="?https?:')
     assert not [page for page in tmp_path.rglob("*.html") if loaded.search(page.read_text(encoding="utf-8"))]
-    assert "invsync.diff.variances" in (tmp_path / "core.html").read_text(encoding="utf-8")
+    assert "invsync.equation.variances" in (tmp_path / "core.html").read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ ORDER = [
     "tables",
     "mapping",
     "inflight",
-    "diff",
+    "equation",
     "delta",
     "plan",
     "bulkfile",
@@ -50,7 +50,7 @@ ORDER = [
     "sandbox",
     "lab",
 ]
-CORE = ["vocabulary", "tables", "mapping", "inflight", "diff", "delta", "plan", "bulkfile", "verify", "charts"]
+CORE = ["vocabulary", "tables", "mapping", "inflight", "equation", "delta", "plan", "bulkfile", "verify", "charts"]
 OUTSIDE = {"httpx", "os", "time", "sqlalchemy"}
 FILES = {"pathlib"}
 MAY_READ_FILES = {"bulkfile", "verify"}

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from invsync import diff, mapping, tables
+from invsync import equation, mapping, tables
 from tests.builders import GROUP, LONG_AGO, NOW, STORE, facilities, group, in_store, levels, listed, rows, snapshot
 
 Row = dict[str, Any]
@@ -260,7 +260,7 @@ def test_pairs_targets_and_variances_equal_the_rules_row_by_row(seed: int) -> No
     sold = [(*key, pick.randint(1, 3)) for key in wanted for _ in range(pick.choice([0, 0, 1, 2]))]
     shelf = levels(*((*key, available) for key, available in shown.items()), (999, 900, 1))
     flight = rows(tables.IN_FLIGHT, *((9, "#9", NOW, *row) for row in sold))
-    found = diff.variances(targets, shelf.sample(fraction=1, shuffle=True, seed=seed), flight, buffer=2)
+    found = equation.variances(targets, shelf.sample(fraction=1, shuffle=True, seed=seed), flight, buffer=2)
     for row in found.iter_rows(named=True):
         key = (row["inventory_item_id"], row["location_id"])
         free = None if wanted[key] is None else wanted[key] - sum(units for *pair, units in sold if tuple(pair) == key)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from builders import GROUP, LONG_AGO, NOW, ONLINE, STORE, levels, listed, rows, snapshot, sold, stock
 
-from invsync import delta, diff, inflight, mapping, plan, simulate, tables
+from invsync import delta, equation, inflight, mapping, plan, simulate, tables
 from invsync.simulate import engine
 from invsync.simulate.history import LINES, MOVES, STOCK, History, Restock
 
@@ -101,7 +101,7 @@ class Shop:
             placed, tables.empty(tables.BUFFERS), mapped, seen, counted=mapping.counted_facilities(seen, **WHERE)
         )
         shown = levels(*((pair + 1, ONLINE, units) for pair, units in enumerate(self.shown)))
-        found = diff.variances(
+        found = equation.variances(
             mapping.targets(mapped, seen, **WHERE), shown, flight if subtracts else flight.clear(), buffer=self.buffer
         )
         decided = plan.decide(found)

@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from invsync import diff, mapping, plan, tables
+from invsync import equation, mapping, plan, tables
 from invsync.doctor.findings import Findings, counted, some
 from invsync.shopify import Shopify
 from invsync.vocabulary import BENIGN
@@ -108,7 +108,7 @@ def items(findings: Findings, shopify: Shopify, targets: pl.DataFrame) -> None:
     if levels is None:
         return
     none = tables.empty(tables.IN_FLIGHT)
-    decided = plan.decide(diff.variances(targets, levels, none, buffer=findings.shop.buffer.units))
+    decided = plan.decide(equation.variances(targets, levels, none, buffer=findings.shop.buffer.units))
     for reason, (what, fix) in ITEMS.items():
         if found := names(decided.held.filter(pl.col("held") == reason), "sku"):
             tell = findings.warn if reason in BENIGN else findings.fault

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import polars as pl
 
-from invsync import delta, diff, inflight, mapping, oms, tables
+from invsync import delta, equation, inflight, mapping, oms, tables
 from invsync.config.settings import ShopSettings
 from invsync.ledger import buffers
 from invsync.ledger.orders import Orders, looked_back
@@ -80,7 +80,7 @@ class Reader:
         flight = inflight.in_flight(sold, seen.unseen, pairs, snapshot, counted=counted)
         flight = pl.concat([flight, *(rows.at(pairs, snapshot) for rows in elsewhere)])
         aside, fresh = not_for_sale(seen.levels, self.shop.set_aside), self.witness.fresh_changes(seen)
-        variances = diff.variances(
+        variances = equation.variances(
             targets,
             seen.levels,
             flight,

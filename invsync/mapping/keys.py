@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from invsync.errors import SystemFailed
 from invsync.tables import KEY
 
 CLOSE = 8  # cells a number up to which a table of them all is cheaper than sorting
@@ -54,10 +55,25 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def matched(left: pl.DataFrame, *rights: pl.DataFrame) -> pl.LazyFrame:
-    """Left in the order of its pairs, beside the columns of each right, whose pairs are distinct; null where it has none."""
+    """Left in the order of its pairs, beside the columns of each right; null where it has none.
+
+    A pair that stands twice in any of them is a SystemFailed: no row order decides which of two numbers is meant.
+    """
     number = pl.col("inventory_item_id").cast(pl.Int128) * 2**64 + pl.col("location_id")
-    found = in_order(left).lazy().with_columns(number=number).set_sorted("number")
+    rows = _distinct(in_order(left)).lazy().with_columns(number=number).set_sorted("number")
     for right in rights:
-        known = in_order(right).lazy().select(pl.exclude(KEY), number=number).set_sorted("number")
-        found = found.join_asof(known, on="number", tolerance=0)
-    return found.drop("number")
+        known = _distinct(in_order(right)).lazy().select(pl.exclude(KEY), number=number).set_sorted("number")
+        rows = rows.join_asof(known, on="number", tolerance=0)
+    return rows.drop("number")
+
+
+def _distinct(ordered: pl.DataFrame) -> pl.DataFrame:
+    """The frame, in which no pair stands twice; a SystemFailed names the first that does."""
+    item, location = (pl.col(column) for column in KEY)
+    again = (item == item.shift(1)) & (location == location.shift(1))
+    twice = ordered.select(again.fill_null(False).any()).item()
+    if twice:
+        first, place = ordered.filter(again).select(KEY).row(0)
+        columns = ", ".join(column for column in ordered.columns if column not in KEY)
+        raise SystemFailed(f"Item {first} at location {place} stands twice in a table of {columns}: keep one row.")
+    return ordered

@@ -127,7 +127,7 @@ def in_flight(folder: Path, wanted: pd.DataFrame) -> pd.DataFrame:
 
 
 def variances(wanted: pd.DataFrame, levels: pd.DataFrame, flight: pd.DataFrame, *, buffer: int) -> pd.DataFrame:
-    """VARIANCES without `held`, as `diff.variances`."""
+    """VARIANCES without `held`, as `equation.variances`."""
     found = wanted.merge(levels, on=KEY, how="left").merge(
         flight.rename(columns={"units": "in_flight"}), on=KEY, how="left"
     )

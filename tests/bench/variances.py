@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from invsync import diff, inflight, mapping, tables
+from invsync import equation, inflight, mapping, tables
 from tests.bench import world
 from tests.bench.frames import same
 from tests.bench.measure import faster, leaner
@@ -36,7 +36,7 @@ def ours(folder: Path) -> Callable[[], Made]:
         counted = mapping.counted_facilities(seen, **world.FACTS)
         targets = mapping.targets(pairs, seen, **world.FACTS)
         flight = inflight.in_flight(orders, tables.empty(tables.BUFFERS), pairs, seen, counted=counted)
-        return held, diff.variances(targets, levels, flight, buffer=BUFFER)
+        return held, equation.variances(targets, levels, flight, buffer=BUFFER)
 
     return run
 

@@ -11,7 +11,7 @@ from builders import rows
 from campaign.drawn_worlds import COLUMNS, GROUP, MARK, NOW, SHOP, World, kind
 from campaign.exporters import naive
 
-from invsync import delta, diff, inflight, mapping, plan, tables
+from invsync import delta, equation, inflight, mapping, plan, tables
 from invsync.config.settings import OmsSettings
 from invsync.ledger.orders import looked_back
 from invsync.oms import Source, open_source
@@ -130,7 +130,7 @@ def _plan(
     sold = rows(tables.SOLD, *lines)
     unseen = pl.DataFrame(schema={"inventory_item_id": tables.ID, "location_id": tables.ID, "units": tables.UNITS})
     flight = inflight.in_flight(sold, unseen, pairs, snapshot, counted=counted)
-    decided = plan.decide(diff.variances(targets, _levels(world), flight))
+    decided = plan.decide(equation.variances(targets, _levels(world), flight))
     for row in pl.concat([decided.adjustments, decided.already_right]).iter_rows(named=True):
         reading.targets[row["inventory_item_id"], row["location_id"]] = row["target"]
     for row in decided.held.iter_rows(named=True):

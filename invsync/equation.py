@@ -5,6 +5,9 @@ import polars as pl
 from invsync import mapping, tables
 from invsync.tables import KEY
 
+SHOWN = {name: tables.LEVELS[name] for name in (*KEY, "available", "is_active", "tracked", "requires_components")}
+UNITS = {name: tables.IN_FLIGHT[name] for name in (*KEY, "units")}
+
 
 def target() -> pl.Expr:
     """OMS - in flight - set aside - buffer, the buffer only down to 0; null without an OMS row.
@@ -36,10 +39,13 @@ def variances(
     Shapes: TARGETS, LEVELS and IN_FLIGHT in, VARIANCES out with `held` null; plan decides what is held.
     `buffer` in units holds for every pair that BUFFERS does not name; `set_aside` has the shape of BUFFERS.
     """
+    targets = tables.checked(targets, tables.TARGETS, "targets")
+    levels = tables.checked(levels, SHOWN, "levels")
+    in_flight = tables.checked(in_flight, UNITS, "in_flight")
     own = (tables.empty(tables.BUFFERS) if buffers is None else buffers).select(*KEY, buffer="units")
     aside = (tables.empty(tables.BUFFERS) if set_aside is None else set_aside).select(*KEY, set_aside="units")
     units = in_flight.group_by(KEY).agg(in_flight=pl.col("units").sum())
-    shown = levels.select(*KEY, "available", "is_active", "tracked", "requires_components")
+    shown = levels.select(list(SHOWN))
     return (
         mapping.matched(targets, shown, units, aside, own)
         .with_columns(pl.col("in_flight", "set_aside").fill_null(0), pl.col("buffer").fill_null(buffer))

@@ -1,7 +1,9 @@
+import polars as pl
 import pytest
 from builders import levels, rows
 
-from invsync import diff, tables
+from invsync import equation, tables
+from invsync.errors import SystemFailed
 
 
 def world(
@@ -16,7 +18,7 @@ def world(
     targets = rows(tables.TARGETS, (1, 7, "P", "SKU", "aggregate", oms, debt))
     flight = rows(tables.IN_FLIGHT, (9, "#9", None, 1, 7, in_flight))
     set_aside = rows(tables.BUFFERS, (1, 7, aside))
-    found = diff.variances(targets, levels((1, 7, available)), flight, buffer=buffer, set_aside=set_aside)
+    found = equation.variances(targets, levels((1, 7, available)), flight, buffer=buffer, set_aside=set_aside)
     return found.row(0, named=True)
 
 
@@ -66,3 +68,20 @@ def test_the_buffer_is_subtracted_only_down_to_zero(oms: int, buffer: int, targe
 def test_without_an_oms_row_there_is_no_target() -> None:
     assert world(None, 5)["target"] is None
     assert world(None, 5)["delta"] is None
+
+
+def test_a_table_without_a_column_is_refused_by_name() -> None:
+    with pytest.raises(SystemFailed, match=r"Table levels lacks the column\(s\) is_active"):
+        equation.variances(tables.empty(tables.TARGETS), levels().drop("is_active"), tables.empty(tables.IN_FLIGHT))
+
+
+def test_a_column_of_the_wrong_type_is_refused_by_name() -> None:
+    with pytest.raises(SystemFailed, match="Table levels holds a value of the wrong type"):
+        wrong = levels((1, 7, 5)).with_columns(available=pl.lit("five"))
+        equation.variances(tables.empty(tables.TARGETS), wrong, tables.empty(tables.IN_FLIGHT))
+
+
+def test_a_level_that_stands_twice_is_refused_whatever_the_order_of_its_rows() -> None:
+    for twice in ([(1, 7, 5), (1, 7, 9)], [(1, 7, 9), (2, 7, 1), (1, 7, 5)]):
+        with pytest.raises(SystemFailed, match="Item 1 at location 7 stands twice"):
+            equation.variances(tables.empty(tables.TARGETS), levels(*twice), tables.empty(tables.IN_FLIGHT))
