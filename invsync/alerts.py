@@ -45,24 +45,26 @@ def of_run(run: dict[str, Any]) -> list[Alert]:
     shop, counts = run["shop"], run["counts"]
     named = {name: run[name] for name in ("run_id", "job", "status", "exit_code")}
     last = (run["messages"] or ["no reason was told"])[-1]
-    found = []
+    alerts = []
     if run["status"] == "stopped":
         guards = [guard for guard in run["guards"] if guard["stopped"]]
-        found.append(
+        alerts.append(
             Alert(GUARD_STOPPED, shop, f"A guard stopped {run['job']} of {shop}: {last}", named | {"guards": guards})
         )
     if run["status"] == "failed":
-        found.append(Alert(RUN_FAILED, shop, f"{run['job']} of {shop} failed: {last}", named))
+        alerts.append(Alert(RUN_FAILED, shop, f"{run['job']} of {shop} failed: {last}", named))
     if since := run.get("orders_late_since"):
-        told = f"The order import of {shop} is late: an order of {since} is not in the OMS yet."
-        found.append(Alert(ORDERS_LATE, shop, told, named | {"since": since}))
+        summary = f"The order import of {shop} is late: an order of {since} is not in the OMS yet."
+        alerts.append(Alert(ORDERS_LATE, shop, summary, named | {"since": since}))
     if unknown := counts["unknown"]:
-        told = f"{unknown} pairs of {shop} have no known outcome after {run['job']} {run['run_id']}: read its report."
-        found.append(Alert(PAIRS_UNKNOWN, shop, told, named | {"unknown": unknown}))
+        summary = (
+            f"{unknown} pairs of {shop} have no known outcome after {run['job']} {run['run_id']}: read its report."
+        )
+        alerts.append(Alert(PAIRS_UNKNOWN, shop, summary, named | {"unknown": unknown}))
     if lost := run.get("subscriptions_lost"):
-        told = f"Shopify does not send {', '.join(lost)} to {shop}: run invsync webhooks register --shop {shop}."
-        found.append(Alert(SUBSCRIPTION_LOST, shop, told, named | {"topics": lost}))
-    return found
+        summary = f"Shopify does not send {', '.join(lost)} to {shop}: run invsync webhooks register --shop {shop}."
+        alerts.append(Alert(SUBSCRIPTION_LOST, shop, summary, named | {"topics": lost}))
+    return alerts
 
 
 def tell(alerts: Iterable[Alert], configured: settings.Settings, now: datetime | None = None) -> list[Alert]:
@@ -80,8 +82,8 @@ def tell(alerts: Iterable[Alert], configured: settings.Settings, now: datetime |
 
 
 def _line(alert: Alert, now: datetime) -> str:
-    told = {"alert": alert.kind, "shop": alert.shop, "at": iso(now), "summary": alert.summary, "facts": alert.facts}
-    return json.dumps(told, ensure_ascii=False)
+    line = {"alert": alert.kind, "shop": alert.shop, "at": iso(now), "summary": alert.summary, "facts": alert.facts}
+    return json.dumps(line, ensure_ascii=False)
 
 
 def _is_due(configured: settings.Settings, alert: Alert, now: datetime) -> bool:

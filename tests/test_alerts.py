@@ -61,8 +61,8 @@ class Pager:
         url = settings.StateSettings(url=f"sqlite:///{folder}/state.db")
         self.configured = settings.Settings(state=url, alerts=to)
 
-    def tell(self, *found: Alert, at: datetime = NOW) -> list[Alert]:
-        return alerts.tell(found, self.configured, at)
+    def tell(self, *given: Alert, at: datetime = NOW) -> list[Alert]:
+        return alerts.tell(given, self.configured, at)
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.heard.read_text().splitlines()] if self.heard.exists() else []
@@ -103,9 +103,9 @@ def test_another_shop_or_kind_is_told_by_itself(tmp_path: Path) -> None:
 
 
 def test_a_pager_that_fails_hears_of_it_the_next_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = Pager(tmp_path, "raise SystemExit(1)").tell(LATE)
+    sent = Pager(tmp_path, "raise SystemExit(1)").tell(LATE)
 
-    assert told == [] and "An alert could not be told (CalledProcessError)" in capsys.readouterr().err
+    assert sent == [] and "An alert could not be told (CalledProcessError)" in capsys.readouterr().err
     assert Pager(tmp_path).tell(LATE) == [LATE]
 
 

@@ -171,21 +171,21 @@ def analyze(*arguments: str) -> str:
 
 @pytest.mark.parametrize("cron", CRONS)
 def test_systemd_is_due_when_cron_is(cron: str) -> None:
-    told = analyze("calendar", "--iterations=20", "--base-time=2026-11-23 12:07:00 UTC", *calendar(cron))
-    times = re.findall(r"(?:Next elapse|Iter\. #\d+): \w{3} (\S+ \S+) UTC", told)
+    output = analyze("calendar", "--iterations=20", "--base-time=2026-11-23 12:07:00 UTC", *calendar(cron))
+    elapses = re.findall(r"(?:Next elapse|Iter\. #\d+): \w{3} (\S+ \S+) UTC", output)
 
-    found = sorted({datetime.fromisoformat(f"{time}+00:00") for time in times})[:20]
-    assert len(found) == 20
-    assert found == list(itertools.islice(CronSim(cron, NOW), 20))
+    times = sorted({datetime.fromisoformat(f"{time}+00:00") for time in elapses})[:20]
+    assert len(times) == 20
+    assert times == list(itertools.islice(CronSim(cron, NOW), 20))
 
 
 def test_systemd_reads_its_units(config: Path, tmp_path: Path) -> None:
     files = written(config, "systemd", tmp_path)
 
-    told = analyze("verify", "--man=no", *(str(tmp_path / name) for name in files))
+    output = analyze("verify", "--man=no", *(str(tmp_path / name) for name in files))
 
     assert len(files) == 2 * 6 + 2
-    assert not [line for line in told.splitlines() if str(tmp_path) in line], told
+    assert not [line for line in output.splitlines() if str(tmp_path) in line], output
 
 
 # -- kubernetes
@@ -211,10 +211,10 @@ def test_names_in_kubernetes_are_names_of_its_own(config: Path, tmp_path: Path) 
 
 def test_the_dags_are_python_with_one_row_a_job_and_cron(config: Path, tmp_path: Path) -> None:
     text = written(config, "airflow", tmp_path)["invsync_dags.py"]
-    found: dict[str, object] = {}
-    exec(text[text.index("TABLE = {") : text.index("EXECUTED.mkdir")], found)
+    module: dict[str, object] = {}
+    exec(text[text.index("TABLE = {") : text.index("EXECUTED.mkdir")], module)
 
-    assert found["TABLE"] == {
+    assert module["TABLE"] == {
         ("upload-recent-changes", "*/15 * * * *"): ["acme"],
         ("hard-sync", "0 3 * * *"): ["acme"],
         ("push-deltas", "*/10 8-20 * * 0"): ["brick"],
@@ -300,8 +300,8 @@ def test_a_line_that_cron_would_cut_is_refused(config: Path, tmp_path: Path) -> 
 
 def test_the_names_of_dags_fit_airflow_and_stay_apart(config: Path, tmp_path: Path) -> None:
     text = written(config, "airflow", tmp_path)["invsync_dags.py"]
-    found: dict[str, Any] = {}
-    exec("import hashlib, re\n" + text[text.index("def named") : text.index("def dag(")], found)
+    module: dict[str, Any] = {}
+    exec("import hashlib, re\n" + text[text.index("def named") : text.index("def dag(")], module)
     crons = [
         "*/15 * * * *",
         "0 1,2 * * *",
@@ -310,7 +310,7 @@ def test_the_names_of_dags_fit_airflow_and_stay_apart(config: Path, tmp_path: Pa
         "1 2/3 * * *",
         ",".join(map(str, range(60))) + " 1 * * *",
     ]
-    names = [found["named"]("upload-recent-changes", cron) for cron in crons]
+    names = [module["named"]("upload-recent-changes", cron) for cron in crons]
 
     assert names[0] == "invsync-upload-recent-changes-x_15_x_x_x_x"
     assert len(set(names)) == len(names)

@@ -229,11 +229,12 @@ MAINTENANCE = "<html><head><title>Sorry</title></head><body><h1>We'll be right b
 def test_shopifys_own_words_are_in_the_sentence(answer: httpx.Response, words: str) -> None:
     client, _ = opened(answers(answer)[0])
 
-    with pytest.raises(ShopifyFailed) as told:
+    with pytest.raises(ShopifyFailed) as raised:
         client.data("locations", {"after": None})
 
-    assert words in str(told.value) and "\n" not in str(told.value)
-    assert TOKEN not in str(told.value) and "<" not in str(told.value)
+    message = str(raised.value)
+    assert words in message and "\n" not in message
+    assert TOKEN not in message and "<" not in message
 
 
 def app_shop(lives: list[float], accepted: Callable[[str], bool]) -> tuple[Handler, list[dict[str, list[str]]]]:

@@ -104,7 +104,7 @@ def pairs(*rows: tuple[int, int]) -> pl.DataFrame:
 def test_every_asked_pair_has_one_row_and_no_level_is_null() -> None:
     shop = LevelsShop({(1, 10): (5, True), (1, 11): (-2, False), (2, 11): (7, True)})
 
-    found = opened(shop).levels(pairs((2, 10), (1, 10), (1, 11), (9_001, 10)))
+    frame = opened(shop).levels(pairs((2, 10), (1, 10), (1, 11), (9_001, 10)))
 
     expected = rows(
         tables.LEVELS,
@@ -113,7 +113,7 @@ def test_every_asked_pair_has_one_row_and_no_level_is_null() -> None:
         (1, 11, -2, False, True, False, "S1"),
         (9_001, 10, None, None, None, None, None),
     )
-    assert_frame_equal(found, expected)
+    assert_frame_equal(frame, expected)
 
 
 def test_no_pairs_need_no_call() -> None:
@@ -125,19 +125,19 @@ def test_no_pairs_need_no_call() -> None:
 
 def test_a_call_stays_within_250_ids_and_1000_levels() -> None:
     asked = pairs(*[(item, place) for item in range(600) for place in range(20 if item < 100 else 2)])
-    found = list(chunks(asked))
+    calls = list(chunks(asked))
 
-    assert all(len(ids) <= 250 and len(ids) * len(places) <= 1_000 for ids, places in found)
-    assert sorted(item for ids, _ in found for item in ids) == list(range(600))
+    assert all(len(ids) <= 250 and len(ids) * len(places) <= 1_000 for ids, places in calls)
+    assert sorted(item for ids, _ in calls for item in ids) == list(range(600))
 
 
 def test_a_query_too_costly_is_asked_in_halves_and_stays_small() -> None:
     levels = {(item, place): (item, True) for item in range(300) for place in (1, 2)}
     shop = LevelsShop(levels, most=150)
 
-    found = opened(shop).levels(pairs(*levels))
+    frame = opened(shop).levels(pairs(*levels))
 
-    assert found["available"].to_list() == [available for available, _ in levels.values()]
+    assert frame["available"].to_list() == [available for available, _ in levels.values()]
     assert sum(ids * places > 150 for ids, places in shop.asked) == 2
 
 
@@ -197,19 +197,19 @@ def test_many_items_are_read_by_a_bulk_query() -> None:
     shop.bulk_lines = CHILD_FIRST
     asked = pairs((1, 10), (2, 10), *[(item, 10) for item in range(10, 5_010)])
 
-    found = opened(shop).levels(asked)
+    frame = opened(shop).levels(asked)
 
-    assert shop.asked == [] and found.height == asked.height
-    assert found.row(0)[:8] == (1, 10, 5, True, True, False, "A", 2)
-    assert found.row(1)[:7] == (2, 10, None, None, False, True, None)
+    assert shop.asked == [] and frame.height == asked.height
+    assert frame.row(0)[:8] == (1, 10, 5, True, True, False, "A", 2)
+    assert frame.row(1)[:7] == (2, 10, None, None, False, True, None)
 
 
 def test_a_read_only_client_reads_many_items_without_a_bulk_query() -> None:
     shop = LevelsShop({(1, 10): (5, True)})
 
-    found = opened(shop, read_only=True).levels(pairs(*[(item, 10) for item in range(1, 5_100)]))
+    frame = opened(shop, read_only=True).levels(pairs(*[(item, 10) for item in range(1, 5_100)]))
 
-    assert found.height == 5_099 and found["available"][0] == 5
+    assert frame.height == 5_099 and frame["available"][0] == 5
     assert len(shop.asked) == 21
 
 

@@ -23,8 +23,8 @@ def ok(body: dict[str, Any]) -> httpx.Response:
     return httpx.Response(200, json=body, headers={"X-Shopify-API-Version": "2026-10"})
 
 
-def told(code: str) -> dict[str, Any]:
-    errors = [{"code": code, "field": None, "message": "told"}]
+def refusal(code: str) -> dict[str, Any]:
+    errors = [{"code": code, "field": None, "message": "refused"}]
     return {"data": {"inventoryAdjustQuantities": {"inventoryAdjustmentGroup": None, "userErrors": errors}}}
 
 
@@ -135,11 +135,11 @@ class Desk:
         return sorted((json.loads(line) for line in self.result.open()), key=lambda r: r["__lineNumber"])
 
     def codes(self) -> list[str]:
-        found = []
+        codes = []
         for result in self.results():
             errors = result.get("errors") or result["data"]["inventoryAdjustQuantities"]["userErrors"]
-            found.append(errors[0].get("code") or errors[0]["extensions"]["code"] if errors else "DONE")
-        return found
+            codes.append(errors[0].get("code") or errors[0]["extensions"]["code"] if errors else "DONE")
+        return codes
 
 
 def completed(lines: list[Any]) -> WritesShop:
@@ -155,7 +155,7 @@ def completed(lines: list[Any]) -> WritesShop:
 
 def test_direct_gives_every_line_its_own_answer(tmp_path: Path) -> None:
     desk = Desk(tmp_path, 9)
-    shop = WritesShop(lambda key: ok(told("CHANGE_FROM_QUANTITY_STALE") if key == "k4" else DONE))
+    shop = WritesShop(lambda key: ok(refusal("CHANGE_FROM_QUANTITY_STALE") if key == "k4" else DONE))
 
     assert desk.submit(shop, "direct") == Delivery("direct")
     assert [r["__lineNumber"] for r in desk.results()] == list(range(9))
@@ -183,7 +183,7 @@ def test_a_line_without_an_answer_has_an_unknown_outcome(tmp_path: Path) -> None
 
 
 def test_a_request_in_progress_is_asked_again_under_its_key(tmp_path: Path) -> None:
-    desk, busy = Desk(tmp_path, 1), [told("IDEMPOTENCY_CONCURRENT_REQUEST")] * 2
+    desk, busy = Desk(tmp_path, 1), [refusal("IDEMPOTENCY_CONCURRENT_REQUEST")] * 2
 
     shop = WritesShop(lambda key: ok(busy.pop() if busy else DONE))
     desk.submit(shop, "direct")
@@ -214,7 +214,7 @@ def test_bulk_joins_results_on_their_line_numbers(tmp_path: Path) -> None:
     shop = completed(
         [
             DONE | {"__lineNumber": 2},
-            told("INVALID_LOCATION") | {"__lineNumber": 0},
+            refusal("INVALID_LOCATION") | {"__lineNumber": 0},
             DONE | {"__lineNumber": 1},
             DONE | {"__lineNumber": 1},
         ]
@@ -261,7 +261,7 @@ def test_garbage_and_missing_lines_are_delivered_directly_under_their_keys(tmp_p
             DONE | {"__lineNumber": 99},
             DONE | {"__lineNumber": "3"},
             {"data": None, "__lineNumber": 4},
-            told("IDEMPOTENCY_CONCURRENT_REQUEST") | {"__lineNumber": 5},
+            refusal("IDEMPOTENCY_CONCURRENT_REQUEST") | {"__lineNumber": 5},
             {"errors": [{"message": "no", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}], "__lineNumber": 6},
             {"errors": [{"message": "no", "extensions": {"code": "INVALID_FIELD_ARGUMENTS"}}], "__lineNumber": 7},
         ]

@@ -17,9 +17,9 @@ TOPICS = ["INVENTORY_LEVELS_UPDATE", "ORDERS_CREATE", "ORDERS_CANCELLED", "BULK_
 
 @pytest.fixture
 def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
-    with open_rehearsal(tmp_path, monkeypatch) as found:
-        hear_at(found, ADDRESS)
-        yield found
+    with open_rehearsal(tmp_path, monkeypatch) as built:
+        hear_at(built, ADDRESS)
+        yield built
 
 
 def hear_at(rehearsal: Rehearsal, address: str) -> None:

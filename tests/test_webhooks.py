@@ -53,14 +53,14 @@ class Sender:
     ) -> Any:
         body = json.dumps(payload).encode() if body is None else body
         self.sent += 1
-        told = {
+        sent = {
             "x-shopify-topic": topic,
             "x-shopify-shop-domain": DOMAIN,
             "x-shopify-webhook-id": f"d{self.sent}",
             "x-shopify-hmac-sha256": signature(body, secret),
         }
-        told |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.client.post("/webhooks/shopify", content=body, headers=told)
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.post("/webhooks/shopify", content=body, headers=sent)
 
     def oms(self, payload: Any, secret: str = SECRET) -> Any:
         body = json.dumps(payload).encode()
@@ -259,9 +259,9 @@ def test_health_tells_how_many_wait(sender: Sender) -> None:
 
 
 def test_no_answer_shows_a_secret(sender: Sender) -> None:
-    told = [sender.shopify(secret="guess"), sender.shopify(body=b"{"), sender.oms({}), sender.client.get("/healthz")]
+    answers = [sender.shopify(secret="guess"), sender.shopify(body=b"{"), sender.oms({}), sender.client.get("/healthz")]
 
-    assert not [answer.text for answer in told if SECRET in answer.text or BEFORE in answer.text]
+    assert not [answer.text for answer in answers if SECRET in answer.text or BEFORE in answer.text]
 
 
 def test_what_was_covered_is_remembered_but_waits_no_more(sender: Sender) -> None:

@@ -89,8 +89,8 @@ class Inbox:
         with self._engine.connect() as connection:
             rows = [tuple(row) for row in connection.execute(query)]
         stamps: tables.Schema = {"updated_at": tables.TEXT, "heard_at": tables.TEXT}
-        found = pl.DataFrame(rows, schema=HEARD | stamps, orient="row")
-        return found.with_columns(pl.col(*stamps).str.to_datetime("%+", time_unit="us", time_zone="UTC"))
+        deliveries = pl.DataFrame(rows, schema=HEARD | stamps, orient="row")
+        return deliveries.with_columns(pl.col(*stamps).str.to_datetime("%+", time_unit="us", time_zone="UTC"))
 
     def count(self, shop: str) -> int:
         """How many deliveries of this shop wait."""

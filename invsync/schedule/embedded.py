@@ -85,11 +85,11 @@ class Keeper:
         began = time.monotonic()
         try:
             facts = self.workers.run(job, {"shop": self.shop, "config": self.config}, self.engine)
-            told = {name: facts[name] for name in ("run_id", "status", "exit_code", "counts")}
+            line = {name: facts[name] for name in ("run_id", "status", "exit_code", "counts")}
         except InvsyncError as error:
-            told = {"status": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
-        self.tell({"shop": self.shop, "job": job, "seconds": round(time.monotonic() - began, 2), **told})
-        return int(told["exit_code"])
+            line = {"status": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
+        self.tell({"shop": self.shop, "job": job, "seconds": round(time.monotonic() - began, 2), **line})
+        return int(line["exit_code"])
 
 
 def run(config: Path, shops: Sequence[str], *, engine: str, only_realtime: bool, tell: Tell) -> None:

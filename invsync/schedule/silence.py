@@ -25,10 +25,10 @@ def _overdue(state: State, entry: Entry, now: datetime) -> Alert | None:
     ended = datetime.fromisoformat(last["finished_at"]) if last else None
     if ended is not None and ended >= due:
         return None
-    told = f"since {iso(ended)}" if ended else "ever"
+    since = f"since {iso(ended)}" if ended else "ever"
     facts = {"job": entry.job, "cron": entry.cron, "last_finished": iso(ended) if ended else None}
     return Alert(
-        NO_RUN, entry.shop, f"No {entry.job} of {entry.shop} has finished {told}: see what schedules it.", facts
+        NO_RUN, entry.shop, f"No {entry.job} of {entry.shop} has finished {since}: see what schedules it.", facts
     )
 
 
@@ -36,6 +36,6 @@ def check(config: Path, shops: Sequence[str]) -> list[Alert]:
     """The jobs of these shops, or of all, that do not run; the pager hears of them."""
     configured = settings.load(config)
     with closing(State(configured.state.url)) as state:
-        found = overdue(state, entries(configured, shops), datetime.now(UTC))
-    alerts.tell(found, configured)
-    return found
+        silent = overdue(state, entries(configured, shops), datetime.now(UTC))
+    alerts.tell(silent, configured)
+    return silent

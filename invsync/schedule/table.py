@@ -32,14 +32,14 @@ def entries(configured: Settings, shops: Sequence[str] = ()) -> list[Entry]:
     """The jobs of these shops, or of all: the one that keeps the shop, and the hard sync."""
     if not configured.shops:
         raise UsageError("The configuration names no shop: add one as [shops.acme].")
-    found = []
+    table = []
     for name in shops or configured.shops:
         shop = configured.shop(name)
         keeper = RECENT if shop.keep_by == "resets" else DELTAS
-        found += [Entry(name, job, getattr(shop.schedule, job.replace("-", "_"))) for job in (keeper, HARD)]
-    for entry in found:
+        table += [Entry(name, job, getattr(shop.schedule, job.replace("-", "_"))) for job in (keeper, HARD)]
+    for entry in table:
         _check(entry)
-    return found
+    return table
 
 
 def hears(configured: Settings, shop: str) -> bool:

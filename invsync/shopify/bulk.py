@@ -50,19 +50,19 @@ def start(client: Client, name: str, field: str, variables: dict[str, Any]) -> s
         if not errors and payload.get("bulkOperation"):
             return str(payload["bulkOperation"]["id"])
         if not codes(errors) & BUSY:
-            told = messages(errors or "no operation")
-            raise ShopifyFailed(f"Shopify refused the bulk operation {name} ({told}): correct the request.")
+            refusal = messages(errors or "no operation")
+            raise ShopifyFailed(f"Shopify refused the bulk operation {name} ({refusal}): correct the request.")
         patience.after_refusal("bulk operations limit reached")
 
 
 def seen(client: Client, operation_id: str) -> Operation:
     """The bulk operation of this id now."""
-    found = client.data("bulk_operation", {"id": operation_id})["bulkOperation"]
-    if not found:
+    node = client.data("bulk_operation", {"id": operation_id})["bulkOperation"]
+    if not node:
         raise ShopifyFailed(f"Shopify does not know bulk operation {operation_id}: run again.")
-    count = int(found.get("objectCount") or 0)
+    count = int(node.get("objectCount") or 0)
     return Operation(
-        found["id"], found["status"], found.get("errorCode"), count, found.get("url"), found.get("partialDataUrl")
+        node["id"], node["status"], node.get("errorCode"), count, node.get("url"), node.get("partialDataUrl")
     )
 
 

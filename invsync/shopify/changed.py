@@ -30,9 +30,9 @@ def changed_at(client: Client, pairs: pl.DataFrame) -> pl.DataFrame:
             for i, place in enumerate(places)
             for stamp in _stamps(node[f"level{i}"])
         ]
-    found = pl.DataFrame(rows, schema=CHANGED | {"changed_at": tables.TEXT})
-    found = found.with_columns(pl.col("changed_at").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
-    return found.join(asked, on=tables.KEY, how="semi")
+    texts = pl.DataFrame(rows, schema=CHANGED | {"changed_at": tables.TEXT})
+    changes = texts.with_columns(pl.col("changed_at").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
+    return changes.join(asked, on=tables.KEY, how="semi")
 
 
 def _stamps(level: dict[str, Any] | None) -> list[str]:

@@ -46,8 +46,8 @@ def operation(name: str) -> str:
 
 def codes(errors: Any) -> set[str]:
     """The codes of a list of GraphQL errors or user errors."""
-    found = [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
-    return {str((e.get("extensions") or {}).get("code") or e.get("code")) for e in found}
+    objects = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+    return {str((error.get("extensions") or {}).get("code") or error.get("code")) for error in objects}
 
 
 class Client:
@@ -149,10 +149,10 @@ class Client:
     def _read(self, response: httpx.Response, text: str, patience: Patience) -> Body | None:
         """The body when it is final; None after the wait that comes before another try."""
         body = _json(response)
-        found = codes(body.get("errors"))
-        if response.status_code == 403 or "ACCESS_DENIED" in found:
+        faults = codes(body.get("errors"))
+        if response.status_code == 403 or "ACCESS_DENIED" in faults:
             raise ShopifyFailed(self._denied(response, body))
-        if response.status_code == 429 or "THROTTLED" in found:
+        if response.status_code == 429 or "THROTTLED" in faults:
             patience.after_refusal("throttled", throttle_seconds(response, body))
             return None
         if response.status_code >= 500:
@@ -163,9 +163,9 @@ class Client:
         self._check_version(response)
         self.server_time = _date(response) or self.server_time
         self._pacer.learn(text, body)
-        if "MAX_COST_EXCEEDED" in found:
+        if "MAX_COST_EXCEEDED" in faults:
             raise TooCostly("Shopify found one query too costly: ask for fewer objects.")
-        if found & TRANSIENT or not ("data" in body or body.get("errors")):
+        if faults & TRANSIENT or not ("data" in body or body.get("errors")):
             patience.after_cut(f"an answer without a result, {refusals.reply(response, self._token.hidden)}")
             return None
         return body

@@ -83,10 +83,10 @@ def levels(client: Client, pairs: pl.DataFrame) -> pl.DataFrame:
     """
     asked = pairs.select("inventory_item_id", "location_id").unique(maintain_order=True)
     if asked["inventory_item_id"].n_unique() > BULK_FROM and not client.read_only:
-        items, found = _levels_in_bulk(client)
+        items, levels = _levels_in_bulk(client)
     else:
-        items, found = _levels_by_nodes(client, asked)
-    frame = asked.join(found, on=tables.KEY, how="left", maintain_order="left")
+        items, levels = _levels_by_nodes(client, asked)
+    frame = asked.join(levels, on=tables.KEY, how="left", maintain_order="left")
     frame = frame.join(items, on="inventory_item_id", how="left", maintain_order="left")
     return tables.conform(frame, tables.LEVELS, "levels")
 
@@ -99,7 +99,7 @@ def number(gid: str) -> int:
 def _levels_by_nodes(client: Client, asked: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     limit, todo = LEVELS_LIMIT, list(chunks(asked, LEVELS_LIMIT))[::-1]
     items: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     while todo:
         ids, places = todo.pop()
         if len(ids) > 1 and len(ids) * len(places) > limit:
@@ -114,9 +114,9 @@ def _levels_by_nodes(client: Client, asked: pl.DataFrame) -> tuple[pl.DataFrame,
             todo += [(half, places) for half in _halves(ids)]
             continue
         items += [_item(node) for node in nodes if node]
-        found += [row for node in nodes if node for row in _levels_of(node, places)]
+        rows += [row for node in nodes if node for row in _levels_of(node, places)]
     text = LEVEL | {f"{name}_at": tables.TEXT for name in STAMPED}
-    levels = pl.DataFrame(found, schema=text)
+    levels = pl.DataFrame(rows, schema=text)
     return pl.DataFrame(items, schema=ITEMS), levels.with_columns(_moment(f"{name}_at") for name in STAMPED)
 
 
@@ -194,8 +194,8 @@ def _levels_in_bulk(client: Client) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def parse_levels(path: Path) -> pl.DataFrame:
     """LEVELS of a bulk query's result file, whose lines may come in any order."""
-    items, found = _parsed(path)
-    frame = found.join(items, on="inventory_item_id", how="left", maintain_order="left")
+    items, levels = _parsed(path)
+    frame = levels.join(items, on="inventory_item_id", how="left", maintain_order="left")
     return tables.conform(frame, tables.LEVELS, "levels")
 
 
@@ -218,16 +218,16 @@ def _parsed(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     if path.stat().st_size == 0:
         return tables.empty(ITEMS), tables.empty(LEVEL)
     lines = pl.scan_lines(path).with_columns(is_level=pl.col("line").str.contains('"__parentId":', literal=True))
-    items = lines.filter(~pl.col("is_level")).select(pl.col("line").str.json_decode(ITEM_LINE).struct.unnest())
-    levels = lines.filter("is_level").select(pl.col("line").str.json_decode(LEVEL_LINE).struct.unnest())
-    wanted = [
-        items.select(
+    item_lines = lines.filter(~pl.col("is_level")).select(pl.col("line").str.json_decode(ITEM_LINE).struct.unnest())
+    level_lines = lines.filter("is_level").select(pl.col("line").str.json_decode(LEVEL_LINE).struct.unnest())
+    queries = [
+        item_lines.select(
             inventory_item_id=_number(pl.col("id"), ITEM),
             tracked="tracked",
             requires_components=pl.col("variant").struct.field("requiresComponents"),
             sku="sku",
         ),
-        levels.select(
+        level_lines.select(
             inventory_item_id=_number(pl.col("__parentId"), ITEM),
             location_id=_number(pl.col("location").struct.field("id"), LOCATION),
             is_active="isActive",
@@ -238,24 +238,24 @@ def _parsed(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         .select(list(LEVEL)),
     ]
     try:
-        found, there = pl.collect_all(wanted, engine="streaming")
+        items, levels = pl.collect_all(queries, engine="streaming")
     except pl.exceptions.PolarsError as error:
-        told = str(error).splitlines()[0][:200]
-        raise ShopifyFailed(f"Shopify's bulk result holds a garbled line ({told}): run again.") from None
-    return found.unique("inventory_item_id", maintain_order=True), _checked(there)
+        reason = str(error).splitlines()[0][:200]
+        raise ShopifyFailed(f"Shopify's bulk result holds a garbled line ({reason}): run again.") from None
+    return items.unique("inventory_item_id", maintain_order=True), _checked(levels)
 
 
-def _checked(there: pl.DataFrame) -> pl.DataFrame:
+def _checked(levels: pl.DataFrame) -> pl.DataFrame:
     """The levels, each once; two lines that say different things of one, or a line without its ids, are refused."""
-    _, failure = LevelLine.filter(there.select(LevelLine.column_names()))
+    _, failure = LevelLine.filter(levels.select(LevelLine.column_names()))
     if not len(failure):
-        return there
-    there = there.unique(maintain_order=True)
-    _, failure = LevelLine.filter(there.select(LevelLine.column_names()))
+        return levels
+    levels = levels.unique(maintain_order=True)
+    _, failure = LevelLine.filter(levels.select(LevelLine.column_names()))
     if len(failure):
         item, place = failure.invalid().select(tables.KEY).row(0)
         raise ShopifyFailed(
             f"Shopify's bulk result has a garbled line, or two for the level of item {item} at location "
             f"{place}: run again."
         )
-    return there
+    return levels

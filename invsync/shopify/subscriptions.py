@@ -31,8 +31,8 @@ class Subscription:
 def subscriptions(client: Client, address: str) -> list[Subscription]:
     """The condition of each topic that is needed at the receiver of this address."""
     uri = address.rstrip("/") + PATH
-    found = {node["topic"]: node for node in _nodes(client) if node["uri"] == uri}
-    return [_condition(topic, uri, found.get(topic)) for topic in FIELDS]
+    registered = {node["topic"]: node for node in _nodes(client) if node["uri"] == uri}
+    return [_condition(topic, uri, registered.get(topic)) for topic in FIELDS]
 
 
 def register(client: Client, address: str) -> list[Subscription]:
@@ -63,8 +63,8 @@ def _mended(client: Client, one: Subscription) -> Subscription:
 def _call(client: Client, name: str, root: str, variables: Node) -> None:
     errors = client.data(name, variables)[root]["userErrors"]
     if errors:
-        told = "; ".join(error["message"].rstrip(".") for error in errors)
-        raise ShopifyFailed(f"Shopify refused a webhook subscription ({told}): correct webhook_url.")
+        refusal = "; ".join(error["message"].rstrip(".") for error in errors)
+        raise ShopifyFailed(f"Shopify refused a webhook subscription ({refusal}): correct webhook_url.")
 
 
 def _nodes(client: Client) -> Iterator[Node]:

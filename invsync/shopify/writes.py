@@ -167,8 +167,8 @@ def _stage(client: Client, path: Path) -> str:
     }
     payload = client.data("staged_upload", {"input": [target]})["stagedUploadsCreate"] or {}
     if payload.get("userErrors") or not payload.get("stagedTargets"):
-        told = messages(payload.get("userErrors") or "no target")
-        raise ShopifyFailed(f"Shopify refused a staged upload for {path.name} ({told}): run again.")
+        refusal = messages(payload.get("userErrors") or "no target")
+        raise ShopifyFailed(f"Shopify refused a staged upload for {path.name} ({refusal}): run again.")
     staged = payload["stagedTargets"][0]
     fields = {p["name"]: p["value"] for p in staged["parameters"]}
     size, limit = path.stat().st_size, size_limit(fields.get("policy", ""))
@@ -219,6 +219,6 @@ def _usable(text: str) -> Body | None:
     if not isinstance(body, dict) or type(body.get("__lineNumber")) is not int:
         return None
     data, errors = body.get("data"), body.get("errors")
-    told = bool(errors) or (isinstance(data, dict) and any(isinstance(v, dict) for v in data.values()))
+    answered = bool(errors) or (isinstance(data, dict) and any(isinstance(v, dict) for v in data.values()))
     unresolved = (codes(errors) | codes(_user_errors(body))) & UNRESOLVED
-    return body if told and not unresolved else None
+    return body if answered and not unresolved else None

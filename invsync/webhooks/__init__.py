@@ -55,6 +55,6 @@ def secrets(name: str, shop: settings.ShopSettings, environ: Mapping[str, str]) 
     variable = shop.webhook_secret_env or shop.client_secret_env
     if variable is None:
         raise UsageError(f"Shop {name} names no secret for webhooks: set webhook_secret_env in [shops.{name}].")
-    before = f"{variable}_PREVIOUS"
-    names = [variable, *([before] if {before, f"{before}_FILE"} & set(environ) else [])]
-    return [found for one in names if (found := settings.secret(one, environ))]
+    previous = f"{variable}_PREVIOUS"
+    variables = [variable, *([previous] if {previous, f"{previous}_FILE"} & set(environ) else [])]
+    return [secret for variable in variables if (secret := settings.secret(variable, environ))]

@@ -21,11 +21,11 @@ Body = dict[str, Any]
 
 def is_signed(body: bytes, signature: str, secrets: Sequence[str]) -> bool:
     """Whether one of these secrets signed the raw body (base64 of HMAC-SHA256); every one is tried, in constant time."""
-    given, found = signature.encode("utf-8", "replace"), False
+    given, signed = signature.encode("utf-8", "replace"), False
     for secret in secrets:
-        right = base64.b64encode(hmac.digest(secret.encode(), body, "sha256"))
-        found |= hmac.compare_digest(right, given)
-    return found
+        expected = base64.b64encode(hmac.digest(secret.encode(), body, "sha256"))
+        signed |= hmac.compare_digest(expected, given)
+    return signed
 
 
 def shopify(shop: str, headers: Mapping[str, str], body: bytes) -> Heard:

@@ -87,8 +87,8 @@ def _signature(request: Request) -> str:
 
 def _is_ours(request: Request, domain: str) -> bool:
     """Whether the shop that a delivery names is this one; an OMS need not name any."""
-    told = request.headers.get("x-shopify-shop-domain", "" if request.url.path.endswith("/shopify") else domain)
-    return told.lower() == domain.lower()
+    sender = request.headers.get("x-shopify-shop-domain", "" if request.url.path.endswith("/shopify") else domain)
+    return sender.lower() == domain.lower()
 
 
 def _refused(status: int, why: str) -> Response:

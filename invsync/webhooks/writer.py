@@ -31,13 +31,13 @@ class Writer:
         self._thread.join()
 
     async def add(self, heard: Heard) -> bool:
-        """Whether this delivery is new, told once it is on disk; too many that wait, or a lost database, raise."""
-        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """Whether this delivery is new, once it is on disk; too many that wait, or a lost database, raise."""
+        is_new: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         try:
-            self._queue.put_nowait((heard, told))
+            self._queue.put_nowait((heard, is_new))
         except queue.Full:
             raise SystemFailed("Too many deliveries wait for the state database: look at its disk.") from None
-        return await told
+        return await is_new
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -58,19 +58,19 @@ class Writer:
         except (InvsyncError, SQLAlchemyError) as error:
             failed = f"The state database failed ({type(error).__name__}): look at [state] url."
             fault = SystemFailed(str(error) if isinstance(error, InvsyncError) else failed)
-            for _, told in group:
-                told.get_loop().call_soon_threadsafe(_fail, told, fault)
+            for _, future in group:
+                future.get_loop().call_soon_threadsafe(_fail, future, fault)
             return
-        for heard, told in group:
-            told.get_loop().call_soon_threadsafe(_tell, told, heard.delivery in new)
+        for heard, future in group:
+            future.get_loop().call_soon_threadsafe(_resolve, future, heard.delivery in new)
             new.discard(heard.delivery)
 
 
-def _tell(told: "asyncio.Future[bool]", is_new: bool) -> None:
-    if not told.done():
-        told.set_result(is_new)
+def _resolve(future: "asyncio.Future[bool]", is_new: bool) -> None:
+    if not future.done():
+        future.set_result(is_new)
 
 
-def _fail(told: "asyncio.Future[bool]", fault: SystemFailed) -> None:
-    if not told.done():
-        told.set_exception(fault)
+def _fail(future: "asyncio.Future[bool]", fault: SystemFailed) -> None:
+    if not future.done():
+        future.set_exception(fault)

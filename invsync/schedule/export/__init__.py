@@ -39,9 +39,9 @@ def export(to: str, config: Path, shops: Sequence[str], *, image: str) -> dict[s
 
 def _variables(configured: settings.Settings, shops: Sequence[str]) -> list[str]:
     """The names of the secrets that these shops need from the environment."""
-    found = [configured.alerts.url_env]
+    variables = [configured.alerts.url_env]
     for name in shops:
         shop = configured.shop(name)
-        found += [shop.token_env, shop.client_secret_env, shop.webhook_secret_env, shop.oms.url_env]
-        found += [shop.oms.token_env, shop.oms.password_env]
-    return sorted({name for name in found if name})
+        variables += [shop.token_env, shop.client_secret_env, shop.webhook_secret_env, shop.oms.url_env]
+        variables += [shop.oms.token_env, shop.oms.password_env]
+    return sorted({variable for variable in variables if variable})

@@ -57,12 +57,12 @@ def named(shop: str, what: str, *, most: int) -> str:
 
 def services(configured: Settings, shops: Sequence[str]) -> list[Service]:
     """The receiver and the drain of each shop that hears webhooks."""
-    found = []
+    listed = []
     for number, shop in enumerate(name for name in shops if hears(configured, name)):
         port = FIRST_PORT + number
-        found.append(Service("webhooks", shop, ("webhooks", "serve", "--shop", shop, "--port", str(port)), port))
-        found.append(Service("realtime", shop, ("schedule", "run", "--only-realtime", "--shop", shop)))
-    return found
+        listed.append(Service("webhooks", shop, ("webhooks", "serve", "--shop", shop, "--port", str(port)), port))
+        listed.append(Service("realtime", shop, ("schedule", "run", "--only-realtime", "--shop", shop)))
+    return listed
 
 
 def run(entry: Entry) -> tuple[str, ...]:

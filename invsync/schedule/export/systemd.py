@@ -65,8 +65,8 @@ def write(plan: Plan) -> dict[str, str]:
         files[f"{name}.service"] = ONCE.format(what=what, folder=folder, command=_command(plan, arguments))
         files[f"{name}.timer"] = TIMER.format(what=what, times=times)
     for service in plan.services:
-        told = {"what": f"{service.name} of {service.shop}", "folder": folder}
-        unit = ALWAYS.format(**told, command=_command(plan, service.arguments))
+        what = f"{service.name} of {service.shop}"
+        unit = ALWAYS.format(what=what, folder=folder, command=_command(plan, service.arguments))
         files[f"{named(service.shop, service.name, most=UNIT)}.service"] = unit
     return files
 
@@ -106,13 +106,13 @@ def _part(part: str, first: int, last: int, names: dict[str, str]) -> str:
 
 def _weekdays(field: str) -> str:
     """The weekdays of a cron field by their names."""
-    found = set()
+    days = set()
     for part in field.lower().split(","):
         span, _, step = part.partition("/")
         low, _, high = ("0-6" if span == "*" else span).partition("-")
         start, end = _weekday(low), _weekday(high or low)
-        found |= {DAYS[number] for number in range(start, (end if end >= start else end + 7) + 1, int(step or 1))}
-    return ",".join(day for day in DAYS[1:] if day in found)
+        days |= {DAYS[number] for number in range(start, (end if end >= start else end + 7) + 1, int(step or 1))}
+    return ",".join(day for day in DAYS[1:] if day in days)
 
 
 def _weekday(text: str) -> int:
