@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,13 +15,16 @@ import kubernetes_validate
 import pytest
 import yaml
 from cronsim import CronSim
+from typer.testing import CliRunner
 
+from invsync.cli import app
 from invsync.config import settings
 from invsync.errors import UsageError
 from invsync.inbox import Inbox
 from invsync.schedule import embedded
 from invsync.schedule.embedded import Cron, Keeper
-from invsync.schedule.export import export
+from invsync.schedule.export import EXPORTERS
+from invsync.schedule.export.files import export
 from invsync.schedule.export.systemd import calendar
 from invsync.schedule.silence import overdue
 from invsync.schedule.table import Entry, entries
@@ -117,6 +121,24 @@ def test_times_that_passed_meanwhile_are_one() -> None:
     assert trigger.get_next_fire_time(NOW - timedelta(hours=3), NOW) == datetime(2026, 11, 23, 12, 10, tzinfo=UTC)
 
 
+# -- exporters
+
+
+def test_the_command_line_offers_every_exporter() -> None:
+    shown = CliRunner().invoke(app, ["schedule", "export", "--help"]).output
+
+    assert "|".join(EXPORTERS) in shown
+
+
+def test_the_exporters_are_light_to_import() -> None:
+    script = (
+        "import sys, invsync.schedule.export; print({'cronsim', 'papermill', 'polars', 'pydantic'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+
+    assert done.stdout.strip() == "set()", done.stderr
+
+
 # -- cron
 
 
@@ -148,11 +170,7 @@ def test_an_export_names_the_variables_of_secrets_and_no_secret(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACME_TOKEN", "planted-secret")
-    texts = [
-        text
-        for to in ("crontab", "systemd", "airflow", "kubernetes")
-        for text in written(config, to, tmp_path).values()
-    ]
+    texts = [text for to in EXPORTERS for text in written(config, to, tmp_path).values()]
 
     assert not [text for text in texts if "planted-secret" in text]
     assert "ACME_SECRET, ACME_TOKEN, BRICK_TOKEN" in texts[0]
