@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from invsync import alerts
-from invsync.alerts import Alert
+from invsync.alerts import Alert, channels
 from invsync.config import settings
 from invsync.runs.record import Record
 from invsync.sandbox.server import hosting
@@ -62,7 +62,7 @@ class Pager:
         self.configured = settings.Settings(state=url, alerts=to)
 
     def tell(self, *given: Alert, at: datetime = NOW) -> list[Alert]:
-        return alerts.tell(given, self.configured, at)
+        return alerts.send(given, self.configured, at)
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.heard.read_text().splitlines()] if self.heard.exists() else []
@@ -105,7 +105,7 @@ def test_another_shop_or_kind_is_told_by_itself(tmp_path: Path) -> None:
 def test_a_pager_that_fails_hears_of_it_the_next_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sent = Pager(tmp_path, "raise SystemExit(1)").tell(LATE)
 
-    assert sent == [] and "An alert could not be told (CalledProcessError)" in capsys.readouterr().err
+    assert sent == [] and "An alert could not be sent (CalledProcessError)" in capsys.readouterr().err
     assert Pager(tmp_path).tell(LATE) == [LATE]
 
 
@@ -129,6 +129,26 @@ def test_an_alert_goes_to_the_address_of_a_variable(tmp_path: Path, monkeypatch:
     with hosting(Starlette(routes=[Route("/page", hear, methods=["POST"])])) as address:
         monkeypatch.setenv("PAGER", f"{address}/page")
         state = settings.StateSettings(url=f"sqlite:///{tmp_path}/state.db")
-        alerts.tell([LATE], settings.Settings(state=state, alerts=settings.AlertSettings(url_env="PAGER")), NOW)
+        alerts.send([LATE], settings.Settings(state=state, alerts=settings.AlertSettings(url_env="PAGER")), NOW)
 
     assert [line["summary"] for line in heard] == [LATE.summary]
+
+
+def test_the_scheme_of_an_address_selects_its_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, str]] = []
+    monkeypatch.setattr(channels, "SCHEMES", {"note": lambda line, address: sent.append((line, address))})
+
+    channels.send("{}", settings.AlertSettings(url_env="PAGER"), {"PAGER": "note://desk"})
+
+    assert sent == [("{}", "note://desk")]
+
+
+def test_an_address_of_an_unknown_scheme_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("PAGER", "gopher://desk")
+    state = settings.StateSettings(url=f"sqlite:///{tmp_path}/state.db")
+
+    sent = alerts.send([LATE], settings.Settings(state=state, alerts=settings.AlertSettings(url_env="PAGER")), NOW)
+
+    assert sent == [] and "(UnsupportedProtocol): correct [alerts]." in capsys.readouterr().err

@@ -108,7 +108,7 @@ def run(config: Path, shops: Sequence[str], *, engine: str, only_realtime: bool,
         scheduler = _scheduler(keepers, [] if only_realtime else table, state)
         if not only_realtime:
             watch = IntervalTrigger(seconds=WATCH_SECONDS)
-            scheduler.add_job(lambda: alerts.tell(silence.overdue(state, table, datetime.now(UTC)), configured), watch)
+            scheduler.add_job(lambda: alerts.send(silence.overdue(state, table, datetime.now(UTC)), configured), watch)
         scheduler.start()
         stop.wait()
         scheduler.shutdown()

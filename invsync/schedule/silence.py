@@ -37,5 +37,5 @@ def check(config: Path, shops: Sequence[str]) -> list[Alert]:
     configured = settings.load(config)
     with closing(State(configured.state.url)) as state:
         silent = overdue(state, entries(configured, shops), datetime.now(UTC))
-    alerts.tell(silent, configured)
+    alerts.send(silent, configured)
     return silent
