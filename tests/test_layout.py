@@ -20,6 +20,7 @@ ORDER = [
     "inputs",
     "config",
     "web",
+    "retry",
     "tables",
     "mapping",
     "inflight",

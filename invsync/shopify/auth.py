@@ -8,8 +8,9 @@ import httpx
 
 from invsync.config.settings import ShopSettings, secret, token
 from invsync.errors import ShopifyFailed
+from invsync.retry import TRIES, Busy, NoAnswer, Sleep
 from invsync.shopify import refusals
-from invsync.shopify.retry import TRIES, Patience, Sleep
+from invsync.shopify.retry import Patience
 
 MARGIN = 300.0
 
@@ -73,7 +74,7 @@ class ClientCredentials:
         return [self._token, self._key]
 
     def _fetch(self) -> None:
-        response = self._answer()
+        response = Patience(self._sleep, tries=self._tries, about="token request").call(self._request)
         try:
             body = response.json()
             self._token, life = str(body["access_token"]), float(body.get("expires_in") or 86_399)
@@ -83,26 +84,20 @@ class ClientCredentials:
             ) from None
         self._ends = self._clock() + life - min(MARGIN, life / 10)
 
-    def _answer(self) -> httpx.Response:
+    def _request(self) -> httpx.Response:
         form = {"grant_type": "client_credentials", "client_id": self._app, "client_secret": self._key}
-        patience = Patience(self._sleep, tries=self._tries)
-        while True:
-            try:
-                response = self._http.post(self._url, data=form)
-            except httpx.RequestError as error:
-                patience.after_cut(f"token request: {type(error).__name__}")
-                continue
-            if response.status_code == 200:
-                return response
-            if response.status_code == 429:
-                patience.after_refusal("token request: 429")
-            elif response.status_code >= 500:
-                patience.after_cut(f"token request: {refusals.reply(response, self.hidden)}")
-            else:
-                raise ShopifyFailed(
-                    f"Shopify refused a token for client_id {self._app} ({refusals.reply(response, self.hidden)}): "
-                    "check client_id, the client secret and that the app is installed."
-                )
+        response = self._http.post(self._url, data=form)
+        if response.status_code == 200:
+            return response
+        if response.status_code == 429:
+            raise Busy("429")
+        reply = refusals.reply(response, self.hidden)
+        if response.status_code >= 500:
+            raise NoAnswer(reply)
+        raise ShopifyFailed(
+            f"Shopify refused a token for client_id {self._app} ({reply}): "
+            "check client_id, the client secret and that the app is installed."
+        )
 
 
 Token = StaticToken | ClientCredentials

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from invsync.errors import ShopifyFailed
+from invsync.retry import Busy, NoAnswer
 from invsync.shopify.client import Client, codes, messages
 from invsync.shopify.refusals import reply
 from invsync.shopify.retry import Patience
@@ -43,16 +45,18 @@ class Operation:
 
 def start(client: Client, name: str, field: str, variables: dict[str, Any]) -> str:
     """Start a bulk operation and return its id; wait while all slots are taken."""
-    patience = Patience(client.sleep)
-    while True:
+
+    def attempt() -> str:
         payload = client.data(name, variables)[field] or {}
         errors = payload.get("userErrors")
         if not errors and payload.get("bulkOperation"):
             return str(payload["bulkOperation"]["id"])
-        if not codes(errors) & BUSY:
-            refusal = messages(errors or "no operation")
-            raise ShopifyFailed(f"Shopify refused the bulk operation {name} ({refusal}): correct the request.")
-        patience.after_refusal("bulk operations limit reached")
+        if codes(errors) & BUSY:
+            raise Busy("bulk operations limit reached")
+        refusal = messages(errors or "no operation")
+        raise ShopifyFailed(f"Shopify refused the bulk operation {name} ({refusal}): correct the request.")
+
+    return Patience(client.sleep).call(attempt)
 
 
 def seen(client: Client, operation_id: str) -> Operation:
@@ -104,7 +108,7 @@ def fetch(client: Client, url: str, path: Path) -> None:
                 file.write(chunk)
         return response
 
-    response = _patiently(client, attempt, "result file")
+    response = Patience(client.sleep, about="result file").call(partial(_answered, attempt))
     if response.status_code != 200:
         raise ShopifyFailed(f"Shopify's result file answered {reply(response)}: it may have expired, run again.")
 
@@ -116,19 +120,14 @@ def store(client: Client, url: str, fields: dict[str, str], path: Path) -> None:
         with path.open("rb") as file:
             return client.upload(url, fields, (path.name, file, "text/jsonl"))
 
-    response = _patiently(client, attempt, "staged upload")
+    response = Patience(client.sleep, about="staged upload").call(partial(_answered, attempt))
     if response.status_code not in (200, 201, 204):
         raise ShopifyFailed(f"Shopify's storage refused {path.name} ({reply(response)}): send it directly.")
 
 
-def _patiently(client: Client, attempt: Callable[[], httpx.Response], what: str) -> httpx.Response:
-    patience = Patience(client.sleep)
-    while True:
-        try:
-            response = attempt()
-        except httpx.RequestError as error:
-            patience.after_cut(f"{what}: {type(error).__name__}")
-            continue
-        if response.status_code < 500 and response.status_code != 429:
-            return response
-        patience.after_cut(f"{what}: {reply(response)}")
+def _answered(attempt: Callable[[], httpx.Response]) -> httpx.Response:
+    """The storage's final answer. Its 429 counts as a try: it is not the throttling of Shopify's API, and has no cost."""
+    response = attempt()
+    if response.status_code >= 500 or response.status_code == 429:
+        raise NoAnswer(reply(response))
+    return response

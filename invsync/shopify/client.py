@@ -18,10 +18,11 @@ from invsync import web
 from invsync.config.settings import LOOPBACK, ShopSettings
 from invsync.errors import ShopifyFailed
 from invsync.inputs import texts
+from invsync.retry import TRIES, Busy, NoAnswer, Sleep
 from invsync.shopify import refusals
 from invsync.shopify.auth import Token, token_of
 from invsync.shopify.refusals import messages as messages
-from invsync.shopify.retry import TRIES, Pacer, Patience, Sleep, TooCostly, throttle_seconds
+from invsync.shopify.retry import Pacer, Patience, TooCostly, throttle_seconds
 
 Body = dict[str, Any]
 SCOPES = (
@@ -116,48 +117,42 @@ class Client:
         if writes and self.read_only:
             raise ShopifyFailed("A read-only client refuses every mutation: run without the dry run to write.")
         content = json.dumps({"query": text, "variables": variables}, ensure_ascii=False).encode()
-        patience, renewed = Patience(self.sleep, tries=self._tries), False
-        while True:
-            self._pacer.wait(text)
-            token = self._token.value()
-            if writes:
-                self._before_write()
-            try:
-                response = self._post(content, token)
-            except httpx.RequestError as error:
-                patience.after_cut(type(error).__name__)
-                continue
-            if response.status_code == 401:
-                if renewed or not self._token.renew(token):
-                    raise ShopifyFailed(self._refused_token(response))
+        renewed = False
+
+        def attempt() -> Body:
+            nonlocal renewed
+            token, response = self._post(text, content, writes)
+            if response.status_code == 401 and not renewed and self._token.renew(token):
                 renewed = True
-                continue
-            body = self._read(response, text, patience)
-            if body is not None:
-                return body
+                _, response = self._post(text, content, writes)
+            return self._read(response, text)
 
-    def _post(self, content: bytes, token: str) -> httpx.Response:
+        return Patience(self.sleep, tries=self._tries).call(attempt)
+
+    def _post(self, text: str, content: bytes, writes: bool) -> tuple[str, httpx.Response]:
+        """Send the call once, when its cost fits and the token and the caller allow it; the token and the response."""
+        self._pacer.wait(text)
+        token = self._token.value()
+        if writes:
+            self._before_write()
         headers = {"X-Shopify-Access-Token": token, "Content-Type": "application/json"}
-        return self._http.post(self._url, content=content, headers=headers)
+        return token, self._http.post(self._url, content=content, headers=headers)
 
-    def _refused_token(self, response: httpx.Response) -> str:
-        return (
-            f"Shopify refused the token for {self.shop.domain} ({refusals.reply(response, self._token.hidden)}): "
-            "correct or renew the token, and see that the app is still installed."
-        )
-
-    def _read(self, response: httpx.Response, text: str, patience: Patience) -> Body | None:
-        """The body when it is final; None after the wait that comes before another try."""
+    def _read(self, response: httpx.Response, text: str) -> Body:
+        """The body of a final answer; raises NoAnswer or Busy where another try may bring one, else ShopifyFailed."""
+        if response.status_code == 401:
+            raise ShopifyFailed(
+                f"Shopify refused the token for {self.shop.domain} ({refusals.reply(response, self._token.hidden)}): "
+                "correct or renew the token, and see that the app is still installed."
+            )
         body = _json(response)
         faults = codes(body.get("errors"))
         if response.status_code == 403 or "ACCESS_DENIED" in faults:
             raise ShopifyFailed(self._denied(response, body))
         if response.status_code == 429 or "THROTTLED" in faults:
-            patience.after_refusal("throttled", throttle_seconds(response, body))
-            return None
+            raise Busy("throttled", throttle_seconds(response, body))
         if response.status_code >= 500:
-            patience.after_cut(refusals.reply(response, self._token.hidden))
-            return None
+            raise NoAnswer(refusals.reply(response, self._token.hidden))
         if response.status_code != 200:
             raise ShopifyFailed(refusals.closed(self.shop.domain, response, self._token.hidden))
         self._check_version(response)
@@ -166,8 +161,7 @@ class Client:
         if "MAX_COST_EXCEEDED" in faults:
             raise TooCostly("Shopify found one query too costly: ask for fewer objects.")
         if faults & TRANSIENT or not ("data" in body or body.get("errors")):
-            patience.after_cut(f"an answer without a result, {refusals.reply(response, self._token.hidden)}")
-            return None
+            raise NoAnswer(f"an answer without a result, {refusals.reply(response, self._token.hidden)}")
         return body
 
     def _check_version(self, response: httpx.Response) -> None:

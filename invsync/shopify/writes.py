@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Literal, TextIO
 
 from invsync.errors import ShopifyFailed
 from invsync.inputs import texts
+from invsync.retry import Busy, NoAnswer
 from invsync.shopify import bulk
 from invsync.shopify.client import TRANSIENT, Client, codes, messages, operation
 from invsync.shopify.retry import Patience, Unanswered
@@ -103,22 +105,24 @@ def _deliver(client: Client, line: str, stop: Event) -> Body:
     """The answer to one line; the same key on every try, so an unknown outcome is safe to ask again."""
     if stop.is_set():
         return _failure("Not sent, because Shopify refused an earlier line for good", NOT_SENT)
-    patience = Patience(client.sleep)
     try:
-        while True:
-            body = client.answer(MUTATION, json.loads(line))
-            faults = codes(_user_errors(body))
-            if CONCURRENT in faults:
-                patience.after_refusal("the same request is in progress")
-            elif faults & TRANSIENT:
-                patience.after_cut(messages(_user_errors(body)))
-            else:
-                return body
+        return Patience(client.sleep).call(partial(_settled, client, line))
     except Unanswered as error:
         return _failure(str(error), UNKNOWN)
     except BaseException:
         stop.set()
         raise
+
+
+def _settled(client: Client, line: str) -> Body:
+    """The final answer to one line; a line that Shopify is still working on, or could not work on, has none yet."""
+    body = client.answer(MUTATION, json.loads(line))
+    faults = codes(_user_errors(body))
+    if CONCURRENT in faults:
+        raise Busy("the same request is in progress")
+    if faults & TRANSIENT:
+        raise NoAnswer(messages(_user_errors(body)))
+    return body
 
 
 def _failure(message: str, code: str) -> Body:
