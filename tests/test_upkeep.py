@@ -19,9 +19,9 @@ from invsync.config import settings
 from invsync.errors import LeaseLost
 from invsync.inbox import Heard, Inbox
 from invsync.state import CLAIMS, File, State
-from invsync.state.keeping import Keeping, Kept, Limits
+from invsync.state.retention import Cutoffs, Retention, Shop
 from invsync.upkeep import folders
-from invsync.upkeep.shops import limits, shops
+from invsync.upkeep.shops import cutoffs, shops
 
 NOW = datetime.now(UTC)
 JOBS = ["push-deltas", "hard-sync"]
@@ -372,11 +372,11 @@ def test_a_shop_at_work_is_left_for_the_next_time(aged: Aged) -> None:
 def test_a_prune_that_lost_its_shop_removes_nothing(aged: Aged) -> None:
     aged.run(0)
     aged.claim(101)
-    shop = Kept("acme", "acme", timedelta(hours=24), timedelta(hours=1))
+    shop = Shop("acme", "acme", timedelta(hours=24), timedelta(hours=1))
     with aged.state.lease("acme", "slow") as slow:
         aged.sql("delete from lease")
         with aged.state.lease("acme", "next"), pytest.raises(LeaseLost):
-            Keeping(aged.state.engine, NOW).prune(slow, shop, Limits(NOW, NOW, NOW))
+            Retention(aged.state.engine, NOW).prune(slow, shop, Cutoffs(NOW, NOW, NOW))
 
     assert aged.claims() == ["E1"]
 
@@ -417,7 +417,7 @@ def test_a_prune_that_is_killed_anywhere_is_finished_by_the_next(
         return wrapped
 
     with monkeypatch.context() as patched:
-        patched.setattr(Keeping, "_remove", step(Keeping._remove))
+        patched.setattr(Retention, "_remove", step(Retention._remove))
         patched.setattr(Path, "rename", step(Path.rename))
         patched.setattr(folders.shutil, "rmtree", step(folders.shutil.rmtree))
         with pytest.raises(KeyboardInterrupt):
@@ -442,7 +442,7 @@ def test_a_file_shrinks_after_a_prune(aged: Aged) -> None:
 
 
 def test_many_claims_go_some_at_a_time(aged: Aged, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("invsync.state.keeping.AT_ONCE", 2)
+    monkeypatch.setattr("invsync.state.retention.BATCH", 2)
     aged.run(0)
     for n in range(5):
         aged.claim(200, event=f"E{n}")
@@ -628,4 +628,4 @@ def test_shops_that_never_ran_are_left_out(aged: Aged) -> None:
     )
 
     assert [shop.name for shop in shops(with_more, aged.state)] == ["acme"]
-    assert limits(configured, NOW).webhooks == NOW - timedelta(days=7)
+    assert cutoffs(configured, NOW).webhooks == NOW - timedelta(days=7)

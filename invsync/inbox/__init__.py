@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from invsync import tables
 from invsync.errors import UsageError
 from invsync.state import iso
-from invsync.state.keeping import covered_before
+from invsync.state.retention import covered_before
 from invsync.state.schema import WEBHOOK
 
 INSERT: dict[str, Callable[[sa.Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
