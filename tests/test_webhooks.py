@@ -17,7 +17,7 @@ from invsync.config.settings import OmsSettings, ShopSettings
 from invsync.errors import UsageError
 from invsync.inbox import Heard, Inbox
 from invsync.state import State
-from invsync.webhooks.receiver import LARGEST_BODY, create_app
+from invsync.webhooks.receiver import MAX_BODY, create_app
 
 SECRET, BEFORE = "planted-secret-of-now", "planted-secret-of-before"
 DOMAIN = "demo.myshopify.com"
@@ -222,7 +222,7 @@ def test_a_delivery_id_without_end_is_refused(sender: Sender) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_that_is_too_large_is_refused(sender: Sender, chunked: bool) -> None:
-    body = b" " * (LARGEST_BODY + 1)
+    body = b" " * (MAX_BODY + 1)
     parts = iter([body[:1000], body[1000:]])
     headers = {"x-shopify-hmac-sha256": signature(body)}
 
