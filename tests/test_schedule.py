@@ -22,7 +22,7 @@ from invsync.config import settings
 from invsync.errors import UsageError
 from invsync.inbox import Inbox
 from invsync.schedule import embedded
-from invsync.schedule.embedded import Cron, Keeper
+from invsync.schedule.embedded import Cron, ShopRunner
 from invsync.schedule.export import EXPORTERS
 from invsync.schedule.export.files import export
 from invsync.schedule.export.systemd import calendar
@@ -365,34 +365,34 @@ def test_a_job_that_only_fails_is_silent_too(tmp_path: Path) -> None:
     finished(state, NOW - timedelta(hours=1), advances=False)
 
     (alert,) = overdue(state, [Entry("acme", "hard-sync", "0 3 * * *")], NOW)
-    assert alert.summary == "No hard-sync of acme has finished ever: see what schedules it."
+    assert alert.summary == "No hard-sync of acme has ever finished: see what schedules it."
 
 
 # -- pruned
 
 
-def keeper(config: Path, shop: str, tell: Any = print) -> Keeper:
+def runner(config: Path, shop: str, tell: Any = print) -> ShopRunner:
     state = State(settings.load(config).state.url)
-    return Keeper(shop, str(config), "inprocess", None, Inbox(state.engine), threading.Event(), tell)  # type: ignore[arg-type]
+    return ShopRunner(shop, str(config), "inprocess", None, Inbox(state.engine), threading.Event(), tell)  # type: ignore[arg-type]
 
 
 def test_each_shop_is_pruned_once_a_day_by_the_thread_that_runs_its_jobs(config: Path) -> None:
     table, state = entries(settings.load(config)), State(settings.load(config).state.url)
-    keepers = {shop: keeper(config, shop) for shop in ("acme", "brick")}
+    runners = {shop: runner(config, shop) for shop in ("acme", "brick")}
 
-    jobs = embedded._scheduler(keepers, table, state).get_jobs()
+    jobs = embedded._scheduler(runners, table, state).get_jobs()
     pruning = [job for job in jobs if job.func.__name__ == "prune"]
 
     assert [job.executor for job in pruning] == ["acme", "brick"]
     assert {job.trigger.get_next_fire_time(None, NOW) for job in pruning} == {datetime(2026, 11, 24, 4, 40, tzinfo=UTC)}
-    assert not [job for job in embedded._scheduler(keepers, [], state).get_jobs() if job.func.__name__ == "prune"]
+    assert not [job for job in embedded._scheduler(runners, [], state).get_jobs() if job.func.__name__ == "prune"]
 
 
 def test_a_prune_is_told_and_its_fault_too(config: Path) -> None:
     lines: list[dict[str, Any]] = []
     configured = settings.load(config)
     State(configured.state.url).shops.kept_as("acme", configured.shop("acme").identity)
-    mine = keeper(config, "acme", lines.append)
+    mine = runner(config, "acme", lines.append)
 
     mine.prune()
     config.write_text(config.read_text().replace("state.db", "nowhere/state.db"))

@@ -10,7 +10,7 @@ from invsync.config.settings import Settings
 from invsync.jobs.launch import notebooks
 from invsync.schedule.export import EXPORTERS, Exporter
 from invsync.schedule.export.plan import MAINTENANCE, Plan, Service, Task
-from invsync.schedule.table import Entry, entries, hears
+from invsync.schedule.table import Entry, entries, has_webhooks
 
 FIRST_PORT = 8765
 
@@ -45,7 +45,7 @@ def _task(entry: Entry) -> Task:
 def _services(configured: Settings, shops: Sequence[str]) -> list[Service]:
     """The webhook receiver and the real-time sync of each shop that has webhooks."""
     services = []
-    for number, shop in enumerate(name for name in shops if hears(configured, name)):
+    for number, shop in enumerate(name for name in shops if has_webhooks(configured, name)):
         port = FIRST_PORT + number
         receiver = ("webhooks", "serve", "--shop", shop, "--port", str(port))
         services.append(Service("webhooks", shop, receiver, port))
