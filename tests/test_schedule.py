@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 
 from invsync.cli import app
 from invsync.config import settings
-from invsync.errors import UsageError
+from invsync.errors import InvsyncError, LeaseHeld, UsageError
 from invsync.inbox import Inbox
+from invsync.runs.record import Record
 from invsync.schedule import embedded
 from invsync.schedule.embedded import Cron, ShopRunner
 from invsync.schedule.export import EXPORTERS
@@ -368,12 +369,66 @@ def test_a_job_that_only_fails_is_silent_too(tmp_path: Path) -> None:
     assert alert.summary == "No hard-sync of acme has ever finished: see what schedules it."
 
 
-# -- pruned
+# -- runs
 
 
-def runner(config: Path, shop: str, tell: Any = print) -> ShopRunner:
+class Runs:
+    """Workers whose runs end in these ways, one after another."""
+
+    def __init__(self, *ends: Record | InvsyncError) -> None:
+        self.ends = list(ends)
+
+    def run(self, job: str, shop: str, config: str, engine: str) -> Record:
+        end = self.ends.pop(0)
+        if isinstance(end, InvsyncError):
+            raise end
+        return end
+
+
+def runner(config: Path, shop: str, report: Any = print, workers: Any = None) -> ShopRunner:
     state = State(settings.load(config).state.url)
-    return ShopRunner(shop, str(config), "inprocess", None, Inbox(state.engine), threading.Event(), tell)  # type: ignore[arg-type]
+    return ShopRunner(shop, str(config), "inprocess", workers, Inbox(state.engine), threading.Event(), report)
+
+
+def test_a_run_is_reported_as_one_line(config: Path) -> None:
+    lines: list[dict[str, Any]] = []
+    done = Record("20261123T120000Z-aa", "acme", "hard-sync", "partial", 4, counts={"unknown": 1})
+
+    code = runner(config, "acme", lines.append, Runs(done)).run("hard-sync")
+
+    seconds = lines[0].pop("seconds")
+    assert (code, lines, isinstance(seconds, float)) == (
+        4,
+        [
+            {
+                "shop": "acme",
+                "job": "hard-sync",
+                "run_id": "20261123T120000Z-aa",
+                "status": "partial",
+                "exit_code": 4,
+                "counts": {"unknown": 1},
+            }
+        ],
+        True,
+    )
+
+
+def test_a_job_waits_for_the_run_that_holds_the_shop(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[dict[str, Any]] = []
+    monkeypatch.setattr(embedded, "AGAIN_SECONDS", 0)
+    held = LeaseHeld("Run 1 holds shop acme: wait for it.")
+
+    code = runner(config, "acme", lines.append, Runs(held, held, Record(status="done", exit_code=0))).run("hard-sync")
+
+    assert code == 0
+    assert [(line["status"], line["exit_code"], line.get("message")) for line in lines] == [
+        ("LeaseHeld", 75, str(held)),
+        ("LeaseHeld", 75, str(held)),
+        ("done", 0, None),
+    ]
+
+
+# -- pruned
 
 
 def test_each_shop_is_pruned_once_a_day_by_the_thread_that_runs_its_jobs(config: Path) -> None:
@@ -388,18 +443,18 @@ def test_each_shop_is_pruned_once_a_day_by_the_thread_that_runs_its_jobs(config:
     assert not [job for job in embedded._scheduler(runners, [], state).get_jobs() if job.func.__name__ == "prune"]
 
 
-def test_a_prune_is_told_and_its_fault_too(config: Path) -> None:
+def test_a_prune_and_its_failure_are_reported(config: Path) -> None:
     lines: list[dict[str, Any]] = []
     configured = settings.load(config)
     State(configured.state.url).shops.kept_as("acme", configured.shop("acme").identity)
-    mine = runner(config, "acme", lines.append)
+    acme = runner(config, "acme", lines.append)
 
-    mine.prune()
+    acme.prune()
     config.write_text(config.read_text().replace("state.db", "nowhere/state.db"))
-    mine.prune()
+    acme.prune()
 
     assert lines[0]["removed"] == {"acme": {"files": 0, "runs": 0, "webhooks": 0, "folders": 0}}
-    assert [(one["job"], one["status"], one["exit_code"]) for one in lines] == [
+    assert [(line["job"], line["status"], line["exit_code"]) for line in lines] == [
         ("state prune", "done", 0),
         ("state prune", "UsageError", 2),
     ]
