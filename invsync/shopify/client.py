@@ -1,4 +1,4 @@
-"""One GraphQL call to Shopify's Admin API: authorised, paced, retried by kind, its version checked."""
+"""A client of Shopify's Admin API: each GraphQL call is authorised, paced, repeated until it is answered, and checked."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import httpx
@@ -24,7 +24,7 @@ from invsync.shopify.auth import Token, token_of
 from invsync.shopify.refusals import messages as messages
 from invsync.shopify.retry import Pacer, Patience, TooCostly, throttle_seconds
 
-Body = dict[str, Any]
+Node = dict[str, Any]  # an object of Shopify's JSON
 SCOPES = (
     "read_inventory",
     "write_inventory",
@@ -41,18 +41,18 @@ Check = Callable[[], None]
 
 @cache
 def operation(name: str) -> str:
-    """The text of operations/<name>.graphql."""
+    """Return the text of operations/<name>.graphql."""
     return files("invsync.shopify.operations").joinpath(f"{name}.graphql").read_text(encoding="utf-8")
 
 
-def codes(errors: Any) -> set[str]:
-    """The codes of a list of GraphQL errors or user errors."""
+def codes(errors: object) -> set[str]:
+    """Return the codes of a list of GraphQL errors or user errors."""
     objects = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
     return {str((error.get("extensions") or {}).get("code") or error.get("code")) for error in objects}
 
 
 class Client:
-    """Calls to one shop, safe to share between threads."""
+    """Calls to one shop; threads may share it."""
 
     def __init__(
         self,
@@ -84,7 +84,10 @@ class Client:
         before_write: Check = lambda: None,
         transport_override: httpx.BaseTransport | None = None,
     ) -> "Client":
-        """A client of this shop; nothing is called yet. An error of `before_write` stops each mutation before it leaves."""
+        """Return a client of this shop; nothing is called yet.
+
+        `before_write` is called before each try of each mutation; an error that it raises stops the mutation.
+        """
         http = web.client(transport_override, timeout=TIMEOUT, headers={"Accept-Encoding": "gzip"})
         return cls(
             shop,
@@ -103,23 +106,26 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def data(self, name: str, variables: Body | None = None, *, text: str | None = None) -> Body:
-        """The data of an operation that must succeed as a whole."""
+    def data(self, name: str, variables: Node | None = None, *, text: str | None = None) -> Node:
+        """Return the data of an operation; raise ShopifyFailed where it has errors."""
         body = self.answer(text or operation(name), variables or {})
         if body.get("errors") or not isinstance(body.get("data"), dict):
             words = messages(body.get("errors") or "no data", self._token.hidden)
             raise ShopifyFailed(f"Shopify refused operation {name}: {words}: correct the request.")
         return dict(body["data"])
 
-    def answer(self, text: str, variables: Body) -> Body:
-        """The body of Shopify's final answer, which may hold errors; the same bytes on every try."""
+    def answer(self, text: str, variables: Node) -> Node:
+        """Return the body of Shopify's final answer, which may hold errors; each try sends the same bytes.
+
+        Raises Unanswered where there is none in time, ShopifyFailed where Shopify refuses the call for good.
+        """
         writes = _is_mutation(text)
         if writes and self.read_only:
             raise ShopifyFailed("A read-only client refuses every mutation: run without the dry run to write.")
         content = json.dumps({"query": text, "variables": variables}, ensure_ascii=False).encode()
         renewed = False
 
-        def attempt() -> Body:
+        def attempt() -> Node:
             nonlocal renewed
             token, response = self._post(text, content, writes)
             if response.status_code == 401 and not renewed and self._token.renew(token):
@@ -138,7 +144,7 @@ class Client:
         headers = {"X-Shopify-Access-Token": token, "Content-Type": "application/json"}
         return token, self._http.post(self._url, content=content, headers=headers)
 
-    def _read(self, response: httpx.Response, text: str) -> Body:
+    def _read(self, response: httpx.Response, text: str) -> Node:
         """The body of a final answer; raises NoAnswer or Busy where another try may bring one, else ShopifyFailed."""
         if response.status_code == 401:
             raise ShopifyFailed(
@@ -175,26 +181,26 @@ class Client:
                 "was asked: set api_version to a supported version."
             )
 
-    def _denied(self, response: httpx.Response, body: Body) -> str:
+    def _denied(self, response: httpx.Response, body: Node) -> str:
         words = texts.said(response.content, self._token.hidden)
         return refusals.denied(self.shop.domain, body.get("errors"), words, SCOPES)
 
     @contextmanager
     def download(self, url: str) -> Iterator[httpx.Response]:
-        """A result file as a stream, fetched without the token."""
+        """Open a result file as a stream, without the token."""
         _check_address(url)
         with self._http.stream("GET", url) as response:
             yield response
 
-    def upload(self, url: str, fields: Mapping[str, str], file: tuple[str, Any, str]) -> httpx.Response:
-        """A multipart POST to storage without the token: all fields first, then the open file."""
+    def upload(self, url: str, fields: Mapping[str, str], file: tuple[str, BinaryIO, str]) -> httpx.Response:
+        """Post these fields and then the open file to storage, as multipart, without the token."""
         if self.read_only:
             raise ShopifyFailed("A read-only client cannot upload a file: run without the dry run.")
         _check_address(url)
         return self._http.post(url, data=dict(fields), files={"file": file})
 
 
-def _json(response: httpx.Response) -> Body:
+def _json(response: httpx.Response) -> Node:
     try:
         body = texts.parsed(response.content)
     except ValueError:
@@ -221,7 +227,7 @@ def _check_address(url: str) -> None:
 
 
 def _date(response: httpx.Response) -> datetime | None:
-    """The moment in the answer's Date header, UTC; None where it has none that can be read."""
+    """The time in the Date header, in UTC; None where there is none that can be read."""
     try:
         return parsedate_to_datetime(response.headers.get_list("Date")[0]).astimezone(UTC)
     except (IndexError, ValueError):

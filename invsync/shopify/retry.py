@@ -30,7 +30,7 @@ class Patience(retry.Patience):
 
 
 class Pacer:
-    """Shopify's cost bucket as last told; it delays a call whose cost does not fit yet."""
+    """Shopify's cost bucket, as its last answer described it; delays a call whose cost does not fit yet."""
 
     def __init__(self, sleep: Sleep) -> None:
         self._sleep = sleep
@@ -57,7 +57,7 @@ class Pacer:
         return max(0.0, (min(cost, self._maximum) - self._available) / self._rate)
 
     def learn(self, text: str, body: Mapping[str, Any]) -> None:
-        """Take the bucket and the operation's cost from `extensions.cost` of an answer."""
+        """Read the bucket and the operation's cost from `extensions.cost` of an answer."""
         cost = _cost(body)
         status = cost.get("throttleStatus") or {}
         if not status.get("restoreRate"):
@@ -71,7 +71,10 @@ class Pacer:
 
 
 def throttle_seconds(response: httpx.Response, body: Mapping[str, Any]) -> float:
-    """Seconds until a throttled call fits: from the cost of the answer, else Retry-After, else 1."""
+    """Return the seconds until a throttled call fits: by the cost in the answer, else Retry-After, else 1.
+
+    Raises TooCostly where the call can never fit.
+    """
     cost = _cost(body)
     status = cost.get("throttleStatus") or {}
     requested = float(cost.get("requestedQueryCost") or 0)
