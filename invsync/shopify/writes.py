@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 from invsync.errors import ShopifyFailed
 from invsync.inputs import texts
@@ -132,7 +132,7 @@ def _failure(message: str, code: str) -> Node:
     return {"errors": [{"message": message, "extensions": {"code": code}}]}
 
 
-def _user_errors(body: Node) -> list[Any]:
+def _user_errors(body: Node) -> list[object]:
     data = body.get("data")
     payloads = data.values() if isinstance(data, dict) else ()
     return [error for payload in payloads if isinstance(payload, dict) for error in payload.get("userErrors") or ()]

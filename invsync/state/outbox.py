@@ -75,27 +75,14 @@ class Outbox:
         The parts in `answered` are settled by it: these files replace them. Raises LeaseLost where the lease was lost
         and GuardStopped where another run has claimed an event; then nothing is committed.
         """
-        shop = lease.shop
-        rows = [
-            {
-                "shop": shop,
-                "run_id": run_id,
-                "part": file.part,
-                "path": str(file.path.resolve()),
-                "sha256": file.sha256,
-                "transport": transport,
-                "guarded": guarded,
-                "fence": lease.fence,
-                "content": None if guarded else zlib.compress(file.path.read_bytes()),
-            }
-            for file in files
-        ]
+        about = {"shop": lease.shop, "fence": lease.fence, "run_id": run_id}
+        rows = [about | {"transport": transport, "guarded": guarded} | _columns(file, guarded) for file in files]
         with self._engine.begin() as connection:
             lease.fenced(connection)
             if rows:
                 stamped = sa.insert(OUTBOX).values(committed_at=clock.iso(clock.now(connection)))
                 connection.execute(stamped, rows)
-            if claims is not None and (taken := _take(connection, shop, claims)).height:
+            if claims is not None and (taken := _take(connection, lease.shop, claims)).height:
                 raise _stale(taken)
             for part in answered:
                 _settle(connection, run_id, part, "answered")
@@ -196,6 +183,12 @@ class Outbox:
         if keys:
             with self._engine.begin() as connection:
                 connection.execute(sa.update(CLAIM).where(mine).values(status="reset", run_id=run_id), keys)
+
+
+def _columns(file: File, guarded: bool) -> dict[str, object]:
+    """The columns of one file; the database keeps the content of a file without a guard."""
+    content = None if guarded else zlib.compress(file.path.read_bytes())
+    return {"part": file.part, "path": str(file.path.resolve()), "sha256": file.sha256, "content": content}
 
 
 def _settle(connection: sa.Connection, run_id: str, part: int, how: str) -> None:
