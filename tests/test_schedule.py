@@ -1,4 +1,4 @@
-"""The table of jobs, and what is exported from it: each output read by the engine's own parser."""
+"""The schedule: its table, its exports, each read by the engine's own parser, and the embedded scheduler."""
 
 import itertools
 import re
@@ -84,7 +84,7 @@ def written(config: Path, to: str, folder: Path, *shops: str) -> dict[str, str]:
     return files
 
 
-def test_a_shop_has_the_job_that_keeps_it_and_the_hard_sync(config: Path) -> None:
+def test_a_shop_has_its_regular_job_and_the_hard_sync(config: Path) -> None:
     table = entries(settings.load(config))
 
     assert [(entry.shop, entry.job) for entry in table] == [
@@ -96,7 +96,7 @@ def test_a_shop_has_the_job_that_keeps_it_and_the_hard_sync(config: Path) -> Non
 
 
 @pytest.mark.parametrize("wrong", ["99 3 1,15", "x 3 1,15", "30 3 L"])
-def test_a_wrong_cron_text_is_refused_by_its_place(config: Path, wrong: str) -> None:
+def test_a_wrong_cron_text_is_refused_with_its_key(config: Path, wrong: str) -> None:
     config.write_text(config.read_text().replace("30 3 1,15", wrong))
 
     with pytest.raises(UsageError, match=r"\[shops.brick.schedule\] hard_sync is wrong"):
@@ -110,13 +110,13 @@ def test_a_configuration_without_a_shop_is_refused(tmp_path: Path) -> None:
         entries(settings.load(tmp_path / "invsync.toml"))
 
 
-def test_weekdays_are_crons_own() -> None:
+def test_weekdays_are_read_as_cron_reads_them() -> None:
     sunday = Cron(Entry("acme", "hard-sync", "0 3 * * 0")).get_next_fire_time(None, NOW)
 
     assert (sunday, f"{sunday:%A}") == (datetime(2026, 11, 29, 3, tzinfo=UTC), "Sunday")
 
 
-def test_times_that_passed_meanwhile_are_one() -> None:
+def test_missed_times_count_once() -> None:
     trigger = Cron(Entry("acme", "push-deltas", "*/5 * * * *"))
 
     assert trigger.get_next_fire_time(NOW - timedelta(hours=3), NOW) == datetime(2026, 11, 23, 12, 10, tzinfo=UTC)
@@ -152,7 +152,7 @@ def test_cron_reads_its_export(config: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_crontab_has_each_job_the_chores_and_what_runs_all_the_time(config: Path, tmp_path: Path) -> None:
+def test_a_crontab_has_each_job_the_maintenance_and_the_services(config: Path, tmp_path: Path) -> None:
     lines = written(config, "crontab", tmp_path)["crontab"].splitlines()
 
     jobs = [line for line in lines if not line.startswith(("#", "@")) and "invsync" in line]
@@ -219,7 +219,7 @@ def test_kubernetes_accepts_its_documents(config: Path, tmp_path: Path) -> None:
     assert {document["spec"]["timeZone"] for document in documents[:6]} == {"Etc/UTC"}
 
 
-def test_names_in_kubernetes_are_names_of_its_own(config: Path, tmp_path: Path) -> None:
+def test_names_in_kubernetes_are_valid(config: Path, tmp_path: Path) -> None:
     documents = yaml.safe_load_all(written(config, "kubernetes", tmp_path)["kubernetes.yaml"])
 
     assert all(re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?", one["metadata"]["name"]) for one in documents)
@@ -228,7 +228,7 @@ def test_names_in_kubernetes_are_names_of_its_own(config: Path, tmp_path: Path) 
 # -- airflow
 
 
-def test_the_dags_are_python_with_one_row_a_job_and_cron(config: Path, tmp_path: Path) -> None:
+def test_the_dags_are_python_with_one_row_for_each_job_and_cron(config: Path, tmp_path: Path) -> None:
     text = written(config, "airflow", tmp_path)["invsync_dags.py"]
     module: dict[str, object] = {}
     exec(text[text.index("TABLE = {") : text.index("EXECUTED.mkdir")], module)
@@ -260,7 +260,7 @@ def long_names(tmp_path: Path) -> Path:
     return path
 
 
-def test_long_names_fit_kubernetes_and_stay_apart(long_names: Path, tmp_path: Path) -> None:
+def test_long_names_fit_kubernetes_and_stay_distinct(long_names: Path, tmp_path: Path) -> None:
     documents = list(yaml.safe_load_all(written(long_names, "kubernetes", tmp_path)["kubernetes.yaml"]))
     names = [(one["kind"], one["metadata"]["name"]) for one in documents]
     limits = {"CronJob": 52, "Deployment": 63, "Service": 63}
@@ -285,14 +285,14 @@ def test_long_names_fit_systemd(long_names: Path, tmp_path: Path) -> None:
     assert max(map(len, files)) <= 255
 
 
-def test_a_shop_name_beyond_the_longest_is_refused(long_names: Path) -> None:
+def test_a_shop_name_that_is_too_long_is_refused(long_names: Path) -> None:
     long_names.write_text(long_names.read_text().replace("a" * 100, "a" * 101))
 
     with pytest.raises(UsageError, match="must match"):
         settings.load(long_names)
 
 
-def test_a_path_with_signs_of_its_own_is_written_so_that_each_engine_reads_it(tmp_path: Path) -> None:
+def test_a_path_with_special_characters_is_escaped_for_each_engine(tmp_path: Path) -> None:
     folder = tmp_path / '50% of $HOME\'s "x"'
     folder.mkdir()
     path = folder / "invsync.toml"
@@ -317,7 +317,7 @@ def test_a_line_that_cron_would_cut_is_refused(config: Path, tmp_path: Path) -> 
         export("crontab", far / "invsync.toml", [], image="x")
 
 
-def test_the_names_of_dags_fit_airflow_and_stay_apart(config: Path, tmp_path: Path) -> None:
+def test_the_names_of_dags_fit_airflow_and_stay_distinct(config: Path, tmp_path: Path) -> None:
     text = written(config, "airflow", tmp_path)["invsync_dags.py"]
     module: dict[str, Any] = {}
     exec("import hashlib, re\n" + text[text.index("def named") : text.index("def dag(")], module)
@@ -354,14 +354,14 @@ def finished(state: State, at: datetime, job: str = "hard-sync", shop: str = "ac
 
 
 @pytest.mark.parametrize(("hours", "alerts"), [(1, 0), (24, 0), (30, 0), (36, 1), (72, 1)])
-def test_a_job_that_has_not_finished_for_two_of_its_times_is_told(tmp_path: Path, hours: int, alerts: int) -> None:
+def test_a_job_that_has_not_finished_for_two_of_its_times_has_an_alert(tmp_path: Path, hours: int, alerts: int) -> None:
     state = State(f"sqlite:///{tmp_path}/state.db")
     finished(state, NOW - timedelta(hours=hours))
 
     assert len(overdue(state, [Entry("acme", "hard-sync", "0 3 * * *")], NOW)) == alerts
 
 
-def test_a_job_that_only_fails_is_silent_too(tmp_path: Path) -> None:
+def test_a_job_that_only_fails_has_an_alert(tmp_path: Path) -> None:
     state = State(f"sqlite:///{tmp_path}/state.db")
     finished(state, NOW - timedelta(hours=1), advances=False)
 

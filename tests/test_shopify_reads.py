@@ -1,4 +1,4 @@
-"""Levels, orders and locations as frames."""
+"""Levels, orders and locations are read into tables."""
 
 import json
 import re
@@ -23,7 +23,7 @@ Level = tuple[int, bool]
 
 
 class LevelsShop:
-    """Items with levels, answering `nodes` and the bulk query; counts what it is asked."""
+    """A shop of items with levels that answers `nodes` and the bulk query, and counts its queries."""
 
     def __init__(self, levels: dict[tuple[int, int], Level], *, most: int = 10**9) -> None:
         self.levels, self.most = levels, most
@@ -131,7 +131,7 @@ def test_a_call_stays_within_250_ids_and_1000_levels() -> None:
     assert sorted(item for ids, _ in calls for item in ids) == list(range(600))
 
 
-def test_a_query_too_costly_is_asked_in_halves_and_stays_small() -> None:
+def test_a_query_that_is_too_costly_is_halved_and_stays_small() -> None:
     levels = {(item, place): (item, True) for item in range(300) for place in (1, 2)}
     shop = LevelsShop(levels, most=150)
 
@@ -176,7 +176,7 @@ def test_a_garbled_result_file_is_refused(tmp_path: Path) -> None:
         parse_levels(path)
 
 
-def test_a_level_whose_line_comes_twice_counts_once_and_two_different_ones_are_refused(tmp_path: Path) -> None:
+def test_a_repeated_line_of_a_level_counts_once_and_two_different_lines_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "levels.jsonl"
     once = next(line for line in CHILD_FIRST if '"quantity":5' in line or '"quantity": 5' in line)
     path.write_text("\n".join([*CHILD_FIRST, once]) + "\n")

@@ -1,4 +1,4 @@
-"""Subscriptions at the sandbox's Shopify: created, found lost or changed, repaired, and told in runs and by the doctor."""
+"""Webhook subscriptions at the sandbox's Shopify are created, repaired, and reported by runs and by the doctor."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -37,12 +37,12 @@ def test_every_topic_is_created_once(rehearsal: Rehearsal) -> None:
     assert len(rehearsal.shop.subscriptions) == 4
 
 
-def test_looking_changes_nothing(rehearsal: Rehearsal) -> None:
+def test_a_check_changes_nothing(rehearsal: Rehearsal) -> None:
     assert conditions(rehearsal, only_look=True) == dict.fromkeys(TOPICS, "lost")
     assert rehearsal.shop.subscriptions == {}
 
 
-def test_what_shopify_deleted_is_created_again(rehearsal: Rehearsal) -> None:
+def test_a_subscription_that_shopify_deleted_is_created_again(rehearsal: Rehearsal) -> None:
     conditions(rehearsal)
     del rehearsal.shop.subscriptions[2]
 
@@ -50,7 +50,7 @@ def test_what_shopify_deleted_is_created_again(rehearsal: Rehearsal) -> None:
     assert conditions(rehearsal)["ORDERS_CREATE"] == "created"
 
 
-def test_what_somebody_changed_is_repaired(rehearsal: Rehearsal) -> None:
+def test_a_changed_subscription_is_repaired(rehearsal: Rehearsal) -> None:
     conditions(rehearsal)
     rehearsal.shop.subscriptions[1].fields = ["available"]
 
@@ -74,7 +74,7 @@ def test_a_shop_without_an_address_is_a_usage_error(rehearsal: Rehearsal) -> Non
         conditions(rehearsal)
 
 
-def test_a_token_without_the_right_to_read_is_told(rehearsal: Rehearsal) -> None:
+def test_a_token_without_the_right_to_read_is_named(rehearsal: Rehearsal) -> None:
     rehearsal.shop.rotate_token()
 
     with pytest.raises(ShopifyFailed, match="refused the token"):
@@ -94,7 +94,7 @@ def test_a_run_says_which_subscriptions_are_lost(rehearsal: Rehearsal) -> None:
     )
 
 
-def test_the_doctor_looks_at_the_subscriptions(rehearsal: Rehearsal) -> None:
+def test_the_doctor_checks_the_subscriptions(rehearsal: Rehearsal) -> None:
     rehearsal.product(1, "S1", oms=10, available=7)
     before = {check.name: check for check in examine(rehearsal.config, "demo")}
     conditions(rehearsal)
