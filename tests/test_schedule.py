@@ -27,8 +27,8 @@ from invsync.schedule.embedded import Cron, ShopRunner
 from invsync.schedule.export import EXPORTERS
 from invsync.schedule.export.files import export
 from invsync.schedule.export.systemd import calendar
-from invsync.schedule.silence import overdue
 from invsync.schedule.table import Entry, entries
+from invsync.schedule.watchdog import overdue
 from invsync.state import State
 
 NOW = datetime(2026, 11, 23, 12, 7, tzinfo=UTC)
@@ -336,7 +336,7 @@ def test_the_names_of_dags_fit_airflow_and_stay_distinct(config: Path, tmp_path:
     assert all(re.fullmatch(r"[\w.-]{1,250}", name) for name in names)
 
 
-# -- silence
+# -- watchdog
 
 
 def finished(state: State, at: datetime, job: str = "hard-sync", shop: str = "acme", advances: bool = True) -> None:

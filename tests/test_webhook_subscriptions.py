@@ -27,8 +27,8 @@ def hear_at(rehearsal: Rehearsal, address: str) -> None:
     rehearsal.config.write_text(text.replace("[shops.demo.oms]", f'webhook_url = "{address}"\n[shops.demo.oms]'))
 
 
-def conditions(rehearsal: Rehearsal, *, only_look: bool = False) -> dict[str, str]:
-    return {one.topic: one.condition for one in webhooks.register(rehearsal.config, "demo", only_look=only_look)}
+def conditions(rehearsal: Rehearsal, *, check_only: bool = False) -> dict[str, str]:
+    return {one.topic: one.condition for one in webhooks.register(rehearsal.config, "demo", check_only=check_only)}
 
 
 def test_every_topic_is_created_once(rehearsal: Rehearsal) -> None:
@@ -38,7 +38,7 @@ def test_every_topic_is_created_once(rehearsal: Rehearsal) -> None:
 
 
 def test_a_check_changes_nothing(rehearsal: Rehearsal) -> None:
-    assert conditions(rehearsal, only_look=True) == dict.fromkeys(TOPICS, "lost")
+    assert conditions(rehearsal, check_only=True) == dict.fromkeys(TOPICS, "lost")
     assert rehearsal.shop.subscriptions == {}
 
 
@@ -46,7 +46,7 @@ def test_a_subscription_that_shopify_deleted_is_created_again(rehearsal: Rehears
     conditions(rehearsal)
     del rehearsal.shop.subscriptions[2]
 
-    assert conditions(rehearsal, only_look=True)["ORDERS_CREATE"] == "lost"
+    assert conditions(rehearsal, check_only=True)["ORDERS_CREATE"] == "lost"
     assert conditions(rehearsal)["ORDERS_CREATE"] == "created"
 
 
@@ -54,9 +54,9 @@ def test_a_changed_subscription_is_repaired(rehearsal: Rehearsal) -> None:
     conditions(rehearsal)
     rehearsal.shop.subscriptions[1].fields = ["available"]
 
-    assert conditions(rehearsal, only_look=True)["INVENTORY_LEVELS_UPDATE"] == "changed"
+    assert conditions(rehearsal, check_only=True)["INVENTORY_LEVELS_UPDATE"] == "changed"
     assert conditions(rehearsal)["INVENTORY_LEVELS_UPDATE"] == "repaired"
-    assert conditions(rehearsal, only_look=True) == dict.fromkeys(TOPICS, "right")
+    assert conditions(rehearsal, check_only=True) == dict.fromkeys(TOPICS, "right")
 
 
 def test_a_subscription_of_another_address_is_left_alone(rehearsal: Rehearsal) -> None:

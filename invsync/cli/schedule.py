@@ -44,7 +44,7 @@ def run(
     with _extra():
         from invsync.schedule import embedded
 
-    embedded.run(config, shop or [], engine=engine, only_realtime=only_realtime, tell=print_json)
+    embedded.run(config, shop or [], engine=engine, only_realtime=only_realtime, report=print_json)
 
 
 @app.command()
@@ -79,9 +79,9 @@ def check(shop: Shops = None, config: Config = CONFIG) -> None:
     Exit codes: 0 every job runs; 2 wrong usage or configuration; 4 a job does not run.
     """
     with _extra():
-        from invsync.schedule import silence
+        from invsync.schedule import watchdog
 
-    alerts = silence.check(config, shop or [])
+    alerts = watchdog.check(config, shop or [])
     for alert in alerts:
         print_json(vars(alert))
     exit_with(fault=bool(alerts))

@@ -33,10 +33,10 @@ class InProcessEngine(Engine):  # type: ignore[misc]
     ) -> None:
         """Execute the notebook's cells one after another; stop at the first that fails.
 
-        Saved before each section and at the end; papermill's saves before and after each cell are felt in a short run.
+        The notebook is saved before each section and at the end: papermill's saves around each cell slow a short run.
         """
         before = None
-        with _saved_seldom(nb_man) as save, _private_shell() as shell:
+        with _saving_less(nb_man) as save, _private_shell() as shell:
             for index, cell in enumerate(nb_man.nb.cells):
                 nb_man.cell_start(cell, index)
                 if on_cell_start is not None:
@@ -53,8 +53,8 @@ class InProcessEngine(Engine):  # type: ignore[misc]
 
 
 @contextmanager
-def _saved_seldom(nb_man: Any) -> Iterator[Callable[[], None]]:
-    """The notebook's own save, which papermill's manager has again at the end, however that comes."""
+def _saving_less(nb_man: Any) -> Iterator[Callable[[], None]]:
+    """The notebook manager's own save, in place of which the manager saves nothing until the end of the block."""
     save, nb_man.save = nb_man.save, lambda **cell: None
     try:
         yield save

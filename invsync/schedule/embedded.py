@@ -21,7 +21,7 @@ from invsync.config import settings
 from invsync.errors import InvsyncError, LeaseHeld
 from invsync.inbox import Inbox
 from invsync.jobs.start import new_run_id
-from invsync.schedule import silence
+from invsync.schedule import watchdog
 from invsync.schedule.table import Entry, entries
 from invsync.schedule.workers import Workers
 from invsync.state import State
@@ -99,8 +99,8 @@ def _failure(error: InvsyncError) -> Line:
     return {"status": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
 
 
-def run(config: Path, shops: Sequence[str], *, engine: str, only_realtime: bool, tell: Report) -> None:
-    """Run the jobs of these shops, or of all, until SIGTERM or SIGINT; call `tell` with a line for each.
+def run(config: Path, shops: Sequence[str], *, engine: str, only_realtime: bool, report: Report) -> None:
+    """Run the jobs of these shops, or of all, until SIGTERM or SIGINT; call `report` with a line for each.
 
     A shop that another scheduler keeps is left out. Raises LeaseHeld where that is so for all of them.
     """
@@ -109,16 +109,16 @@ def run(config: Path, shops: Sequence[str], *, engine: str, only_realtime: bool,
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     with ExitStack() as leases:
-        kept = _leased(state, list(dict.fromkeys(entry.shop for entry in table)), leases, tell)
+        kept = _leased(state, list(dict.fromkeys(entry.shop for entry in table)), leases, report)
         table = [entry for entry in table if entry.shop in kept]
         workers = Workers(max(1, min(len(kept), os.cpu_count() or 1)))
         leases.callback(workers.close)
         inbox = Inbox(state.engine)
-        runners = {shop: ShopRunner(shop, str(config), engine, workers, inbox, stop, tell) for shop in kept}
+        runners = {shop: ShopRunner(shop, str(config), engine, workers, inbox, stop, report) for shop in kept}
         scheduler = _scheduler(runners, [] if only_realtime else table, state)
         if not only_realtime:
             watch = IntervalTrigger(seconds=WATCH_SECONDS)
-            scheduler.add_job(lambda: alerts.send(silence.overdue(state, table, datetime.now(UTC)), configured), watch)
+            scheduler.add_job(lambda: alerts.send(watchdog.overdue(state, table, datetime.now(UTC)), configured), watch)
         scheduler.start()
         stop.wait()
         scheduler.shutdown()

@@ -40,18 +40,18 @@ def serve(config: Path, name: str, *, host: str, port: int) -> None:
     )
 
 
-def register(config: Path, name: str, *, only_look: bool = False) -> list[subscriptions.Subscription]:
+def register(config: Path, name: str, *, check_only: bool = False) -> list[subscriptions.Subscription]:
     """Create the subscriptions that a shop lacks and repair those that were changed; return every one.
 
-    With `only_look`, nothing is changed. Raises UsageError where the shop has no address for webhooks.
+    With `check_only`, nothing is changed. Raises UsageError where the shop has no address for webhooks.
     """
     shop = settings.load(config).shop(name)
     if shop.webhook_url is None:
         raise UsageError(f"Shop {name} names no address for webhooks: set webhook_url in [shops.{name}].")
     variables = filter(None, (shop.token_env, shop.client_secret_env))
     values = {variable: settings.secret(variable, os.environ) or "" for variable in variables}
-    with closing(Client.open(shop, secrets=values, read_only=only_look)) as client:
-        ask = subscriptions.subscriptions if only_look else subscriptions.register
+    with closing(Client.open(shop, secrets=values, read_only=check_only)) as client:
+        ask = subscriptions.subscriptions if check_only else subscriptions.register
         return ask(client, shop.webhook_url)
 
 
