@@ -1,4 +1,4 @@
-"""Every error of the package, named for what the caller does next.
+"""The errors of the package, named for what the caller does next.
 
 InvsyncError                 exit  what to do
 ├── UsageError                2    correct the command or the configuration; nothing was touched
@@ -24,7 +24,7 @@ class UsageError(InvsyncError):
 
 
 class GuardStopped(InvsyncError):
-    """A guard found numbers that no healthy run has; nothing was sent."""
+    """A guard measured numbers that no healthy run has; nothing was sent."""
 
     exit_code = 3
 
@@ -44,7 +44,7 @@ class ShopifyFailed(SystemFailed):
 
 
 class LeaseLost(SystemFailed):
-    """Another run took the shop over while this one stood still; this one sends nothing more."""
+    """Another run took over the shop while this one stood still; this one sends nothing more."""
 
 
 class LeaseHeld(InvsyncError):

@@ -1,16 +1,15 @@
-"""HTTP clients that go by the proxies and certificates of the environment, as far as these can be read."""
+"""HTTP clients that use the proxies and certificates that the environment names."""
 
 import os
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any
 from urllib.request import getproxies
 
 import httpx
@@ -18,6 +17,7 @@ import httpx
 from invsync.errors import UsageError
 
 PORTS = {"http": 80, "https": 443}
+DEFAULT_SECONDS = 5.0
 ENTRY = re.compile(
     r"(?:(?P<scheme>https?|all)://)?(?:\[(?P<address>[^\]]+)\]|(?P<host>[\w.*-]*))(?::(?P<port>\d{1,5}))?/?",
     re.IGNORECASE,
@@ -28,7 +28,7 @@ SEPARATORS = re.compile(r"[,;\s\u200b\ufeff]+")
 
 @dataclass(frozen=True)
 class Exempt:
-    """Addresses that are reached without a proxy: an entry of NO_PROXY."""
+    """An entry of NO_PROXY: addresses that are reached without a proxy."""
 
     scheme: str = "all"
     port: int | None = None
@@ -36,7 +36,7 @@ class Exempt:
     names: tuple[str, ...] = ()
 
     def matches(self, url: httpx.URL) -> bool:
-        """Whether this address is among them."""
+        """Whether this address is one of them."""
         if self.scheme not in ("all", url.scheme) or self.port not in (None, url.port or PORTS.get(url.scheme)):
             return False
         if self.network is None:
@@ -48,7 +48,7 @@ class Exempt:
 
 
 class Routes(httpx.BaseTransport):
-    """Each request through the proxy of its scheme, or directly where there is none or NO_PROXY names its host."""
+    """Sends each request through the proxy of its scheme, or directly where there is none or NO_PROXY names its host."""
 
     def __init__(self, proxies: dict[str, httpx.Proxy], exempt: list[Exempt]) -> None:
         self._exempt, self._direct = exempt, httpx.HTTPTransport(verify=trusted(), trust_env=False)
@@ -58,27 +58,36 @@ class Routes(httpx.BaseTransport):
         }
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request on its way."""
-        exempt = any(one.matches(request.url) for one in self._exempt)
-        way = self._direct if exempt else self._proxied.get(request.url.scheme, self._direct)
-        return way.handle_request(request)
+        """Send the request."""
+        exempt = any(entry.matches(request.url) for entry in self._exempt)
+        transport = self._direct if exempt else self._proxied.get(request.url.scheme, self._direct)
+        return transport.handle_request(request)
 
     def close(self) -> None:
         """Close the connections."""
-        for way in (self._direct, *self._proxied.values()):
-            way.close()
+        for transport in (self._direct, *self._proxied.values()):
+            transport.close()
 
 
-def client(transport: httpx.BaseTransport | None = None, **options: Any) -> httpx.Client:
-    """An HTTP client; a proxy or a certificate of the environment that cannot be used is a usage error."""
+def client(
+    transport: httpx.BaseTransport | None = None,
+    *,
+    base_url: str = "",
+    timeout: float | httpx.Timeout = DEFAULT_SECONDS,
+    headers: Mapping[str, str] | None = None,
+    auth: httpx.Auth | None = None,
+) -> httpx.Client:
+    """Return an HTTP client; raise UsageError where a proxy or a certificate of the environment cannot be used."""
     if transport is None:
         exempt, _ = no_proxy()
         transport = Routes(proxies(), exempt)
-    return httpx.Client(transport=transport, trust_env=False, **options)
+    return httpx.Client(
+        transport=transport, trust_env=False, base_url=base_url, timeout=timeout, headers=headers, auth=auth
+    )
 
 
 def proxies() -> dict[str, httpx.Proxy]:
-    """The environment's proxy for each of http and https; none where NO_PROXY has a star."""
+    """Return the environment's proxy for each of http and https; none where NO_PROXY has a star."""
     known = getproxies()
     if "*" in SEPARATORS.split(known.get("no", "")):
         return {}
@@ -87,15 +96,15 @@ def proxies() -> dict[str, httpx.Proxy]:
 
 
 def no_proxy() -> tuple[list[Exempt], list[str]]:
-    """The entries of NO_PROXY, and those that name no host or range of addresses."""
+    """Return the entries of NO_PROXY, and the texts in it that name no host or range of addresses."""
     texts = [text for text in SEPARATORS.split(getproxies().get("no", "")) if text]
-    read = {text: _exempt(text) for text in texts}
-    return [one for one in read.values() if one], [text for text, one in read.items() if not one]
+    entries = {text: _exempt(text) for text in texts}
+    return [entry for entry in entries.values() if entry], [text for text, entry in entries.items() if not entry]
 
 
 @cache
 def trusted() -> ssl.SSLContext:
-    """The certificates that every client trusts, read once: it takes as long as a short run."""
+    """Return the certificates that every client trusts, read once because that takes as long as a short run."""
     variable = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE") if os.environ.get(name)), "")
     try:
         if variable == "SSL_CERT_DIR" and not any(map(os.path.isdir, os.environ[variable].split(os.pathsep))):
@@ -107,7 +116,7 @@ def trusted() -> ssl.SSLContext:
 
 
 def _exempt(text: str) -> Exempt | None:
-    """The addresses that an entry of NO_PROXY means; None where it means none."""
+    """The entry of NO_PROXY that a text means; None where it means none."""
     with suppress(ValueError):
         return Exempt(network=ip_network(BRACKETS.sub(r"\1", text), strict=False))
     entry = ENTRY.fullmatch(text)
@@ -122,7 +131,7 @@ def _exempt(text: str) -> Exempt | None:
 
 
 def _names(host: str) -> Iterator[str]:
-    """The patterns of the host names that an entry stands for: itself and those below it."""
+    """The patterns of the host names that an entry means: the host and those below it."""
     yield f"*{host}" if host.startswith(".") else host or "*"
     if host and "*" not in host and not host.startswith("."):
         yield f"*.{host}"
@@ -145,6 +154,6 @@ def _proxy(scheme: str, address: str) -> httpx.Proxy:
 
 
 def _variable(scheme: str) -> str:
-    """The variable that gives the proxy of a scheme; of two spellings the lower one counts."""
+    """The name of the variable that gives the proxy of a scheme; of two spellings the lower-case one counts."""
     names = [name for name, value in os.environ.items() if name.lower() == f"{scheme}_proxy" and value]
     return max(names, default=f"The system's {scheme} proxy")

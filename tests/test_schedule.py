@@ -1,10 +1,11 @@
-"""The table of jobs, and what is exported from it: each output read by the engine's own parser."""
+"""The schedule: its table, its exports, each read by the engine's own parser, and the embedded scheduler."""
 
 import itertools
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,16 +15,20 @@ import kubernetes_validate
 import pytest
 import yaml
 from cronsim import CronSim
+from typer.testing import CliRunner
 
+from invsync.cli import app
 from invsync.config import settings
-from invsync.errors import UsageError
+from invsync.errors import InvsyncError, LeaseHeld, UsageError
 from invsync.inbox import Inbox
+from invsync.runs.record import Record
 from invsync.schedule import embedded
-from invsync.schedule.embedded import Cron, Keeper
-from invsync.schedule.export import export
+from invsync.schedule.embedded import Cron, ShopRunner
+from invsync.schedule.export import EXPORTERS
+from invsync.schedule.export.files import export
 from invsync.schedule.export.systemd import calendar
-from invsync.schedule.silence import overdue
 from invsync.schedule.table import Entry, entries
+from invsync.schedule.watchdog import overdue
 from invsync.state import State
 
 NOW = datetime(2026, 11, 23, 12, 7, tzinfo=UTC)
@@ -79,7 +84,7 @@ def written(config: Path, to: str, folder: Path, *shops: str) -> dict[str, str]:
     return files
 
 
-def test_a_shop_has_the_job_that_keeps_it_and_the_hard_sync(config: Path) -> None:
+def test_a_shop_has_its_regular_job_and_the_hard_sync(config: Path) -> None:
     table = entries(settings.load(config))
 
     assert [(entry.shop, entry.job) for entry in table] == [
@@ -91,7 +96,7 @@ def test_a_shop_has_the_job_that_keeps_it_and_the_hard_sync(config: Path) -> Non
 
 
 @pytest.mark.parametrize("wrong", ["99 3 1,15", "x 3 1,15", "30 3 L"])
-def test_a_wrong_cron_text_is_refused_by_its_place(config: Path, wrong: str) -> None:
+def test_a_wrong_cron_text_is_refused_with_its_key(config: Path, wrong: str) -> None:
     config.write_text(config.read_text().replace("30 3 1,15", wrong))
 
     with pytest.raises(UsageError, match=r"\[shops.brick.schedule\] hard_sync is wrong"):
@@ -105,16 +110,34 @@ def test_a_configuration_without_a_shop_is_refused(tmp_path: Path) -> None:
         entries(settings.load(tmp_path / "invsync.toml"))
 
 
-def test_weekdays_are_crons_own() -> None:
+def test_weekdays_are_read_as_cron_reads_them() -> None:
     sunday = Cron(Entry("acme", "hard-sync", "0 3 * * 0")).get_next_fire_time(None, NOW)
 
     assert (sunday, f"{sunday:%A}") == (datetime(2026, 11, 29, 3, tzinfo=UTC), "Sunday")
 
 
-def test_times_that_passed_meanwhile_are_one() -> None:
+def test_missed_times_count_once() -> None:
     trigger = Cron(Entry("acme", "push-deltas", "*/5 * * * *"))
 
     assert trigger.get_next_fire_time(NOW - timedelta(hours=3), NOW) == datetime(2026, 11, 23, 12, 10, tzinfo=UTC)
+
+
+# -- exporters
+
+
+def test_the_command_line_offers_every_exporter() -> None:
+    shown = CliRunner().invoke(app, ["schedule", "export", "--help"]).output
+
+    assert "|".join(EXPORTERS) in shown
+
+
+def test_the_exporters_are_light_to_import() -> None:
+    script = (
+        "import sys, invsync.schedule.export; print({'cronsim', 'papermill', 'polars', 'pydantic'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+
+    assert done.stdout.strip() == "set()", done.stderr
 
 
 # -- cron
@@ -129,7 +152,7 @@ def test_cron_reads_its_export(config: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_crontab_has_each_job_the_chores_and_what_runs_all_the_time(config: Path, tmp_path: Path) -> None:
+def test_a_crontab_has_each_job_the_maintenance_and_the_services(config: Path, tmp_path: Path) -> None:
     lines = written(config, "crontab", tmp_path)["crontab"].splitlines()
 
     jobs = [line for line in lines if not line.startswith(("#", "@")) and "invsync" in line]
@@ -148,11 +171,7 @@ def test_an_export_names_the_variables_of_secrets_and_no_secret(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACME_TOKEN", "planted-secret")
-    texts = [
-        text
-        for to in ("crontab", "systemd", "airflow", "kubernetes")
-        for text in written(config, to, tmp_path).values()
-    ]
+    texts = [text for to in EXPORTERS for text in written(config, to, tmp_path).values()]
 
     assert not [text for text in texts if "planted-secret" in text]
     assert "ACME_SECRET, ACME_TOKEN, BRICK_TOKEN" in texts[0]
@@ -171,21 +190,21 @@ def analyze(*arguments: str) -> str:
 
 @pytest.mark.parametrize("cron", CRONS)
 def test_systemd_is_due_when_cron_is(cron: str) -> None:
-    told = analyze("calendar", "--iterations=20", "--base-time=2026-11-23 12:07:00 UTC", *calendar(cron))
-    times = re.findall(r"(?:Next elapse|Iter\. #\d+): \w{3} (\S+ \S+) UTC", told)
+    output = analyze("calendar", "--iterations=20", "--base-time=2026-11-23 12:07:00 UTC", *calendar(cron))
+    elapses = re.findall(r"(?:Next elapse|Iter\. #\d+): \w{3} (\S+ \S+) UTC", output)
 
-    found = sorted({datetime.fromisoformat(f"{time}+00:00") for time in times})[:20]
-    assert len(found) == 20
-    assert found == list(itertools.islice(CronSim(cron, NOW), 20))
+    times = sorted({datetime.fromisoformat(f"{time}+00:00") for time in elapses})[:20]
+    assert len(times) == 20
+    assert times == list(itertools.islice(CronSim(cron, NOW), 20))
 
 
 def test_systemd_reads_its_units(config: Path, tmp_path: Path) -> None:
     files = written(config, "systemd", tmp_path)
 
-    told = analyze("verify", "--man=no", *(str(tmp_path / name) for name in files))
+    output = analyze("verify", "--man=no", *(str(tmp_path / name) for name in files))
 
     assert len(files) == 2 * 6 + 2
-    assert not [line for line in told.splitlines() if str(tmp_path) in line], told
+    assert not [line for line in output.splitlines() if str(tmp_path) in line], output
 
 
 # -- kubernetes
@@ -200,7 +219,7 @@ def test_kubernetes_accepts_its_documents(config: Path, tmp_path: Path) -> None:
     assert {document["spec"]["timeZone"] for document in documents[:6]} == {"Etc/UTC"}
 
 
-def test_names_in_kubernetes_are_names_of_its_own(config: Path, tmp_path: Path) -> None:
+def test_names_in_kubernetes_are_valid(config: Path, tmp_path: Path) -> None:
     documents = yaml.safe_load_all(written(config, "kubernetes", tmp_path)["kubernetes.yaml"])
 
     assert all(re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?", one["metadata"]["name"]) for one in documents)
@@ -209,12 +228,12 @@ def test_names_in_kubernetes_are_names_of_its_own(config: Path, tmp_path: Path) 
 # -- airflow
 
 
-def test_the_dags_are_python_with_one_row_a_job_and_cron(config: Path, tmp_path: Path) -> None:
+def test_the_dags_are_python_with_one_row_for_each_job_and_cron(config: Path, tmp_path: Path) -> None:
     text = written(config, "airflow", tmp_path)["invsync_dags.py"]
-    found: dict[str, object] = {}
-    exec(text[text.index("TABLE = {") : text.index("EXECUTED.mkdir")], found)
+    module: dict[str, object] = {}
+    exec(text[text.index("TABLE = {") : text.index("EXECUTED.mkdir")], module)
 
-    assert found["TABLE"] == {
+    assert module["TABLE"] == {
         ("upload-recent-changes", "*/15 * * * *"): ["acme"],
         ("hard-sync", "0 3 * * *"): ["acme"],
         ("push-deltas", "*/10 8-20 * * 0"): ["brick"],
@@ -241,7 +260,7 @@ def long_names(tmp_path: Path) -> Path:
     return path
 
 
-def test_long_names_fit_kubernetes_and_stay_apart(long_names: Path, tmp_path: Path) -> None:
+def test_long_names_fit_kubernetes_and_stay_distinct(long_names: Path, tmp_path: Path) -> None:
     documents = list(yaml.safe_load_all(written(long_names, "kubernetes", tmp_path)["kubernetes.yaml"]))
     names = [(one["kind"], one["metadata"]["name"]) for one in documents]
     limits = {"CronJob": 52, "Deployment": 63, "Service": 63}
@@ -266,14 +285,14 @@ def test_long_names_fit_systemd(long_names: Path, tmp_path: Path) -> None:
     assert max(map(len, files)) <= 255
 
 
-def test_a_shop_name_beyond_the_longest_is_refused(long_names: Path) -> None:
+def test_a_shop_name_that_is_too_long_is_refused(long_names: Path) -> None:
     long_names.write_text(long_names.read_text().replace("a" * 100, "a" * 101))
 
     with pytest.raises(UsageError, match="must match"):
         settings.load(long_names)
 
 
-def test_a_path_with_signs_of_its_own_is_written_so_that_each_engine_reads_it(tmp_path: Path) -> None:
+def test_a_path_with_special_characters_is_escaped_for_each_engine(tmp_path: Path) -> None:
     folder = tmp_path / '50% of $HOME\'s "x"'
     folder.mkdir()
     path = folder / "invsync.toml"
@@ -298,10 +317,10 @@ def test_a_line_that_cron_would_cut_is_refused(config: Path, tmp_path: Path) -> 
         export("crontab", far / "invsync.toml", [], image="x")
 
 
-def test_the_names_of_dags_fit_airflow_and_stay_apart(config: Path, tmp_path: Path) -> None:
+def test_the_names_of_dags_fit_airflow_and_stay_distinct(config: Path, tmp_path: Path) -> None:
     text = written(config, "airflow", tmp_path)["invsync_dags.py"]
-    found: dict[str, Any] = {}
-    exec("import hashlib, re\n" + text[text.index("def named") : text.index("def dag(")], found)
+    module: dict[str, Any] = {}
+    exec("import hashlib, re\n" + text[text.index("def named") : text.index("def dag(")], module)
     crons = [
         "*/15 * * * *",
         "0 1,2 * * *",
@@ -310,14 +329,14 @@ def test_the_names_of_dags_fit_airflow_and_stay_apart(config: Path, tmp_path: Pa
         "1 2/3 * * *",
         ",".join(map(str, range(60))) + " 1 * * *",
     ]
-    names = [found["named"]("upload-recent-changes", cron) for cron in crons]
+    names = [module["named"]("upload-recent-changes", cron) for cron in crons]
 
     assert names[0] == "invsync-upload-recent-changes-x_15_x_x_x_x"
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[\w.-]{1,250}", name) for name in names)
 
 
-# -- silence
+# -- watchdog
 
 
 def finished(state: State, at: datetime, job: str = "hard-sync", shop: str = "acme", advances: bool = True) -> None:
@@ -335,53 +354,107 @@ def finished(state: State, at: datetime, job: str = "hard-sync", shop: str = "ac
 
 
 @pytest.mark.parametrize(("hours", "alerts"), [(1, 0), (24, 0), (30, 0), (36, 1), (72, 1)])
-def test_a_job_that_has_not_finished_for_two_of_its_times_is_told(tmp_path: Path, hours: int, alerts: int) -> None:
+def test_a_job_that_has_not_finished_for_two_of_its_times_has_an_alert(tmp_path: Path, hours: int, alerts: int) -> None:
     state = State(f"sqlite:///{tmp_path}/state.db")
     finished(state, NOW - timedelta(hours=hours))
 
     assert len(overdue(state, [Entry("acme", "hard-sync", "0 3 * * *")], NOW)) == alerts
 
 
-def test_a_job_that_only_fails_is_silent_too(tmp_path: Path) -> None:
+def test_a_job_that_only_fails_has_an_alert(tmp_path: Path) -> None:
     state = State(f"sqlite:///{tmp_path}/state.db")
     finished(state, NOW - timedelta(hours=1), advances=False)
 
     (alert,) = overdue(state, [Entry("acme", "hard-sync", "0 3 * * *")], NOW)
-    assert alert.summary == "No hard-sync of acme has finished ever: see what schedules it."
+    assert alert.summary == "No hard-sync of acme has ever finished: see what schedules it."
+
+
+# -- runs
+
+
+class Runs:
+    """Workers whose runs end in these ways, one after another."""
+
+    def __init__(self, *ends: Record | InvsyncError) -> None:
+        self.ends = list(ends)
+
+    def run(self, job: str, shop: str, config: str, engine: str) -> Record:
+        end = self.ends.pop(0)
+        if isinstance(end, InvsyncError):
+            raise end
+        return end
+
+
+def runner(config: Path, shop: str, report: Any = print, workers: Any = None) -> ShopRunner:
+    state = State(settings.load(config).state.url)
+    return ShopRunner(shop, str(config), "inprocess", workers, Inbox(state.engine), threading.Event(), report)
+
+
+def test_a_run_is_reported_as_one_line(config: Path) -> None:
+    lines: list[dict[str, Any]] = []
+    done = Record("20261123T120000Z-aa", "acme", "hard-sync", "partial", 4, counts={"unknown": 1})
+
+    code = runner(config, "acme", lines.append, Runs(done)).run("hard-sync")
+
+    seconds = lines[0].pop("seconds")
+    assert (code, lines, isinstance(seconds, float)) == (
+        4,
+        [
+            {
+                "shop": "acme",
+                "job": "hard-sync",
+                "run_id": "20261123T120000Z-aa",
+                "status": "partial",
+                "exit_code": 4,
+                "counts": {"unknown": 1},
+            }
+        ],
+        True,
+    )
+
+
+def test_a_job_waits_for_the_run_that_holds_the_shop(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[dict[str, Any]] = []
+    monkeypatch.setattr(embedded, "AGAIN_SECONDS", 0)
+    held = LeaseHeld("Run 1 holds shop acme: wait for it.")
+
+    code = runner(config, "acme", lines.append, Runs(held, held, Record(status="done", exit_code=0))).run("hard-sync")
+
+    assert code == 0
+    assert [(line["status"], line["exit_code"], line.get("message")) for line in lines] == [
+        ("LeaseHeld", 75, str(held)),
+        ("LeaseHeld", 75, str(held)),
+        ("done", 0, None),
+    ]
 
 
 # -- pruned
 
 
-def keeper(config: Path, shop: str, tell: Any = print) -> Keeper:
-    state = State(settings.load(config).state.url)
-    return Keeper(shop, str(config), "inprocess", None, Inbox(state.engine), threading.Event(), tell)  # type: ignore[arg-type]
-
-
 def test_each_shop_is_pruned_once_a_day_by_the_thread_that_runs_its_jobs(config: Path) -> None:
     table, state = entries(settings.load(config)), State(settings.load(config).state.url)
-    keepers = {shop: keeper(config, shop) for shop in ("acme", "brick")}
+    runners = {shop: runner(config, shop) for shop in ("acme", "brick")}
 
-    jobs = embedded._scheduler(keepers, table, state).get_jobs()
+    jobs = embedded._scheduler(runners, table, state).get_jobs()
     pruning = [job for job in jobs if job.func.__name__ == "prune"]
 
     assert [job.executor for job in pruning] == ["acme", "brick"]
     assert {job.trigger.get_next_fire_time(None, NOW) for job in pruning} == {datetime(2026, 11, 24, 4, 40, tzinfo=UTC)}
-    assert not [job for job in embedded._scheduler(keepers, [], state).get_jobs() if job.func.__name__ == "prune"]
+    assert not [job for job in embedded._scheduler(runners, [], state).get_jobs() if job.func.__name__ == "prune"]
 
 
-def test_a_prune_is_told_and_its_fault_too(config: Path) -> None:
+def test_a_prune_and_its_failure_are_reported(config: Path) -> None:
     lines: list[dict[str, Any]] = []
     configured = settings.load(config)
     State(configured.state.url).shops.kept_as("acme", configured.shop("acme").identity)
-    mine = keeper(config, "acme", lines.append)
+    acme = runner(config, "acme", lines.append)
 
-    mine.prune()
+    acme.prune()
     config.write_text(config.read_text().replace("state.db", "nowhere/state.db"))
-    mine.prune()
+    acme.prune()
 
     assert lines[0]["removed"] == {"acme": {"files": 0, "runs": 0, "webhooks": 0, "folders": 0}}
-    assert [(one["job"], one["status"], one["exit_code"]) for one in lines] == [
+    assert [(line["job"], line["status"], line["exit_code"]) for line in lines] == [
         ("state prune", "done", 0),
         ("state prune", "UsageError", 2),
     ]

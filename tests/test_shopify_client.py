@@ -1,4 +1,4 @@
-"""One call: authorised, paced, retried by the kind of its failure."""
+"""A call to Shopify is authorised, paced, and repeated by the kind of its failure."""
 
 import json
 import traceback
@@ -86,7 +86,7 @@ def test_a_call_carries_the_token_and_the_version() -> None:
     ],
     ids=str,
 )
-def test_a_cut_call_is_sent_again_with_the_same_body(cut: httpx.Response | Exception) -> None:
+def test_a_call_without_an_answer_is_sent_again_with_the_same_body(cut: httpx.Response | Exception) -> None:
     handler, seen = answers(cut, cut, ok())
     client, waits = opened(handler)
 
@@ -95,7 +95,7 @@ def test_a_cut_call_is_sent_again_with_the_same_body(cut: httpx.Response | Excep
     assert len(waits) == 2 and 0 < waits[0] <= 1.0 and 1.0 <= waits[1] <= 2.0
 
 
-def test_six_cut_calls_leave_the_outcome_unknown() -> None:
+def test_six_calls_without_an_answer_leave_the_outcome_unknown() -> None:
     handler, seen = answers(httpx.ReadError("cut"))
     client, _ = opened(handler)
 
@@ -226,14 +226,15 @@ MAINTENANCE = "<html><head><title>Sorry</title></head><body><h1>We'll be right b
     ],
     ids=lambda value: "" if isinstance(value, str) else str(getattr(value, "status_code", value)),
 )
-def test_shopifys_own_words_are_in_the_sentence(answer: httpx.Response, words: str) -> None:
+def test_the_error_quotes_shopifys_own_words(answer: httpx.Response, words: str) -> None:
     client, _ = opened(answers(answer)[0])
 
-    with pytest.raises(ShopifyFailed) as told:
+    with pytest.raises(ShopifyFailed) as raised:
         client.data("locations", {"after": None})
 
-    assert words in str(told.value) and "\n" not in str(told.value)
-    assert TOKEN not in str(told.value) and "<" not in str(told.value)
+    message = str(raised.value)
+    assert words in message and "\n" not in message
+    assert TOKEN not in message and "<" not in message
 
 
 def app_shop(lives: list[float], accepted: Callable[[str], bool]) -> tuple[Handler, list[dict[str, list[str]]]]:

@@ -1,4 +1,4 @@
-"""Levels, orders and locations as frames."""
+"""Levels, orders and locations are read into tables."""
 
 import json
 import re
@@ -23,7 +23,7 @@ Level = tuple[int, bool]
 
 
 class LevelsShop:
-    """Items with levels, answering `nodes` and the bulk query; counts what it is asked."""
+    """A shop of items with levels that answers `nodes` and the bulk query, and counts its queries."""
 
     def __init__(self, levels: dict[tuple[int, int], Level], *, most: int = 10**9) -> None:
         self.levels, self.most = levels, most
@@ -104,7 +104,7 @@ def pairs(*rows: tuple[int, int]) -> pl.DataFrame:
 def test_every_asked_pair_has_one_row_and_no_level_is_null() -> None:
     shop = LevelsShop({(1, 10): (5, True), (1, 11): (-2, False), (2, 11): (7, True)})
 
-    found = opened(shop).levels(pairs((2, 10), (1, 10), (1, 11), (9_001, 10)))
+    frame = opened(shop).levels(pairs((2, 10), (1, 10), (1, 11), (9_001, 10)))
 
     expected = rows(
         tables.LEVELS,
@@ -113,7 +113,7 @@ def test_every_asked_pair_has_one_row_and_no_level_is_null() -> None:
         (1, 11, -2, False, True, False, "S1"),
         (9_001, 10, None, None, None, None, None),
     )
-    assert_frame_equal(found, expected)
+    assert_frame_equal(frame, expected)
 
 
 def test_no_pairs_need_no_call() -> None:
@@ -125,19 +125,19 @@ def test_no_pairs_need_no_call() -> None:
 
 def test_a_call_stays_within_250_ids_and_1000_levels() -> None:
     asked = pairs(*[(item, place) for item in range(600) for place in range(20 if item < 100 else 2)])
-    found = list(chunks(asked))
+    calls = list(chunks(asked))
 
-    assert all(len(ids) <= 250 and len(ids) * len(places) <= 1_000 for ids, places in found)
-    assert sorted(item for ids, _ in found for item in ids) == list(range(600))
+    assert all(len(ids) <= 250 and len(ids) * len(places) <= 1_000 for ids, places in calls)
+    assert sorted(item for ids, _ in calls for item in ids) == list(range(600))
 
 
-def test_a_query_too_costly_is_asked_in_halves_and_stays_small() -> None:
+def test_a_query_that_is_too_costly_is_halved_and_stays_small() -> None:
     levels = {(item, place): (item, True) for item in range(300) for place in (1, 2)}
     shop = LevelsShop(levels, most=150)
 
-    found = opened(shop).levels(pairs(*levels))
+    frame = opened(shop).levels(pairs(*levels))
 
-    assert found["available"].to_list() == [available for available, _ in levels.values()]
+    assert frame["available"].to_list() == [available for available, _ in levels.values()]
     assert sum(ids * places > 150 for ids, places in shop.asked) == 2
 
 
@@ -176,7 +176,7 @@ def test_a_garbled_result_file_is_refused(tmp_path: Path) -> None:
         parse_levels(path)
 
 
-def test_a_level_whose_line_comes_twice_counts_once_and_two_different_ones_are_refused(tmp_path: Path) -> None:
+def test_a_repeated_line_of_a_level_counts_once_and_two_different_lines_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "levels.jsonl"
     once = next(line for line in CHILD_FIRST if '"quantity":5' in line or '"quantity": 5' in line)
     path.write_text("\n".join([*CHILD_FIRST, once]) + "\n")
@@ -197,19 +197,19 @@ def test_many_items_are_read_by_a_bulk_query() -> None:
     shop.bulk_lines = CHILD_FIRST
     asked = pairs((1, 10), (2, 10), *[(item, 10) for item in range(10, 5_010)])
 
-    found = opened(shop).levels(asked)
+    frame = opened(shop).levels(asked)
 
-    assert shop.asked == [] and found.height == asked.height
-    assert found.row(0)[:8] == (1, 10, 5, True, True, False, "A", 2)
-    assert found.row(1)[:7] == (2, 10, None, None, False, True, None)
+    assert shop.asked == [] and frame.height == asked.height
+    assert frame.row(0)[:8] == (1, 10, 5, True, True, False, "A", 2)
+    assert frame.row(1)[:7] == (2, 10, None, None, False, True, None)
 
 
 def test_a_read_only_client_reads_many_items_without_a_bulk_query() -> None:
     shop = LevelsShop({(1, 10): (5, True)})
 
-    found = opened(shop, read_only=True).levels(pairs(*[(item, 10) for item in range(1, 5_100)]))
+    frame = opened(shop, read_only=True).levels(pairs(*[(item, 10) for item in range(1, 5_100)]))
 
-    assert found.height == 5_099 and found["available"][0] == 5
+    assert frame.height == 5_099 and frame["available"][0] == 5
     assert len(shop.asked) == 21
 
 

@@ -50,7 +50,9 @@ def test_levels_and_orders_are_what_the_shop_holds(shopify: Shopify) -> None:
 
 
 @pytest.mark.parametrize("transport", ["direct", "bulk"])
-def test_a_file_lands_once_by_either_transport(shopify: Shopify, shop: Shop, tmp_path: Path, transport: Any) -> None:
+def test_a_file_is_applied_once_by_either_transport(
+    shopify: Shopify, shop: Shop, tmp_path: Path, transport: Any
+) -> None:
     path, result = tmp_path / "adjustments.jsonl", tmp_path / "result.jsonl"
     path.write_text("".join(json.dumps(line(item)) + "\n" for item in (3, 4, 5)))
 

@@ -1,4 +1,4 @@
-"""Every line of a file ends with exactly one result line, whatever the transport does."""
+"""Every line of a file gets exactly one result line, whatever the transport does."""
 
 import base64
 import json
@@ -23,8 +23,8 @@ def ok(body: dict[str, Any]) -> httpx.Response:
     return httpx.Response(200, json=body, headers={"X-Shopify-API-Version": "2026-10"})
 
 
-def told(code: str) -> dict[str, Any]:
-    errors = [{"code": code, "field": None, "message": "told"}]
+def refusal(code: str) -> dict[str, Any]:
+    errors = [{"code": code, "field": None, "message": "refused"}]
     return {"data": {"inventoryAdjustQuantities": {"inventoryAdjustmentGroup": None, "userErrors": errors}}}
 
 
@@ -135,11 +135,11 @@ class Desk:
         return sorted((json.loads(line) for line in self.result.open()), key=lambda r: r["__lineNumber"])
 
     def codes(self) -> list[str]:
-        found = []
+        codes = []
         for result in self.results():
             errors = result.get("errors") or result["data"]["inventoryAdjustQuantities"]["userErrors"]
-            found.append(errors[0].get("code") or errors[0]["extensions"]["code"] if errors else "DONE")
-        return found
+            codes.append(errors[0].get("code") or errors[0]["extensions"]["code"] if errors else "DONE")
+        return codes
 
 
 def completed(lines: list[Any]) -> WritesShop:
@@ -155,7 +155,7 @@ def completed(lines: list[Any]) -> WritesShop:
 
 def test_direct_gives_every_line_its_own_answer(tmp_path: Path) -> None:
     desk = Desk(tmp_path, 9)
-    shop = WritesShop(lambda key: ok(told("CHANGE_FROM_QUANTITY_STALE") if key == "k4" else DONE))
+    shop = WritesShop(lambda key: ok(refusal("CHANGE_FROM_QUANTITY_STALE") if key == "k4" else DONE))
 
     assert desk.submit(shop, "direct") == Delivery("direct")
     assert [r["__lineNumber"] for r in desk.results()] == list(range(9))
@@ -163,7 +163,7 @@ def test_direct_gives_every_line_its_own_answer(tmp_path: Path) -> None:
     assert set(desk.results()[0]) == {"data", "__lineNumber"}
 
 
-def test_a_cut_line_is_sent_again_under_its_key(tmp_path: Path) -> None:
+def test_a_line_without_an_answer_is_sent_again_under_its_key(tmp_path: Path) -> None:
     desk, failures = Desk(tmp_path, 1), [httpx.Response(502), httpx.Response(504)]
 
     shop = WritesShop(lambda key: failures.pop() if failures else ok(DONE))
@@ -183,7 +183,7 @@ def test_a_line_without_an_answer_has_an_unknown_outcome(tmp_path: Path) -> None
 
 
 def test_a_request_in_progress_is_asked_again_under_its_key(tmp_path: Path) -> None:
-    desk, busy = Desk(tmp_path, 1), [told("IDEMPOTENCY_CONCURRENT_REQUEST")] * 2
+    desk, busy = Desk(tmp_path, 1), [refusal("IDEMPOTENCY_CONCURRENT_REQUEST")] * 2
 
     shop = WritesShop(lambda key: ok(busy.pop() if busy else DONE))
     desk.submit(shop, "direct")
@@ -191,7 +191,7 @@ def test_a_request_in_progress_is_asked_again_under_its_key(tmp_path: Path) -> N
     assert shop.keys == ["k0"] * 3 and desk.codes() == ["DONE"] and len(desk.waits) == 2
 
 
-def test_a_fatal_refusal_stops_the_rest_and_is_raised_with_every_line_told(tmp_path: Path) -> None:
+def test_a_fatal_refusal_stops_the_rest_and_is_raised_after_every_line_has_a_result(tmp_path: Path) -> None:
     desk = Desk(tmp_path, 50)
 
     with pytest.raises(ShopifyFailed, match="token") as caught:
@@ -214,7 +214,7 @@ def test_bulk_joins_results_on_their_line_numbers(tmp_path: Path) -> None:
     shop = completed(
         [
             DONE | {"__lineNumber": 2},
-            told("INVALID_LOCATION") | {"__lineNumber": 0},
+            refusal("INVALID_LOCATION") | {"__lineNumber": 0},
             DONE | {"__lineNumber": 1},
             DONE | {"__lineNumber": 1},
         ]
@@ -250,7 +250,7 @@ def test_a_file_above_the_policy_is_refused_before_it_is_sent(tmp_path: Path) ->
     assert shop.uploads == [] and desk.codes() == ["NOT_SENT"] * 2
 
 
-def test_garbage_and_missing_lines_are_delivered_directly_under_their_keys(tmp_path: Path) -> None:
+def test_garbled_and_missing_lines_are_sent_directly_under_their_keys(tmp_path: Path) -> None:
     desk = Desk(tmp_path, 8)
     shop = completed(
         [
@@ -261,7 +261,7 @@ def test_garbage_and_missing_lines_are_delivered_directly_under_their_keys(tmp_p
             DONE | {"__lineNumber": 99},
             DONE | {"__lineNumber": "3"},
             {"data": None, "__lineNumber": 4},
-            told("IDEMPOTENCY_CONCURRENT_REQUEST") | {"__lineNumber": 5},
+            refusal("IDEMPOTENCY_CONCURRENT_REQUEST") | {"__lineNumber": 5},
             {"errors": [{"message": "no", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}], "__lineNumber": 6},
             {"errors": [{"message": "no", "extensions": {"code": "INVALID_FIELD_ARGUMENTS"}}], "__lineNumber": 7},
         ]
@@ -282,7 +282,7 @@ def test_a_failed_operation_is_read_from_its_partial_file(tmp_path: Path) -> Non
     assert sorted(shop.keys) == ["k0", "k2"] and desk.codes() == ["DONE"] * 3
 
 
-def test_a_stalled_operation_is_cancelled_and_its_lines_delivered_directly(tmp_path: Path) -> None:
+def test_a_stalled_operation_is_cancelled_and_its_lines_are_sent_directly(tmp_path: Path) -> None:
     desk, shop = Desk(tmp_path, 3), WritesShop()
     shop.statuses = [{"status": "RUNNING", "objectCount": "1"}]
 
@@ -300,7 +300,7 @@ def test_a_moving_operation_is_not_stalled(tmp_path: Path) -> None:
     assert not shop.cancelled and sum(desk.waits) > 900 and shop.keys == []
 
 
-def test_taken_slots_are_waited_for(tmp_path: Path) -> None:
+def test_a_shop_that_runs_all_its_bulk_operations_is_waited_for(tmp_path: Path) -> None:
     desk, shop = Desk(tmp_path, 1), completed([DONE | {"__lineNumber": 0}])
     shop.start_errors = ["LIMIT_REACHED", "OPERATION_IN_PROGRESS"]
 
@@ -309,7 +309,7 @@ def test_taken_slots_are_waited_for(tmp_path: Path) -> None:
     assert len(shop.started) == 3 and len(shop.uploads) == 1
 
 
-def test_slots_taken_for_ten_minutes_make_it_direct(tmp_path: Path) -> None:
+def test_a_shop_that_is_busy_for_ten_minutes_gets_the_file_directly(tmp_path: Path) -> None:
     desk, shop = Desk(tmp_path, 2), completed([])
     shop.start_errors = ["LIMIT_REACHED"] * 1_000
 

@@ -1,4 +1,4 @@
-"""What survives a crash: the outbox with its claims, remembered orders, the lease."""
+"""The state: the outbox with its claims, remembered orders and levels, and the lease."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ def statuses(state: State) -> dict[tuple[str, int], str]:
 # -- the outbox
 
 
-def test_files_and_what_they_count_are_committed_as_one(state: State, held: Lease, tmp_path: Path) -> None:
+def test_files_and_their_claims_are_committed_together(state: State, held: Lease, tmp_path: Path) -> None:
     state.outbox.commit(
         held, "R1", [File(1, tmp_path / "a", "x")], transport="direct", claims=claims(("E1", 7, "sent"))
     )
@@ -59,7 +59,7 @@ def test_files_and_what_they_count_are_committed_as_one(state: State, held: Leas
     assert [file.path.name for file in state.outbox.pending("demo")] == ["a"]
 
 
-def test_a_file_that_carries_on_settles_the_one_before_it_in_the_same_breath(
+def test_a_file_that_replaces_another_settles_it_in_the_same_transaction(
     state: State, held: Lease, tmp_path: Path
 ) -> None:
     state.outbox.commit(held, "R1", [File(1, tmp_path / "a", "x")], transport="direct")
@@ -70,7 +70,7 @@ def test_a_file_that_carries_on_settles_the_one_before_it_in_the_same_breath(
     assert [part for part, _ in state.outbox.parts("R1")] == [1, 2]
 
 
-def test_a_file_without_a_guard_is_kept_in_the_database_until_it_is_settled(
+def test_the_database_keeps_a_file_without_a_guard_until_it_is_settled(
     state: State, held: Lease, tmp_path: Path
 ) -> None:
     (tmp_path / "a").write_bytes(b"lines")
@@ -84,7 +84,7 @@ def test_a_file_without_a_guard_is_kept_in_the_database_until_it_is_settled(
 
 
 @pytest.mark.parametrize("place", [7, 0])
-def test_a_file_with_an_event_that_another_run_counts_is_not_committed(
+def test_a_file_with_an_event_that_another_run_claimed_is_not_committed(
     state: State, held: Lease, tmp_path: Path, place: int
 ) -> None:
     state.outbox.claim("demo", claims(("E1", place, "sent"), run_id="R0"))
@@ -115,7 +115,7 @@ def test_a_claim_can_be_given_back_and_is_then_the_oldest_open_event(state: Stat
     assert state.outbox.oldest_open("demo") == AT
 
 
-def test_what_was_given_back_can_be_taken_by_another_run(state: State) -> None:
+def test_a_released_claim_can_be_taken_by_another_run(state: State) -> None:
     state.outbox.claim("demo", claims(("E1", 7, "released"), ("E2", 7, "sent")))
 
     state.outbox.claim("demo", claims(("E1", 7, "reset"), ("E2", 7, "reset"), run_id="R2"))
@@ -123,14 +123,14 @@ def test_what_was_given_back_can_be_taken_by_another_run(state: State) -> None:
     assert statuses(state) == {("E1", 7): "reset", ("E2", 7): "sent"}
 
 
-def test_claims_are_looked_up_by_their_event_whatever_its_stamp(state: State) -> None:
+def test_claims_are_read_by_their_event_whatever_its_stamp(state: State) -> None:
     state.outbox.claim("demo", claims(("E1", 7, "sent"), at=AT - timedelta(days=900)))
     state.outbox.claim("demo", claims(("E2", 7, "sent"), at=None))
 
     assert state.outbox.claims("demo", events=pl.Series(["E1", "E3"]))["event_id"].to_list() == ["E1"]
 
 
-def test_unknown_claims_are_told_until_a_reset_counts_them(state: State) -> None:
+def test_unknown_claims_are_listed_until_a_reset_counts_them(state: State) -> None:
     state.outbox.claim("demo", claims(("E1", 7, "unknown"), ("E2", 8, "unknown"), ("E3", 7, "sent")))
     assert set(state.outbox.unknown("demo")["event_id"]) == {"E1", "E2"}
 
@@ -155,7 +155,7 @@ def test_remembered_orders_are_replaced_whole(state: State) -> None:
     assert (kept.in_flight, kept.thru, kept.since) == ([2], AT, AT - timedelta(days=14))
 
 
-def test_only_the_levels_that_were_read_are_remembered_anew(state: State) -> None:
+def test_only_the_memory_of_levels_that_were_read_is_replaced(state: State) -> None:
     memory = rows(LEVEL_MEMORY, (1, 7, 2, False, None, None), (2, 7, 0, True, AT, AT))
     state.memory.remember_levels("demo", memory, memory)
     assert state.memory.levels("demo").sort("inventory_item_id").equals(memory)
@@ -164,7 +164,7 @@ def test_only_the_levels_that_were_read_are_remembered_anew(state: State) -> Non
     assert state.memory.levels("demo").equals(memory[1:])
 
 
-def test_a_pair_to_look_at_keeps_what_else_is_remembered_of_it(state: State) -> None:
+def test_a_watched_pair_keeps_the_rest_of_its_memory(state: State) -> None:
     memory = rows(LEVEL_MEMORY, (1, 7, 2, False, AT, AT))
     state.memory.remember_levels("demo", memory, memory)
 
@@ -178,7 +178,7 @@ def test_a_pair_to_look_at_keeps_what_else_is_remembered_of_it(state: State) -> 
 
 
 def silent(state: State, seconds: int = 61) -> None:
-    """Let the holder's last heartbeat be this long ago on the database's clock."""
+    """Set the last heartbeat to this long ago by the database's clock."""
     at = (state.now() - timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
     with state.engine.begin() as connection:
         connection.execute(sa.text("update lease set heartbeat = :at"), {"at": at})
@@ -194,7 +194,7 @@ def test_a_living_holder_keeps_the_shop(state: State) -> None:
         assert (next_one.took_over, next_one.fence) == (None, 2)
 
 
-def test_a_holder_whose_process_ended_is_taken_over_at_once(state: State, tmp_path: Path) -> None:
+def test_a_shop_is_taken_over_at_once_when_its_process_has_ended(state: State, tmp_path: Path) -> None:
     leave = (
         "import os; from invsync.state import State, lease; "
         f"lease.take(State('sqlite:///{tmp_path}/invsync.db').engine, 'demo', 'R1'); os._exit(9)"
@@ -206,7 +206,7 @@ def test_a_holder_whose_process_ended_is_taken_over_at_once(state: State, tmp_pa
         assert (held.took_over, held.fence) == ("R1", 2)
 
 
-def test_a_process_with_the_number_of_one_that_ended_is_not_taken_for_it(
+def test_a_process_that_reuses_a_number_is_not_mistaken_for_the_holder(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease.take(state.engine, "demo", "R1")
@@ -226,7 +226,7 @@ def test_on_another_machine_only_the_heartbeat_counts(state: State, monkeypatch:
     assert state.holder("demo") is None
 
 
-def test_a_silent_heart_is_taken_over_on_the_same_host_too_and_its_run_sends_nothing_more(
+def test_a_holder_without_heartbeats_is_taken_over_and_sends_nothing_more(
     state: State, held: Lease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent(state)
@@ -244,7 +244,7 @@ def test_a_silent_heart_is_taken_over_on_the_same_host_too_and_its_run_sends_not
     assert state.outbox.pending("demo") == []
 
 
-def test_a_commit_that_took_longer_than_a_lease_lasts_keeps_the_shop(
+def test_a_commit_that_takes_longer_than_the_lease_keeps_the_shop(
     state: State, held: Lease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its transaction holds the fence, so that no heartbeat is written beside it."""
@@ -256,7 +256,7 @@ def test_a_commit_that_took_longer_than_a_lease_lasts_keeps_the_shop(
         pass
 
 
-def test_a_run_that_slept_and_still_holds_its_shop_goes_on(
+def test_a_run_that_stood_still_and_still_holds_its_shop_goes_on(
     state: State, held: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent(state)
@@ -276,7 +276,7 @@ def test_a_heartbeat_is_written_by_the_clock_of_the_database(state: State, held:
     assert abs(datetime.fromisoformat(beat) - state.now()) < timedelta(seconds=5)
 
 
-def test_another_process_of_the_run_takes_part_in_its_lease(state: State, held: Lease, tmp_path: Path) -> None:
+def test_another_process_of_the_run_joins_its_lease(state: State, held: Lease, tmp_path: Path) -> None:
     take_part = (
         "import os; from invsync.state import State; "
         f"lease = State('sqlite:///{tmp_path}/invsync.db').joined('demo', 'R1'); print(os.getpid(), lease.fence)"
@@ -291,7 +291,7 @@ def test_another_process_of_the_run_takes_part_in_its_lease(state: State, held: 
         state.joined("demo", "R2")
 
 
-def test_of_two_that_take_the_shop_at_once_one_gets_it(state: State) -> None:
+def test_of_two_runs_that_take_a_shop_at_once_one_gets_it(state: State) -> None:
     got: list[str] = []
     start = threading.Barrier(8)
 
@@ -322,7 +322,7 @@ def test_a_shop_is_kept_under_its_first_name_whatever_it_is_called(state: State)
     assert state.shops.kept_as("acme", "b.myshopify.com") == "b.myshopify.com"
 
 
-def test_rehearsals_of_one_domain_are_told_apart_by_their_address_and_keep_their_name_when_it_changes(
+def test_sandboxes_of_one_domain_are_distinct_by_address_and_keep_their_name_when_it_changes(
     state: State,
 ) -> None:
     def shop(port: int, domain: str = "demo.myshopify.com") -> str:

@@ -1,4 +1,4 @@
-"""The state database: made, upgraded from what an older invsync left, and refused where it is not ours or cannot be used."""
+"""The state database is created, upgraded from an older invsync's, and refused where it is another's or cannot be used."""
 
 import json
 import socket
@@ -44,7 +44,7 @@ def url_of(path: Path) -> str:
 
 
 def differences(engine: sa.Engine) -> list[object]:
-    """What Alembic would still change to bring the database to META."""
+    """The changes by which Alembic would still bring the database to META."""
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "version_table": VERSION.name})
         return [one for one in compare_metadata(context, META) if VERSION.name not in str(one)]
@@ -141,7 +141,7 @@ def test_two_processes_that_open_a_database_at_once_both_work(tmp_path: Path, is
     )
 
 
-def test_an_upgrade_that_comes_second_finds_it_done(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_upgrade_has_nothing_to_do(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     State(url_of(old)).close()
     monkeypatch.setattr(database, "version", lambda engine: "")  # as it looked before the other one was done
 
@@ -194,7 +194,7 @@ def tables_of(path: Path) -> set[str]:
 def typed(
     kept: Rehearsal, url: str | None = None, job: str = RECENT, env: dict[str, str] | None = None
 ) -> tuple[int, str]:
-    """The exit code of a run as it is typed, and the last line of its standard error."""
+    """The exit code of a run by the command line, and the last line of its standard error."""
     variables = {"INVSYNC_STATE__URL": url} if url else {}
     words = [
         "run",
@@ -217,7 +217,7 @@ def folders(kept: Rehearsal) -> list[Path]:
     return [path for path in (kept.config.parent / "reports").glob("demo/*/*") if path.is_dir()]
 
 
-def test_a_newer_database_is_refused_by_its_revision_and_not_touched(kept: Rehearsal) -> None:
+def test_a_newer_database_is_recognised_by_its_revision_and_not_touched(kept: Rehearsal) -> None:
     path = kept.config.parent / "invsync.db"
     State(url_of(path)).close()
     with closing(sqlite3.connect(path)) as connection, connection:
@@ -243,7 +243,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("ddl", FOREIGN.values(), ids=FOREIGN)
-def test_another_programs_database_is_refused_by_its_tables_and_not_touched(kept: Rehearsal, ddl: str) -> None:
+def test_another_programs_database_is_recognised_by_its_tables_and_not_touched(kept: Rehearsal, ddl: str) -> None:
     path = kept.config.parent / "invsync.db"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(ddl)
@@ -266,7 +266,7 @@ def test_a_file_that_is_no_database_is_refused(kept: Rehearsal) -> None:
     assert path.read_text().startswith("Dear diary")
 
 
-def test_a_folder_that_does_not_exist_is_told(kept: Rehearsal) -> None:
+def test_a_folder_that_does_not_exist_is_named(kept: Rehearsal) -> None:
     path = kept.config.parent / "nowhere" / "invsync.db"
 
     assert typed(kept, url_of(path)) == (
@@ -276,7 +276,7 @@ def test_a_folder_that_does_not_exist_is_told(kept: Rehearsal) -> None:
     )
 
 
-def test_a_server_that_is_not_there_is_told_without_its_password(kept: Rehearsal) -> None:
+def test_an_unreachable_server_is_named_without_its_password(kept: Rehearsal) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -290,7 +290,7 @@ def test_a_server_that_is_not_there_is_told_without_its_password(kept: Rehearsal
 # -- a database that fails
 
 
-def test_a_read_only_database_is_told_and_the_run_after_works(kept: Rehearsal) -> None:
+def test_a_read_only_database_is_named_and_the_next_run_works(kept: Rehearsal) -> None:
     kept.product(1, "A", oms=5, available=3)
     path = kept.config.parent / "invsync.db"
     State(url_of(path)).close()
@@ -306,7 +306,7 @@ def test_a_read_only_database_is_told_and_the_run_after_works(kept: Rehearsal) -
     assert typed(kept)[0] == 0 and kept.available(1) == [5]
 
 
-def test_a_locked_database_is_told_and_the_run_after_works(kept: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_database_is_named_and_the_next_run_works(kept: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "WAIT_SECONDS", 0.2)
     kept.product(1, "A", oms=5, available=3)
     path = kept.config.parent / "invsync.db"
@@ -376,7 +376,7 @@ def test_a_run_that_settled_anothers_file_and_cannot_go_on_keeps_its_folder(kept
     assert kept.available(1) == [17] and len(kept.shop.journal) == 1
 
 
-def test_a_full_database_is_told_and_the_run_after_works(kept: Rehearsal) -> None:
+def test_a_full_database_is_named_and_the_next_run_works(kept: Rehearsal) -> None:
     kept.keep_by_deltas()
     kept.oms.add_delta_reason("VAR_DAMAGED")
     for item in range(1, 121):
@@ -407,7 +407,7 @@ except InvsyncError as error:
 """
 
 
-def test_a_database_that_may_not_grow_is_told_and_works_once_it_may(tmp_path: Path) -> None:
+def test_a_database_that_may_not_grow_is_named_and_works_once_it_may(tmp_path: Path) -> None:
     path = tmp_path / "invsync.db"
 
     done = subprocess.run([sys.executable, "-c", LIMITED, url_of(path)], capture_output=True, text=True, timeout=60)

@@ -1,4 +1,4 @@
-"""The upkeep: what may go and what stays, whatever is pruned and wherever it is cut short; and what a check finds."""
+"""Upkeep: what a prune removes and what stays, wherever it is cut short, and what a check reports."""
 
 import json
 import random
@@ -19,9 +19,9 @@ from invsync.config import settings
 from invsync.errors import LeaseLost
 from invsync.inbox import Heard, Inbox
 from invsync.state import CLAIMS, File, State
-from invsync.state.keeping import Keeping, Kept, Limits
+from invsync.state.retention import Cutoffs, Retention, Shop
 from invsync.upkeep import folders
-from invsync.upkeep.shops import limits, shops
+from invsync.upkeep.shops import cutoffs, shops
 
 NOW = datetime.now(UTC)
 JOBS = ["push-deltas", "hard-sync"]
@@ -47,7 +47,7 @@ def run_id(days: float) -> str:
 
 
 class Aged:
-    """A state database and run folders of shop acme, filled with what happened so many days ago."""
+    """A state database and run folders of shop acme, with rows and folders of a given age in days."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.config = folder, folder / "invsync.toml"
@@ -78,7 +78,7 @@ class Aged:
         return run_id(days)
 
     def leave(self, days: float, job: str = "push-deltas", status: str = "done") -> Path:
-        """The folder of a run alone, as one that sent something left it."""
+        """Only the folder of a run that sent something, without its row."""
         path = self.path(days, job)
         path.mkdir(parents=True)
         (path / "run.json").write_text(json.dumps({"status": status, "counts": {"planned": 1}}))
@@ -153,7 +153,7 @@ def aged(tmp_path: Path) -> Aged:
 # -- claims
 
 
-def test_a_claim_goes_when_its_run_is_old_and_its_event_is_behind_every_window(aged: Aged) -> None:
+def test_a_claim_is_removed_when_its_run_is_old_and_its_event_is_before_every_window(aged: Aged) -> None:
     aged.run(0)
     aged.claim(101)
     aged.claim(99, event="E2")
@@ -162,7 +162,7 @@ def test_a_claim_goes_when_its_run_is_old_and_its_event_is_behind_every_window(a
 
 
 @pytest.mark.parametrize("status", ["quarantined", "released", "unknown"])
-def test_a_claim_that_is_open_stays_and_so_does_what_a_run_sees_because_of_it(aged: Aged, status: str) -> None:
+def test_an_open_claim_stays_and_so_does_what_a_run_reads_because_of_it(aged: Aged, status: str) -> None:
     aged.run(0)
     aged.claim(200, status, event="open")
     aged.claim(190, event="after it")
@@ -182,7 +182,7 @@ def test_a_claim_of_a_file_that_is_not_settled_stays(aged: Aged) -> None:
 
 
 @pytest.mark.parametrize(("mark", "stays"), [(150, True), (149, True), (148.9, False)])
-def test_a_claim_that_the_next_delta_run_would_look_at_stays(aged: Aged, mark: float, stays: bool) -> None:
+def test_a_claim_in_the_window_of_the_next_delta_run_stays(aged: Aged, mark: float, stays: bool) -> None:
     aged.run(0, "hard-sync")
     aged.run(mark)
     aged.claim(150)
@@ -216,7 +216,7 @@ def test_claims_of_a_shop_that_deltas_never_kept_and_of_one_that_is_not_configur
     assert "claims" not in aged.prune() and aged.claims() == ["E1", "E1"]
 
 
-def test_nothing_goes_where_all_is_kept_for_ever(aged: Aged) -> None:
+def test_nothing_is_removed_where_all_is_kept_for_ever(aged: Aged) -> None:
     for key in ("keep_claims_days", "keep_runs_days", "keep_days"):
         aged.set(key, 0)
     for days in (3, 2000, 3000):
@@ -230,7 +230,7 @@ def test_nothing_goes_where_all_is_kept_for_ever(aged: Aged) -> None:
 # -- runs and files
 
 
-def test_old_runs_go_with_their_files_and_each_jobs_newest_stay(aged: Aged) -> None:
+def test_old_runs_are_removed_with_their_files_and_each_jobs_newest_stay(aged: Aged) -> None:
     for days in (300, 200, 150, 50):
         aged.run(days)
         aged.file(days, settled=True)
@@ -254,7 +254,7 @@ def test_a_run_whose_file_is_open_stays_with_its_folder(aged: Aged) -> None:
     assert [file.run_id for file in aged.state.outbox.pending("acme")] == [run_id(300)]
 
 
-def test_a_run_of_which_something_is_unknown_stays(aged: Aged) -> None:
+def test_a_run_with_unknown_claims_stays(aged: Aged) -> None:
     aged.run(1)
     aged.run(300)
     aged.claim(300, "unknown")
@@ -279,7 +279,7 @@ def test_a_plan_that_may_still_be_applied_stays(aged: Aged) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_what_jobs_ask_of_earlier_runs_is_answered_as_before(aged: Aged, seed: int) -> None:
+def test_a_prune_changes_no_answer_that_jobs_ask_of_earlier_runs(aged: Aged, seed: int) -> None:
     dice, runs = random.Random(seed), aged.state.runs
     for days in dice.sample(range(dice.choice([1, 101]), 400), 25):
         aged.run(
@@ -308,7 +308,7 @@ def test_what_jobs_ask_of_earlier_runs_is_answered_as_before(aged: Aged, seed: i
 # -- webhooks
 
 
-def test_webhooks_that_were_covered_long_ago_go_and_those_that_wait_stay(aged: Aged) -> None:
+def test_webhooks_covered_long_ago_are_removed_and_those_that_wait_stay(aged: Aged) -> None:
     for days in (8, 6):
         aged.webhook(days, covered=True)
     aged.webhook(800, covered=False)
@@ -318,7 +318,7 @@ def test_webhooks_that_were_covered_long_ago_go_and_those_that_wait_stay(aged: A
 
 
 @pytest.mark.parametrize(("keep_days", "left"), [(7, 1), (30, 2), (0, 3)])
-def test_the_inbox_forgets_by_the_same_setting(aged: Aged, keep_days: int, left: int) -> None:
+def test_the_inbox_removes_webhooks_by_the_same_setting(aged: Aged, keep_days: int, left: int) -> None:
     for days in (40, 8, 6):
         aged.webhook(days, covered=True)
 
@@ -330,7 +330,7 @@ def test_the_inbox_forgets_by_the_same_setting(aged: Aged, keep_days: int, left:
 # -- folders
 
 
-def test_old_folders_go_and_the_newest_of_each_job_stays(aged: Aged) -> None:
+def test_old_folders_are_removed_and_the_newest_of_each_job_stays(aged: Aged) -> None:
     aged.run(1)
     for days in (130, 120):
         aged.leave(days, "hard-sync")
@@ -341,8 +341,8 @@ def test_old_folders_go_and_the_newest_of_each_job_stays(aged: Aged) -> None:
     assert aged.there() == {run_id(1), run_id(120), run_id(99)}
 
 
-def test_a_folder_that_is_newer_than_all_the_state_knows_stays(aged: Aged) -> None:
-    """By it the delta job sees that the state was restored."""
+def test_a_folder_newer_than_every_known_run_stays(aged: Aged) -> None:
+    """It shows the delta job that the state was restored."""
     aged.run(300)
     aged.leave(150)
     aged.leave(140)
@@ -357,7 +357,7 @@ def test_folders_stay_for_ever_by_default() -> None:
 # -- whatever happens
 
 
-def test_a_shop_at_work_is_left_for_the_next_time(aged: Aged) -> None:
+def test_a_shop_with_a_run_at_work_is_skipped(aged: Aged) -> None:
     aged.run(0)
     aged.claim(101)
 
@@ -369,14 +369,14 @@ def test_a_shop_at_work_is_left_for_the_next_time(aged: Aged) -> None:
     assert aged.prune()["claims"] == 1
 
 
-def test_a_prune_that_lost_its_shop_removes_nothing(aged: Aged) -> None:
+def test_a_prune_that_lost_its_lease_removes_nothing(aged: Aged) -> None:
     aged.run(0)
     aged.claim(101)
-    shop = Kept("acme", "acme", timedelta(hours=24), timedelta(hours=1))
+    shop = Shop("acme", "acme", timedelta(hours=24), timedelta(hours=1))
     with aged.state.lease("acme", "slow") as slow:
         aged.sql("delete from lease")
         with aged.state.lease("acme", "next"), pytest.raises(LeaseLost):
-            Keeping(aged.state.engine, NOW).prune(slow, shop, Limits(NOW, NOW, NOW))
+            Retention(aged.state.engine, NOW).prune(slow, shop, Cutoffs(NOW, NOW, NOW))
 
     assert aged.claims() == ["E1"]
 
@@ -389,7 +389,7 @@ def filled(aged: Aged) -> None:
         aged.webhook(days, covered=True)
 
 
-def test_a_dry_run_counts_what_would_go_and_removes_nothing(aged: Aged) -> None:
+def test_a_dry_run_counts_and_removes_nothing(aged: Aged) -> None:
     filled(aged)
     before = (aged.folder / "invsync.db").read_bytes()
 
@@ -417,7 +417,7 @@ def test_a_prune_that_is_killed_anywhere_is_finished_by_the_next(
         return wrapped
 
     with monkeypatch.context() as patched:
-        patched.setattr(Keeping, "_remove", step(Keeping._remove))
+        patched.setattr(Retention, "_remove", step(Retention._remove))
         patched.setattr(Path, "rename", step(Path.rename))
         patched.setattr(folders.shutil, "rmtree", step(folders.shutil.rmtree))
         with pytest.raises(KeyboardInterrupt):
@@ -429,7 +429,7 @@ def test_a_prune_that_is_killed_anywhere_is_finished_by_the_next(
     assert (aged.there(), aged.runs(), aged.claims()) == ({run_id(1)}, {run_id(1)}, ["E1"])
 
 
-def test_a_file_shrinks_after_a_prune(aged: Aged) -> None:
+def test_the_database_file_shrinks_after_a_prune(aged: Aged) -> None:
     aged.run(0)
     rows = [(f"E{n}", 7, n, "sent", run_id(200), NOW - timedelta(days=200)) for n in range(5000)]
     aged.state.outbox.claim("acme", pl.DataFrame(rows, schema=CLAIMS, orient="row"))
@@ -441,8 +441,8 @@ def test_a_file_shrinks_after_a_prune(aged: Aged) -> None:
     assert pruned.shrunk and (aged.folder / "invsync.db").stat().st_size < before / 4
 
 
-def test_many_claims_go_some_at_a_time(aged: Aged, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("invsync.state.keeping.AT_ONCE", 2)
+def test_many_claims_are_removed_in_batches(aged: Aged, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("invsync.state.retention.BATCH", 2)
     aged.run(0)
     for n in range(5):
         aged.claim(200, event=f"E{n}")
@@ -450,7 +450,7 @@ def test_many_claims_go_some_at_a_time(aged: Aged, monkeypatch: pytest.MonkeyPat
     assert aged.prune()["claims"] == 5
 
 
-def test_what_went_is_told_by_shop_and_kind(aged: Aged) -> None:
+def test_what_was_removed_is_counted_by_shop_and_kind(aged: Aged) -> None:
     nothing = CliRunner().invoke(app, ["state", "prune", "--config", str(aged.config)]).stdout
     filled(aged)
     words = ["state", "prune", "--config", str(aged.config)]
@@ -466,7 +466,7 @@ def test_what_went_is_told_by_shop_and_kind(aged: Aged) -> None:
 # -- checked
 
 
-def test_a_state_that_is_well_is_said_to_be(aged: Aged) -> None:
+def test_a_sound_state_has_no_faults(aged: Aged) -> None:
     aged.run(1)
     aged.claim(1)
 
@@ -477,7 +477,7 @@ def test_a_state_that_is_well_is_said_to_be(aged: Aged) -> None:
     assert "acme: 1 sent." in done.stdout and "would remove nothing of acme" in done.stdout
 
 
-def test_what_a_prune_would_remove_is_told(aged: Aged) -> None:
+def test_the_check_counts_what_a_prune_would_remove(aged: Aged) -> None:
     filled(aged)
 
     (message,) = [one.message for one in upkeep.check(aged.config) if one.name == "prune"]
@@ -514,7 +514,7 @@ def test_what_a_prune_would_remove_is_told(aged: Aged) -> None:
         ),
     ],
 )
-def test_an_open_file_is_told_with_what_the_next_run_can_do(
+def test_an_open_file_is_reported_with_what_the_next_run_can_do(
     aged: Aged, days: float, guarded: bool, gone: bool, words: str
 ) -> None:
     path = aged.file(days, settled=False, guarded=guarded)
@@ -524,7 +524,7 @@ def test_an_open_file_is_told_with_what_the_next_run_can_do(
     assert aged.check()["open"] == [words.format(run=run_id(days), folder=path.parent)]
 
 
-def test_an_open_file_that_nobody_has_any_more_is_a_fault(aged: Aged) -> None:
+def test_an_open_file_that_is_lost_is_a_fault(aged: Aged) -> None:
     path = aged.file(0.5, settled=False, guarded=False)
     path.unlink()
     aged.sql("update outbox set content = null")
@@ -550,7 +550,7 @@ def test_unknown_claims_and_a_shop_that_waits_for_a_hard_sync_are_faults(aged: A
     ]
 
 
-def test_folders_that_are_gone_and_folders_that_nobody_knows_are_told(aged: Aged) -> None:
+def test_missing_and_unknown_folders_are_reported(aged: Aged) -> None:
     aged.run(2)
     aged.path(2).rename(aged.folder / "elsewhere")
     aged.run(1)
@@ -571,7 +571,7 @@ def test_folders_that_are_gone_and_folders_that_nobody_knows_are_told(aged: Aged
     }
 
 
-def test_what_was_pruned_is_not_missed(aged: Aged) -> None:
+def test_a_pruned_folder_is_not_missing(aged: Aged) -> None:
     filled(aged)
     aged.set("keep_days", 150)
     aged.prune()
@@ -579,7 +579,7 @@ def test_what_was_pruned_is_not_missed(aged: Aged) -> None:
     assert aged.check() == {}
 
 
-def test_a_run_at_work_is_told_and_its_file_is_no_fault(aged: Aged) -> None:
+def test_a_run_at_work_is_reported_and_its_file_is_no_fault(aged: Aged) -> None:
     aged.file(0.5, settled=False)
     with aged.state.lease("acme", run_id(0.5)):
         messages = [one.message for one in upkeep.check(aged.config) if one.name in ("lease", "open")]
@@ -588,7 +588,7 @@ def test_a_run_at_work_is_told_and_its_file_is_no_fault(aged: Aged) -> None:
     assert messages[0].endswith("is at work on acme.") and messages[1].endswith("and its run is at work.")
 
 
-def test_a_lease_that_a_dead_run_left_is_told(aged: Aged) -> None:
+def test_a_lease_that_a_dead_run_left_is_reported(aged: Aged) -> None:
     aged.sql("insert into lease values ('acme', 'R1', 'elsewhere', 1, '2026-01-01T00:00:00Z')")
 
     assert aged.check()["lease"] == [
@@ -628,4 +628,4 @@ def test_shops_that_never_ran_are_left_out(aged: Aged) -> None:
     )
 
     assert [shop.name for shop in shops(with_more, aged.state)] == ["acme"]
-    assert limits(configured, NOW).webhooks == NOW - timedelta(days=7)
+    assert cutoffs(configured, NOW).webhooks == NOW - timedelta(days=7)

@@ -1,4 +1,4 @@
-"""Jobs after a prune, and after a folder vanished: nothing is counted twice, nothing is lost."""
+"""Jobs after a prune or a lost folder count each event once."""
 
 import shutil
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def damage(kept: Rehearsal, at: datetime, count: str) -> None:
 
 
 def in_years(monkeypatch: pytest.MonkeyPatch, days: int = 1000) -> None:
-    """Let the state's clock say that so many days have passed."""
+    """Move the state's clock on by so many days."""
     monkeypatch.setattr(State, "now", lambda self: datetime.now(UTC) + timedelta(days=days))
 
 
@@ -59,7 +59,7 @@ def test_old_deltas_are_pruned_and_each_event_stays_counted_once(
     assert (ended, kept.available(1), len(kept.shop.journal)) == ([0, 0, 0], [13], 7)
 
 
-def test_a_late_delta_run_after_a_prune_still_knows_what_its_window_holds(
+def test_a_late_delta_run_after_a_prune_still_has_the_claims_of_its_window(
     kept: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_deltas(kept)
@@ -73,7 +73,7 @@ def test_a_late_delta_run_after_a_prune_still_knows_what_its_window_holds(
     assert kept.available(1) == [19] and len(kept.shop.journal) == 1
 
 
-def test_since_before_the_claims_that_are_kept_is_refused(kept: Rehearsal) -> None:
+def test_a_since_before_the_oldest_claim_is_refused(kept: Rehearsal) -> None:
     by_deltas(kept)
 
     with pytest.raises(UsageError, match=r"since is more than 400 days ago.*keep_claims_days"):
@@ -100,7 +100,7 @@ def test_recent_changes_go_on_from_their_watermark_after_a_prune(
 # -- a folder that vanished
 
 
-def test_an_open_file_that_vanished_is_told_judged_and_settled_by_a_hard_sync(kept: Rehearsal) -> None:
+def test_an_open_file_that_vanished_is_reported_judged_and_settled_by_a_hard_sync(kept: Rehearsal) -> None:
     oldstate.live(kept)
     oldstate.put(kept.config.parent)
     path = oldstate.open_file(kept.config.parent)

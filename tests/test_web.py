@@ -1,4 +1,4 @@
-"""HTTP clients under an environment's proxies and certificates, those that cannot be read among them."""
+"""HTTP clients use the proxies and certificates that the environment names, and refuse those that cannot be used."""
 
 import sys
 import threading
@@ -51,7 +51,7 @@ def server() -> Iterator[str]:
 @pytest.mark.parametrize(
     "entry", ["", "fd07:b51a:cc66:f0::/64", "[::1]", "<local>", "10.0.0.0/8", "shop.example:81", ".test"]
 )
-def test_a_request_goes_by_the_proxy_whatever_else_is_exempt(
+def test_a_request_goes_through_the_proxy_unless_its_host_is_exempt(
     entry: str, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f" http://{server}\n")
@@ -89,7 +89,7 @@ def test_an_exempt_host_is_reached_directly(entry: str, server: str, monkeypatch
         ("b\u00fccher.example", "https://b\u00fccher.example", "https://bucher.example"),
     ],
 )
-def test_an_entry_means_what_curl_and_go_take_it_to_mean(
+def test_an_entry_means_what_curl_and_go_read_in_it(
     entry: str, inside: str, outside: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", entry)
@@ -100,7 +100,7 @@ def test_an_entry_means_what_curl_and_go_take_it_to_mean(
 
 
 @pytest.mark.parametrize("entry", ["<local>", "[::1", "10.", "10.0.0.0/99", "a/b", "a:99999", "http://[", "\u2603!"])
-def test_an_entry_that_names_no_host_is_known_as_such(entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_names_no_host_is_listed_as_unread(entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", f"localhost, {entry}")
 
     exempt, unread = web.no_proxy()
@@ -130,7 +130,7 @@ def test_a_socks_proxy_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> Non
         web.client()
 
 
-def test_a_proxy_of_all_that_both_schemes_stand_above_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_proxy_is_not_read_where_both_schemes_have_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"http_proxy": "http://a:1", "https_proxy": "http://a:1", "all_proxy": "socks://a:1"}.items():
         monkeypatch.setenv(name, value)
 

@@ -1,4 +1,4 @@
-"""Subscriptions at the sandbox's Shopify: created, found lost or changed, repaired, and told in runs and by the doctor."""
+"""Webhook subscriptions at the sandbox's Shopify are created, repaired, and reported by runs and by the doctor."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,9 +17,9 @@ TOPICS = ["INVENTORY_LEVELS_UPDATE", "ORDERS_CREATE", "ORDERS_CANCELLED", "BULK_
 
 @pytest.fixture
 def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
-    with open_rehearsal(tmp_path, monkeypatch) as found:
-        hear_at(found, ADDRESS)
-        yield found
+    with open_rehearsal(tmp_path, monkeypatch) as built:
+        hear_at(built, ADDRESS)
+        yield built
 
 
 def hear_at(rehearsal: Rehearsal, address: str) -> None:
@@ -27,8 +27,8 @@ def hear_at(rehearsal: Rehearsal, address: str) -> None:
     rehearsal.config.write_text(text.replace("[shops.demo.oms]", f'webhook_url = "{address}"\n[shops.demo.oms]'))
 
 
-def conditions(rehearsal: Rehearsal, *, only_look: bool = False) -> dict[str, str]:
-    return {one.topic: one.condition for one in webhooks.register(rehearsal.config, "demo", only_look=only_look)}
+def conditions(rehearsal: Rehearsal, *, check_only: bool = False) -> dict[str, str]:
+    return {one.topic: one.condition for one in webhooks.register(rehearsal.config, "demo", check_only=check_only)}
 
 
 def test_every_topic_is_created_once(rehearsal: Rehearsal) -> None:
@@ -37,26 +37,26 @@ def test_every_topic_is_created_once(rehearsal: Rehearsal) -> None:
     assert len(rehearsal.shop.subscriptions) == 4
 
 
-def test_looking_changes_nothing(rehearsal: Rehearsal) -> None:
-    assert conditions(rehearsal, only_look=True) == dict.fromkeys(TOPICS, "lost")
+def test_a_check_changes_nothing(rehearsal: Rehearsal) -> None:
+    assert conditions(rehearsal, check_only=True) == dict.fromkeys(TOPICS, "lost")
     assert rehearsal.shop.subscriptions == {}
 
 
-def test_what_shopify_deleted_is_created_again(rehearsal: Rehearsal) -> None:
+def test_a_subscription_that_shopify_deleted_is_created_again(rehearsal: Rehearsal) -> None:
     conditions(rehearsal)
     del rehearsal.shop.subscriptions[2]
 
-    assert conditions(rehearsal, only_look=True)["ORDERS_CREATE"] == "lost"
+    assert conditions(rehearsal, check_only=True)["ORDERS_CREATE"] == "lost"
     assert conditions(rehearsal)["ORDERS_CREATE"] == "created"
 
 
-def test_what_somebody_changed_is_repaired(rehearsal: Rehearsal) -> None:
+def test_a_changed_subscription_is_repaired(rehearsal: Rehearsal) -> None:
     conditions(rehearsal)
     rehearsal.shop.subscriptions[1].fields = ["available"]
 
-    assert conditions(rehearsal, only_look=True)["INVENTORY_LEVELS_UPDATE"] == "changed"
+    assert conditions(rehearsal, check_only=True)["INVENTORY_LEVELS_UPDATE"] == "changed"
     assert conditions(rehearsal)["INVENTORY_LEVELS_UPDATE"] == "repaired"
-    assert conditions(rehearsal, only_look=True) == dict.fromkeys(TOPICS, "right")
+    assert conditions(rehearsal, check_only=True) == dict.fromkeys(TOPICS, "right")
 
 
 def test_a_subscription_of_another_address_is_left_alone(rehearsal: Rehearsal) -> None:
@@ -74,7 +74,7 @@ def test_a_shop_without_an_address_is_a_usage_error(rehearsal: Rehearsal) -> Non
         conditions(rehearsal)
 
 
-def test_a_token_without_the_right_to_read_is_told(rehearsal: Rehearsal) -> None:
+def test_a_token_without_the_right_to_read_is_named(rehearsal: Rehearsal) -> None:
     rehearsal.shop.rotate_token()
 
     with pytest.raises(ShopifyFailed, match="refused the token"):
@@ -94,7 +94,7 @@ def test_a_run_says_which_subscriptions_are_lost(rehearsal: Rehearsal) -> None:
     )
 
 
-def test_the_doctor_looks_at_the_subscriptions(rehearsal: Rehearsal) -> None:
+def test_the_doctor_checks_the_subscriptions(rehearsal: Rehearsal) -> None:
     rehearsal.product(1, "S1", oms=10, available=7)
     before = {check.name: check for check in examine(rehearsal.config, "demo")}
     conditions(rehearsal)

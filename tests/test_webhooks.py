@@ -1,4 +1,4 @@
-"""The receiver: what is signed, well formed and new is on disk before it is answered; everything else is refused."""
+"""The receiver writes a signed, well-formed, new delivery to disk before it answers, and refuses everything else."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ from invsync.config.settings import OmsSettings, ShopSettings
 from invsync.errors import UsageError
 from invsync.inbox import Heard, Inbox
 from invsync.state import State
-from invsync.webhooks.receiver import LARGEST_BODY, create_app
+from invsync.webhooks.receiver import MAX_BODY, create_app
 
 SECRET, BEFORE = "planted-secret-of-now", "planted-secret-of-before"
 DOMAIN = "demo.myshopify.com"
@@ -53,14 +53,14 @@ class Sender:
     ) -> Any:
         body = json.dumps(payload).encode() if body is None else body
         self.sent += 1
-        told = {
+        sent = {
             "x-shopify-topic": topic,
             "x-shopify-shop-domain": DOMAIN,
             "x-shopify-webhook-id": f"d{self.sent}",
             "x-shopify-hmac-sha256": signature(body, secret),
         }
-        told |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.client.post("/webhooks/shopify", content=body, headers=told)
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.post("/webhooks/shopify", content=body, headers=sent)
 
     def oms(self, payload: Any, secret: str = SECRET) -> Any:
         body = json.dumps(payload).encode()
@@ -110,7 +110,7 @@ def test_a_stock_event_of_the_oms_is_kept_by_its_product(sender: Sender) -> None
     assert sender.waiting()[0]["product_id"] == "P1"
 
 
-def test_the_secret_of_before_a_rotation_still_signs(sender: Sender) -> None:
+def test_the_previous_secret_still_signs_during_a_rotation(sender: Sender) -> None:
     assert sender.shopify(secret=BEFORE).status_code == 200
 
 
@@ -142,14 +142,14 @@ def test_an_event_that_another_secret_signed_is_refused(sender: Sender) -> None:
     assert sender.waiting() == []
 
 
-def test_a_delivery_that_comes_twice_is_kept_once(sender: Sender) -> None:
+def test_a_repeated_delivery_is_kept_once(sender: Sender) -> None:
     answers = [sender.shopify(x_shopify_webhook_id="same").json()["status"] for _ in range(3)]
 
     assert answers == ["accepted", "duplicate", "duplicate"]
     assert len(sender.waiting()) == 1
 
 
-def test_a_signed_body_replayed_under_another_id_and_topic_is_known_again(sender: Sender) -> None:
+def test_a_signed_body_replayed_under_another_id_and_topic_is_a_duplicate(sender: Sender) -> None:
     sender.shopify(PAYLOADS["orders/create"], "orders/create")
     sender.inbox.cover("demo", [row["number"] for row in sender.waiting()], "run")
 
@@ -159,7 +159,7 @@ def test_a_signed_body_replayed_under_another_id_and_topic_is_known_again(sender
     assert sender.waiting() == []
 
 
-def test_an_event_of_the_oms_replayed_is_known_again(sender: Sender) -> None:
+def test_a_replayed_event_of_the_oms_is_a_duplicate(sender: Sender) -> None:
     event = {"event_id": "10012/00003", "product_id": "P1"}
 
     assert [sender.oms(event).json()["status"] for _ in range(2)] == ["accepted", "duplicate"]
@@ -190,7 +190,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("body", MALFORMED, ids=lambda body: repr(body[:40]))
-def test_a_malformed_delivery_is_refused_by_name(sender: Sender, body: bytes) -> None:
+def test_a_malformed_delivery_is_refused_with_its_fault(sender: Sender, body: bytes) -> None:
     answer = sender.shopify(body=body)
 
     assert answer.status_code == 400 and answer.json()["why"]
@@ -216,13 +216,13 @@ def test_a_malformed_event_of_the_oms_is_refused(sender: Sender, event: dict[str
     assert sender.oms(event).status_code == 400
 
 
-def test_a_delivery_id_without_end_is_refused(sender: Sender) -> None:
+def test_a_delivery_id_that_is_too_long_is_refused(sender: Sender) -> None:
     assert sender.shopify(x_shopify_webhook_id="x" * 300).status_code == 400
 
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_that_is_too_large_is_refused(sender: Sender, chunked: bool) -> None:
-    body = b" " * (LARGEST_BODY + 1)
+    body = b" " * (MAX_BODY + 1)
     parts = iter([body[:1000], body[1000:]])
     headers = {"x-shopify-hmac-sha256": signature(body)}
 
@@ -232,14 +232,14 @@ def test_a_body_that_is_too_large_is_refused(sender: Sender, chunked: bool) -> N
     assert sender.waiting() == []
 
 
-def test_a_lost_database_is_told_as_such_and_nothing_is_accepted(sender: Sender) -> None:
+def test_a_lost_database_is_answered_with_503(sender: Sender) -> None:
     with sender.inbox._engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE webhook")
 
     assert sender.shopify().status_code == 503
 
 
-def test_a_database_that_cannot_be_written_for_a_while_is_told_and_later_deliveries_are_taken(sender: Sender) -> None:
+def test_a_database_that_is_read_only_for_a_while_is_named_and_later_deliveries_are_taken(sender: Sender) -> None:
     def read_only(connection: Any, *_: object) -> None:
         connection.execute("PRAGMA query_only = on")
 
@@ -252,19 +252,19 @@ def test_a_database_that_cannot_be_written_for_a_while_is_told_and_later_deliver
     assert "cannot be written" in refused.json()["why"]
 
 
-def test_health_tells_how_many_wait(sender: Sender) -> None:
+def test_health_shows_how_many_wait(sender: Sender) -> None:
     sender.shopify()
 
     assert sender.client.get("/healthz").json() == {"status": "ok", "shop": "demo", "waiting": 1}
 
 
 def test_no_answer_shows_a_secret(sender: Sender) -> None:
-    told = [sender.shopify(secret="guess"), sender.shopify(body=b"{"), sender.oms({}), sender.client.get("/healthz")]
+    answers = [sender.shopify(secret="guess"), sender.shopify(body=b"{"), sender.oms({}), sender.client.get("/healthz")]
 
-    assert not [answer.text for answer in told if SECRET in answer.text or BEFORE in answer.text]
+    assert not [answer.text for answer in answers if SECRET in answer.text or BEFORE in answer.text]
 
 
-def test_what_was_covered_is_remembered_but_waits_no_more(sender: Sender) -> None:
+def test_a_covered_delivery_is_remembered_and_waits_no_more(sender: Sender) -> None:
     sender.shopify(PAYLOADS["orders/create"], "orders/create")
     row = sender.waiting()[0]
     sender.inbox.cover("demo", [row["number"]], "run")
@@ -273,14 +273,14 @@ def test_what_was_covered_is_remembered_but_waits_no_more(sender: Sender) -> Non
     assert sender.inbox.orders("demo", row["heard_at"]) == [5_000_000_001]
 
 
-def test_one_shops_deliveries_are_not_anothers(sender: Sender) -> None:
+def test_each_shop_has_its_own_deliveries(sender: Sender) -> None:
     sender.inbox.add([Heard("other", "d1", "orders/create", order_id=1)])
 
     assert sender.waiting() == []
     assert sender.shopify(x_shopify_webhook_id="d1").json() == {"status": "accepted"}
 
 
-def test_secrets_are_the_named_one_and_the_one_before() -> None:
+def test_secrets_are_the_named_one_and_the_previous_one() -> None:
     environ = {"W": SECRET, "W_PREVIOUS": BEFORE}
 
     assert webhooks.secrets("demo", SHOP, environ) == [SECRET, BEFORE]

@@ -66,7 +66,7 @@ class Kept:
             held._ended.set()  # nobody beats while a process sleeps
         self.sql("update lease set heartbeat = '2026-03-01T00:00:00Z'")
         assert elsewhere(None, launch.run, job or self.by, given) == exit_code
-        monkeypatch.setattr("invsync.state.clock.awake_and_asleep", lambda: time.monotonic() + 61)
+        monkeypatch.setattr("invsync.state.clock.boottime", lambda: time.monotonic() + 61)
 
     @property
     def available(self) -> int | None:

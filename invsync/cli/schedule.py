@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from invsync.cli.options import CONFIG, Config, EngineName, Shops
 from invsync.cli.output import exit_with, print_json
 from invsync.errors import UsageError
+from invsync.schedule.export import Exporter
 
 app = typer.Typer(name="schedule", no_args_is_help=True, help="Run the jobs by cron, here or in another engine.")
 
@@ -43,14 +44,12 @@ def run(
     with _extra():
         from invsync.schedule import embedded
 
-    embedded.run(config, shop or [], engine=engine, only_realtime=only_realtime, tell=print_json)
+    embedded.run(config, shop or [], engine=engine, only_realtime=only_realtime, report=print_json)
 
 
 @app.command()
 def export(
-    to: Annotated[
-        Literal["crontab", "systemd", "airflow", "kubernetes"], typer.Option(help="The engine to write for.")
-    ],
+    to: Annotated[Exporter, typer.Option(help="The engine to write for.")],
     shop: Shops = None,
     out: Annotated[Path | None, typer.Option(help=OUT_HELP)] = None,
     image: Annotated[str, typer.Option(help="The container image, for kubernetes.")] = "invsync",
@@ -61,12 +60,12 @@ def export(
     Writes the same schedule that `schedule run` keeps to. Exit codes: 0; 2 wrong usage or configuration.
     """
     with _extra():
-        from invsync.schedule import export as exporters
+        from invsync.schedule.export import files
 
-    files = exporters.export(to, config, shop or [], image=image)
-    for name, text in files.items():
+    texts = files.export(to, config, shop or [], image=image)
+    for name, text in texts.items():
         if out is None:
-            typer.echo(f"# file: {name}\n{text}" if len(files) > 1 else text)
+            typer.echo(f"# file: {name}\n{text}" if len(texts) > 1 else text)
         else:
             out.mkdir(parents=True, exist_ok=True)
             (out / name).write_text(text, encoding="utf-8")
@@ -80,9 +79,9 @@ def check(shop: Shops = None, config: Config = CONFIG) -> None:
     Exit codes: 0 every job runs; 2 wrong usage or configuration; 4 a job does not run.
     """
     with _extra():
-        from invsync.schedule import silence
+        from invsync.schedule import watchdog
 
-    alerts = silence.check(config, shop or [])
+    alerts = watchdog.check(config, shop or [])
     for alert in alerts:
         print_json(vars(alert))
     exit_with(fault=bool(alerts))

@@ -41,7 +41,7 @@ def register(
     """
     from invsync import webhooks
 
-    subscriptions = webhooks.register(config, shop, only_look=check)
+    subscriptions = webhooks.register(config, shop, check_only=check)
     for one in subscriptions:
         typer.echo(f"{one.topic:<24} {one.condition:<8} {one.uri}")
     output.exit_with(fault=any(one.condition in ("lost", "changed") for one in subscriptions))

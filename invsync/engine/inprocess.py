@@ -33,10 +33,10 @@ class InProcessEngine(Engine):  # type: ignore[misc]
     ) -> None:
         """Execute the notebook's cells one after another; stop at the first that fails.
 
-        Saved before each section and at the end; papermill's saves before and after each cell are felt in a short run.
+        The notebook is saved before each section and at the end: papermill's saves around each cell slow a short run.
         """
         before = None
-        with _saved_seldom(nb_man) as save, _private_shell() as shell:
+        with _saving_less(nb_man) as save, _private_shell() as shell:
             for index, cell in enumerate(nb_man.nb.cells):
                 nb_man.cell_start(cell, index)
                 if on_cell_start is not None:
@@ -53,8 +53,8 @@ class InProcessEngine(Engine):  # type: ignore[misc]
 
 
 @contextmanager
-def _saved_seldom(nb_man: Any) -> Iterator[Callable[[], None]]:
-    """The notebook's own save, which papermill's manager has again at the end, however that comes."""
+def _saving_less(nb_man: Any) -> Iterator[Callable[[], None]]:
+    """The notebook manager's own save, in place of which the manager saves nothing until the end of the block."""
     save, nb_man.save = nb_man.save, lambda **cell: None
     try:
         yield save
@@ -63,8 +63,8 @@ def _saved_seldom(nb_man: Any) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def _private_shell() -> Iterator[Any]:
-    """A shell that leaves nothing behind; IPython would keep it, and all that its cells named, until the process ends."""
+def _private_shell() -> Iterator[InteractiveShell]:
+    """A shell that is freed at the end; IPython would keep it, and every value of its cells, until the process ends."""
     HistoryManager.enabled = False  # type: ignore[assignment]
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance()
@@ -77,17 +77,19 @@ def _private_shell() -> Iterator[Any]:
         InteractiveShell.clear_instance()
 
 
-def _run(shell: Any, cell: Any) -> BaseException | None:
-    shown: list[dict[str, Any]] = []
-    shell.display_trap.hook = CapturingDisplayHook(shell=shell, outputs=shown)
+def _run(shell: InteractiveShell, cell: NotebookNode) -> BaseException | None:
+    """Run a cell and keep its outputs in it; the error that it raised."""
+    displayed: list[dict[str, Any]] = []
+    shell.display_trap.hook = CapturingDisplayHook(shell=shell, outputs=displayed)
     with capture_output() as captured:
         result = shell.run_cell(cell.source, store_history=False)
     cell.execution_count = result.execution_count
     cell.outputs = (
         [new_output("stream", name="stdout", text=captured.stdout)] if captured.stdout and result.success else []
     )
-    cell.outputs += [new_output("display_data", data=o.data, metadata=o.metadata or {}) for o in captured.outputs]
-    cell.outputs += [new_output("display_data", data=o["data"], metadata=o.get("metadata") or {}) for o in shown]
+    rich = [(output.data, output.metadata) for output in captured.outputs]
+    rich += [(output["data"], output.get("metadata")) for output in displayed]
+    cell.outputs += [new_output("display_data", data=data, metadata=metadata or {}) for data, metadata in rich]
     error: BaseException | None = result.error_in_exec or result.error_before_exec
     if error is not None:
         lines = traceback.format_exception(error)
@@ -96,5 +98,5 @@ def _run(shell: Any, cell: Any) -> BaseException | None:
 
 
 def register() -> None:
-    """Make the engine known to papermill."""
+    """Register the engine with papermill."""
     papermill_engines.register(NAME, InProcessEngine)

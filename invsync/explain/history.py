@@ -16,7 +16,13 @@ def outcomes(state: State, shop: str) -> pl.LazyFrame:
     """OUTCOMES of every run of this shop whose files are there, with run_id, job, status and finished_at."""
     runs = pl.DataFrame(
         [
-            [str(Path(run["folder"]) / "outcomes.parquet"), *(run[name] for name in FACTS)]
+            [
+                str(Path(run["folder"]) / "outcomes.parquet"),
+                run["run_id"],
+                run["job"],
+                run["status"],
+                run["finished_at"],
+            ]
             for run in state.runs.every(shop)
         ],
         schema=dict.fromkeys(["file", *FACTS], pl.String()),

@@ -1,9 +1,8 @@
-"""What webhooks named and no run has covered yet: the inbox beside the outbox, in the same database."""
+"""The inbox: webhook deliveries that no run has covered yet, in the state database."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
@@ -12,10 +11,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from invsync import tables
 from invsync.errors import UsageError
 from invsync.state import iso
-from invsync.state.keeping import covered_before
+from invsync.state.retention import covered_before
 from invsync.state.schema import WEBHOOK
 
-INSERT: dict[str, Callable[[sa.Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+Insert = Callable[[sa.Table], sqlite.Insert | postgresql.Insert]
+INSERT: dict[str, Insert] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 KEEP_DAYS = 7
 LEVEL, CREATED, CANCELLED, FINISHED = (
     "inventory_levels/update",
@@ -39,9 +39,9 @@ HEARD: tables.Schema = {
 
 @dataclass(frozen=True)
 class Heard:
-    """One delivery: what it names, and by which ids it is known again.
+    """One delivery: what it names, and the ids by which a repetition is recognised.
 
-    `content` is the hash of a signed body that names its own moment; None where the same body may come twice.
+    `content` is the hash of a body that names its own moment; None where two deliveries may have the same body.
     """
 
     shop: str
@@ -57,14 +57,17 @@ class Heard:
 
 
 class Inbox:
-    """The deliveries of all shops; one leaves only when the run that covered it has finished."""
+    """The deliveries of all shops; each waits until a run that covered it has finished."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        """The deliveries in this database of the state."""
+        """Use the deliveries in this state database."""
         self._engine = engine
 
     def open(self) -> None:
-        """Make ready for deliveries beside runs: in SQLite, readers and the writer no longer wait for each other."""
+        """Prepare for deliveries during runs: in SQLite, readers and the writer no longer wait for each other.
+
+        Raises UsageError where the database is neither SQLite nor PostgreSQL.
+        """
         if self._engine.dialect.name not in INSERT:
             raise UsageError("Webhooks need a state database of SQLite or PostgreSQL: correct [state] url.")
         if self._engine.dialect.name == "sqlite":
@@ -72,46 +75,47 @@ class Inbox:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
     def add(self, heard: Sequence[Heard]) -> set[str]:
-        """Keep what is new of these deliveries, durably in one transaction; the delivery ids that were new."""
+        """Write those of these deliveries that are new, in one transaction; return the ids of the new ones."""
         now = iso(datetime.now(UTC))
         rows = [
-            asdict(one) | {"heard_at": now, "updated_at": iso(one.updated_at) if one.updated_at else None}
-            for one in heard
+            asdict(delivery)
+            | {"heard_at": now, "updated_at": iso(delivery.updated_at) if delivery.updated_at else None}
+            for delivery in heard
         ]
         insert = INSERT[self._engine.dialect.name](WEBHOOK).on_conflict_do_nothing().returning(WEBHOOK.c.delivery)
         with self._engine.begin() as connection:
             return set(connection.execute(insert, rows).scalars())
 
     def waiting(self, shop: str) -> pl.DataFrame:
-        """HEARD of this shop that no run has covered yet, oldest first."""
+        """Return HEARD of this shop that no run has covered yet, oldest first."""
         mine = (WEBHOOK.c.shop == shop) & WEBHOOK.c.covered_by.is_(None)
         query = sa.select(*(WEBHOOK.c[name] for name in HEARD)).where(mine).order_by(WEBHOOK.c.number)
         with self._engine.connect() as connection:
             rows = [tuple(row) for row in connection.execute(query)]
         stamps: tables.Schema = {"updated_at": tables.TEXT, "heard_at": tables.TEXT}
-        found = pl.DataFrame(rows, schema=HEARD | stamps, orient="row")
-        return found.with_columns(pl.col(*stamps).str.to_datetime("%+", time_unit="us", time_zone="UTC"))
+        deliveries = pl.DataFrame(rows, schema=HEARD | stamps, orient="row")
+        return deliveries.with_columns(pl.col(*stamps).str.to_datetime("%+", time_unit="us", time_zone="UTC"))
 
     def count(self, shop: str) -> int:
-        """How many deliveries of this shop wait."""
+        """Return how many deliveries of this shop wait."""
         mine = (WEBHOOK.c.shop == shop) & WEBHOOK.c.covered_by.is_(None)
         with self._engine.connect() as connection:
             return int(connection.execute(sa.select(sa.func.count()).where(mine)).scalar_one())
 
     def orders(self, shop: str, since: datetime) -> list[int]:
-        """The orders that webhooks spoke of since then, and those that wait."""
+        """Return the ids of the orders that deliveries named since then or that wait."""
         mine = (WEBHOOK.c.shop == shop) & WEBHOOK.c.order_id.is_not(None)
         mine &= WEBHOOK.c.covered_by.is_(None) | (WEBHOOK.c.heard_at >= iso(since))
         with self._engine.connect() as connection:
             return list(connection.execute(sa.select(WEBHOOK.c.order_id).where(mine).distinct()).scalars())
 
     def cover(self, shop: str, numbers: Iterable[int], by: str, *, keep_days: int = KEEP_DAYS) -> None:
-        """Mark these deliveries as covered by a run; what was covered so many days ago is forgotten, by 0 never."""
-        keys = [{"one": number} for number in numbers]
+        """Mark these deliveries as covered by a run; remove those covered `keep_days` ago, or none where it is 0."""
+        keys = [{"of_number": number} for number in numbers]
         with self._engine.begin() as connection:
             if keys:
-                mine = sa.update(WEBHOOK).where(WEBHOOK.c.number == sa.bindparam("one"))
-                connection.execute(mine.values(covered_by=by), keys)
+                named = sa.update(WEBHOOK).where(WEBHOOK.c.number == sa.bindparam("of_number"))
+                connection.execute(named.values(covered_by=by), keys)
             if keep_days:
                 old = covered_before(shop, datetime.now(UTC) - timedelta(days=keep_days))
                 connection.execute(sa.delete(WEBHOOK).where(old))

@@ -1,4 +1,4 @@
-"""Our own echoes, told by what we sent and when: the lines of the outbox against the levels that Shopify speaks of."""
+"""Echoes: webhooks about levels that our own changes caused, recognised by what was sent and when."""
 
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -13,7 +13,7 @@ from invsync.tables import KEY
 from invsync.vocabulary import APPLIED
 
 CLOCKS_DIFFER = timedelta(minutes=2)
-SAME_MOMENT = timedelta(seconds=1)  # Shopify's stamps of a level and of its quantities
+STAMPS_DIFFER = timedelta(seconds=1)  # Shopify's stamps of a level and of its quantities
 LONGEST_RUN = timedelta(days=1)
 SENT: tables.Schema = {
     "inventory_item_id": tables.ID,
@@ -27,9 +27,9 @@ SENT: tables.Schema = {
 
 
 def sent(engine: sa.Engine, shop: str, since: datetime, now: datetime) -> pl.DataFrame:
-    """SENT: each guarded change of the files that were under way since then, with the available that it makes.
+    """Return SENT: each guarded change of the files that were under way since then, with the available that it makes.
 
-    `proved_at` is Shopify's own stamp of that number as it was read back; null where it was not.
+    `proved_at` is Shopify's stamp of that number as it was read back; null where it was not read.
     """
     query = (
         sa.select(OUTBOX.c.path, OUTBOX.c.sha256, OUTBOX.c.committed_at, RUNS.c.finished_at)
@@ -40,7 +40,7 @@ def sent(engine: sa.Engine, shop: str, since: datetime, now: datetime) -> pl.Dat
     with engine.connect() as connection:
         rows = connection.execute(query).all()
     frames = [
-        _lines(path, sha256, _stamp(_outcomes(path))).with_columns(
+        _lines(path, sha256, _modified(_outcomes(path))).with_columns(
             begun=pl.lit(datetime.fromisoformat(begun)), ended=pl.lit(datetime.fromisoformat(ended) if ended else now)
         )
         for path, sha256, begun, ended in rows
@@ -53,19 +53,19 @@ def _outcomes(path: str) -> Path:
     return Path(path).with_name("outcomes.parquet")
 
 
-def _stamp(path: Path) -> int:
+def _modified(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-@lru_cache(maxsize=16)
-def _lines(path: str, sha256: str, proved: int) -> pl.DataFrame:
-    made = pl.col("changed_from") + pl.col("delta")
-    lines = bulkfile.read(Path(path)).select(*KEY, available=made, job=pl.lit(Path(path).parts[-3]))
+@lru_cache(maxsize=16)  # the hash and the time of the outcomes are there to tell one content of a path from another
+def _lines(path: str, sha256: str, outcomes_modified: int) -> pl.DataFrame:
+    available = pl.col("changed_from") + pl.col("delta")
+    lines = bulkfile.read(Path(path)).select(*KEY, available=available, job=pl.lit(Path(path).parts[-3]))
     return lines.join(_proved(_outcomes(path)), on=[*KEY, "available"], how="left")
 
 
 def _proved(outcomes: Path) -> pl.DataFrame:
-    """Shopify's stamp of each number that was read back: item, location, available, proved_at."""
+    """Shopify's stamp of each number that was read back: inventory_item_id, location_id, available, proved_at."""
     rows = tables.empty(tables.OUTCOMES)
     if outcomes.exists():
         rows = tables.completed(pl.read_parquet(outcomes), tables.OUTCOMES)
@@ -73,11 +73,12 @@ def _proved(outcomes: Path) -> pl.DataFrame:
 
 
 def echoes(heard: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """The HEARD rows that a change of ours caused: its pair, its number, and a stamp between its file and its end.
+    """Return the HEARD rows that a row of SENT caused: the same pair and number, stamped while its file was under way.
 
-    The end is Shopify's stamp of the number as it was read back. A level that was moved away and back has a later one.
+    The end of that time is Shopify's stamp of the number as it was read back, where there is one: a level that was
+    moved away and back has a later one.
     """
     after = pl.col("updated_at") >= pl.col("begun") - CLOCKS_DIFFER
-    before = pl.col("updated_at") <= pl.coalesce(pl.col("proved_at") + SAME_MOMENT, pl.col("ended") + CLOCKS_DIFFER)
+    before = pl.col("updated_at") <= pl.coalesce(pl.col("proved_at") + STAMPS_DIFFER, pl.col("ended") + CLOCKS_DIFFER)
     ours = heard.join(lines, on=[*KEY, "available"]).filter(after & before)
     return heard.join(ours, on="number", how="semi")

@@ -81,7 +81,7 @@ class Context:
     def stock_rows(self) -> int:
         """The OMS's rows of stock, counted from where the last run of this job ended."""
         before = self.state.runs.last_finished(self.name, self.job)
-        return self.oms.row_count(before["rows_read"] if before else 0)
+        return self.oms.row_count(before["rows_read"] or 0 if before else 0)
 
     def unsettled(self) -> pl.DataFrame:
         """LEVEL_MEMORY of the levels that the next run must look at, whatever else it looks at."""

@@ -114,7 +114,7 @@ def _launch(
 
 def ended(folder: Path, run: Record, configured: settings.Settings) -> None:
     """Send the alerts of a run that has ended, and copy its folder to the object storage."""
-    alerts.tell(alerts.of_run(run.json()), configured)
+    alerts.send(alerts.of_run(run), configured)
     archive.copy(folder, configured.reports.copy_to)
 
 

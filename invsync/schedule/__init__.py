@@ -1,1 +1,1 @@
-"""When jobs run: here by the embedded scheduler, or elsewhere by what is exported from the same table."""
+"""The schedule of the jobs: kept by the embedded scheduler, or exported to another engine from the same table."""

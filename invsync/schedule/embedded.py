@@ -1,16 +1,15 @@
-"""The embedded scheduler: each shop's jobs by cron and its real-time sync, one at a time, until it is told to stop."""
+"""The embedded scheduler: run each shop's jobs by cron, and its real-time sync when webhooks wait, until it is stopped."""
 
 import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -22,7 +21,7 @@ from invsync.config import settings
 from invsync.errors import InvsyncError, LeaseHeld
 from invsync.inbox import Inbox
 from invsync.jobs.start import new_run_id
-from invsync.schedule import silence
+from invsync.schedule import watchdog
 from invsync.schedule.table import Entry, entries
 from invsync.schedule.workers import Workers
 from invsync.state import State
@@ -30,23 +29,24 @@ from invsync.vocabulary import REALTIME
 
 DRAIN_SECONDS, REST_SECONDS, AGAIN_SECONDS, WATCH_SECONDS = 0.5, 30.0, 20.0, 300.0
 PRUNE, DAILY = "state prune", "40 4 * * *"  # after the night's hard sync
-Tell = Callable[[dict[str, Any]], None]
+Line = Mapping[str, object]  # how a run or a prune ended, as JSON can hold it
+Report = Callable[[Line], None]
 
 
 class Cron(BaseTrigger):  # type: ignore[misc]
-    """Cron's own meaning of weekdays and of day-or-weekday, which APScheduler's text reader does not share."""
+    """A trigger that reads weekdays and day-or-weekday as cron does; APScheduler's own trigger does not."""
 
     def __init__(self, entry: Entry) -> None:
         self._entry = entry
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
-        """The next time after the previous one; times that passed meanwhile are one."""
+        """Return the next time after the previous one and after now, so that missed times count once."""
         return self._entry.after(max(previous or now, now).astimezone(UTC))
 
 
 @dataclass
-class Keeper:
-    """One shop: its jobs are run one after another, and told."""
+class ShopRunner:
+    """Runs the jobs of one shop, one after another, and reports each."""
 
     shop: str
     config: str
@@ -54,100 +54,110 @@ class Keeper:
     workers: Workers
     inbox: Inbox
     stop: threading.Event
-    tell: Tell
+    report: Report
     rests_until: float = field(default=0.0)
 
     def run(self, job: str) -> int:
-        """Run a job now, again and again while another run holds the shop; its exit code."""
+        """Run a job now, again while another run holds the shop; return its exit code."""
         code = LeaseHeld.exit_code
         while code == LeaseHeld.exit_code and not self.stop.is_set():
-            code = self._once(job)
+            code = self._run_once(job)
             if code == LeaseHeld.exit_code:
                 self.stop.wait(AGAIN_SECONDS)
         return code
 
     def drain(self) -> None:
-        """Run the real-time sync if deliveries wait; after one that did not end well, rest for a while."""
+        """Run the real-time sync if deliveries wait; rest for a while after one that did not end well."""
         if time.monotonic() < self.rests_until or self.stop.is_set() or not self.inbox.count(self.shop):
             return
-        if self._once(REALTIME):
+        if self._run_once(REALTIME):
             self.rests_until = time.monotonic() + REST_SECONDS
 
     def prune(self) -> None:
         """Remove what the settings no longer keep of this shop."""
+        line: Line
         try:
-            line = vars(upkeep.prune(Path(self.config), [self.shop])) | {"status": "done", "exit_code": 0}
+            line = {**vars(upkeep.prune(Path(self.config), [self.shop])), "status": "done", "exit_code": 0}
         except InvsyncError as error:
-            line = {"status": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
-        self.tell({"shop": self.shop, "job": PRUNE, **line})
+            line = _failure(error)
+        self.report({"shop": self.shop, "job": PRUNE, **line})
 
-    def _once(self, job: str) -> int:
+    def _run_once(self, job: str) -> int:
         began = time.monotonic()
+        line: Line
         try:
-            facts = self.workers.run(job, {"shop": self.shop, "config": self.config}, self.engine)
-            told = {name: facts[name] for name in ("run_id", "status", "exit_code", "counts")}
+            run = self.workers.run(job, self.shop, self.config, self.engine)
+            line = {"run_id": run.run_id, "status": run.status, "exit_code": run.exit_code, "counts": run.counts}
+            code = run.exit_code
         except InvsyncError as error:
-            told = {"status": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
-        self.tell({"shop": self.shop, "job": job, "seconds": round(time.monotonic() - began, 2), **told})
-        return int(told["exit_code"])
+            line, code = _failure(error), error.exit_code
+        self.report({"shop": self.shop, "job": job, "seconds": round(time.monotonic() - began, 2), **line})
+        return code
 
 
-def run(config: Path, shops: Sequence[str], *, engine: str, only_realtime: bool, tell: Tell) -> None:
-    """Keep these shops, or all, until SIGTERM; another scheduler at work on all of them is LeaseHeld."""
+def _failure(error: InvsyncError) -> Line:
+    return {"status": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
+
+
+def run(config: Path, shops: Sequence[str], *, engine: str, only_realtime: bool, report: Report) -> None:
+    """Run the jobs of these shops, or of all, until SIGTERM or SIGINT; call `report` with a line for each.
+
+    A shop that another scheduler keeps is left out. Raises LeaseHeld where that is so for all of them.
+    """
     configured = settings.load(config)
     table, state, stop = entries(configured, shops), State(configured.state.url), threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    with ExitStack() as held:
-        kept = _leased(state, list(dict.fromkeys(entry.shop for entry in table)), held, tell)
+    with ExitStack() as leases:
+        kept = _leased(state, list(dict.fromkeys(entry.shop for entry in table)), leases, report)
         table = [entry for entry in table if entry.shop in kept]
         workers = Workers(max(1, min(len(kept), os.cpu_count() or 1)))
-        held.callback(workers.close)
+        leases.callback(workers.close)
         inbox = Inbox(state.engine)
-        keepers = {shop: Keeper(shop, str(config), engine, workers, inbox, stop, tell) for shop in kept}
-        scheduler = _scheduler(keepers, [] if only_realtime else table, state)
+        runners = {shop: ShopRunner(shop, str(config), engine, workers, inbox, stop, report) for shop in kept}
+        scheduler = _scheduler(runners, [] if only_realtime else table, state)
         if not only_realtime:
             watch = IntervalTrigger(seconds=WATCH_SECONDS)
-            scheduler.add_job(lambda: alerts.tell(silence.overdue(state, table, datetime.now(UTC)), configured), watch)
+            scheduler.add_job(lambda: alerts.send(watchdog.overdue(state, table, datetime.now(UTC)), configured), watch)
         scheduler.start()
         stop.wait()
         scheduler.shutdown()
 
 
-def _leased(state: State, shops: list[str], held: ExitStack, tell: Tell) -> list[str]:
-    """The shops that no other scheduler keeps."""
+def _leased(state: State, shops: list[str], leases: ExitStack, report: Report) -> list[str]:
+    """The shops that no other scheduler keeps, each held until the stack is closed."""
     kept = []
     for shop in shops:
         try:
-            held.enter_context(state.lease(f"{shop} scheduler", new_run_id()))
+            leases.enter_context(state.lease(f"{shop} scheduler", new_run_id()))
             kept.append(shop)
         except LeaseHeld as error:
             if len(shops) == 1:
                 raise
-            tell({"shop": shop, "status": "LeaseHeld", "exit_code": error.exit_code, "message": str(error)})
+            report({"shop": shop, **_failure(error)})
     if not kept:
         raise LeaseHeld("Another scheduler keeps every one of these shops: wait for it, or stop it.")
     return kept
 
 
-def _scheduler(keepers: dict[str, Keeper], table: list[Entry], state: State) -> BackgroundScheduler:
-    """One thread a shop; a job whose time passed since its last run is due at once."""
+def _scheduler(runners: dict[str, ShopRunner], table: list[Entry], state: State) -> BackgroundScheduler:
+    """A scheduler with one thread a shop; a job that was missed since its last run is due at once."""
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     defaults = {"coalesce": True, "misfire_grace_time": None, "max_instances": 1}
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults=defaults)
     now = datetime.now(UTC)
-    for shop, keeper in keepers.items():
+    for shop, runner in runners.items():
         scheduler.add_executor(ThreadPoolExecutor(1), shop)
-        scheduler.add_job(keeper.drain, IntervalTrigger(seconds=DRAIN_SECONDS), executor=shop)
+        scheduler.add_job(runner.drain, IntervalTrigger(seconds=DRAIN_SECONDS), executor=shop)
         if table:
-            scheduler.add_job(keeper.prune, Cron(Entry(shop, PRUNE, DAILY)), executor=shop)
+            scheduler.add_job(runner.prune, Cron(Entry(shop, PRUNE, DAILY)), executor=shop)
     for entry in table:
         first = now if _is_missed(state, entry, now) else entry.after(now)
-        scheduler.add_job(keepers[entry.shop].run, Cron(entry), [entry.job], executor=entry.shop, next_run_time=first)
+        scheduler.add_job(runners[entry.shop].run, Cron(entry), [entry.job], executor=entry.shop, next_run_time=first)
     return scheduler
 
 
 def _is_missed(state: State, entry: Entry, now: datetime) -> bool:
-    """Whether the last time that was due has had no run since."""
+    """Whether no run has finished since the job was last due."""
     last = state.runs.last_advance(entry.shop, entry.job)
     return last is None or datetime.fromisoformat(last["finished_at"]) < entry.before(now + timedelta(seconds=1))

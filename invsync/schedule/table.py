@@ -1,4 +1,4 @@
-"""The table of what runs when: shop, job and cron, in UTC."""
+"""The table of the schedule: shop, job and cron, in UTC."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,36 +13,39 @@ from invsync.vocabulary import DELTAS, HARD, RECENT
 
 @dataclass(frozen=True)
 class Entry:
-    """One job of one shop and its cron, whose fields mean what they mean to cron."""
+    """One job of one shop and its cron text, read as cron reads it."""
 
     shop: str
     job: str
     cron: str
 
     def after(self, moment: datetime) -> datetime:
-        """The next time that is due after this moment."""
+        """Return the next time that the job is due after this moment."""
         return next(CronSim(self.cron, moment))
 
     def before(self, moment: datetime) -> datetime:
-        """The last time that was due before this moment."""
+        """Return the last time that the job was due before this moment."""
         return next(CronSim(self.cron, moment, reverse=True))
 
 
 def entries(configured: Settings, shops: Sequence[str] = ()) -> list[Entry]:
-    """The jobs of these shops, or of all: the one that keeps the shop, and the hard sync."""
+    """Return the jobs of these shops, or of all: of each its regular job and the hard sync.
+
+    Raises UsageError where the configuration has no shop, or a cron text is wrong.
+    """
     if not configured.shops:
         raise UsageError("The configuration names no shop: add one as [shops.acme].")
-    found = []
+    table = []
     for name in shops or configured.shops:
         shop = configured.shop(name)
-        keeper = RECENT if shop.keep_by == "resets" else DELTAS
-        found += [Entry(name, job, getattr(shop.schedule, job.replace("-", "_"))) for job in (keeper, HARD)]
-    for entry in found:
+        regular = RECENT if shop.keep_by == "resets" else DELTAS
+        table += [Entry(name, job, getattr(shop.schedule, job.replace("-", "_"))) for job in (regular, HARD)]
+    for entry in table:
         _check(entry)
-    return found
+    return table
 
 
-def hears(configured: Settings, shop: str) -> bool:
+def has_webhooks(configured: Settings, shop: str) -> bool:
     """Whether webhooks are meant to reach this shop."""
     return configured.shop(shop).webhook_url is not None
 

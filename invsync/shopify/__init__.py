@@ -1,4 +1,4 @@
-"""One shop's Admin API: nouns return tables, verbs change the shop."""
+"""Shopify's Admin API for one shop: methods named by nouns return tables, those named by verbs change the shop."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,9 @@ import httpx
 import polars as pl
 
 from invsync.config.settings import ShopSettings
+from invsync.retry import Sleep
 from invsync.shopify import activate, bulk, changed, orders, reads, subscriptions, writes
 from invsync.shopify.client import SCOPES, Check, Client
-from invsync.shopify.retry import Sleep
 from invsync.shopify.subscriptions import Subscription
 from invsync.shopify.writes import MUTATION, Delivery, Transport
 
@@ -20,7 +20,7 @@ __all__ = ["MUTATION", "SCOPES", "Delivery", "Shopify", "Transport"]
 
 
 class Shopify:
-    """An open connection to one shop; leave it as a context manager."""
+    """An open connection to one shop, to be used as a context manager."""
 
     MUTATION = MUTATION
 
@@ -40,7 +40,7 @@ class Shopify:
     ) -> "Shopify":
         """Open a shop with the secrets of its variables; a read-only one refuses every mutation.
 
-        `before_write` is called before each mutation leaves, each try of it too; an error that it raises stops it.
+        `before_write` is called before each try of each mutation; an error that it raises stops the mutation.
         """
         return cls(
             Client.open(
@@ -70,7 +70,7 @@ class Shopify:
 
     @property
     def server_time(self) -> datetime | None:
-        """Shopify's clock (UTC) in the Date header of its last answer; None before the first."""
+        """Shopify's time in UTC, from the Date header of its last answer; None before the first."""
         return self._client.server_time
 
     @property
@@ -79,39 +79,39 @@ class Shopify:
         return self._client.api_version_served
 
     def levels(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        """LEVELS, one row for every pair of item and location asked."""
+        """Return LEVELS, one row for each of these pairs of item and location."""
         return reads.levels(self._client, pairs)
 
     def changed_at(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        """When the available of these pairs last changed: inventory_item_id, location_id, changed_at."""
+        """Return when the available of these pairs last changed: inventory_item_id, location_id, changed_at."""
         return changed.changed_at(self._client, pairs)
 
     def locations(self) -> pl.DataFrame:
-        """Every location: location_id, name, is_active."""
+        """Return every location: location_id, name, is_active."""
         return reads.locations(self._client)
 
     def orders(self, since: datetime, *, open_too: bool = False, ids: Sequence[int] = ()) -> pl.DataFrame:
-        """SOLD of the orders that changed at or after this instant, of older open ones too, and of these ids."""
+        """Return SOLD of the orders that changed at or after this instant, of older open ones too, and of these ids."""
         return orders.orders(self._client, since, open_too=open_too, ids=ids)
 
     def wait(self, seconds: float) -> None:
-        """Give Shopify's order search time to see what its levels show."""
+        """Wait, so that Shopify's order search can catch up with its levels."""
         self._client.sleep(seconds)
 
     def activate(self, pairs: pl.DataFrame, run_id: str) -> pl.DataFrame:
-        """Activate the levels of these pairs; those refused, with Shopify's message."""
+        """Activate the levels of these pairs; return those that Shopify refused, with its message."""
         return activate.activate(self._client, pairs, run_id)
 
     def orders_named(self, ids: Sequence[int]) -> pl.DataFrame:
-        """SOLD of the orders of these ids that exist."""
+        """Return SOLD of the orders of these ids that exist."""
         return orders.orders_named(self._client, ids)
 
     def subscriptions(self, address: str) -> list[Subscription]:
-        """The condition of each webhook subscription that is needed at the receiver of this address."""
+        """Return each webhook subscription that is needed at the receiver of this address, and its condition."""
         return subscriptions.subscriptions(self._client, address)
 
     def submit(
         self, path: Path, result: Path, *, transport: Transport = "auto", stall_seconds: float = bulk.STALL_SECONDS
     ) -> Delivery:
-        """Deliver a file of adjustments and write one result line for each of its lines."""
+        """Send a file of adjustments, and write one result line for each of its lines."""
         return writes.submit(self._client, path, result, transport=transport, stall_seconds=stall_seconds)

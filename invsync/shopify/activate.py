@@ -1,4 +1,4 @@
-"""Activate levels, so that what is adjusted there can be sold; Shopify keeps the quantity they had."""
+"""Activate levels, so that what is adjusted there can be sold; Shopify keeps their quantities."""
 
 import uuid
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ REFUSED: tables.Schema = {"inventory_item_id": tables.ID, "location_id": tables.
 
 
 def activate(client: Client, pairs: pl.DataFrame, run_id: str) -> pl.DataFrame:
-    """Activate the level of each pair; REFUSED, one row a pair that Shopify refused, with its words."""
+    """Activate the level of each pair; return REFUSED, one row for each pair that Shopify refused, with its message."""
     return pl.DataFrame(_refused(client, pairs, run_id), schema=REFUSED, orient="row")
 
 

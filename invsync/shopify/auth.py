@@ -1,4 +1,4 @@
-"""The access token: a static one, or one fetched by client credentials and renewed before it ends."""
+"""The access token: a static one, or one that client credentials fetch and renew before it expires."""
 
 import threading
 import time
@@ -8,10 +8,11 @@ import httpx
 
 from invsync.config.settings import ShopSettings, secret, token
 from invsync.errors import ShopifyFailed
+from invsync.retry import TRIES, Busy, NoAnswer, Sleep
 from invsync.shopify import refusals
-from invsync.shopify.retry import TRIES, Patience, Sleep
+from invsync.shopify.retry import Patience
 
-MARGIN = 300.0
+MARGIN_SECONDS = 300.0  # before its end, in which a token is renewed
 
 
 class StaticToken:
@@ -25,17 +26,17 @@ class StaticToken:
         return self._value
 
     def renew(self, rejected: str) -> bool:
-        """Whether another token than the rejected one can be had: never."""
+        """Whether there is another token than the rejected one: never."""
         return False
 
     @property
     def hidden(self) -> list[str]:
-        """What no message may repeat."""
+        """The secrets that no message may repeat."""
         return [self._value]
 
 
 class ClientCredentials:
-    """Tokens fetched with the app's id and secret; one is shared by all threads."""
+    """Fetches tokens with the app's id and secret; all threads share one token."""
 
     def __init__(
         self,
@@ -51,17 +52,17 @@ class ClientCredentials:
         self._http, self._url, self._app, self._key = http, url, app, key
         self._sleep, self._tries, self._clock = sleep, tries, clock
         self._lock = threading.Lock()
-        self._token, self._ends = "", 0.0
+        self._token, self._renew_at = "", 0.0
 
     def value(self) -> str:
-        """The token, fetched anew when the old one is about to end."""
+        """The token, fetched anew when the old one is about to expire."""
         with self._lock:
-            if not self._token or self._clock() >= self._ends:
+            if not self._token or self._clock() >= self._renew_at:
                 self._fetch()
             return self._token
 
     def renew(self, rejected: str) -> bool:
-        """Fetch another token than the rejected one, unless another thread already did."""
+        """Fetch another token than the rejected one, unless another thread already did; always True."""
         with self._lock:
             if self._token == rejected:
                 self._fetch()
@@ -69,47 +70,41 @@ class ClientCredentials:
 
     @property
     def hidden(self) -> list[str]:
-        """What no message may repeat: the token and the app's secret."""
+        """The secrets that no message may repeat: the token and the app's secret."""
         return [self._token, self._key]
 
     def _fetch(self) -> None:
-        response = self._answer()
+        response = Patience(self._sleep, tries=self._tries, about="token request").call(self._request)
         try:
             body = response.json()
-            self._token, life = str(body["access_token"]), float(body.get("expires_in") or 86_399)
+            self._token, seconds = str(body["access_token"]), float(body.get("expires_in") or 86_399)
         except (ValueError, KeyError, TypeError):
             raise ShopifyFailed(
                 f"Shopify's token endpoint {self._url} answered without access_token: check the endpoint."
             ) from None
-        self._ends = self._clock() + life - min(MARGIN, life / 10)
+        self._renew_at = self._clock() + seconds - min(MARGIN_SECONDS, seconds / 10)
 
-    def _answer(self) -> httpx.Response:
+    def _request(self) -> httpx.Response:
         form = {"grant_type": "client_credentials", "client_id": self._app, "client_secret": self._key}
-        patience = Patience(self._sleep, tries=self._tries)
-        while True:
-            try:
-                response = self._http.post(self._url, data=form)
-            except httpx.RequestError as error:
-                patience.after_cut(f"token request: {type(error).__name__}")
-                continue
-            if response.status_code == 200:
-                return response
-            if response.status_code == 429:
-                patience.after_refusal("token request: 429")
-            elif response.status_code >= 500:
-                patience.after_cut(f"token request: {refusals.reply(response, self.hidden)}")
-            else:
-                raise ShopifyFailed(
-                    f"Shopify refused a token for client_id {self._app} ({refusals.reply(response, self.hidden)}): "
-                    "check client_id, the client secret and that the app is installed."
-                )
+        response = self._http.post(self._url, data=form)
+        if response.status_code == 200:
+            return response
+        if response.status_code == 429:
+            raise Busy("429")
+        reply = refusals.reply(response, self.hidden)
+        if response.status_code >= 500:
+            raise NoAnswer(reply)
+        raise ShopifyFailed(
+            f"Shopify refused a token for client_id {self._app} ({reply}): "
+            "check client_id, the client secret and that the app is installed."
+        )
 
 
 Token = StaticToken | ClientCredentials
 
 
 def token_of(shop: ShopSettings, http: httpx.Client, secrets: Mapping[str, str], sleep: Sleep, tries: int) -> Token:
-    """The shop's way in; an unset variable is a usage error."""
+    """Return the token of a shop; raise UsageError where a variable is not set."""
     static = token(shop.token_env, secrets)
     if static is not None:
         return StaticToken(static)

@@ -1,14 +1,15 @@
-"""Bulk operations: start, watch, cancel, and fetch the result file."""
+"""Bulk operations: start one, wait for it, cancel it, upload its input and fetch its result file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from invsync.errors import ShopifyFailed
-from invsync.shopify.client import Client, codes, messages
+from invsync.retry import Busy, NoAnswer
+from invsync.shopify.client import Client, Node, codes, messages
 from invsync.shopify.refusals import reply
 from invsync.shopify.retry import Patience
 
@@ -21,7 +22,7 @@ BUSY = frozenset({"LIMIT_REACHED", "OPERATION_IN_PROGRESS"})
 
 @dataclass(frozen=True)
 class Operation:
-    """A bulk operation as last seen; addresses are of result files."""
+    """A bulk operation at one moment; `url` and `partial_url` are the addresses of its result files."""
 
     id: str
     status: str
@@ -37,63 +38,68 @@ class Operation:
 
     @property
     def result_url(self) -> str | None:
-        """The result file, whole or partial."""
+        """The address of the result file, whole or partial."""
         return self.url or self.partial_url
 
 
-def start(client: Client, name: str, field: str, variables: dict[str, Any]) -> str:
-    """Start a bulk operation and return its id; wait while all slots are taken."""
-    patience = Patience(client.sleep)
-    while True:
+def start(client: Client, name: str, field: str, variables: Node) -> str:
+    """Start a bulk operation and return its id; wait while the shop runs as many as it may."""
+
+    def attempt() -> str:
         payload = client.data(name, variables)[field] or {}
         errors = payload.get("userErrors")
         if not errors and payload.get("bulkOperation"):
             return str(payload["bulkOperation"]["id"])
-        if not codes(errors) & BUSY:
-            told = messages(errors or "no operation")
-            raise ShopifyFailed(f"Shopify refused the bulk operation {name} ({told}): correct the request.")
-        patience.after_refusal("bulk operations limit reached")
+        if codes(errors) & BUSY:
+            raise Busy("bulk operations limit reached")
+        refusal = messages(errors or "no operation")
+        raise ShopifyFailed(f"Shopify refused the bulk operation {name} ({refusal}): correct the request.")
+
+    return Patience(client.sleep).call(attempt)
 
 
-def seen(client: Client, operation_id: str) -> Operation:
-    """The bulk operation of this id now."""
-    found = client.data("bulk_operation", {"id": operation_id})["bulkOperation"]
-    if not found:
+def operation(client: Client, operation_id: str) -> Operation:
+    """Return the bulk operation of this id as it is now."""
+    node = client.data("bulk_operation", {"id": operation_id})["bulkOperation"]
+    if not node:
         raise ShopifyFailed(f"Shopify does not know bulk operation {operation_id}: run again.")
-    count = int(found.get("objectCount") or 0)
+    count = int(node.get("objectCount") or 0)
     return Operation(
-        found["id"], found["status"], found.get("errorCode"), count, found.get("url"), found.get("partialDataUrl")
+        node["id"], node["status"], node.get("errorCode"), count, node.get("url"), node.get("partialDataUrl")
     )
 
 
-def finished(client: Client, operation_id: str, *, stall_seconds: float = STALL_SECONDS) -> Operation:
-    """The operation once it is final, or cancelled because its object count stood still this long."""
-    count, still = -1, 0.0
-    pause = FIRST_POLL
-    while not (current := seen(client, operation_id)).is_final:
-        still = 0.0 if current.object_count != count else still
-        count = current.object_count
-        if still >= stall_seconds:
-            return cancelled(client, operation_id)
-        client.sleep(pause)
-        still += pause
-        pause = min(pause * POLL_GROWTH, LONGEST_POLL)
+def wait(client: Client, operation_id: str, *, stall_seconds: float = STALL_SECONDS) -> Operation:
+    """Wait for an operation and return it once it is final; cancel one whose object count stands still this long."""
+    count, moved_at = -1, 0.0
+    for current, waited in _polled(client, operation_id):
+        if current.object_count != count:
+            count, moved_at = current.object_count, waited
+        if not current.is_final and waited - moved_at >= stall_seconds:
+            return cancel(client, operation_id)
     return current
 
 
-def cancelled(client: Client, operation_id: str) -> Operation:
-    """The operation after asking for its cancellation; it may be final only later."""
+def cancel(client: Client, operation_id: str) -> Operation:
+    """Ask for the cancellation of an operation, and return it once it is final or has not ended in time."""
     client.data("bulk_cancel", {"id": operation_id})
+    polls = _polled(client, operation_id)
+    return next(current for current, waited in polls if current.is_final or waited >= CANCEL_SECONDS)
+
+
+def _polled(client: Client, operation_id: str) -> Iterator[tuple[Operation, float]]:
+    """The operation at each poll, with the seconds waited so far, until it is final."""
     waited, pause = 0.0, FIRST_POLL
-    while not (current := seen(client, operation_id)).is_final and waited < CANCEL_SECONDS:
+    while not (current := operation(client, operation_id)).is_final:
+        yield current, waited
         client.sleep(pause)
         waited += pause
         pause = min(pause * POLL_GROWTH, LONGEST_POLL)
-    return current
+    yield current, waited
 
 
 def fetch(client: Client, url: str, path: Path) -> None:
-    """Write the file at this address to path; nothing is held in memory."""
+    """Write the file at this address to `path`, as a stream."""
 
     def attempt() -> httpx.Response:
         with client.download(url) as response, path.open("wb") as file:
@@ -104,31 +110,26 @@ def fetch(client: Client, url: str, path: Path) -> None:
                 file.write(chunk)
         return response
 
-    response = _patiently(client, attempt, "result file")
+    response = Patience(client.sleep, about="result file").call(partial(_answered, attempt))
     if response.status_code != 200:
         raise ShopifyFailed(f"Shopify's result file answered {reply(response)}: it may have expired, run again.")
 
 
 def store(client: Client, url: str, fields: dict[str, str], path: Path) -> None:
-    """Upload the file at path to a staged target, streamed from disk."""
+    """Upload the file at `path` to a staged target, as a stream."""
 
     def attempt() -> httpx.Response:
         with path.open("rb") as file:
             return client.upload(url, fields, (path.name, file, "text/jsonl"))
 
-    response = _patiently(client, attempt, "staged upload")
+    response = Patience(client.sleep, about="staged upload").call(partial(_answered, attempt))
     if response.status_code not in (200, 201, 204):
         raise ShopifyFailed(f"Shopify's storage refused {path.name} ({reply(response)}): send it directly.")
 
 
-def _patiently(client: Client, attempt: Callable[[], httpx.Response], what: str) -> httpx.Response:
-    patience = Patience(client.sleep)
-    while True:
-        try:
-            response = attempt()
-        except httpx.RequestError as error:
-            patience.after_cut(f"{what}: {type(error).__name__}")
-            continue
-        if response.status_code < 500 and response.status_code != 429:
-            return response
-        patience.after_cut(f"{what}: {reply(response)}")
+def _answered(attempt: Callable[[], httpx.Response]) -> httpx.Response:
+    """The storage's final answer. Its 429 counts as a try: it is not the throttling of Shopify's API, and has no cost."""
+    response = attempt()
+    if response.status_code >= 500 or response.status_code == 429:
+        raise NoAnswer(reply(response))
+    return response

@@ -1,11 +1,9 @@
-"""When the available of a level last changed: what tells whether an old file was counted."""
-
-from typing import Any
+"""When the available of a level last changed, by which a run judges whether an old file was counted."""
 
 import polars as pl
 
 from invsync import tables
-from invsync.shopify.client import Client
+from invsync.shopify.client import Client, Node
 from invsync.shopify.reads import ITEM, LOCATION, chunks, levels_text, number
 
 CHANGED: tables.Schema = {
@@ -16,9 +14,9 @@ CHANGED: tables.Schema = {
 
 
 def changed_at(client: Client, pairs: pl.DataFrame) -> pl.DataFrame:
-    """CHANGED of these pairs, to the second; a pair that Shopify does not know is left out."""
+    """Return CHANGED of these pairs, to the second, without the pairs that Shopify does not know."""
     asked = pairs.select("inventory_item_id", "location_id").unique()
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for ids, places in chunks(asked):
         named = {f"location{i}": f"{LOCATION}{place}" for i, place in enumerate(places)}
         variables = {"ids": [f"{ITEM}{item}" for item in ids]} | named
@@ -30,11 +28,11 @@ def changed_at(client: Client, pairs: pl.DataFrame) -> pl.DataFrame:
             for i, place in enumerate(places)
             for stamp in _stamps(node[f"level{i}"])
         ]
-    found = pl.DataFrame(rows, schema=CHANGED | {"changed_at": tables.TEXT})
-    found = found.with_columns(pl.col("changed_at").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
-    return found.join(asked, on=tables.KEY, how="semi")
+    texts = pl.DataFrame(rows, schema=CHANGED | {"changed_at": tables.TEXT})
+    changes = texts.with_columns(pl.col("changed_at").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
+    return changes.join(asked, on=tables.KEY, how="semi")
 
 
-def _stamps(level: dict[str, Any] | None) -> list[str]:
+def _stamps(level: Node | None) -> list[str]:
     quantities = (level or {}).get("quantities", [])
-    return [one["updatedAt"] for one in quantities if one["name"] == "available" and one["updatedAt"]]
+    return [each["updatedAt"] for each in quantities if each["name"] == "available" and each["updatedAt"]]

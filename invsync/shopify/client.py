@@ -1,4 +1,4 @@
-"""One GraphQL call to Shopify's Admin API: authorised, paced, retried by kind, its version checked."""
+"""A client of Shopify's Admin API: each GraphQL call is authorised, paced, repeated until it is answered, and checked."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,12 +18,13 @@ from invsync import web
 from invsync.config.settings import LOOPBACK, ShopSettings
 from invsync.errors import ShopifyFailed
 from invsync.inputs import texts
+from invsync.retry import TRIES, Busy, NoAnswer, Sleep
 from invsync.shopify import refusals
 from invsync.shopify.auth import Token, token_of
 from invsync.shopify.refusals import messages as messages
-from invsync.shopify.retry import TRIES, Pacer, Patience, Sleep, TooCostly, throttle_seconds
+from invsync.shopify.retry import Pacer, Patience, TooCostly, throttle_seconds
 
-Body = dict[str, Any]
+Node = dict[str, Any]  # an object of Shopify's JSON
 SCOPES = (
     "read_inventory",
     "write_inventory",
@@ -40,18 +41,18 @@ Check = Callable[[], None]
 
 @cache
 def operation(name: str) -> str:
-    """The text of operations/<name>.graphql."""
+    """Return the text of operations/<name>.graphql."""
     return files("invsync.shopify.operations").joinpath(f"{name}.graphql").read_text(encoding="utf-8")
 
 
-def codes(errors: Any) -> set[str]:
-    """The codes of a list of GraphQL errors or user errors."""
-    found = [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
-    return {str((e.get("extensions") or {}).get("code") or e.get("code")) for e in found}
+def codes(errors: object) -> set[str]:
+    """Return the codes of a list of GraphQL errors or user errors."""
+    objects = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+    return {str((error.get("extensions") or {}).get("code") or error.get("code")) for error in objects}
 
 
 class Client:
-    """Calls to one shop, safe to share between threads."""
+    """Calls to one shop; threads may share it."""
 
     def __init__(
         self,
@@ -83,7 +84,10 @@ class Client:
         before_write: Check = lambda: None,
         transport_override: httpx.BaseTransport | None = None,
     ) -> "Client":
-        """A client of this shop; nothing is called yet. An error of `before_write` stops each mutation before it leaves."""
+        """Return a client of this shop; nothing is called yet.
+
+        `before_write` is called before each try of each mutation; an error that it raises stops the mutation.
+        """
         http = web.client(transport_override, timeout=TIMEOUT, headers={"Accept-Encoding": "gzip"})
         return cls(
             shop,
@@ -102,72 +106,68 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def data(self, name: str, variables: Body | None = None, *, text: str | None = None) -> Body:
-        """The data of an operation that must succeed as a whole."""
+    def data(self, name: str, variables: Node | None = None, *, text: str | None = None) -> Node:
+        """Return the data of an operation; raise ShopifyFailed where it has errors."""
         body = self.answer(text or operation(name), variables or {})
         if body.get("errors") or not isinstance(body.get("data"), dict):
             words = messages(body.get("errors") or "no data", self._token.hidden)
             raise ShopifyFailed(f"Shopify refused operation {name}: {words}: correct the request.")
         return dict(body["data"])
 
-    def answer(self, text: str, variables: Body) -> Body:
-        """The body of Shopify's final answer, which may hold errors; the same bytes on every try."""
+    def answer(self, text: str, variables: Node) -> Node:
+        """Return the body of Shopify's final answer, which may hold errors; each try sends the same bytes.
+
+        Raises Unanswered where there is none in time, ShopifyFailed where Shopify refuses the call for good.
+        """
         writes = _is_mutation(text)
         if writes and self.read_only:
             raise ShopifyFailed("A read-only client refuses every mutation: run without the dry run to write.")
         content = json.dumps({"query": text, "variables": variables}, ensure_ascii=False).encode()
-        patience, renewed = Patience(self.sleep, tries=self._tries), False
-        while True:
-            self._pacer.wait(text)
-            token = self._token.value()
-            if writes:
-                self._before_write()
-            try:
-                response = self._post(content, token)
-            except httpx.RequestError as error:
-                patience.after_cut(type(error).__name__)
-                continue
-            if response.status_code == 401:
-                if renewed or not self._token.renew(token):
-                    raise ShopifyFailed(self._refused_token(response))
+        renewed = False
+
+        def attempt() -> Node:
+            nonlocal renewed
+            token, response = self._post(text, content, writes)
+            if response.status_code == 401 and not renewed and self._token.renew(token):
                 renewed = True
-                continue
-            body = self._read(response, text, patience)
-            if body is not None:
-                return body
+                _, response = self._post(text, content, writes)
+            return self._read(response, text)
 
-    def _post(self, content: bytes, token: str) -> httpx.Response:
+        return Patience(self.sleep, tries=self._tries).call(attempt)
+
+    def _post(self, text: str, content: bytes, writes: bool) -> tuple[str, httpx.Response]:
+        """Send the call once, when its cost fits and the token and the caller allow it; the token and the response."""
+        self._pacer.wait(text)
+        token = self._token.value()
+        if writes:
+            self._before_write()
         headers = {"X-Shopify-Access-Token": token, "Content-Type": "application/json"}
-        return self._http.post(self._url, content=content, headers=headers)
+        return token, self._http.post(self._url, content=content, headers=headers)
 
-    def _refused_token(self, response: httpx.Response) -> str:
-        return (
-            f"Shopify refused the token for {self.shop.domain} ({refusals.reply(response, self._token.hidden)}): "
-            "correct or renew the token, and see that the app is still installed."
-        )
-
-    def _read(self, response: httpx.Response, text: str, patience: Patience) -> Body | None:
-        """The body when it is final; None after the wait that comes before another try."""
+    def _read(self, response: httpx.Response, text: str) -> Node:
+        """The body of a final answer; raises NoAnswer or Busy where another try may bring one, else ShopifyFailed."""
+        if response.status_code == 401:
+            raise ShopifyFailed(
+                f"Shopify refused the token for {self.shop.domain} ({refusals.reply(response, self._token.hidden)}): "
+                "correct or renew the token, and see that the app is still installed."
+            )
         body = _json(response)
-        found = codes(body.get("errors"))
-        if response.status_code == 403 or "ACCESS_DENIED" in found:
+        faults = codes(body.get("errors"))
+        if response.status_code == 403 or "ACCESS_DENIED" in faults:
             raise ShopifyFailed(self._denied(response, body))
-        if response.status_code == 429 or "THROTTLED" in found:
-            patience.after_refusal("throttled", throttle_seconds(response, body))
-            return None
+        if response.status_code == 429 or "THROTTLED" in faults:
+            raise Busy("throttled", throttle_seconds(response, body))
         if response.status_code >= 500:
-            patience.after_cut(refusals.reply(response, self._token.hidden))
-            return None
+            raise NoAnswer(refusals.reply(response, self._token.hidden))
         if response.status_code != 200:
             raise ShopifyFailed(refusals.closed(self.shop.domain, response, self._token.hidden))
         self._check_version(response)
         self.server_time = _date(response) or self.server_time
         self._pacer.learn(text, body)
-        if "MAX_COST_EXCEEDED" in found:
+        if "MAX_COST_EXCEEDED" in faults:
             raise TooCostly("Shopify found one query too costly: ask for fewer objects.")
-        if found & TRANSIENT or not ("data" in body or body.get("errors")):
-            patience.after_cut(f"an answer without a result, {refusals.reply(response, self._token.hidden)}")
-            return None
+        if faults & TRANSIENT or not ("data" in body or body.get("errors")):
+            raise NoAnswer(f"an answer without a result, {refusals.reply(response, self._token.hidden)}")
         return body
 
     def _check_version(self, response: httpx.Response) -> None:
@@ -181,26 +181,26 @@ class Client:
                 "was asked: set api_version to a supported version."
             )
 
-    def _denied(self, response: httpx.Response, body: Body) -> str:
+    def _denied(self, response: httpx.Response, body: Node) -> str:
         words = texts.said(response.content, self._token.hidden)
         return refusals.denied(self.shop.domain, body.get("errors"), words, SCOPES)
 
     @contextmanager
     def download(self, url: str) -> Iterator[httpx.Response]:
-        """A result file as a stream, fetched without the token."""
+        """Open a result file as a stream, without the token."""
         _check_address(url)
         with self._http.stream("GET", url) as response:
             yield response
 
-    def upload(self, url: str, fields: Mapping[str, str], file: tuple[str, Any, str]) -> httpx.Response:
-        """A multipart POST to storage without the token: all fields first, then the open file."""
+    def upload(self, url: str, fields: Mapping[str, str], file: tuple[str, BinaryIO, str]) -> httpx.Response:
+        """Post these fields and then the open file to storage, as multipart, without the token."""
         if self.read_only:
             raise ShopifyFailed("A read-only client cannot upload a file: run without the dry run.")
         _check_address(url)
         return self._http.post(url, data=dict(fields), files={"file": file})
 
 
-def _json(response: httpx.Response) -> Body:
+def _json(response: httpx.Response) -> Node:
     try:
         body = texts.parsed(response.content)
     except ValueError:
@@ -227,7 +227,7 @@ def _check_address(url: str) -> None:
 
 
 def _date(response: httpx.Response) -> datetime | None:
-    """The moment in the answer's Date header, UTC; None where it has none that can be read."""
+    """The time in the Date header, in UTC; None where there is none that can be read."""
     try:
         return parsedate_to_datetime(response.headers.get_list("Date")[0]).astimezone(UTC)
     except (IndexError, ValueError):

@@ -4,7 +4,6 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dataframely as dy
 import polars as pl
@@ -12,14 +11,15 @@ import polars as pl
 from invsync import tables
 from invsync.errors import ShopifyFailed
 from invsync.shopify import bulk
-from invsync.shopify.client import Client, operation
+from invsync.shopify.client import Client, Node, operation
 from invsync.shopify.retry import TooCostly
 
 ITEM, LOCATION = "gid://shopify/InventoryItem/", "gid://shopify/Location/"
 NODES_LIMIT = 250
 LEVELS_LIMIT = 1_000
 BULK_FROM = 5_000
-Chunk = tuple[list[int], list[int]]
+Chunk = tuple[list[int], list[int]]  # items and locations
+Row = dict[str, object]
 ITEM_LINE = pl.Struct(
     {
         "id": pl.String,
@@ -47,7 +47,7 @@ ITEMS: tables.Schema = {
 
 
 class LevelLine(dy.Schema):
-    """What a line of a level must have."""
+    """What the line of a level must have."""
 
     inventory_item_id = dy.Int64(primary_key=True)
     location_id = dy.Int64(primary_key=True)
@@ -60,8 +60,8 @@ LEVEL: tables.Schema = {
 
 
 def locations(client: Client) -> pl.DataFrame:
-    """Every location, active or not: location_id, name, is_active."""
-    rows: list[dict[str, Any]] = []
+    """Return every location, active or not: location_id, name, is_active."""
+    rows: list[Row] = []
     after: str | None = None
     while True:
         page = client.data("locations", {"after": after})["locations"]
@@ -77,29 +77,29 @@ def locations(client: Client) -> pl.DataFrame:
 
 
 def levels(client: Client, pairs: pl.DataFrame) -> pl.DataFrame:
-    """LEVELS with one row for every asked pair; available is null where Shopify has no level.
+    """Return LEVELS with one row for each pair; `available` is null where Shopify has no level.
 
-    A read-only client never uses a bulk query, because starting one is a mutation.
+    Many items are read by a bulk query, except by a read-only client: starting one is a mutation.
     """
     asked = pairs.select("inventory_item_id", "location_id").unique(maintain_order=True)
     if asked["inventory_item_id"].n_unique() > BULK_FROM and not client.read_only:
-        items, found = _levels_in_bulk(client)
+        items, levels = _levels_in_bulk(client)
     else:
-        items, found = _levels_by_nodes(client, asked)
-    frame = asked.join(found, on=tables.KEY, how="left", maintain_order="left")
+        items, levels = _levels_by_nodes(client, asked)
+    frame = asked.join(levels, on=tables.KEY, how="left", maintain_order="left")
     frame = frame.join(items, on="inventory_item_id", how="left", maintain_order="left")
     return tables.conform(frame, tables.LEVELS, "levels")
 
 
 def number(gid: str) -> int:
-    """The number at the end of a gid."""
+    """Return the number at the end of a gid."""
     return int(gid.rsplit("/", 1)[1].split("?", 1)[0])
 
 
 def _levels_by_nodes(client: Client, asked: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     limit, todo = LEVELS_LIMIT, list(chunks(asked, LEVELS_LIMIT))[::-1]
-    items: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
+    items: list[Row] = []
+    rows: list[Row] = []
     while todo:
         ids, places = todo.pop()
         if len(ids) > 1 and len(ids) * len(places) > limit:
@@ -114,9 +114,9 @@ def _levels_by_nodes(client: Client, asked: pl.DataFrame) -> tuple[pl.DataFrame,
             todo += [(half, places) for half in _halves(ids)]
             continue
         items += [_item(node) for node in nodes if node]
-        found += [row for node in nodes if node for row in _levels_of(node, places)]
+        rows += [row for node in nodes if node for row in _levels_of(node, places)]
     text = LEVEL | {f"{name}_at": tables.TEXT for name in STAMPED}
-    levels = pl.DataFrame(found, schema=text)
+    levels = pl.DataFrame(rows, schema=text)
     return pl.DataFrame(items, schema=ITEMS), levels.with_columns(_moment(f"{name}_at") for name in STAMPED)
 
 
@@ -125,12 +125,12 @@ def _halves(ids: list[int]) -> tuple[list[int], list[int]]:
     return ids[middle:], ids[:middle]
 
 
-def _variables(ids: list[int], places: list[int]) -> dict[str, Any]:
-    named = {f"location{i}": f"{LOCATION}{place}" for i, place in enumerate(places)}
-    return {"ids": [f"{ITEM}{i}" for i in ids]} | named
+def _variables(ids: list[int], places: list[int]) -> Node:
+    locations = {f"location{i}": f"{LOCATION}{place}" for i, place in enumerate(places)}
+    return {"ids": [f"{ITEM}{item}" for item in ids]} | locations
 
 
-def _item(node: dict[str, Any]) -> dict[str, Any]:
+def _item(node: Node) -> Row:
     return {
         "inventory_item_id": number(node["id"]),
         "tracked": node["tracked"],
@@ -139,21 +139,21 @@ def _item(node: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _levels_of(node: dict[str, Any], places: list[int]) -> Iterator[dict[str, Any]]:
+def _levels_of(node: Node, places: list[int]) -> Iterator[Row]:
     for i, place in enumerate(places):
         if level := node[f"level{i}"]:
-            named = {one["name"]: one for one in level["quantities"]}
+            quantities = {quantity["name"]: quantity for quantity in level["quantities"]}
             yield {
                 "inventory_item_id": number(node["id"]),
                 "location_id": place,
                 "is_active": level["isActive"],
-                **{name: named[name]["quantity"] for name in QUANTITIES if name in named},
-                **{f"{name}_at": named[name]["updatedAt"] for name in STAMPED if name in named},
+                **{name: quantities[name]["quantity"] for name in QUANTITIES if name in quantities},
+                **{f"{name}_at": quantities[name]["updatedAt"] for name in STAMPED if name in quantities},
             }
 
 
 def chunks(asked: pl.DataFrame, limit: int = LEVELS_LIMIT) -> Iterator[Chunk]:
-    """Items and the locations asked for any of them: at most 250 items, and items * locations <= limit."""
+    """Yield items and the locations asked for any of them: at most 250 items, and items times locations <= limit."""
     places = asked.group_by("inventory_item_id").agg(pl.col("location_id").unique().sort()).rows()
     ids: list[int] = []
     union: set[int] = set()
@@ -168,7 +168,7 @@ def chunks(asked: pl.DataFrame, limit: int = LEVELS_LIMIT) -> Iterator[Chunk]:
 
 
 def levels_text(places: int) -> str:
-    """operations/levels.graphql with this many locations in place of its one."""
+    """Return operations/levels.graphql with this many locations in place of its one."""
     text = operation("levels")
     variables = ", ".join(f"$location{i}: ID!" for i in range(places))
     (line,) = re.findall(r"^ *level0: .*\n", text, flags=re.MULTILINE)
@@ -179,7 +179,7 @@ def levels_text(places: int) -> str:
 def _levels_in_bulk(client: Client) -> tuple[pl.DataFrame, pl.DataFrame]:
     query = {"query": operation("levels_bulk")}
     started = bulk.start(client, "bulk_run_query", "bulkOperationRunQuery", query)
-    done = bulk.finished(client, started)
+    done = bulk.wait(client, started)
     if done.status != "COMPLETED":
         raise ShopifyFailed(
             f"Bulk query {started} ended {done.status} ({done.error_code or 'no error code'}): run again."
@@ -193,9 +193,9 @@ def _levels_in_bulk(client: Client) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def parse_levels(path: Path) -> pl.DataFrame:
-    """LEVELS of a bulk query's result file, whose lines may come in any order."""
-    items, found = _parsed(path)
-    frame = found.join(items, on="inventory_item_id", how="left", maintain_order="left")
+    """Return LEVELS of a bulk query's result file, whose lines may come in any order."""
+    items, levels = _parsed(path)
+    frame = levels.join(items, on="inventory_item_id", how="left", maintain_order="left")
     return tables.conform(frame, tables.LEVELS, "levels")
 
 
@@ -205,8 +205,8 @@ def _number(column: pl.Expr, prefix: str) -> pl.Expr:
 
 def _quantity(name: str, field: str) -> pl.Expr:
     """One field of the quantity of this name, wherever it stands in the level's list."""
-    each = [pl.col("quantities").list.get(i, null_on_oob=True).struct for i in range(len(QUANTITIES) + 1)]
-    return pl.coalesce(pl.when(one.field("name") == name).then(one.field(field)) for one in each)
+    quantities = [pl.col("quantities").list.get(i, null_on_oob=True).struct for i in range(len(QUANTITIES) + 1)]
+    return pl.coalesce(pl.when(each.field("name") == name).then(each.field(field)) for each in quantities)
 
 
 def _moment(column: str) -> pl.Expr:
@@ -214,20 +214,20 @@ def _moment(column: str) -> pl.Expr:
 
 
 def _parsed(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The items and the levels of a result file; a level's line names its parent, and each line is decoded once."""
+    """The items and the levels of a result file, each line decoded once; the line of a level names its parent."""
     if path.stat().st_size == 0:
         return tables.empty(ITEMS), tables.empty(LEVEL)
     lines = pl.scan_lines(path).with_columns(is_level=pl.col("line").str.contains('"__parentId":', literal=True))
-    items = lines.filter(~pl.col("is_level")).select(pl.col("line").str.json_decode(ITEM_LINE).struct.unnest())
-    levels = lines.filter("is_level").select(pl.col("line").str.json_decode(LEVEL_LINE).struct.unnest())
-    wanted = [
-        items.select(
+    item_lines = lines.filter(~pl.col("is_level")).select(pl.col("line").str.json_decode(ITEM_LINE).struct.unnest())
+    level_lines = lines.filter("is_level").select(pl.col("line").str.json_decode(LEVEL_LINE).struct.unnest())
+    queries = [
+        item_lines.select(
             inventory_item_id=_number(pl.col("id"), ITEM),
             tracked="tracked",
             requires_components=pl.col("variant").struct.field("requiresComponents"),
             sku="sku",
         ),
-        levels.select(
+        level_lines.select(
             inventory_item_id=_number(pl.col("__parentId"), ITEM),
             location_id=_number(pl.col("location").struct.field("id"), LOCATION),
             is_active="isActive",
@@ -238,24 +238,24 @@ def _parsed(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         .select(list(LEVEL)),
     ]
     try:
-        found, there = pl.collect_all(wanted, engine="streaming")
+        items, levels = pl.collect_all(queries, engine="streaming")
     except pl.exceptions.PolarsError as error:
-        told = str(error).splitlines()[0][:200]
-        raise ShopifyFailed(f"Shopify's bulk result holds a garbled line ({told}): run again.") from None
-    return found.unique("inventory_item_id", maintain_order=True), _checked(there)
+        reason = str(error).splitlines()[0][:200]
+        raise ShopifyFailed(f"Shopify's bulk result holds a garbled line ({reason}): run again.") from None
+    return items.unique("inventory_item_id", maintain_order=True), _checked(levels)
 
 
-def _checked(there: pl.DataFrame) -> pl.DataFrame:
-    """The levels, each once; two lines that say different things of one, or a line without its ids, are refused."""
-    _, failure = LevelLine.filter(there.select(LevelLine.column_names()))
+def _checked(levels: pl.DataFrame) -> pl.DataFrame:
+    """The levels, each once; raises ShopifyFailed where two lines differ about one, or a line lacks its ids."""
+    _, failure = LevelLine.filter(levels.select(LevelLine.column_names()))
     if not len(failure):
-        return there
-    there = there.unique(maintain_order=True)
-    _, failure = LevelLine.filter(there.select(LevelLine.column_names()))
+        return levels
+    levels = levels.unique(maintain_order=True)
+    _, failure = LevelLine.filter(levels.select(LevelLine.column_names()))
     if len(failure):
         item, place = failure.invalid().select(tables.KEY).row(0)
         raise ShopifyFailed(
             f"Shopify's bulk result has a garbled line, or two for the level of item {item} at location "
             f"{place}: run again."
         )
-    return there
+    return levels

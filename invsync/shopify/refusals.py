@@ -1,16 +1,15 @@
-"""Why Shopify refused a call for good: its own words, and what to do where that is known."""
+"""Why Shopify refused a call for good: its own words, and the remedy where there is one."""
 
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from invsync.inputs import texts
 
-MOST = 500  # characters of one phrase
+MAX_PHRASE = 500  # characters
 SCOPE = re.compile(r"\b(?:read|write)_[a-z_]+")
 PROTECTED = re.compile(r"not approved to|protected[ -]customer[ -]data", re.IGNORECASE)
 CLOSED = {
@@ -22,14 +21,14 @@ CLOSED = {
 }
 
 
-def messages(errors: Any, hidden: Sequence[str] = ()) -> str:
-    """The messages of a list of errors, in one phrase without a final stop."""
-    parts = (texts.quoted(part, hidden, most=MOST) for part in texts.messages(errors))
-    return texts.quoted("; ".join(dict.fromkeys(filter(None, parts))), most=MOST)
+def messages(errors: object, hidden: Sequence[str] = ()) -> str:
+    """Return the messages of a list of errors, in one phrase without a final stop."""
+    parts = (texts.quoted(part, hidden, most=MAX_PHRASE) for part in texts.messages(errors))
+    return texts.quoted("; ".join(dict.fromkeys(filter(None, parts))), most=MAX_PHRASE)
 
 
 def reply(response: httpx.Response, hidden: Sequence[str] = ()) -> str:
-    """An answer as it stands in brackets: its status, its words, and the id by which Shopify finds it again."""
+    """Return an answer in a few words: its status, its message, and the id by which Shopify's support finds it."""
     words = texts.said(response.content, hidden)
     request = texts.quoted(response.headers.get("X-Request-Id", ""), most=64)
     status = f"HTTP {response.status_code}"
@@ -37,18 +36,18 @@ def reply(response: httpx.Response, hidden: Sequence[str] = ()) -> str:
 
 
 def closed(domain: str, response: httpx.Response, hidden: Sequence[str]) -> str:
-    """The sentence about a status that no later try can change."""
+    """Return the sentence about a status that no later try can change."""
     words = texts.said(response.content, hidden)
     what, remedy = CLOSED.get(response.status_code, ("the request was refused", "check the domain"))
     if response.has_redirect_location:
         place = urlsplit(texts.quoted(response.headers["Location"], hidden))
         what, remedy = f"it sends us on to {place.netloc}{place.path}", "set domain to the shop's myshopify.com name"
-    said = f" ({words})" if words else ""
-    return f"Shopify answered HTTP {response.status_code} for {domain}{said}, {what}: {remedy}."
+    quoted = f" ({words})" if words else ""
+    return f"Shopify answered HTTP {response.status_code} for {domain}{quoted}, {what}: {remedy}."
 
 
-def denied(domain: str, errors: Any, words: str, scopes: tuple[str, ...]) -> str:
-    """The sentence about access that an app does not have: to protected data, by a scope, or for a reason of Shopify's."""
+def denied(domain: str, errors: object, words: str, scopes: tuple[str, ...]) -> str:
+    """Return the sentence about access that the app lacks: to protected data, by a scope, or for another reason."""
     if PROTECTED.search(words):
         return (
             f"Shopify denied access for {domain}: {words}: request access to protected customer data for the app "

@@ -1,19 +1,17 @@
-"""How long one call is patient, by the kind of its failure, and how the cost bucket paces calls."""
+"""Shopify's limits: how long one call is repeated, and how the cost bucket paces calls."""
 
-import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
 
+from invsync import retry
 from invsync.errors import ShopifyFailed
+from invsync.retry import TRIES, Sleep, backoff
 
-Sleep = Callable[[float], None]
-TRIES = 6
-WAIT_BUDGET = 600.0
-LONGEST_BACKOFF = 30.0
+BUDGET_SECONDS = 600.0
 
 
 class Unanswered(ShopifyFailed):
@@ -24,37 +22,15 @@ class TooCostly(ShopifyFailed):
     """A query costs more points than one call may; ask for less."""
 
 
-def backoff(tries: int) -> float:
-    """Seconds to wait after this many failed tries: exponential, with jitter."""
-    return float(min(LONGEST_BACKOFF, 0.5 * 2**tries) * random.uniform(0.5, 1.0))
+class Patience(retry.Patience):
+    """What one call to Shopify may still wait for; `Unanswered` when that is used up."""
 
-
-class Patience:
-    """What one call may still wait: some tries after cut connections, a time budget when throttled."""
-
-    def __init__(self, sleep: Sleep, *, tries: int = TRIES, budget: float = WAIT_BUDGET) -> None:
-        self._sleep, self._tries, self._budget = sleep, tries, budget
-        self._cuts, self._waits, self._waited = 0, 0, 0.0
-
-    def after_cut(self, what: str) -> None:
-        """Wait before the next try of a call that was cut; raise when the tries are used up."""
-        self._cuts += 1
-        if self._cuts >= self._tries:
-            raise Unanswered(f"Shopify gave no answer in {self._tries} tries ({what}): run again later.")
-        self._sleep(backoff(self._cuts))
-
-    def after_refusal(self, what: str, seconds: float | None = None) -> None:
-        """Wait these seconds (or growing ones); raise when the time budget is used up."""
-        self._waits += 1
-        seconds = backoff(self._waits) if seconds is None else seconds
-        if self._waited + seconds > self._budget:
-            raise Unanswered(f"Shopify was busy for {self._budget:.0f} seconds ({what}): run again later.")
-        self._waited += seconds
-        self._sleep(seconds)
+    def __init__(self, sleep: Sleep, *, tries: int = TRIES, about: str = "") -> None:
+        super().__init__("Shopify", Unanswered, sleep, tries, BUDGET_SECONDS, backoff, about)
 
 
 class Pacer:
-    """Shopify's cost bucket as last told; it delays a call whose cost does not fit yet."""
+    """Shopify's cost bucket, as its last answer described it; delays a call whose cost does not fit yet."""
 
     def __init__(self, sleep: Sleep) -> None:
         self._sleep = sleep
@@ -81,7 +57,7 @@ class Pacer:
         return max(0.0, (min(cost, self._maximum) - self._available) / self._rate)
 
     def learn(self, text: str, body: Mapping[str, Any]) -> None:
-        """Take the bucket and the operation's cost from `extensions.cost` of an answer."""
+        """Read the bucket and the operation's cost from `extensions.cost` of an answer."""
         cost = _cost(body)
         status = cost.get("throttleStatus") or {}
         if not status.get("restoreRate"):
@@ -95,7 +71,10 @@ class Pacer:
 
 
 def throttle_seconds(response: httpx.Response, body: Mapping[str, Any]) -> float:
-    """Seconds until a throttled call fits: from the cost of the answer, else Retry-After, else 1."""
+    """Return the seconds until a throttled call fits: by the cost in the answer, else Retry-After, else 1.
+
+    Raises TooCostly where the call can never fit.
+    """
     cost = _cost(body)
     status = cost.get("throttleStatus") or {}
     requested = float(cost.get("requestedQueryCost") or 0)

@@ -1,11 +1,11 @@
-"""Webhook subscriptions: whether the ones needed are there, and how they are made right."""
+"""Webhook subscriptions: the condition of those that are needed, their creation and repair."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from invsync.errors import ShopifyFailed
-from invsync.shopify.client import Client
+from invsync.shopify.client import Client, Node
 
 PATH = "/webhooks/shopify"
 FIELDS: Mapping[str, Sequence[str]] = {
@@ -15,7 +15,6 @@ FIELDS: Mapping[str, Sequence[str]] = {
     "BULK_OPERATIONS_FINISH": ("admin_graphql_api_id", "status", "completed_at"),
 }
 Condition = Literal["right", "lost", "changed", "created", "repaired"]
-Node = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -29,42 +28,43 @@ class Subscription:
 
 
 def subscriptions(client: Client, address: str) -> list[Subscription]:
-    """The condition of each topic that is needed at the receiver of this address."""
+    """Return the subscription of each topic at the receiver of this address: right, lost or changed."""
     uri = address.rstrip("/") + PATH
-    found = {node["topic"]: node for node in _nodes(client) if node["uri"] == uri}
-    return [_condition(topic, uri, found.get(topic)) for topic in FIELDS]
+    registered = {node["topic"]: node for node in _nodes(client) if node["uri"] == uri}
+    return [_condition(topic, uri, registered.get(topic)) for topic in FIELDS]
 
 
 def register(client: Client, address: str) -> list[Subscription]:
-    """Create what is lost and repair what was changed; each topic with what was done to it."""
-    return [_mended(client, one) for one in subscriptions(client, address)]
+    """Create the subscriptions that are lost and repair those that were changed; return every one."""
+    return [_repaired(client, subscription) for subscription in subscriptions(client, address)]
 
 
 def _condition(topic: str, uri: str, node: Node | None) -> Subscription:
     if node is None:
         return Subscription(topic, uri, "lost")
-    whole = node["format"] == "JSON" and not node["filter"]
-    right = whole and set(node["includeFields"]) in (set(), set(FIELDS[topic]))
+    unfiltered = node["format"] == "JSON" and not node["filter"]
+    right = unfiltered and set(node["includeFields"]) in (set(), set(FIELDS[topic]))
     return Subscription(topic, uri, "right" if right else "changed", node["id"])
 
 
-def _mended(client: Client, one: Subscription) -> Subscription:
-    given = {"uri": one.uri, "format": "JSON", "includeFields": FIELDS[one.topic]}
-    if one.condition == "lost":
-        _call(client, "webhook_create", "webhookSubscriptionCreate", {"topic": one.topic, "webhookSubscription": given})
-        return replace(one, condition="created")
-    if one.condition == "changed":
-        changed = {"id": one.id, "webhookSubscription": given | {"filter": ""}}
-        _call(client, "webhook_update", "webhookSubscriptionUpdate", changed)
-        return replace(one, condition="repaired")
-    return one
+def _repaired(client: Client, subscription: Subscription) -> Subscription:
+    wanted = {"uri": subscription.uri, "format": "JSON", "includeFields": FIELDS[subscription.topic]}
+    if subscription.condition == "lost":
+        variables: Node = {"topic": subscription.topic, "webhookSubscription": wanted}
+        _call(client, "webhook_create", "webhookSubscriptionCreate", variables)
+        return replace(subscription, condition="created")
+    if subscription.condition == "changed":
+        variables = {"id": subscription.id, "webhookSubscription": wanted | {"filter": ""}}
+        _call(client, "webhook_update", "webhookSubscriptionUpdate", variables)
+        return replace(subscription, condition="repaired")
+    return subscription
 
 
 def _call(client: Client, name: str, root: str, variables: Node) -> None:
     errors = client.data(name, variables)[root]["userErrors"]
     if errors:
-        told = "; ".join(error["message"].rstrip(".") for error in errors)
-        raise ShopifyFailed(f"Shopify refused a webhook subscription ({told}): correct webhook_url.")
+        refusal = "; ".join(error["message"].rstrip(".") for error in errors)
+        raise ShopifyFailed(f"Shopify refused a webhook subscription ({refusal}): correct webhook_url.")
 
 
 def _nodes(client: Client) -> Iterator[Node]:

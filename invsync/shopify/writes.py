@@ -1,4 +1,4 @@
-"""Deliver a file of adjustments: directly, or as a bulk mutation; every line ends with one result line."""
+"""Send a file of adjustments, by direct calls or as a bulk mutation; every line gets one result line."""
 
 import base64
 import hashlib
@@ -7,18 +7,19 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 from invsync.errors import ShopifyFailed
 from invsync.inputs import texts
+from invsync.retry import Busy, NoAnswer
 from invsync.shopify import bulk
-from invsync.shopify.client import TRANSIENT, Client, codes, messages, operation
+from invsync.shopify.client import TRANSIENT, Client, Node, codes, messages, operation
 from invsync.shopify.retry import Patience, Unanswered
 
 Transport = Literal["direct", "bulk", "auto"]
-Body = dict[str, Any]
 AT_ONCE = 4
 DIRECT_UP_TO = 200
 CONCURRENT = "IDEMPOTENCY_CONCURRENT_REQUEST"
@@ -29,7 +30,7 @@ MUTATION = operation("adjust_quantities")
 
 @dataclass(frozen=True)
 class Delivery:
-    """How a file was delivered: the transport chosen, and the gids of its bulk operations."""
+    """How a file was sent: the transport that was chosen, and the gids of its bulk operations."""
 
     transport: Literal["direct", "bulk"]
     operation_ids: tuple[str, ...] = ()
@@ -37,12 +38,12 @@ class Delivery:
 
 @dataclass
 class Results:
-    """The result file while it grows: one line per delivered line, the first answer stands."""
+    """The result file while it is written: one line for each line that was sent; the first answer stands."""
 
     file: TextIO
     done: set[int] = field(default_factory=set)
 
-    def add(self, line: int, body: Body) -> None:
+    def add(self, line: int, body: Node) -> None:
         """Write the answer of this line (0-based) unless it has one."""
         if line in self.done:
             return
@@ -61,7 +62,11 @@ def submit(
     transport: Transport = "auto",
     stall_seconds: float = bulk.STALL_SECONDS,
 ) -> Delivery:
-    """Deliver the lines of path and write their answers to result, each with its 0-based __lineNumber."""
+    """Send the lines of `path` and write their answers to `result`, each with its 0-based __lineNumber.
+
+    A line that got no answer is written with the code UNKNOWN_OUTCOME, one that was not sent with NOT_SENT. Raises
+    ShopifyFailed where Shopify refuses the file or a line for good, after every line has its result.
+    """
     if client.read_only:
         raise ShopifyFailed("A read-only client refuses every mutation: run without the dry run to write.")
     count = sum(1 for _ in _lines(path))
@@ -84,7 +89,7 @@ def _direct(client: Client, path: Path, results: Results) -> None:
     """Send every line that has no answer yet, in order, a few at a time; a fatal refusal stops the rest."""
     stop, fatal = Event(), None  # type: tuple[Event, BaseException | None]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        sent: dict[Future[Body], int] = {
+        sent: dict[Future[Node], int] = {
             pool.submit(_deliver, client, line, stop): i for i, line in _lines(path) if i not in results.done
         }
         try:
@@ -99,21 +104,12 @@ def _direct(client: Client, path: Path, results: Results) -> None:
         raise fatal
 
 
-def _deliver(client: Client, line: str, stop: Event) -> Body:
+def _deliver(client: Client, line: str, stop: Event) -> Node:
     """The answer to one line; the same key on every try, so an unknown outcome is safe to ask again."""
     if stop.is_set():
         return _failure("Not sent, because Shopify refused an earlier line for good", NOT_SENT)
-    patience = Patience(client.sleep)
     try:
-        while True:
-            body = client.answer(MUTATION, json.loads(line))
-            faults = codes(_user_errors(body))
-            if CONCURRENT in faults:
-                patience.after_refusal("the same request is in progress")
-            elif faults & TRANSIENT:
-                patience.after_cut(messages(_user_errors(body)))
-            else:
-                return body
+        return Patience(client.sleep).call(partial(_settled, client, line))
     except Unanswered as error:
         return _failure(str(error), UNKNOWN)
     except BaseException:
@@ -121,14 +117,25 @@ def _deliver(client: Client, line: str, stop: Event) -> Body:
         raise
 
 
-def _failure(message: str, code: str) -> Body:
+def _settled(client: Client, line: str) -> Node:
+    """The final answer to one line; a line that Shopify is still working on, or could not work on, has none yet."""
+    body = client.answer(MUTATION, json.loads(line))
+    faults = codes(_user_errors(body))
+    if CONCURRENT in faults:
+        raise Busy("the same request is in progress")
+    if faults & TRANSIENT:
+        raise NoAnswer(messages(_user_errors(body)))
+    return body
+
+
+def _failure(message: str, code: str) -> Node:
     return {"errors": [{"message": message, "extensions": {"code": code}}]}
 
 
-def _user_errors(body: Body) -> list[Any]:
+def _user_errors(body: Node) -> list[object]:
     data = body.get("data")
     payloads = data.values() if isinstance(data, dict) else ()
-    return [e for p in payloads if isinstance(p, dict) for e in p.get("userErrors") or ()]
+    return [error for payload in payloads if isinstance(payload, dict) for error in payload.get("userErrors") or ()]
 
 
 def _bulk(client: Client, path: Path, results: Results, count: int, stall_seconds: float) -> tuple[str, ...]:
@@ -138,7 +145,7 @@ def _bulk(client: Client, path: Path, results: Results, count: int, stall_second
     operations: tuple[str, ...] = ()
     try:
         operations = (_start(client, path),)
-        done = bulk.finished(client, operations[0], stall_seconds=stall_seconds)
+        done = bulk.wait(client, operations[0], stall_seconds=stall_seconds)
         if done.result_url:
             _collect(client, done.result_url, path, results)
     except Unanswered:
@@ -167,10 +174,10 @@ def _stage(client: Client, path: Path) -> str:
     }
     payload = client.data("staged_upload", {"input": [target]})["stagedUploadsCreate"] or {}
     if payload.get("userErrors") or not payload.get("stagedTargets"):
-        told = messages(payload.get("userErrors") or "no target")
-        raise ShopifyFailed(f"Shopify refused a staged upload for {path.name} ({told}): run again.")
+        refusal = messages(payload.get("userErrors") or "no target")
+        raise ShopifyFailed(f"Shopify refused a staged upload for {path.name} ({refusal}): run again.")
     staged = payload["stagedTargets"][0]
-    fields = {p["name"]: p["value"] for p in staged["parameters"]}
+    fields = {parameter["name"]: parameter["value"] for parameter in staged["parameters"]}
     size, limit = path.stat().st_size, size_limit(fields.get("policy", ""))
     if limit is not None and size > limit:
         raise ShopifyFailed(f"File {path.name} has {size} bytes, Shopify takes up to {limit}: split it.")
@@ -179,10 +186,11 @@ def _stage(client: Client, path: Path) -> str:
 
 
 def size_limit(policy: str) -> int | None:
-    """The most bytes that a signed upload policy (base64 JSON) allows; None when it names no range."""
+    """Return the most bytes that a signed upload policy (base64 of JSON) allows; None where it names no range."""
     try:
         conditions = json.loads(base64.b64decode(policy))["conditions"]
-        return next(int(c[2]) for c in conditions if isinstance(c, list) and c[0] == "content-length-range")
+        ranges = (each for each in conditions if isinstance(each, list) and each[0] == "content-length-range")
+        return int(next(ranges)[2])
     except (ValueError, KeyError, TypeError, IndexError, StopIteration):
         return None
 
@@ -193,7 +201,7 @@ def _identifier(path: Path) -> str:
 
 
 def _collect(client: Client, url: str, path: Path, results: Results) -> None:
-    """Take every usable line of a bulk result; lines it does not settle are left for direct delivery."""
+    """Take every usable line of a bulk result; the lines that it does not settle are left for direct calls."""
     known = {i for i, _ in _lines(path)}
     temporary = Path(results.file.name).with_suffix(".bulk")
     try:
@@ -210,8 +218,8 @@ def _collect(client: Client, url: str, path: Path, results: Results) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _usable(text: str) -> Body | None:
-    """The result line as a value, or None when it is garbage or tells no final outcome."""
+def _usable(text: str) -> Node | None:
+    """The result line as a value; None where it cannot be read or holds no final outcome."""
     try:
         body = texts.parsed(text)
     except ValueError:
@@ -219,6 +227,6 @@ def _usable(text: str) -> Body | None:
     if not isinstance(body, dict) or type(body.get("__lineNumber")) is not int:
         return None
     data, errors = body.get("data"), body.get("errors")
-    told = bool(errors) or (isinstance(data, dict) and any(isinstance(v, dict) for v in data.values()))
+    answered = bool(errors) or (isinstance(data, dict) and any(isinstance(v, dict) for v in data.values()))
     unresolved = (codes(errors) | codes(_user_errors(body))) & UNRESOLVED
-    return body if told and not unresolved else None
+    return body if answered and not unresolved else None

@@ -1,4 +1,4 @@
-"""What must survive a crash, in one database: runs, the outbox with its claims, remembered orders, one lease a shop."""
+"""The state database: runs, the outbox with its claims, remembered orders and leases, which must survive a crash."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,26 +32,26 @@ __all__ = [
 
 
 class State:
-    """The small truth of all shops, in one database."""
+    """The state of all shops, in one database: `runs`, `shops`, `outbox` and `memory`."""
 
     def __init__(self, url: str) -> None:
-        """Open the database at this SQLAlchemy URL: a new one is made, an older one is backed up and upgraded."""
+        """Open the database at this SQLAlchemy URL; create it if it is new, back it up and upgrade it if it is older."""
         self.engine = database.opened(url)
         self.runs, self.shops = Runs(self.engine), Shops(self.engine)
         self.outbox, self.memory = Outbox(self.engine), Memory(self.engine)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.engine.dispose()
 
     def now(self) -> datetime:
-        """What the clock of the database says."""
+        """Return the time by the database's own clock, in UTC."""
         with self.engine.connect() as connection:
             return clock.now(connection)
 
     @contextmanager
     def lease(self, shop: str, run_id: str) -> Iterator[Lease]:
-        """Hold the shop for one run, the heart beating; one that is held by another is LeaseHeld."""
+        """Hold the lease of a shop for one run, with a heartbeat; raise LeaseHeld if another run holds it."""
         held = lease.take(self.engine, shop, run_id)
         try:
             with held.beating():
@@ -60,9 +60,9 @@ class State:
             held.release()
 
     def joined(self, shop: str, run_id: str) -> Lease:
-        """The lease that another process took for this run; LeaseLost where it is no longer held."""
+        """Return the lease that another process took for this run; raise LeaseLost if the run no longer holds it."""
         return lease.joined(self.engine, shop, run_id)
 
     def holder(self, shop: str) -> str | None:
-        """The run that holds this shop, while its process lives."""
+        """Return the id of the run that holds this shop, or None if it is free or its holder has ended."""
         return lease.holder(self.engine, shop)

@@ -1,4 +1,4 @@
-"""Times in the state database: the database's own clock, and texts that sort as time does."""
+"""Clocks and timestamps: the database's clock, a clock that cannot be set, and texts that sort as time does."""
 
 import time
 from datetime import UTC, datetime
@@ -14,22 +14,22 @@ NOW = {
 
 
 def now(connection: sa.Connection) -> datetime:
-    """What the clock of the database says; every machine that shares it reads the same."""
+    """Return the time by the database's clock, in UTC; it is the same for every machine that shares the database."""
     answer = connection.execute(sa.text(NOW.get(connection.dialect.name, "SELECT current_timestamp"))).scalar_one()
     moment = datetime.fromisoformat(answer) if isinstance(answer, str) else answer
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def awake_and_asleep() -> float:
-    """Seconds on a clock that cannot be set and that goes on while the machine sleeps."""
+def boottime() -> float:
+    """Return seconds on a clock that nobody can set and that goes on while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def iso(moment: datetime) -> str:
-    """ISO 8601 in UTC with Z."""
+    """Return the moment in ISO 8601, in UTC with a Z."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def sortable(moment: datetime) -> str:
-    """ISO 8601 in UTC of one length, so that text sorts as time does."""
+    """Return the moment in ISO 8601 with a fixed number of digits, so that texts sort as the moments do."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

@@ -1,20 +1,26 @@
-"""The state database itself: opened, made or upgraded, and its faults told in one sentence each."""
+"""Open, create and upgrade the state database, and translate its errors into one sentence each."""
 
 import re
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from invsync.errors import InvsyncError, SystemFailed, UsageError
 from invsync.state.schema import META, VERSION
 
-HEAD = "0002"  # the newest migration, said here so that a run that needs none does not load Alembic
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+HEAD = "0002"  # the newest migration, named here so that a run that needs none does not load Alembic
 WAIT_SECONDS, IDLE_SECONDS = 30, 30
-LOCK = 8_301_447_224  # of PostgreSQL's advisory locks: one process makes or upgrades the tables
+LOCK = 8_301_447_224  # PostgreSQL's advisory lock under which one process creates or upgrades the tables
 FAULTS: list[tuple[str, type[InvsyncError], str]] = [
     (
         "readonly database|read-only transaction|permission denied",
@@ -55,42 +61,45 @@ FAULTS: list[tuple[str, type[InvsyncError], str]] = [
 
 
 def opened(url: str) -> sa.Engine:
-    """The database at this SQLAlchemy URL with every table of today: made when it is new, upgraded when it is older."""
+    """Return the engine of the database at this SQLAlchemy URL, with its tables created or upgraded.
+
+    Raises UsageError where the URL or the database cannot be used. Errors of its connections are translated too.
+    """
     try:
         engine = sa.create_engine(url, connect_args={"timeout": WAIT_SECONDS} if url.startswith("sqlite") else {})
     except (sa.exc.SQLAlchemyError, ImportError) as error:
         raise UsageError(
             f"The state database cannot be opened ({type(error).__name__}): correct [state] url."
         ) from None
-    sa.event.listen(engine, "handle_error", _named)
+    sa.event.listen(engine, "handle_error", _translate)
     if engine.dialect.name == "postgresql":
-        sa.event.listen(engine, "connect", _bounded)
+        sa.event.listen(engine, "connect", _set_timeouts)
     if version(engine) != HEAD:
-        bring_up(engine)
+        migrate(engine)
     return engine
 
 
-def _bounded(made: Any, _: object) -> None:
-    """Let the server end a transaction of a process that stands still, so that its locks do not outlive its lease."""
-    with made.cursor() as cursor:
+def _set_timeouts(connection: DBAPIConnection, _: object) -> None:
+    """Let the server end the transaction of a process that stands still, so that locks do not outlive the lease."""
+    with closing(connection.cursor()) as cursor:
         cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
         cursor.execute(f"SET lock_timeout = '{WAIT_SECONDS + IDLE_SECONDS}s'")
-    made.commit()
+    connection.commit()
 
 
-def _named(context: Any) -> None:
-    """Turn a fault of the database into one sentence; a fault of ours stays what it is."""
+def _translate(context: ExceptionContext) -> None:
+    """Raise a fault of the database as one sentence; leave a mistake in a statement of ours as it is."""
     fault, ours = context.original_exception, context.sqlalchemy_exception
     if isinstance(ours, sa.exc.IntegrityError):
         return
     if isinstance(ours, sa.exc.ProgrammingError) and "permission denied" not in str(fault):
         return
-    if (error := sentence(context.engine, fault)) is not None:
+    if context.engine is not None and (error := translated(context.engine, fault)) is not None:
         raise error from fault
 
 
-def sentence(engine: sa.Engine, fault: BaseException) -> InvsyncError | None:
-    """A fault of this database in one sentence, as the error that says what the caller does next."""
+def translated(engine: sa.Engine, fault: BaseException) -> InvsyncError | None:
+    """Return a fault of this database as an error of ours, in one sentence; None where it is not known."""
     for pattern, kind, words in FAULTS:
         if re.search(pattern, str(fault)):
             return kind(f"The state database {name(engine)} {words}.")
@@ -98,25 +107,28 @@ def sentence(engine: sa.Engine, fault: BaseException) -> InvsyncError | None:
 
 
 def name(engine: sa.Engine) -> str:
-    """The database as people know it, without a password."""
+    """Return the file or URL of the database, without a password."""
     url = engine.url.set(query={})
     return str(url.database if engine.dialect.name == "sqlite" else url.render_as_string())
 
 
 def version(engine: sa.Engine) -> str | None:
-    """The revision of its tables: empty for those made before revisions began, None without tables of ours."""
+    """Return the revision of the tables: empty for tables from before revisions, None for an empty database.
+
+    Raises UsageError where the tables are another program's.
+    """
     with engine.connect() as connection:
         return _revision(connection)
 
 
 def _revision(connection: sa.Connection) -> str | None:
-    there = sa.inspect(connection)
-    names = set(there.get_table_names())
+    inspector = sa.inspect(connection)
+    names = set(inspector.get_table_names())
     if VERSION.name in names:
         return connection.execute(sa.select(VERSION.c.version_num)).scalar()
     if not names:
         return None
-    columns = {column["name"] for column in there.get_columns("run")} if "run" in names else set()
+    columns = {column["name"] for column in inspector.get_columns("run")} if "run" in names else set()
     if not {"run_id", "shop", "job", "thru"} <= columns:
         some = ", ".join(sorted(names)[:3])
         raise UsageError(
@@ -126,55 +138,54 @@ def _revision(connection: sa.Connection) -> str | None:
     return ""
 
 
-def bring_up(engine: sa.Engine) -> None:
-    """Make the tables of a new database; keep a copy of an older one and upgrade it."""
+def migrate(engine: sa.Engine) -> None:
+    """Create the tables of a new database; back up an older one and upgrade it."""
     _check_known(engine, version(engine))
-    with engine.connect() as connection, _alone(connection):
-        now = _revision(connection)
-        if now is None:
+    with engine.connect() as connection, _exclusive(connection):
+        revision = _revision(connection)  # again: another process may have been faster
+        if revision is None:
             META.create_all(connection)
             connection.execute(sa.insert(VERSION).values(version_num=HEAD))
-        elif now != HEAD:
-            _check_known(engine, now)
-            backup(connection, now)
+        elif revision != HEAD:
+            _check_known(engine, revision)
+            backup(connection, revision)
             upgrade(connection)
 
 
 def _check_known(engine: sa.Engine, revision: str | None) -> None:
-    if revision and not known(revision):
+    if revision and not is_known(revision):
         raise UsageError(
             f"The state database {name(engine)} was written by a newer invsync (revision {revision}, this one "
             f"knows {HEAD}): install that version, or name another database."
         )
 
 
-class _alone:
-    """A transaction in which no other process makes or upgrades the tables."""
-
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        if self._connection.dialect.name == "sqlite":
-            self._connection.exec_driver_sql("BEGIN IMMEDIATE")
-        elif self._connection.dialect.name == "postgresql":
-            self._connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        (self._connection.rollback if kind else self._connection.commit)()
+@contextmanager
+def _exclusive(connection: sa.Connection) -> Iterator[None]:
+    """A transaction in which no other process creates or upgrades the tables."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    elif connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
 
 
 def upgrade(connection: sa.Connection) -> None:
     """Run the migrations that the database lacks, in the transaction of this connection."""
-    from alembic import command
+    from alembic import command  # late: a run whose database is up to date needs no Alembic
 
     config = migrations()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
 
-def migrations() -> Any:
-    """Alembic's configuration for the migrations of this package."""
+def migrations() -> "Config":
+    """Return Alembic's configuration for the migrations of this package."""
     from alembic.config import Config
 
     config = Config()
@@ -182,17 +193,17 @@ def migrations() -> Any:
     return config
 
 
-def known(revision: str) -> bool:
+def is_known(revision: str) -> bool:
     """Whether this version of invsync has a migration of this name."""
     from alembic.script import ScriptDirectory
 
-    return revision in {one.revision for one in ScriptDirectory.from_config(migrations()).walk_revisions()}
+    return revision in {script.revision for script in ScriptDirectory.from_config(migrations()).walk_revisions()}
 
 
 def backup(connection: sa.Connection, revision: str) -> str:
-    """Keep what an older database holds beside it, before it is upgraded; where the copy is.
+    """Copy an older database beside itself, and return the file or schema of the copy.
 
-    The caller holds the database, so that the copy is what stood there before anybody upgraded it.
+    The connection holds the database, so that the copy is what stood there before anybody upgraded it.
     """
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     if connection.dialect.name == "sqlite":
@@ -205,12 +216,12 @@ def backup(connection: sa.Connection, revision: str) -> str:
     return schema
 
 
-def _backup_file(connection: sa.Connection, ending: str) -> str:
+def _backup_file(connection: sa.Connection, suffix: str) -> str:
     source = Path(file(connection))
-    copy = source.with_name(f"{source.name}.{ending}")
+    copy = source.with_name(f"{source.name}.{suffix}")
     try:
-        with closing(sqlite3.connect(source, timeout=WAIT_SECONDS)) as there, closing(sqlite3.connect(copy)) as here:
-            there.backup(here)
+        with closing(sqlite3.connect(source, timeout=WAIT_SECONDS)) as old, closing(sqlite3.connect(copy)) as new:
+            old.backup(new)
     except sqlite3.Error as error:
         copy.unlink(missing_ok=True)
         raise SystemFailed(
@@ -221,5 +232,5 @@ def _backup_file(connection: sa.Connection, ending: str) -> str:
 
 
 def file(connection: sa.Connection) -> str:
-    """Where the file of an SQLite database is, whatever its URL calls it; empty for one in memory."""
+    """Return the path of an SQLite database, however its URL names it; empty for one in memory."""
     return next(str(row[2]) for row in connection.exec_driver_sql("PRAGMA database_list") if row[1] == "main")

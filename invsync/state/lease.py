@@ -1,7 +1,7 @@
-"""One run at a time for a shop: a lease on the database's clock, with a fence that stops whoever lost it.
+"""Leases: one run at a time for a shop, by the database's clock, with a fence that stops a run that lost its lease.
 
-A takeover counts the shop's fence up. A run that is paused for longer than its lease lasts finds another number
-there, in each commit and before each request, and sends nothing more.
+Each takeover increments the shop's fence. A run that is paused for longer than its lease lasts meets another number
+in its next commit, and before its next request, and sends nothing more.
 """
 
 import threading
@@ -16,47 +16,47 @@ from invsync.errors import InvsyncError, LeaseHeld, LeaseLost
 from invsync.state import clock, process
 from invsync.state.schema import FENCE, LEASE
 
-_HELD: dict[tuple[str, str], "Lease"] = {}  # of this process, by shop and run
-LASTS = timedelta(seconds=60)  # without a heartbeat, after which another run may take the shop
+_HELD: dict[tuple[str, str], "Lease"] = {}  # by this process, for a shop and a run
+LASTS = timedelta(seconds=60)  # after the last heartbeat, when another run may take the shop
 BEAT_SECONDS = 15
-STOP_SECONDS = 30  # since the last heartbeat, after which no request begins: what has begun by then ends in time
+STOP_SECONDS = 30  # after the last heartbeat, when no request may begin: one that has begun by then ends in time
 
 
 @dataclass
 class Lease:
-    """A shop held by a run; `took_over` names the run whose holder was gone, if there was one."""
+    """A shop held by a run; `took_over` is the run whose process had ended or was silent, if there was one."""
 
     engine: sa.Engine
     shop: str
     run_id: str
     fence: int
     took_over: str | None = None
-    _beaten: float = field(default_factory=clock.awake_and_asleep)
+    _beaten: float = field(default_factory=clock.boottime)
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
-        """Ask before each request whether the shop is still ours; one that was lost is LeaseLost."""
-        if clock.awake_and_asleep() - self._beaten > STOP_SECONDS:
+        """Raise LeaseLost if another run has taken the shop; call it before each request."""
+        if clock.boottime() - self._beaten > STOP_SECONDS:
             self.beat()
 
     def fenced(self, connection: sa.Connection) -> None:
-        """Make the transaction of this connection one that only the holder can commit."""
+        """Let only the holder commit the transaction of this connection; raise LeaseLost for any other."""
         mine = (FENCE.c.shop == self.shop) & (FENCE.c.number == self.fence) & (FENCE.c.run_id == self.run_id)
         if connection.execute(sa.update(FENCE).where(mine).values(number=self.fence)).rowcount != 1:
             raise self._lost()
 
     def beat(self) -> None:
-        """Say that the holder lives."""
+        """Write a heartbeat."""
         with self.engine.begin() as connection:
             self.fenced(connection)
             self.renew(connection)
 
     def renew(self, connection: sa.Connection) -> None:
-        """Write the heartbeat in this transaction; it counts from before it is written, so that we never believe too long.
+        """Write a heartbeat in this transaction, as its last step: no other heartbeat can be written while it is open.
 
-        A transaction that takes long ends with it: nobody else can beat meanwhile.
+        It counts from before it is written, so that this process never believes in the lease for too long.
         """
-        asked = clock.awake_and_asleep()
+        asked = clock.boottime()
         mine = (LEASE.c.shop == self.shop) & (LEASE.c.run_id == self.run_id)
         beat = sa.update(LEASE).where(mine).values(heartbeat=clock.iso(clock.now(connection)))
         if connection.execute(beat).rowcount != 1:
@@ -64,7 +64,7 @@ class Lease:
         self._beaten = asked
 
     def sign(self) -> None:
-        """Make this process the one whose end frees the shop at once."""
+        """Record this process as the holder, so that its end frees the shop at once."""
         with self.engine.begin() as connection:
             self.fenced(connection)
             _sign(connection, self.shop, self.run_id)
@@ -77,7 +77,7 @@ class Lease:
 
     @contextmanager
     def beating(self) -> Iterator["Lease"]:
-        """Beat in a thread of its own while the block lasts."""
+        """Write heartbeats from a thread while the block lasts."""
         heart = threading.Thread(target=self._keep_beating, daemon=True)
         heart.start()
         try:
@@ -88,19 +88,19 @@ class Lease:
 
     def _keep_beating(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
-            with suppress(InvsyncError, sa.exc.SQLAlchemyError):  # told by the next check, where it is needed
+            with suppress(InvsyncError, sa.exc.SQLAlchemyError):  # the next check raises it, where it matters
                 self.beat()
 
     def release(self) -> None:
-        """Give the shop back, if it is still ours."""
+        """Give the shop back, if this run still holds it."""
         _HELD.pop((self.shop, self.run_id), None)
         with suppress(InvsyncError, sa.exc.SQLAlchemyError), self.engine.begin() as connection:
             connection.execute(sa.delete(LEASE).where(LEASE.c.shop == self.shop, LEASE.c.run_id == self.run_id))
 
 
 def take(engine: sa.Engine, shop: str, run_id: str) -> Lease:
-    """Take a shop that is free, or whose holder is gone or silent; one that is held is LeaseHeld."""
-    asked = clock.awake_and_asleep()
+    """Take a shop that is free, or whose holder has ended or is silent; raise LeaseHeld where a run holds it."""
+    asked = clock.boottime()
     try:
         with engine.begin() as connection:
             number = _next_fence(connection, shop, run_id)
@@ -119,7 +119,10 @@ def take(engine: sa.Engine, shop: str, run_id: str) -> Lease:
 
 
 def joined(engine: sa.Engine, shop: str, run_id: str) -> Lease:
-    """The lease that this run took, maybe in another process; this one sends, so it is known as the holder."""
+    """Return the lease of this run, which another process may have taken, and record this process as its holder.
+
+    Raises LeaseLost where the run no longer holds the shop.
+    """
     if (mine := _HELD.get((shop, run_id))) is not None:
         return mine
     with engine.connect() as connection:
@@ -132,22 +135,22 @@ def joined(engine: sa.Engine, shop: str, run_id: str) -> Lease:
 
 
 def holder(engine: sa.Engine, shop: str) -> str | None:
-    """The run that holds this shop, while its process lives."""
+    """Return the run that holds this shop; None where it is free or its holder has ended or is silent."""
     with engine.connect() as connection:
         held = connection.execute(sa.select(LEASE).where(LEASE.c.shop == shop)).mappings().first()
         return None if held is None or _is_free(connection, held) else str(held["run_id"])
 
 
 def _next_fence(connection: sa.Connection, shop: str, run_id: str) -> int:
-    """Count the shop's fence up, which makes everyone else who would take it wait for this transaction."""
-    more = sa.update(FENCE).where(FENCE.c.shop == shop).values(number=FENCE.c.number + 1)
-    if connection.execute(more).rowcount == 0:
+    """Increment the shop's fence; whoever else would take the shop waits for this transaction."""
+    increment = sa.update(FENCE).where(FENCE.c.shop == shop).values(number=FENCE.c.number + 1)
+    if connection.execute(increment).rowcount == 0:
         connection.execute(sa.insert(FENCE).values(shop=shop, number=1, run_id=run_id))
     return int(connection.execute(sa.select(FENCE.c.number).where(FENCE.c.shop == shop)).scalar_one())
 
 
 def _sign(connection: sa.Connection, shop: str, run_id: str) -> None:
-    """Write down which process holds the shop."""
+    """Record this process as the holder of the shop."""
     this = process.this()
     mine = {"run_id": run_id, "machine": this.machine, "started": this.started}
     connection.execute(sa.update(FENCE).where(FENCE.c.shop == shop).values(**mine))
@@ -156,7 +159,7 @@ def _sign(connection: sa.Connection, shop: str, run_id: str) -> None:
 
 
 def _is_free(connection: sa.Connection, held: sa.RowMapping) -> bool:
-    """Whether this lease may be taken: its heart is silent, or its process has certainly ended."""
+    """Whether this lease may be taken: its heartbeat is too old, or its process has certainly ended."""
     beat: datetime = datetime.fromisoformat(held["heartbeat"])
     if abs(clock.now(connection) - beat) > LASTS:
         return True
@@ -165,7 +168,7 @@ def _is_free(connection: sa.Connection, held: sa.RowMapping) -> bool:
             FENCE.c.shop == held["shop"], FENCE.c.run_id == held["run_id"]
         )
     ).first()
-    return signed is not None and process.is_gone(process.Process(held["host"], held["pid"], *signed))
+    return signed is not None and process.has_ended(process.Process(held["host"], held["pid"], *signed))
 
 
 def _held_by(held: sa.RowMapping) -> LeaseHeld:

@@ -1,4 +1,4 @@
-"""What the next run must know of Shopify's orders and levels."""
+"""What a run remembers of Shopify's orders and levels for the next run."""
 
 import io
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ LEVEL_MEMORY: tables.Schema = {
 
 @dataclass(frozen=True)
 class Ledger:
-    """What is remembered of a shop's orders: SOLD, which of them were in flight, until when they are known, and since."""
+    """A shop's orders as SOLD, the ids of those in flight, and the span `since` to `thru` in which they were read."""
 
     sold: pl.DataFrame
     in_flight: list[int]
@@ -34,13 +34,13 @@ class Ledger:
 
 
 class Memory:
-    """Orders and levels of all shops, each shop by its name."""
+    """The remembered orders and levels of all shops, by the shop's name in the configuration."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
     def ledger(self, shop: str) -> Ledger | None:
-        """What is remembered of this shop's orders; None before the first read, or where another version wrote it."""
+        """Return the orders of this shop; None before the first read, or where another version wrote them."""
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(LEDGER).where(LEDGER.c.shop == shop)).mappings().first()
         if row is None:
@@ -48,21 +48,21 @@ class Memory:
         sold = pl.read_ipc(io.BytesIO(row["sold"]))
         if sold.schema != pl.Schema(tables.SOLD):
             return None
-        flying = pl.read_ipc(io.BytesIO(row["in_flight"]))["order_id"].to_list()
-        return Ledger(sold, flying, datetime.fromisoformat(row["thru"]), datetime.fromisoformat(row["since"]))
+        in_flight = pl.read_ipc(io.BytesIO(row["in_flight"]))["order_id"].to_list()
+        return Ledger(sold, in_flight, datetime.fromisoformat(row["thru"]), datetime.fromisoformat(row["since"]))
 
     def remember(
         self, shop: str, sold: pl.DataFrame, in_flight: Sequence[int], *, thru: datetime, since: datetime
     ) -> None:
-        """Replace what is remembered of this shop's orders."""
-        flying = pl.DataFrame({"order_id": in_flight}, schema={"order_id": tables.ID})
-        row = {"sold": _arrow(sold), "in_flight": _arrow(flying), "thru": clock.iso(thru), "since": clock.iso(since)}
+        """Replace the orders of this shop."""
+        ids = pl.DataFrame({"order_id": in_flight}, schema={"order_id": tables.ID})
+        row = {"sold": _arrow(sold), "in_flight": _arrow(ids), "thru": clock.iso(thru), "since": clock.iso(since)}
         with self._engine.begin() as connection:
             connection.execute(sa.delete(LEDGER).where(LEDGER.c.shop == shop))
             connection.execute(sa.insert(LEDGER).values(shop=shop, **row))
 
     def levels(self, shop: str) -> pl.DataFrame:
-        """LEVEL_MEMORY of this shop: baselines, and the pairs that the next run must look at."""
+        """Return LEVEL_MEMORY of this shop: baselines, and the pairs that the next run must look at."""
         query = sa.select(*(MEMORY.c[name] for name in LEVEL_MEMORY)).where(MEMORY.c.shop == shop)
         with self._engine.connect() as connection:
             rows = [tuple(row) for row in connection.execute(query)]
@@ -70,7 +70,7 @@ class Memory:
         return memory.with_columns(pl.col(DEFERRED).str.to_datetime("%+", time_unit="us", time_zone="UTC"))
 
     def remember_levels(self, shop: str, read: pl.DataFrame, memory: pl.DataFrame) -> None:
-        """Replace what is remembered of the levels that were read, by LEVEL_MEMORY."""
+        """Replace what is remembered of the levels in `read` by these rows of LEVEL_MEMORY."""
         before = self.levels(shop).join(read, on=tables.KEY, how="semi")
         mine = (MEMORY.c.shop == shop) & (MEMORY.c.inventory_item_id == sa.bindparam("item"))
         mine &= MEMORY.c.location_id == sa.bindparam("place")
@@ -84,7 +84,7 @@ class Memory:
                 connection.execute(sa.insert(MEMORY), rows.to_dicts())
 
     def watch(self, shop: str, pairs: pl.DataFrame) -> None:
-        """Let the next run look at these pairs, whatever else it looks at."""
+        """Make the next run look at these pairs, whatever else it looks at."""
         keys = pairs.select(tables.KEY).drop_nulls().unique()
         if keys.height:
             known = keys.join(self.levels(shop).drop("watched"), on=tables.KEY, how="left")
@@ -93,6 +93,6 @@ class Memory:
 
 
 def _arrow(frame: pl.DataFrame) -> bytes:
-    kept = io.BytesIO()
-    frame.write_ipc(kept, compression="zstd")
-    return kept.getvalue()
+    buffer = io.BytesIO()
+    frame.write_ipc(buffer, compression="zstd")
+    return buffer.getvalue()

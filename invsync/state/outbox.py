@@ -1,11 +1,10 @@
-"""Files on their way to Shopify and the stock events that they count, committed before the first byte leaves."""
+"""The outbox: files for Shopify and the stock events that they count, committed before the first byte is sent."""
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
@@ -16,10 +15,11 @@ from invsync.state import clock
 from invsync.state.lease import Lease
 from invsync.state.schema import CLAIM, OUTBOX
 from invsync.tables import KEY
-from invsync.vocabulary import FREE
+from invsync.vocabulary import FREE, UNKNOWN
 
-AT_ONCE = 10_000  # claims looked up or inserted at once, so that memory and statements are bounded
-PLACE = ["event_id", "location_id"]
+BATCH = 10_000  # claims read or inserted by one statement
+CLAIM_KEY = ["event_id", "location_id"]
+Query = sa.Select[tuple[object, ...]]
 # status: baseline, sent, nothing, held, refused, unknown, reset; quarantined and released events are free again
 CLAIMS: tables.Schema = {
     "event_id": tables.TEXT,
@@ -33,7 +33,7 @@ CLAIMS: tables.Schema = {
 
 @dataclass(frozen=True)
 class File:
-    """A file of a run on its way into the outbox."""
+    """A file of a run that is to be committed."""
 
     part: int
     path: Path
@@ -42,7 +42,7 @@ class File:
 
 @dataclass(frozen=True)
 class Pending:
-    """A file that was committed to the outbox and whose outcome is not settled."""
+    """A file that was committed and is not settled."""
 
     run_id: str
     part: int
@@ -54,7 +54,7 @@ class Pending:
 
 
 class Outbox:
-    """The files and claims of all shops, each shop under the name it is kept as."""
+    """The files and claims of all shops, by the name that each is kept as."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -70,89 +70,68 @@ class Outbox:
         claims: pl.DataFrame | None = None,
         answered: Sequence[int] = (),
     ) -> None:
-        """Put files of a run and the stock events that they count into the outbox, before the first byte leaves.
+        """Commit files of a run and claim the stock events that they count, in one transaction.
 
-        The parts named in `answered` are settled in the same transaction: these files carry on for them. A lease that
-        was lost is LeaseLost; an event that another file counts is GuardStopped. Then nothing is committed.
+        The parts in `answered` are settled by it: these files replace them. Raises LeaseLost where the lease was lost
+        and GuardStopped where another run has claimed an event; then nothing is committed.
         """
-        shop = lease.shop
-        rows = [
-            {
-                "shop": shop,
-                "run_id": run_id,
-                "part": file.part,
-                "path": str(file.path.resolve()),
-                "sha256": file.sha256,
-                "transport": transport,
-                "guarded": guarded,
-                "fence": lease.fence,
-                "content": None if guarded else zlib.compress(file.path.read_bytes()),
-            }
-            for file in files
-        ]
+        about = {"shop": lease.shop, "fence": lease.fence, "run_id": run_id}
+        rows = [about | {"transport": transport, "guarded": guarded} | _columns(file, guarded) for file in files]
         with self._engine.begin() as connection:
             lease.fenced(connection)
             if rows:
                 stamped = sa.insert(OUTBOX).values(committed_at=clock.iso(clock.now(connection)))
                 connection.execute(stamped, rows)
-            if claims is not None and (taken := _take(connection, shop, claims)).height:
+            if claims is not None and (taken := _take(connection, lease.shop, claims)).height:
                 raise _stale(taken)
             for part in answered:
                 _settle(connection, run_id, part, "answered")
             lease.renew(connection)
 
     def settle(self, run_id: str, part: int, how: str) -> None:
-        """Close a file: `answered`, or `expired` when it is too old to be sent again."""
+        """Settle a file as `answered`, or as `expired` when it is too old to be sent again."""
         with self._engine.begin() as connection:
             _settle(connection, run_id, part, how)
 
     def pending(self, shop: str) -> list[Pending]:
-        """The files of this shop that are not settled, oldest first."""
-        names = [name for name in OUTBOX.c if name.name not in {"content", "shop", "settled", "fence"}]
-        query = sa.select(*names).where(OUTBOX.c.shop == shop, OUTBOX.c.settled.is_(None))
+        """Return the files of this shop that are not settled, oldest first."""
+        columns = [OUTBOX.c[field.name] for field in fields(Pending)]
+        query = sa.select(*columns).where(OUTBOX.c.shop == shop, OUTBOX.c.settled.is_(None))
         with self._engine.connect() as connection:
-            rows = connection.execute(query.order_by(OUTBOX.c.run_id, OUTBOX.c.part)).mappings().all()
+            rows = connection.execute(query.order_by(OUTBOX.c.run_id, OUTBOX.c.part)).all()
         return [
-            Pending(
-                r["run_id"],
-                r["part"],
-                Path(r["path"]),
-                r["sha256"],
-                r["transport"],
-                r["guarded"],
-                datetime.fromisoformat(r["committed_at"]),
-            )
-            for r in rows
+            Pending(run_id, part, Path(path), sha256, transport, guarded, datetime.fromisoformat(committed_at))
+            for run_id, part, path, sha256, transport, guarded, committed_at in rows
         ]
 
     def content(self, file: Pending) -> bytes | None:
-        """The bytes of an open file, where the database has them."""
+        """Return the bytes of a file that is not settled; None where the database does not keep them."""
         mine = (OUTBOX.c.run_id == file.run_id) & (OUTBOX.c.part == file.part)
         with self._engine.connect() as connection:
-            kept = connection.execute(sa.select(OUTBOX.c.content).where(mine)).scalar()
-        return None if kept is None else zlib.decompress(kept)
+            compressed = connection.execute(sa.select(OUTBOX.c.content).where(mine)).scalar()
+        return None if compressed is None else zlib.decompress(compressed)
 
     def moved(self, file: Pending, path: Path) -> Pending:
-        """The file at another path, which the outbox names from now on."""
+        """Record another path of the file; return the file with it."""
         mine = (OUTBOX.c.run_id == file.run_id) & (OUTBOX.c.part == file.part)
         with self._engine.begin() as connection:
             connection.execute(sa.update(OUTBOX).where(mine).values(path=str(path.resolve())))
         return replace(file, path=path)
 
     def parts(self, run_id: str) -> list[tuple[int, Path]]:
-        """Every file of this run that was ever committed, by its part."""
+        """Return the part and path of every file of this run that was ever committed."""
         query = sa.select(OUTBOX.c.part, OUTBOX.c.path).where(OUTBOX.c.run_id == run_id).order_by(OUTBOX.c.part)
         with self._engine.connect() as connection:
             return [(part, Path(path)) for part, path in connection.execute(query)]
 
     def first_commit(self, run_id: str) -> datetime:
-        """When the first file of this run was committed: before that, nothing of it was sent."""
+        """Return when the first file of this run was committed; before that, nothing of it was sent."""
         query = sa.select(sa.func.min(OUTBOX.c.committed_at)).where(OUTBOX.c.run_id == run_id)
         with self._engine.connect() as connection:
             return datetime.fromisoformat(connection.execute(query).scalar_one())
 
     def sent_since(self, shop: str, fence: int) -> str | None:
-        """A run of this shop that took it after this fence and committed a file."""
+        """Return the newest run that took this shop after this fence and committed a file; None where none did."""
         query = sa.select(OUTBOX.c.run_id).where(OUTBOX.c.shop == shop, OUTBOX.c.fence > fence)
         with self._engine.connect() as connection:
             return connection.execute(query.order_by(OUTBOX.c.fence.desc()).limit(1)).scalar()
@@ -160,12 +139,12 @@ class Outbox:
     # -- claims
 
     def claim(self, shop: str, claims: pl.DataFrame) -> None:
-        """Take what is free of these CLAIMS, and change what the same run took; what another run took stays."""
+        """Write these CLAIMS where the event is free or claimed by the same run; another run's claims stay."""
         with self._engine.begin() as connection:
             _take(connection, shop, claims)
 
     def claims(self, shop: str, *, events: pl.Series | None = None, run_id: str | None = None) -> pl.DataFrame:
-        """CLAIMS of these event ids, or of one run."""
+        """Return CLAIMS of this shop: all, those of these event ids, or those of one run."""
         query = sa.select(*(CLAIM.c[name] for name in CLAIMS)).where(CLAIM.c.shop == shop)
         if run_id is not None:
             query = query.where(CLAIM.c.run_id == run_id)
@@ -173,20 +152,20 @@ class Outbox:
             return _read(connection, query, events)
 
     def unknown(self, shop: str) -> pl.DataFrame:
-        """CLAIMS of which nobody knows whether Shopify counted them."""
-        query = sa.select(*(CLAIM.c[name] for name in CLAIMS)).where(CLAIM.c.shop == shop, CLAIM.c.status == "unknown")
+        """Return the CLAIMS of which nobody knows whether Shopify counted them."""
+        query = sa.select(*(CLAIM.c[name] for name in CLAIMS)).where(CLAIM.c.shop == shop, CLAIM.c.status == UNKNOWN)
         with self._engine.connect() as connection:
             return _read(connection, query, None)
 
     def oldest_open(self, shop: str) -> datetime | None:
-        """The stamp of the oldest event that was given back, or that waits for its sum to be whole."""
+        """Return when the oldest event was created that was given back or that waits for its sum to be whole."""
         query = sa.select(sa.func.min(CLAIM.c.created_at)).where(CLAIM.c.shop == shop, CLAIM.c.status.in_(FREE))
         with self._engine.connect() as connection:
             oldest = connection.execute(query).scalar()
         return datetime.fromisoformat(oldest) if oldest else None
 
     def release(self, shop: str, run_id: str, pairs: pl.DataFrame, status: str = "released") -> None:
-        """Give back what this run claimed for these pairs, or mark it with another status."""
+        """Give back the events that this run claimed for these pairs, or mark them with another status."""
         mine = (CLAIM.c.shop == shop) & (CLAIM.c.run_id == run_id)
         mine &= CLAIM.c.inventory_item_id == sa.bindparam("item")
         mine &= CLAIM.c.location_id == sa.bindparam("place")
@@ -196,8 +175,8 @@ class Outbox:
                 connection.execute(sa.update(CLAIM).where(mine).values(status=status), keys)
 
     def settle_unknown(self, shop: str, pairs: pl.DataFrame, run_id: str) -> None:
-        """Mark the unknown claims of these pairs as counted by a reset, which made their number right."""
-        mine = (CLAIM.c.shop == shop) & (CLAIM.c.status == "unknown")
+        """Mark the unknown claims of these pairs as counted by a reset of this run."""
+        mine = (CLAIM.c.shop == shop) & (CLAIM.c.status == UNKNOWN)
         mine &= CLAIM.c.inventory_item_id == sa.bindparam("item")
         mine &= CLAIM.c.location_id == sa.bindparam("place")
         keys = self.unknown(shop).join(pairs, on=KEY, how="semi").select(item=KEY[0], place=KEY[1]).unique().to_dicts()
@@ -206,48 +185,54 @@ class Outbox:
                 connection.execute(sa.update(CLAIM).where(mine).values(status="reset", run_id=run_id), keys)
 
 
+def _columns(file: File, guarded: bool) -> dict[str, object]:
+    """The columns of one file; the database keeps the content of a file without a guard."""
+    content = None if guarded else zlib.compress(file.path.read_bytes())
+    return {"part": file.part, "path": str(file.path.resolve()), "sha256": file.sha256, "content": content}
+
+
 def _settle(connection: sa.Connection, run_id: str, part: int, how: str) -> None:
     mine = (OUTBOX.c.run_id == run_id) & (OUTBOX.c.part == part)
     connection.execute(sa.update(OUTBOX).where(mine).values(settled=how, content=None))
 
 
 def _take(connection: sa.Connection, shop: str, claims: pl.DataFrame) -> pl.DataFrame:
-    """Take the CLAIMS that are free or of the same run; those that another run took come back."""
+    """Write the CLAIMS that are free or of the same run; return those of another run, which is named as `by`."""
     if claims.is_empty():
         return claims
-    rows = claims.select(list(CLAIMS)).unique(PLACE, keep="last").sort(PLACE)
+    rows = claims.select(list(CLAIMS)).unique(CLAIM_KEY, keep="last").sort(CLAIM_KEY)
     query = sa.select(*(CLAIM.c[name] for name in CLAIMS)).where(CLAIM.c.shop == shop)
     known = _read(connection, query, rows["event_id"].unique())
     others = known.join(rows.select("run_id").unique(), on="run_id", how="anti")
     mine = delta.unclaimed(rows, others)
-    _replace(connection, shop, known.join(mine, on=PLACE, how="semi"), mine)
-    taken = rows.join(mine, on=PLACE, how="anti")
+    _replace(connection, shop, known.join(mine, on=CLAIM_KEY, how="semi"), mine)
+    taken = rows.join(mine, on=CLAIM_KEY, how="anti")
     return taken.join(others.select("event_id", by="run_id").unique("event_id"), on="event_id")
 
 
 def _replace(connection: sa.Connection, shop: str, before: pl.DataFrame, rows: pl.DataFrame) -> None:
     mine = (CLAIM.c.shop == shop) & (CLAIM.c.event_id == sa.bindparam("event"))
     mine &= CLAIM.c.location_id == sa.bindparam("place")
-    for part in before.select(event="event_id", place="location_id").iter_slices(AT_ONCE):
+    for part in before.select(event="event_id", place="location_id").iter_slices(BATCH):
         connection.execute(sa.delete(CLAIM).where(mine), part.to_dicts())
     stamped = rows.with_columns(pl.col("created_at").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"), shop=pl.lit(shop))
-    for part in stamped.iter_slices(AT_ONCE):
+    for part in stamped.iter_slices(BATCH):
         connection.execute(sa.insert(CLAIM), part.to_dicts())
 
 
-def _read(connection: sa.Connection, query: sa.Select[Any], events: pl.Series | None) -> pl.DataFrame:
-    """CLAIMS that this query finds, of these events where they are given."""
-    rows = [tuple(row) for part in _limited(query, events) for row in connection.execute(part)]
+def _read(connection: sa.Connection, query: Query, events: pl.Series | None) -> pl.DataFrame:
+    """The CLAIMS of this query, or only those of these events."""
+    rows = [tuple(row) for part in _batches(query, events) for row in connection.execute(part)]
     claims = pl.DataFrame(rows, schema=CLAIMS | {"created_at": tables.TEXT}, orient="row")
     return claims.with_columns(pl.col("created_at").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
 
 
-def _limited(query: sa.Select[Any], events: pl.Series | None) -> Iterator[sa.Select[Any]]:
+def _batches(query: Query, events: pl.Series | None) -> Iterator[Query]:
     if events is None:
         yield query
         return
-    for first in range(0, events.len(), AT_ONCE):
-        yield query.where(CLAIM.c.event_id.in_(events[first : first + AT_ONCE].to_list()))
+    for first in range(0, events.len(), BATCH):
+        yield query.where(CLAIM.c.event_id.in_(events[first : first + BATCH].to_list()))
 
 
 def _stale(taken: pl.DataFrame) -> GuardStopped:

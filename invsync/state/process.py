@@ -1,4 +1,4 @@
-"""Which process this is, on which machine: told apart from another one that has its number later, or elsewhere."""
+"""The identity of a process, which distinguishes it from a later process of the same number or one elsewhere."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Process:
-    """Host and pid for people; `machine` (boot and pid namespace) and `started` for certainty, None where unknown."""
+    """A process by host and pid, for people, and by `machine` and `started`, which are None where unknown."""
 
     host: str
     pid: int
@@ -20,12 +20,12 @@ class Process:
 
 
 def this() -> Process:
-    """The process that asks."""
+    """Return the current process."""
     return Process(socket.gethostname(), os.getpid(), machine(), started(os.getpid()))
 
 
 def machine() -> str | None:
-    """The boot of this machine and the namespace in which its process numbers count."""
+    """Return the id of this machine's boot and of the namespace of its process numbers; None where unknown."""
     with suppress(OSError):
         boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink(PROC / 'self/ns/pid')}"
@@ -33,12 +33,12 @@ def machine() -> str | None:
 
 
 def started(pid: int) -> str | None:
-    """When this process began, in ticks since the boot; None where it is gone or the system does not say."""
+    """Return when a process began, in ticks since the boot; None where it has ended or the system does not say."""
     with suppress(OSError, IndexError):
         return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
     return None
 
 
-def is_gone(held: Process) -> bool:
-    """Whether the holder certainly ended: it ran on this machine, and no process here is it."""
-    return held.machine is not None and held.machine == machine() and started(held.pid) != held.started
+def has_ended(process: Process) -> bool:
+    """Whether the process has certainly ended: it ran on this machine, and its number is free or another's."""
+    return process.machine is not None and process.machine == machine() and started(process.pid) != process.started

@@ -1,85 +1,121 @@
-"""How runs ended, how far each job has come, and what a shop is called."""
+"""How runs ended, how far each job has come, and the name under which each shop is kept."""
 
 from datetime import datetime
+from typing import TypedDict, Unpack, cast
 
 import sqlalchemy as sa
 
 from invsync.state.clock import sortable
 from invsync.state.schema import RUNS, SHOPS
+from invsync.vocabulary import SENT
 
-FINISHED = ("done", "partial")
+
+class RunRow(TypedDict):
+    """One row of the run table; moments are ISO 8601 texts in UTC, and `thru` is the end of the run's window."""
+
+    run_id: str
+    shop: str
+    job: str
+    status: str
+    exit_code: int
+    folder: str
+    thru: str
+    finished_at: str
+    rows_read: int | None
+    mapped: int | None
+    targets: int | None
+    advances: bool
+    sent: bool
+    fence: int | None
+
+
+class RunEnd(TypedDict, total=False):
+    """How a run ended: the columns that `Runs.record` writes beside its id, shop and job."""
+
+    status: str
+    exit_code: int
+    folder: str
+    thru: datetime
+    finished_at: datetime
+    rows_read: int | None
+    mapped: int | None
+    targets: int | None
+    advances: bool
+    sent: bool
+    fence: int | None
 
 
 class Runs:
-    """The runs of all shops, each shop by its name."""
+    """The runs of all shops, by the shop's name in the configuration."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def last_finished(self, shop: str, job: str) -> sa.RowMapping | None:
-        """The newest run of this job that came to its end, with or without pairs that need a person."""
-        return self._newest(RUNS.c.shop == shop, RUNS.c.job == job, RUNS.c.status.in_(FINISHED))
+    def last_finished(self, shop: str, job: str) -> RunRow | None:
+        """Return the newest run of this job that came to its end, done or partial."""
+        return self._newest(RUNS.c.shop == shop, RUNS.c.job == job, RUNS.c.status.in_(SENT))
 
-    def last_advance(self, shop: str, job: str | None = None) -> sa.RowMapping | None:
-        """The newest run, of this job or of any, that moved its watermark."""
+    def last_advance(self, shop: str, job: str | None = None) -> RunRow | None:
+        """Return the newest run of this job, or of any job, that moved its watermark."""
         return self._newest(RUNS.c.shop == shop, RUNS.c.advances, *([RUNS.c.job == job] if job else []))
 
-    def last_sent(self, shop: str, job: str) -> sa.RowMapping | None:
-        """The newest run of this job that sent something."""
+    def last_sent(self, shop: str, job: str) -> RunRow | None:
+        """Return the newest run of this job that sent something."""
         return self._newest(RUNS.c.shop == shop, RUNS.c.job == job, RUNS.c.sent)
 
     def watermark(self, shop: str, job: str) -> datetime | None:
-        """The end of the last window that was finished."""
+        """Return the end of the last window that this job finished."""
         row = self.last_advance(shop, job)
         return datetime.fromisoformat(row["thru"]) if row else None
 
     def mapped(self, shop: str) -> int | None:
-        """The shop's mapped pairs, as the last run counted them that read them all."""
+        """Return the number of mapped pairs, as counted by the last run that read them all."""
         row = self.last_mapped(shop)
-        return int(row["mapped"]) if row else None
+        return row["mapped"] if row else None
 
-    def last_mapped(self, shop: str) -> sa.RowMapping | None:
-        """The newest run, of any job, that knew how many pairs the shop has."""
+    def last_mapped(self, shop: str) -> RunRow | None:
+        """Return the newest run, of any job, that counted the mapped pairs."""
         return self._newest(RUNS.c.shop == shop, RUNS.c.mapped.is_not(None))
 
     def newest(self, shop: str) -> str | None:
-        """The id of the newest run of this shop; ids sort by time."""
+        """Return the id of the newest run of this shop; ids sort by time."""
         with self._engine.connect() as connection:
             return connection.execute(sa.select(sa.func.max(RUNS.c.run_id)).where(RUNS.c.shop == shop)).scalar()
 
-    def one(self, run_id: str) -> sa.RowMapping | None:
-        """How this run ended."""
+    def one(self, run_id: str) -> RunRow | None:
+        """Return the run of this id."""
         return self._newest(RUNS.c.run_id == run_id)
 
-    def every(self, shop: str) -> list[sa.RowMapping]:
-        """Every run of this shop, oldest first."""
+    def every(self, shop: str) -> list[RunRow]:
+        """Return every run of this shop, oldest first."""
+        query = sa.select(RUNS).where(RUNS.c.shop == shop).order_by(RUNS.c.run_id)
         with self._engine.connect() as connection:
-            query = sa.select(RUNS).where(RUNS.c.shop == shop).order_by(RUNS.c.run_id)
-            return list(connection.execute(query).mappings())
+            return [cast(RunRow, dict(row)) for row in connection.execute(query).mappings()]
 
-    def _newest(self, *conditions: sa.ColumnElement[bool]) -> sa.RowMapping | None:
+    def _newest(self, *conditions: sa.ColumnElement[bool]) -> RunRow | None:
+        query = sa.select(RUNS).where(*conditions).order_by(RUNS.c.thru.desc(), RUNS.c.run_id.desc()).limit(1)
         with self._engine.connect() as connection:
-            query = sa.select(RUNS).where(*conditions).order_by(RUNS.c.thru.desc(), RUNS.c.run_id.desc()).limit(1)
-            return connection.execute(query).mappings().first()
+            row = connection.execute(query).mappings().first()
+        return None if row is None else cast(RunRow, dict(row))
 
-    def record(self, run_id: str, shop: str, job: str, **facts: object) -> None:
-        """Remember how a run ended: the columns of the run table."""
-        row = {name: sortable(fact) if isinstance(fact, datetime) else fact for name, fact in facts.items()}
+    def record(self, run_id: str, shop: str, job: str, **end: Unpack[RunEnd]) -> None:
+        """Write how a run ended, in place of what was written before."""
+        row = {name: sortable(value) if isinstance(value, datetime) else value for name, value in end.items()}
         with self._engine.begin() as connection:
             connection.execute(sa.delete(RUNS).where(RUNS.c.run_id == run_id))
             connection.execute(sa.insert(RUNS).values(run_id=run_id, shop=shop, job=job, **row))
 
 
 class Shops:
-    """What shops are kept as, whatever the configuration calls them; `settings.ShopSettings.identity` tells them apart."""
+    """The name under which each Shopify shop is kept, by `settings.ShopSettings.identity`, whatever it is called today."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
     def kept_as(self, name: str, identity: str) -> str:
-        """The name under which this shop's outbox, claims and lease are kept: the first that it had here.
+        """Return the name under which this shop's outbox, claims and lease are kept, which is the first that it had.
 
-        A rehearsal on loopback keeps its name when it has another port today.
+        A sandbox shop on loopback keeps its name when its port changes.
         """
         if (known := self.known_as(identity)) is not None:
             return known
@@ -88,27 +124,27 @@ class Shops:
         with self._engine.begin() as connection:
             if " " in identity and connection.execute(moved.values(domain=identity)).rowcount:
                 return name
-        for called in (name, identity):  # the second where another shop had this name before
+        for candidate in (name, identity):  # the second where another shop had this name before
             try:
                 with self._engine.begin() as connection:
-                    connection.execute(sa.insert(SHOPS).values(kept_as=called, domain=identity))
+                    connection.execute(sa.insert(SHOPS).values(kept_as=candidate, domain=identity))
                 break
             except sa.exc.IntegrityError:
                 continue
         return self.known_as(identity) or name
 
     def known_as(self, identity: str) -> str | None:
-        """The name under which this shop is kept; None before its first run."""
+        """Return the name under which this shop is kept; None before its first run."""
         with self._engine.connect() as connection:
             return connection.execute(sa.select(SHOPS.c.kept_as).where(SHOPS.c.domain == identity)).scalar()
 
     def needs_hard_sync(self, kept_as: str) -> str | None:
-        """Why the delta job must wait for a hard sync of this shop; None where it need not."""
+        """Return why the delta job must wait for a hard sync of this shop; None where it need not."""
         query = sa.select(SHOPS.c.needs_hard_sync).where(SHOPS.c.kept_as == kept_as)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar()
 
     def require_hard_sync(self, kept_as: str, why: str | None) -> None:
-        """Let the delta job wait for a hard sync, for this reason; None when one has been done."""
+        """Make the delta job wait for a hard sync, for this reason; None lets it go on."""
         with self._engine.begin() as connection:
             connection.execute(sa.update(SHOPS).where(SHOPS.c.kept_as == kept_as).values(needs_hard_sync=why))

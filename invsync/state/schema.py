@@ -1,18 +1,17 @@
-"""The tables of the state database, as one metadata: what must survive a crash, for every shop."""
+"""The tables of the state database."""
 
 import sqlalchemy as sa
 
 META = sa.MetaData()
 TEXT = sa.String(255)
 VERSION = sa.Table("invsync_schema", META, sa.Column("version_num", sa.String(32), primary_key=True))
-SHOPS = (
-    sa.Table(  # the name under which a Shopify shop's outbox, claims and lease are kept, whatever it is called today
-        "shop",
-        META,
-        sa.Column("kept_as", TEXT, primary_key=True),
-        sa.Column("domain", TEXT, unique=True),
-        sa.Column("needs_hard_sync", sa.Text),
-    )
+# The name under which a Shopify shop's outbox, claims and lease are kept, whatever it is called today.
+SHOPS = sa.Table(
+    "shop",
+    META,
+    sa.Column("kept_as", TEXT, primary_key=True),
+    sa.Column("domain", TEXT, unique=True),
+    sa.Column("needs_hard_sync", sa.Text),
 )
 RUNS = sa.Table(
     "run",
@@ -33,7 +32,8 @@ RUNS = sa.Table(
     sa.Column("fence", sa.Integer),
     sa.Index("run_by_shop", "shop", "thru"),
 )
-OUTBOX = sa.Table(  # `content` is the file itself, compressed, while a file without a guard is open
+# `content` is the file itself, compressed, while a file without a guard is not settled.
+OUTBOX = sa.Table(
     "outbox",
     META,
     sa.Column("run_id", TEXT, primary_key=True),
@@ -62,7 +62,8 @@ CLAIM = sa.Table(
     sa.Index("claim_by_run", "run_id", "inventory_item_id", "location_id"),
     sa.Index("claim_by_status", "shop", "status", "created_at"),
 )
-LEDGER = sa.Table(  # SOLD of the orders that may be in flight or are open, as an Arrow file, and until when it is known
+# SOLD of the orders that may be in flight or are open, as an Arrow file, and the end of the span that was read.
+LEDGER = sa.Table(
     "order_ledger",
     META,
     sa.Column("shop", TEXT, primary_key=True),
@@ -71,7 +72,8 @@ LEDGER = sa.Table(  # SOLD of the orders that may be in flight or are open, as a
     sa.Column("sold", sa.LargeBinary),
     sa.Column("in_flight", sa.LargeBinary),
 )
-MEMORY = sa.Table(  # of a level: committed units of orders too old to be shown, and what the next run must look at
+# Of a level: the committed units of orders that Shopify no longer lists, and whether the next run must look at it.
+MEMORY = sa.Table(
     "level_memory",
     META,
     sa.Column("shop", TEXT, primary_key=True),
@@ -91,7 +93,8 @@ LEASE = sa.Table(
     sa.Column("pid", sa.Integer),
     sa.Column("heartbeat", TEXT),
 )
-FENCE = sa.Table(  # how often a shop was taken, by which run last, and which process that is
+# How often a shop was taken, by which run last, and which process that is.
+FENCE = sa.Table(
     "fence",
     META,
     sa.Column("shop", TEXT, primary_key=True),

@@ -1,4 +1,4 @@
-"""The upkeep of what years leave behind: whether the state and the run folders are well, and what of them may go."""
+"""Upkeep of the state and the run folders: whether they are sound, and the removal of what is no longer kept."""
 
 from invsync.upkeep.checking import check
 from invsync.upkeep.pruning import Pruned, prune

@@ -1,4 +1,4 @@
-"""Whether the state database and the run folders are well: each finding in one sentence, with what to do."""
+"""Check the state database and the run folders; each finding is one sentence that says what to do."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,42 +11,42 @@ from invsync.doctor.findings import Check, Status, some
 from invsync.jobs.left_open import REPLAY_HOURS, is_whole
 from invsync.runs import record
 from invsync.state import Pending, State, database
-from invsync.state.inside import Inside
-from invsync.state.keeping import Kept
+from invsync.state.inspection import Inspection
+from invsync.state.retention import Shop
 from invsync.upkeep import folders
-from invsync.upkeep.pruning import would_go
-from invsync.upkeep.shops import before, shops
-from invsync.vocabulary import CLOSED
+from invsync.upkeep.pruning import prunable
+from invsync.upkeep.shops import cutoff, shops
+from invsync.vocabulary import CLOSED, UNKNOWN
 
 UNITS = ("bytes", "KB", "MB", "GB", "TB")
 
 
 def check(config: Path) -> list[Check]:
-    """Every finding about the state of all shops and what their runs left on the disk; nothing is changed."""
+    """Return every finding about the state of all shops and their run folders; nothing is changed."""
     configured = settings.load(config)
     with closing(State(configured.state.url)) as state:
-        inside = Inside(state.engine)
-        if damaged := inside.faults():
-            return [*_file(state, inside), _damage(damaged)]
+        inspection = Inspection(state.engine)
+        if faults := inspection.faults():
+            return [*_file(state, inspection), _damage(faults)]
         kept = shops(configured, state)
         return [
-            *_database(state, inside),
-            *_shops(state, inside),
-            *_files(state, inside),
-            *_claims(inside),
+            *_database(state, inspection),
+            *_shops(state, inspection),
+            *_files(state, inspection),
+            *_claims(inspection),
             *_folders(configured, state, kept),
             *_retention(configured, state, kept),
         ]
 
 
-def _file(state: State, inside: Inside) -> Iterator[Check]:
-    size = inside.size()
+def _file(state: State, inspection: Inspection) -> Iterator[Check]:
+    size = inspection.size()
     what = f"{state.engine.dialect.name} {database.name(state.engine)}, revision {database.version(state.engine)}"
     yield Check("database", "file", "ok", f"{what}{f', {_size(size)}' if size is not None else ''}.")
 
 
 def _damage(faults: list[str]) -> Check:
-    """All that can be said of a database that is damaged: what else it holds cannot be trusted."""
+    """The only finding about a damaged database: what else it holds cannot be trusted."""
     return Check(
         "database",
         "integrity",
@@ -55,9 +55,10 @@ def _damage(faults: list[str]) -> Check:
     )
 
 
-def _database(state: State, inside: Inside) -> Iterator[Check]:
-    yield from _file(state, inside)
-    yield Check("database", "rows", "ok", ", ".join(f"{name} {count}" for name, count in inside.rows().items()) + ".")
+def _database(state: State, inspection: Inspection) -> Iterator[Check]:
+    yield from _file(state, inspection)
+    rows = ", ".join(f"{name} {count}" for name, count in inspection.rows().items())
+    yield Check("database", "rows", "ok", f"{rows}.")
     yield Check("database", "integrity", "ok", "The database is whole.")
 
 
@@ -69,40 +70,40 @@ def _size(count: int) -> str:
     return f"{size:.0f} {unit}" if unit == UNITS[0] else f"{size:.1f} {unit}"
 
 
-def _shops(state: State, inside: Inside) -> Iterator[Check]:
-    for row in inside.leases():
-        at_work = state.holder(row["shop"]) is not None
-        held = f"Run {row['run_id']} (process {row['pid']} on {row['host']}) {'is' if at_work else 'was'} at work on {row['shop']}"
-        more = "." if at_work else " and is gone or silent: the next run takes over."
-        yield Check("shops", "lease", "ok" if at_work else "warning", f"{held}{more}")
-    if not inside.leases():
+def _shops(state: State, inspection: Inspection) -> Iterator[Check]:
+    leases = inspection.leases()
+    for lease in leases:
+        at_work = state.holder(lease["shop"]) is not None
+        who = f"Run {lease['run_id']} (process {lease['pid']} on {lease['host']})"
+        if at_work:
+            yield Check("shops", "lease", "ok", f"{who} is at work on {lease['shop']}.")
+        else:
+            rest = "and is gone or silent: the next run takes over."
+            yield Check("shops", "lease", "warning", f"{who} was at work on {lease['shop']} {rest}")
+    if not leases:
         yield Check("shops", "lease", "ok", "No run is at work.")
-    for row in inside.shops():
-        if why := row["needs_hard_sync"]:
-            yield Check(
-                "shops",
-                "hard sync",
-                "fault",
-                f"push-deltas of {row['kept_as']} waits for a hard sync, for {why}: run hard-sync for it.",
-            )
+    for shop in inspection.shops():
+        if why := shop["needs_hard_sync"]:
+            remedy = f"push-deltas of {shop['kept_as']} waits for a hard sync, for {why}: run hard-sync for it."
+            yield Check("shops", "hard sync", "fault", remedy)
 
 
-def _files(state: State, inside: Inside) -> Iterator[Check]:
+def _files(state: State, inspection: Inspection) -> Iterator[Check]:
     now = state.now()
-    pending = [(shop, file) for shop in inside.holders() for file in state.outbox.pending(shop)]
+    pending = [(shop, file) for shop in inspection.outboxes() for file in state.outbox.pending(shop)]
     for shop, file in pending:
-        how, words = _open_file(state, file, now)
-        at_work = state.holder(shop) == file.run_id
         what = f"{file.path.name} of run {file.run_id} of {shop} is open for {_age(now - file.committed_at)}"
-        yield Check(
-            "files", "open", "ok" if at_work else how, f"{what}{', and its run is at work' if at_work else words}."
-        )
+        if state.holder(shop) == file.run_id:
+            yield Check("files", "open", "ok", f"{what}, and its run is at work.")
+        else:
+            status, rest = _open_file(state, file, now)
+            yield Check("files", "open", status, f"{what}{rest}.")
     if not pending:
         yield Check("files", "open", "ok", "Every file that was sent has its answer.")
 
 
 def _open_file(state: State, file: Pending, now: datetime) -> tuple[Status, str]:
-    """How this file is, and what the next run can do with it."""
+    """The status of a file that is not settled, and what the next run can do with it."""
     if now - file.committed_at >= timedelta(hours=REPLAY_HOURS):
         return "fault", (
             f", too long to be sent again: the next run judges its pairs by what Shopify shows, so run a job of "
@@ -130,33 +131,33 @@ def _age(age: timedelta) -> str:
     return f"{hours // 24} days" if hours >= 48 else f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def _claims(inside: Inside) -> Iterator[Check]:
-    for row in inside.claims():
-        what = f"{row['shop']}: {row['events']} {row['status']}"
-        if row["status"] == "unknown":
+def _claims(inspection: Inspection) -> Iterator[Check]:
+    for count in inspection.claims():
+        what = f"{count['shop']}: {count['events']} {count['status']}"
+        if count["status"] == UNKNOWN:
             yield Check(
                 "claims",
                 "events",
                 "fault",
                 f"{what}, of which nobody knows whether Shopify counted them: run "
-                f"hard-sync for {row['shop']}, which settles them.",
+                f"hard-sync for {count['shop']}, which settles them.",
             )
-        elif row["status"] in CLOSED:
+        elif count["status"] in CLOSED:
             yield Check("claims", "events", "ok", f"{what}.")
         else:
             yield Check("claims", "events", "ok", f"{what}, which a later run counts.")
 
 
-def _folders(configured: Settings, state: State, kept: list[Kept]) -> Iterator[Check]:
-    reports, limit = Path(configured.reports.path), before(configured.reports.keep_days, state.now())
-    looked, gone, strange = 0, [], []
+def _folders(configured: Settings, state: State, kept: list[Shop]) -> Iterator[Check]:
+    reports, limit = Path(configured.reports.path), cutoff(configured.reports.keep_days, state.now())
+    count, gone, unknown = 0, [], []
     for shop in kept:
         runs = state.runs.every(shop.name)
         wanted = [run for run in runs if limit is None or datetime.fromisoformat(run["finished_at"]) >= limit]
-        looked += len(wanted)
-        gone += [str(run["run_id"]) for run in wanted if not Path(run["folder"]).exists()]
-        known = [str(run["run_id"]) for run in runs]
-        strange += list(_unknown(state, shop, folders.of_runs(reports, shop.name), known))
+        count += len(wanted)
+        gone += [run["run_id"] for run in wanted if not Path(run["folder"]).exists()]
+        known = [run["run_id"] for run in runs]
+        unknown += list(_unknown(state, shop, folders.of_runs(reports, shop.name), known))
     if gone:
         yield Check(
             "folders",
@@ -166,16 +167,19 @@ def _folders(configured: Settings, state: State, kept: list[Kept]) -> Iterator[C
             "can no longer be explained or undone; see who moves them.",
         )
     else:
-        yield Check("folders", "gone", "ok", f"Each of {looked} runs has its folder.")
-    yield from strange
+        yield Check("folders", "gone", "ok", f"Each of {count} runs has its folder.")
+    yield from unknown
 
 
-def _unknown(state: State, shop: Kept, there: list[Path], known: list[str]) -> Iterator[Check]:
-    """Folders that the state knows nothing of: newer than all that it knows, it was restored; else they are only told."""
+def _unknown(state: State, shop: Shop, listed: list[Path], known: list[str]) -> Iterator[Check]:
+    """Findings about folders of runs that the state does not know.
+
+    A newer one that sent something is a fault, because it shows that the state was restored; any other is a warning.
+    """
     first, newest = min(known, default=""), max(known, default="")
     held = {*known, *(file.run_id for file in state.outbox.pending(shop.kept_as)), state.holder(shop.kept_as)}
-    strange = [folder for folder in there if folder.name not in held]
-    sent = [folder.name for folder in strange if folder.name > newest and record.has_sent(record.read(folder))]
+    unknown = [folder for folder in listed if folder.name not in held]
+    sent = [folder.name for folder in unknown if folder.name > newest and record.has_sent(record.read(folder))]
     if sent:
         yield Check(
             "folders",
@@ -184,7 +188,7 @@ def _unknown(state: State, shop: Kept, there: list[Path], known: list[str]) -> I
             f"The state of {shop.name} does not know {len(sent)} runs that sent "
             f"something since ({some(sent[::-1])}), so it was restored or newly made: run hard-sync for it.",
         )
-    others = [folder.name for folder in strange if first < folder.name < newest]
+    others = [folder.name for folder in unknown if first < folder.name < newest]
     if others:
         yield Check(
             "folders",
@@ -195,8 +199,8 @@ def _unknown(state: State, shop: Kept, there: list[Path], known: list[str]) -> I
         )
 
 
-def _retention(configured: Settings, state: State, kept: list[Kept]) -> Iterator[Check]:
+def _retention(configured: Settings, state: State, kept: list[Shop]) -> Iterator[Check]:
     for shop in kept:
-        going = {kind: count for kind, count in would_go(configured, state, shop).items() if count}
-        what = ", ".join(f"{count} {kind}" for kind, count in going.items()) or "nothing"
+        counts = {kind: count for kind, count in prunable(configured, state, shop).items() if count}
+        what = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing"
         yield Check("retention", "prune", "ok", f"invsync state prune would remove {what} of {shop.name}.")

@@ -1,4 +1,4 @@
-"""Remove what the settings no longer keep, shop by shop while no run is at work, the folders last."""
+"""Remove what the settings no longer keep, shop by shop while no run is at work; the run folders go last."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -11,16 +11,16 @@ from invsync.config.settings import Settings
 from invsync.errors import InvsyncError, LeaseHeld
 from invsync.jobs.start import new_run_id
 from invsync.state import State
-from invsync.state.keeping import Keeping, Kept
+from invsync.state.retention import Retention, Shop
 from invsync.upkeep import folders
-from invsync.upkeep.shops import before, limits, shops
+from invsync.upkeep.shops import cutoff, cutoffs, shops
 
 Counts = dict[str, int]
 
 
 @dataclass
 class Pruned:
-    """What went, or would go, of each shop by kind; the shops that were at work; whether the file was written anew."""
+    """What was removed, or would be, by shop and kind; why shops were skipped; whether the database file was shrunk."""
 
     removed: dict[str, Counts] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -28,16 +28,16 @@ class Pruned:
 
 
 def prune(config: Path, names: Sequence[str] = (), *, dry_run: bool = False) -> Pruned:
-    """Remove of these shops, or of all, what the settings allow and nobody needs; a dry run only counts.
+    """Remove of these shops, or of all, what the settings no longer keep and no run needs; a dry run only counts.
 
-    It may be killed at any point: what is left goes the next time.
+    It may be killed at any point: the next prune removes the rest. Raises SystemFailed where a folder cannot be removed.
     """
     configured = settings.load(config)
     pruned = Pruned()
     with closing(State(configured.state.url)) as state:
         for shop in shops(configured, state, names):
             if dry_run:
-                pruned.removed[shop.name] = would_go(configured, state, shop)
+                pruned.removed[shop.name] = prunable(configured, state, shop)
             else:
                 _prune(configured, state, shop, pruned)
         if not dry_run and any(sum(counts.values()) for counts in pruned.removed.values()):
@@ -45,36 +45,35 @@ def prune(config: Path, names: Sequence[str] = (), *, dry_run: bool = False) -> 
     return pruned
 
 
-def would_go(configured: Settings, state: State, shop: Kept) -> Counts:
-    """How much of each kind would go of this shop now."""
+def prunable(configured: Settings, state: State, shop: Shop) -> Counts:
+    """Return how much of each kind a prune of this shop would remove now."""
     now = state.now()
-    keeping = Keeping(state.engine, now)
-    return keeping.count(shop, limits(configured, now)) | {
-        "folders": len(_old_folders(configured, state, keeping, shop, now))
-    }
+    retention = Retention(state.engine, now)
+    rows = retention.count(shop, cutoffs(configured, now))
+    return rows | {"folders": len(_expired_folders(configured, state, retention, shop, now))}
 
 
-def _prune(configured: Settings, state: State, shop: Kept, pruned: Pruned) -> None:
+def _prune(configured: Settings, state: State, shop: Shop, pruned: Pruned) -> None:
     now, reports = state.now(), Path(configured.reports.path)
-    keeping = Keeping(state.engine, now)
+    retention = Retention(state.engine, now)
     try:
         with state.lease(shop.kept_as, new_run_id()) as lease:
-            going = _old_folders(configured, state, keeping, shop, now)
-            removed = keeping.prune(lease, shop, limits(configured, now))
+            expired = _expired_folders(configured, state, retention, shop, now)
+            removed = retention.prune(lease, shop, cutoffs(configured, now))
             folders.sweep(reports, shop.name)
-            pruned.removed[shop.name] = removed | {"folders": folders.remove(going)}
+            pruned.removed[shop.name] = removed | {"folders": folders.remove(expired)}
     except LeaseHeld as error:
         pruned.skipped[shop.name] = str(error)
 
 
-def _old_folders(configured: Settings, state: State, keeping: Keeping, shop: Kept, now: datetime) -> list[Path]:
-    limit = before(configured.reports.keep_days, now)
-    return folders.old(Path(configured.reports.path), state, keeping, shop, limit)
+def _expired_folders(configured: Settings, state: State, retention: Retention, shop: Shop, now: datetime) -> list[Path]:
+    limit = cutoff(configured.reports.keep_days, now)
+    return folders.expired(Path(configured.reports.path), state, retention, shop, limit)
 
 
 def _shrink(state: State) -> bool:
-    """Give the room back; where others are at work on the file, the next prune does."""
+    """Shrink the database file; where other runs use it, the next prune does."""
     try:
-        return Keeping(state.engine, state.now()).shrink()
+        return Retention(state.engine, state.now()).vacuum()
     except InvsyncError:
         return False

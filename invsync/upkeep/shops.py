@@ -1,32 +1,32 @@
-"""The shops of a configuration as the state keeps them, and from when on each thing may go."""
+"""The shops of a configuration as the state keeps them, and the moments before which their rows may go."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from invsync.config.settings import Settings
 from invsync.state import State
-from invsync.state.keeping import Kept, Limits
+from invsync.state.retention import Cutoffs, Shop
 
 
-def shops(configured: Settings, state: State, names: Sequence[str] = ()) -> list[Kept]:
-    """These shops, or all; one that never ran is not there."""
-    known = []
+def shops(configured: Settings, state: State, names: Sequence[str] = ()) -> list[Shop]:
+    """Return these shops, or all, without those that never ran."""
+    shops = []
     for name in names or configured.shops:
         shop = configured.shop(name)
-        overlap, fresh = timedelta(hours=shop.delta_overlap_hours), timedelta(minutes=shop.plan_max_age)
+        overlap, plan_age = timedelta(hours=shop.delta_overlap_hours), timedelta(minutes=shop.plan_max_age)
         if (kept_as := state.shops.known_as(shop.identity)) is not None:
-            known.append(Kept(name, kept_as, overlap, fresh))
-    return known
+            shops.append(Shop(name, kept_as, overlap, plan_age))
+    return shops
 
 
-def limits(configured: Settings, now: datetime) -> Limits:
-    """Before when each thing may go."""
+def cutoffs(configured: Settings, now: datetime) -> Cutoffs:
+    """Return the moments before which each kind of row may go, by [state] of the configuration."""
     kept = configured.state
-    return Limits(
-        *(before(days, now) for days in (kept.keep_claims_days, kept.keep_runs_days, kept.keep_webhooks_days))
+    return Cutoffs(
+        *(cutoff(days, now) for days in (kept.keep_claims_days, kept.keep_runs_days, kept.keep_webhooks_days))
     )
 
 
-def before(days: int, now: datetime) -> datetime | None:
-    """The moment so many days ago; None for 0, which is for ever."""
+def cutoff(days: int, now: datetime) -> datetime | None:
+    """Return the moment this many days ago; None for 0, which keeps for ever."""
     return now - timedelta(days=days) if days else None

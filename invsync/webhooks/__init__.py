@@ -1,4 +1,4 @@
-"""Webhooks: a receiver that writes down what Shopify and the OMS name, for the next run to read again."""
+"""Webhooks: a receiver that records what Shopify and the OMS name, for the next run to read again."""
 
 import os
 from collections.abc import Mapping
@@ -16,11 +16,12 @@ from invsync.state import State
 from invsync.webhooks.receiver import create_app
 
 __all__ = ["create_app", "register", "secrets", "serve"]
-MOST_CONNECTIONS = 1000
+MAX_CONNECTIONS = 1000
+SHUTDOWN_SECONDS = 10
 
 
 def serve(config: Path, name: str, *, host: str, port: int) -> None:
-    """Hear for one shop until SIGTERM; deliveries under way are answered first."""
+    """Receive the deliveries of one shop until SIGTERM; those under way are answered first."""
     configured = settings.load(config)
     shop = configured.shop(name)
     signing, inbox = secrets(name, shop, os.environ), Inbox(State(configured.state.url).engine)
@@ -34,27 +35,31 @@ def serve(config: Path, name: str, *, host: str, port: int) -> None:
         access_log=False,
         server_header=False,
         ws="none",
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_graceful_shutdown=10,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 
 
-def register(config: Path, name: str, *, only_look: bool = False) -> list[subscriptions.Subscription]:
-    """Create and repair a shop's subscriptions, or only look at them; each topic and its condition."""
+def register(config: Path, name: str, *, check_only: bool = False) -> list[subscriptions.Subscription]:
+    """Create the subscriptions that a shop lacks and repair those that were changed; return every one.
+
+    With `check_only`, nothing is changed. Raises UsageError where the shop has no address for webhooks.
+    """
     shop = settings.load(config).shop(name)
     if shop.webhook_url is None:
         raise UsageError(f"Shop {name} names no address for webhooks: set webhook_url in [shops.{name}].")
-    known = {v: settings.secret(v, os.environ) or "" for v in (shop.token_env, shop.client_secret_env) if v}
-    with closing(Client.open(shop, secrets=known, read_only=only_look)) as client:
-        ask = subscriptions.subscriptions if only_look else subscriptions.register
+    variables = filter(None, (shop.token_env, shop.client_secret_env))
+    values = {variable: settings.secret(variable, os.environ) or "" for variable in variables}
+    with closing(Client.open(shop, secrets=values, read_only=check_only)) as client:
+        ask = subscriptions.subscriptions if check_only else subscriptions.register
         return ask(client, shop.webhook_url)
 
 
 def secrets(name: str, shop: settings.ShopSettings, environ: Mapping[str, str]) -> list[str]:
-    """The secret that signs, and during a rotation the one of <variable>_PREVIOUS too."""
+    """Return the secrets that may sign a delivery: the shop's, and that of <variable>_PREVIOUS during a rotation."""
     variable = shop.webhook_secret_env or shop.client_secret_env
     if variable is None:
         raise UsageError(f"Shop {name} names no secret for webhooks: set webhook_secret_env in [shops.{name}].")
-    before = f"{variable}_PREVIOUS"
-    names = [variable, *([before] if {before, f"{before}_FILE"} & set(environ) else [])]
-    return [found for one in names if (found := settings.secret(one, environ))]
+    previous = f"{variable}_PREVIOUS"
+    variables = [variable, *([previous] if {previous, f"{previous}_FILE"} & set(environ) else [])]
+    return [secret for variable in variables if (secret := settings.secret(variable, environ))]

@@ -1,4 +1,4 @@
-"""The receiver: checks a delivery, writes it down, answers."""
+"""The receiver: check a delivery, record it, and answer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -16,22 +16,22 @@ from invsync.inbox import Heard, Inbox
 from invsync.webhooks import hints
 from invsync.webhooks.writer import Writer
 
-LARGEST_BODY = 1 << 20
-PATIENCE_SECONDS = 5
+MAX_BODY = 1 << 20  # bytes
+BODY_SECONDS = 5
 SIGNATURE = "-hmac-sha256"
 Read = Callable[[str, Mapping[str, str], bytes], Heard]
 
 
 class TooLarge(Exception):
-    """A body beyond the limit."""
+    """A body has more than `MAX_BODY` bytes."""
 
 
 def create_app(name: str, shop: ShopSettings, secrets: Sequence[str], inbox: Inbox) -> Starlette:
-    """The application that hears for one shop; each of the secrets may have signed."""
+    """Return the application that receives the deliveries of one shop, signed by any of these secrets."""
     writer = Writer(inbox)
 
     @asynccontextmanager
-    async def life(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
         writer.start()
         yield
         await run_in_threadpool(writer.stop)
@@ -39,15 +39,15 @@ def create_app(name: str, shop: ShopSettings, secrets: Sequence[str], inbox: Inb
     def route(path: str, read: Read) -> Route:
         async def receive(request: Request) -> Response:
             try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
+                async with asyncio.timeout(BODY_SECONDS):
                     body = await _body(request)
             except TooLarge:
-                return _refused(413, f"the body is larger than {LARGEST_BODY} bytes")
+                return _refused(413, f"the body is larger than {MAX_BODY} bytes")
             except (TimeoutError, ClientDisconnect):
                 return _refused(408, "the body did not come in time")
             if not hints.is_signed(body, _signature(request), secrets):
                 return _refused(401, "the signature is missing or wrong")
-            if not _is_ours(request, shop.domain):
+            if not _is_for(shop.domain, request):
                 return _refused(401, f"the delivery is not of {shop.domain}")
             try:
                 new = await writer.add(read(name, request.headers, body))
@@ -64,17 +64,17 @@ def create_app(name: str, shop: ShopSettings, secrets: Sequence[str], inbox: Inb
         return JSONResponse({"status": "ok", "shop": name, "waiting": waiting})
 
     routes = [route("/webhooks/shopify", hints.shopify), route("/webhooks/oms", hints.oms), Route("/healthz", health)]
-    return Starlette(routes=routes, lifespan=life)
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
 async def _body(request: Request) -> bytes:
-    """The raw body, given up as soon as it is too large."""
-    if int(request.headers.get("content-length") or 0) > LARGEST_BODY:
+    """The raw body; raises TooLarge as soon as it is too large."""
+    if int(request.headers.get("content-length") or 0) > MAX_BODY:
         raise TooLarge
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > LARGEST_BODY:
+        if size > MAX_BODY:
             raise TooLarge
         parts.append(part)
     return b"".join(parts)
@@ -85,10 +85,10 @@ def _signature(request: Request) -> str:
     return next((value for name, value in request.headers.items() if name.endswith(SIGNATURE)), "")
 
 
-def _is_ours(request: Request, domain: str) -> bool:
-    """Whether the shop that a delivery names is this one; an OMS need not name any."""
-    told = request.headers.get("x-shopify-shop-domain", "" if request.url.path.endswith("/shopify") else domain)
-    return told.lower() == domain.lower()
+def _is_for(domain: str, request: Request) -> bool:
+    """Whether the delivery names the shop of this domain; an OMS need not name any."""
+    sender = request.headers.get("x-shopify-shop-domain", "" if request.url.path.endswith("/shopify") else domain)
+    return sender.lower() == domain.lower()
 
 
 def _refused(status: int, why: str) -> Response:

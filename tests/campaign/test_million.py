@@ -114,7 +114,7 @@ def measured(job: str, config: str, given: dict[str, Any]) -> dict[str, Any]:
     """Run the job in this process; what it counted, its seconds by step and by system, its peak memory above the start."""
     os.environ[demo.TOKEN_ENV] = TOKEN
     waits, before, began = Waits(), peak(), time.perf_counter()
-    for owner, name in ((Client, "answer"), (bulk, "finished"), (bulk, "fetch"), (bulk, "store")):
+    for owner, name in ((Client, "answer"), (bulk, "wait"), (bulk, "fetch"), (bulk, "store")):
         waits.on(owner, name, "Shopify")
     waits.on(Reader, "rows", "OMS")
     facts = launch.run(job, {"shop": "demo", "config": config, **given}, engine="inprocess")

@@ -1,47 +1,22 @@
-"""The schedule written for another engine: each writer gives files by name, from the same table."""
+"""Exporters: the schedule as files of another engine.
 
-import shutil
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+To add an exporter, write a module here with a function from a `Plan` to the texts of files by name, and register it
+in `EXPORTERS`. The choices of `schedule export --to` come from there, so these modules stay light to import.
+"""
 
-from invsync.config import settings
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal
+
 from invsync.schedule.export import airflow, crontab, kubernetes, systemd
-from invsync.schedule.export.plan import Plan, services
-from invsync.schedule.table import entries
+from invsync.schedule.export.plan import Plan
 
-WRITERS: Mapping[str, Callable[[Plan], dict[str, str]]] = {
-    "crontab": crontab.write,
-    "systemd": systemd.write,
-    "airflow": airflow.write,
-    "kubernetes": kubernetes.write,
+EXPORTERS: Mapping[str, Callable[[Plan], dict[str, str]]] = {
+    "crontab": crontab.files,
+    "systemd": systemd.files,
+    "airflow": airflow.files,
+    "kubernetes": kubernetes.files,
 }
-
-
-def export(to: str, config: Path, shops: Sequence[str], *, image: str) -> dict[str, str]:
-    """The files for one engine, by name; a wrong cron text is a usage error."""
-    configured = settings.load(config)
-    table = entries(configured, shops)
-    program = shutil.which("invsync") or str(Path(sys.executable).with_name("invsync"))
-    kept = list(dict.fromkeys(entry.shop for entry in table))
-    return WRITERS[to](
-        Plan(
-            table=table,
-            services=services(configured, kept),
-            program=program,
-            config=config.resolve(),
-            folder=Path.cwd(),
-            image=image,
-            variables=_variables(configured, kept),
-        )
-    )
-
-
-def _variables(configured: settings.Settings, shops: Sequence[str]) -> list[str]:
-    """The names of the secrets that these shops need from the environment."""
-    found = [configured.alerts.url_env]
-    for name in shops:
-        shop = configured.shop(name)
-        found += [shop.token_env, shop.client_secret_env, shop.webhook_secret_env, shop.oms.url_env]
-        found += [shop.oms.token_env, shop.oms.password_env]
-    return sorted({name for name in found if name})
+if TYPE_CHECKING:
+    Exporter = str
+else:
+    Exporter = Literal[tuple(EXPORTERS)]  # what the command line accepts; mypy reads no Literal made of values

@@ -1,6 +1,5 @@
-"""For Airflow: a DAG a job and cron; its notebook is executed by Airflow's papermill operator, one mapped task a shop."""
+"""The schedule as Airflow DAGs: one DAG for each job and cron, whose papermill operator runs one mapped task a shop."""
 
-from invsync.jobs.launch import notebooks
 from invsync.schedule.export.plan import Plan
 
 HEAD = '''\
@@ -78,28 +77,28 @@ for (job, cron), shops in TABLE.items():
     made = dag(job, cron, shops)
     globals()[made.dag_id] = made
 '''
-KERNEL, AT_ONCE = "invsync", 16
+KERNEL, MAX_ACTIVE_TASKS = "invsync", 16
 
 
-def write(plan: Plan) -> dict[str, str]:
-    """One file of DAGs."""
-    table: dict[tuple[str, str], list[str]] = {}
-    for entry in plan.table:
-        table.setdefault((entry.job, entry.cron), []).append(entry.shop)
-    rows = "".join(f"    {key!r}: {shops!r},\n" for key, shops in table.items())
+def files(plan: Plan) -> dict[str, str]:
+    """Return one Python file that defines every DAG."""
+    shops: dict[tuple[str, str], list[str]] = {}
+    for job in plan.jobs:
+        shops.setdefault((job.name, job.cron), []).append(job.shop or "")
+    rows = "".join(f"    {key!r}: {names!r},\n" for key, names in shops.items())
     head = HEAD.format(
         program=plan.program,
         config=str(plan.config),
-        title=_inside(str(plan.config)),
+        title=_in_docstring(str(plan.config)),
         folder=str(plan.folder),
         table=rows,
-        notebooks=str(notebooks().resolve()),
+        notebooks=str(plan.notebooks),
         kernel=KERNEL,
-        at_once=AT_ONCE,
+        at_once=MAX_ACTIVE_TASKS,
     )
     return {"invsync_dags.py": head + BODY}
 
 
-def _inside(text: str) -> str:
-    """The text as it stands inside of a docstring."""
+def _in_docstring(text: str) -> str:
+    """The text as it can stand inside a docstring."""
     return text.replace("\\", "\\\\").replace('"', "'")

@@ -1,34 +1,35 @@
-"""For Kubernetes: a CronJob a job, a Deployment for what runs all the time; configuration and secrets by name."""
+"""The schedule as Kubernetes documents: a CronJob for each job, a Deployment for what runs all the time.
+
+The configuration is a ConfigMap, the secrets are a Secret, and the data is a volume claim, all named `invsync`.
+"""
 
 import json
-from typing import Any
 
-from invsync.schedule.export.plan import CHORES, Plan, Service, named, run
+from invsync.schedule.export.plan import Plan, Service, Task, unit_name
 
-CRON_JOB, LABEL = 52, 63  # the most characters of a CronJob's name, and of a label or a Service's name
+MAX_CRON_JOB_NAME, MAX_LABEL = 52, 63  # characters
 FOLDER, CONFIG = "/var/lib/invsync", "/etc/invsync/invsync.toml"
-Node = dict[str, Any]
+Node = dict[str, object]
 
 
-def write(plan: Plan) -> dict[str, str]:
-    """One stream of documents; JSON is YAML, and is read by kubectl as it is."""
-    rows = [(named(entry.shop, entry.job, most=CRON_JOB), entry.cron, run(entry)) for entry in plan.table]
-    nodes = [_cron_job(plan, *row) for row in [*rows, *((name, cron, what) for name, _, cron, what in CHORES)]]
+def files(plan: Plan) -> dict[str, str]:
+    """Return one stream of documents in JSON, which is YAML too."""
+    nodes = [_cron_job(plan, task) for task in plan.tasks]
     for service in plan.services:
         nodes.append(_deployment(plan, service))
         nodes += [_service(service)] if service.port else []
     return {"kubernetes.yaml": "".join(f"---\n{json.dumps(node, indent=2)}\n" for node in nodes)}
 
 
-def _cron_job(plan: Plan, name: str, cron: str, arguments: tuple[str, ...]) -> Node:
-    job: Node = {"backoffLimit": 0, "ttlSecondsAfterFinished": 86_400, "template": {"spec": _pod(plan, arguments)}}
-    job["template"]["spec"]["restartPolicy"] = "Never"
+def _cron_job(plan: Plan, task: Task) -> Node:
+    pod = _pod(plan, task.arguments) | {"restartPolicy": "Never"}
+    job = {"backoffLimit": 0, "ttlSecondsAfterFinished": 86_400, "template": {"spec": pod}}
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
-        "metadata": _metadata(name),
+        "metadata": _metadata(unit_name(task, limit=MAX_CRON_JOB_NAME)),
         "spec": {
-            "schedule": cron,
+            "schedule": task.cron,
             "timeZone": "Etc/UTC",
             "concurrencyPolicy": "Forbid",
             "startingDeadlineSeconds": 3600,
@@ -38,7 +39,7 @@ def _cron_job(plan: Plan, name: str, cron: str, arguments: tuple[str, ...]) -> N
 
 
 def _deployment(plan: Plan, service: Service) -> Node:
-    name = named(service.shop, service.name, most=LABEL)
+    name = unit_name(service, limit=MAX_LABEL)
     labels = {"app": name}
     pod = _pod(plan, service.arguments, service.port) | {"terminationGracePeriodSeconds": 900}
     return {
@@ -55,7 +56,7 @@ def _deployment(plan: Plan, service: Service) -> Node:
 
 
 def _service(service: Service) -> Node:
-    name = named(service.shop, service.name, most=LABEL)
+    name = unit_name(service, limit=MAX_LABEL)
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -65,7 +66,7 @@ def _service(service: Service) -> Node:
 
 
 def _pod(plan: Plan, arguments: tuple[str, ...], port: int | None = None) -> Node:
-    """One container; reports and a SQLite state are on the volume claim `invsync`."""
+    """A pod of one container; reports and an SQLite state are on the volume claim."""
     listening = ["--host", "0.0.0.0"] if port else []
     container: Node = {
         "name": "invsync",

@@ -1,4 +1,4 @@
-"""What every engine is told: commands by cron, and commands that run all the time."""
+"""What an exporter writes: the commands that run by cron, and those that run all the time."""
 
 import hashlib
 import shlex
@@ -6,65 +6,71 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from invsync.config.settings import Settings
-from invsync.schedule.table import Entry, hears
+HASH_LENGTH = 8  # characters of the hash that keeps two shortened names apart
 
-CHORES = [  # of all shops: name, what it is about, cron, arguments
-    ("invsync-check", "whether every job runs", "*/10 * * * *", ("schedule", "check")),
-    ("invsync-prune", "what is no longer kept", "40 4 * * *", ("state", "prune")),
-]
-FIRST_PORT = 8765
-MARK = 8  # characters of the hash that keeps two cut names apart
+
+@dataclass(frozen=True)
+class Task:
+    """A command that runs by cron, for one shop or, where `shop` is None, for all."""
+
+    name: str
+    cron: str
+    arguments: tuple[str, ...]
+    about: str
+    shop: str | None = None
 
 
 @dataclass(frozen=True)
 class Service:
-    """A command that runs all the time, and the port that it listens on."""
+    """A command that runs all the time for one shop, and the port that it listens on."""
 
     name: str
     shop: str
     arguments: tuple[str, ...]
     port: int | None = None
 
+    @property
+    def about(self) -> str:
+        """The service in a few words."""
+        return f"{self.name} of {self.shop}"
+
+
+MAINTENANCE = (
+    Task("check", "*/10 * * * *", ("schedule", "check"), "whether every job runs"),
+    Task("prune", "40 4 * * *", ("state", "prune"), "what is no longer kept"),
+)
+
 
 @dataclass(frozen=True)
 class Plan:
-    """The table, the services beside it, and where things are."""
+    """Every command of a configuration, and the paths and names that the commands need."""
 
-    table: list[Entry]
-    services: list[Service]
+    jobs: Sequence[Task]
+    maintenance: Sequence[Task]
+    services: Sequence[Service]
     program: str
     config: Path
     folder: Path
+    notebooks: Path
     image: str
-    variables: list[str]
+    variables: Sequence[str]
+
+    @property
+    def tasks(self) -> list[Task]:
+        """Everything that runs by cron."""
+        return [*self.jobs, *self.maintenance]
 
     def command(self, *arguments: str, program: str | None = None, config: str | None = None) -> list[str]:
-        """A command line of invsync with its configuration."""
+        """The words of an invsync command, with its configuration."""
         return [program or self.program, *arguments, "--config", config or str(self.config)]
 
     def line(self, *arguments: str) -> str:
-        """The same as text for a shell."""
+        """The same command as one line for a shell."""
         return shlex.join(self.command(*arguments))
 
 
-def named(shop: str, what: str, *, most: int) -> str:
-    """The name of what runs for a shop; one beyond `most` characters is cut, and ends with a hash of its own."""
-    name = f"invsync-{shop}-{what}"
-    mark = hashlib.sha256(name.encode()).hexdigest()[:MARK]
-    return name if len(name) <= most else f"{name[: most - MARK - 1].rstrip('-')}-{mark}"
-
-
-def services(configured: Settings, shops: Sequence[str]) -> list[Service]:
-    """The receiver and the drain of each shop that hears webhooks."""
-    found = []
-    for number, shop in enumerate(name for name in shops if hears(configured, name)):
-        port = FIRST_PORT + number
-        found.append(Service("webhooks", shop, ("webhooks", "serve", "--shop", shop, "--port", str(port)), port))
-        found.append(Service("realtime", shop, ("schedule", "run", "--only-realtime", "--shop", shop)))
-    return found
-
-
-def run(entry: Entry) -> tuple[str, ...]:
-    """The arguments that run an entry's job once."""
-    return "run", entry.job, "--shop", entry.shop
+def unit_name(what: Task | Service, *, limit: int) -> str:
+    """The name under which an engine runs it; a name longer than `limit` is cut and ends with a hash of the whole."""
+    name = "-".join(filter(None, ("invsync", what.shop, what.name)))
+    digest = hashlib.sha256(name.encode()).hexdigest()[:HASH_LENGTH]
+    return name if len(name) <= limit else f"{name[: limit - HASH_LENGTH - 1].rstrip('-')}-{digest}"

@@ -1,10 +1,10 @@
-"""For systemd: a service and a timer a job, and a service for what runs all the time."""
+"""The schedule as systemd units: a service and a timer for each job, and a service for what runs all the time."""
 
 import re
 
-from invsync.schedule.export.plan import CHORES, Plan, named, run
+from invsync.schedule.export.plan import Plan, unit_name
 
-UNIT = 255 - len(".service")
+MAX_NAME = 255 - len(".service")
 DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 ONCE = """\
@@ -53,32 +53,28 @@ WantedBy=timers.target
 """
 
 
-def write(plan: Plan) -> dict[str, str]:
-    """The units by their file names."""
-    files, folder = {}, str(plan.folder).replace("%", "%%")
-    rows = [
-        (named(entry.shop, entry.job, most=UNIT), f"{entry.job} of {entry.shop}", entry.cron, run(entry))
-        for entry in plan.table
-    ]
-    for name, what, cron, arguments in [*rows, *CHORES]:
-        times = "\n".join(f"OnCalendar={time}" for time in calendar(cron))
-        files[f"{name}.service"] = ONCE.format(what=what, folder=folder, command=_command(plan, arguments))
-        files[f"{name}.timer"] = TIMER.format(what=what, times=times)
+def files(plan: Plan) -> dict[str, str]:
+    """Return the units by file name."""
+    units, folder = {}, str(plan.folder).replace("%", "%%")
+    for task in plan.tasks:
+        name = unit_name(task, limit=MAX_NAME)
+        times = "\n".join(f"OnCalendar={time}" for time in calendar(task.cron))
+        units[f"{name}.service"] = ONCE.format(what=task.about, folder=folder, command=_command(plan, task.arguments))
+        units[f"{name}.timer"] = TIMER.format(what=task.about, times=times)
     for service in plan.services:
-        told = {"what": f"{service.name} of {service.shop}", "folder": folder}
-        unit = ALWAYS.format(**told, command=_command(plan, service.arguments))
-        files[f"{named(service.shop, service.name, most=UNIT)}.service"] = unit
-    return files
+        unit = ALWAYS.format(what=service.about, folder=folder, command=_command(plan, service.arguments))
+        units[f"{unit_name(service, limit=MAX_NAME)}.service"] = unit
+    return units
 
 
 def _command(plan: Plan, arguments: tuple[str, ...]) -> str:
-    """A command line as ExecStart reads it: each word quoted, its percent and dollar signs doubled."""
+    """The command as ExecStart reads it: each word quoted, its percent and dollar signs doubled."""
     words = (word.replace("\\", "\\\\").replace('"', r"\"") for word in plan.command(*arguments))
     return " ".join(f'"{word}"' for word in words).replace("%", "%%").replace("$", "$$")
 
 
 def calendar(cron: str) -> list[str]:
-    """The OnCalendar texts that are due when a cron text is: two where cron means a day or a weekday."""
+    """The OnCalendar texts of a cron text; two where cron means a day of the month or a weekday."""
     minute, hour, day, month, weekday = cron.split()
     numbers = {name: str(number) for number, name in enumerate(MONTHS, start=1)}
     date = f"*-{_numbers(month, 1, 12, numbers)}-"
@@ -90,7 +86,7 @@ def calendar(cron: str) -> list[str]:
 
 
 def _numbers(field: str, first: int, last: int, names: dict[str, str] | None = None) -> str:
-    """A field of cron in systemd's words: ranges with two dots, steps from a start, names as numbers."""
+    """A cron field as systemd writes it: ranges with two dots, steps from a start, names as numbers."""
     return ",".join(_part(part, first, last, names or {}) for part in field.lower().split(","))
 
 
@@ -106,13 +102,13 @@ def _part(part: str, first: int, last: int, names: dict[str, str]) -> str:
 
 def _weekdays(field: str) -> str:
     """The weekdays of a cron field by their names."""
-    found = set()
+    days = set()
     for part in field.lower().split(","):
         span, _, step = part.partition("/")
         low, _, high = ("0-6" if span == "*" else span).partition("-")
         start, end = _weekday(low), _weekday(high or low)
-        found |= {DAYS[number] for number in range(start, (end if end >= start else end + 7) + 1, int(step or 1))}
-    return ",".join(day for day in DAYS[1:] if day in found)
+        days |= {DAYS[number] for number in range(start, (end if end >= start else end + 7) + 1, int(step or 1))}
+    return ",".join(day for day in DAYS[1:] if day in days)
 
 
 def _weekday(text: str) -> int:

@@ -1,1 +1,1 @@
-"""The state's schema, revision by revision, for Alembic; `database.upgrade` runs what a database lacks."""
+"""The revisions of the state's tables, for Alembic; `database.upgrade` runs those that a database lacks."""

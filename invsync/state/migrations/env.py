@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations on the connection that it is given, which commits them."""
+"""What Alembic runs: the migrations, on a connection whose owner commits them."""
 
 from alembic import context
 

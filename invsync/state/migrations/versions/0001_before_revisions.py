@@ -1,4 +1,4 @@
-"""The tables as they were when revisions began; a database from before is brought here, whichever version made it."""
+"""The tables as they were when revisions began; a database from before is brought there, whichever version made it."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,13 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Make each table that is missing, and each column that it lacks."""
+    """Create each table that is missing, and add each column that it lacks."""
+    _runs_and_outbox()
+    _orders_levels_and_leases()
+    _alerts_and_webhooks()
+
+
+def _runs_and_outbox() -> None:
     _table(
         "run",
         sa.Column("run_id", TEXT, primary_key=True),
@@ -49,6 +55,9 @@ def upgrade() -> None:
         _text("run_id"),
         _text("created_at"),
     )
+
+
+def _orders_levels_and_leases() -> None:
     _table(
         "order_ledger",
         sa.Column("shop", TEXT, primary_key=True),
@@ -75,6 +84,9 @@ def upgrade() -> None:
         sa.Column("pid", sa.Integer),
         _text("heartbeat"),
     )
+
+
+def _alerts_and_webhooks() -> None:
     _table(
         "alert", sa.Column("shop", TEXT, primary_key=True), sa.Column("kind", TEXT, primary_key=True), _text("told_at")
     )
@@ -111,11 +123,11 @@ def _key(name: str) -> sa.Column[int]:
 
 
 def _table(name: str, *parts: sa.schema.SchemaItem) -> None:
-    there = sa.inspect(op.get_bind())
-    if not there.has_table(name):
+    inspector = sa.inspect(op.get_bind())
+    if not inspector.has_table(name):
         op.create_table(name, *parts)
         return
-    known = {column["name"] for column in there.get_columns(name)}
+    known = {column["name"] for column in inspector.get_columns(name)}
     for part in parts:
         if isinstance(part, sa.Column) and part.name not in known:
             op.add_column(name, part)

@@ -1,4 +1,4 @@
-"""Whether a shop's jobs still run: an alert for each one that no run has finished for too long."""
+"""Jobs that have stopped running: an alert for each one that no run has finished for too long."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -14,8 +14,8 @@ from invsync.state import State, iso
 GRACE = timedelta(minutes=10)
 
 
-def overdue(state: State, entries: list[Entry], now: datetime) -> list[Alert]:
-    """An alert for each job whose last two times passed without a run that finished."""
+def overdue(state: State, entries: Sequence[Entry], now: datetime) -> list[Alert]:
+    """Return an alert for each job that no run has finished since its last time but one."""
     return [alert for entry in entries if (alert := _overdue(state, entry, now))]
 
 
@@ -25,17 +25,16 @@ def _overdue(state: State, entry: Entry, now: datetime) -> Alert | None:
     ended = datetime.fromisoformat(last["finished_at"]) if last else None
     if ended is not None and ended >= due:
         return None
-    told = f"since {iso(ended)}" if ended else "ever"
+    finished = f"has finished since {iso(ended)}" if ended else "has ever finished"
+    summary = f"No {entry.job} of {entry.shop} {finished}: see what schedules it."
     facts = {"job": entry.job, "cron": entry.cron, "last_finished": iso(ended) if ended else None}
-    return Alert(
-        NO_RUN, entry.shop, f"No {entry.job} of {entry.shop} has finished {told}: see what schedules it.", facts
-    )
+    return Alert(NO_RUN, entry.shop, summary, facts)
 
 
 def check(config: Path, shops: Sequence[str]) -> list[Alert]:
-    """The jobs of these shops, or of all, that do not run; the pager hears of them."""
+    """Send and return the alerts of these shops' jobs, or of all, that have stopped running."""
     configured = settings.load(config)
     with closing(State(configured.state.url)) as state:
-        found = overdue(state, entries(configured, shops), datetime.now(UTC))
-    alerts.tell(found, configured)
-    return found
+        silent = overdue(state, entries(configured, shops), datetime.now(UTC))
+    alerts.send(silent, configured)
+    return silent
