@@ -50,6 +50,7 @@ ORDER = [
     "cli",
     "sandbox",
     "lab",
+    "api",
 ]
 CORE = ["vocabulary", "tables", "mapping", "inflight", "equation", "delta", "plan", "bulkfile", "verify", "charts"]
 OUTSIDE = {"httpx", "os", "time", "sqlalchemy"}

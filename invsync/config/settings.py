@@ -27,6 +27,7 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 TOKEN = re.compile(r"shp[a-z]{2}_")
 HOST = re.compile(r"[\w.:%-]+")
 DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")
+SQLITE = "sqlite:///"
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -313,3 +314,32 @@ def load(path: Path) -> Settings:
         raise UsageError(f"Configuration {path} or an INVSYNC_ variable is wrong: {faults}.") from None
     except SettingsError as error:
         raise UsageError(f"An INVSYNC_ variable is wrong ({error}): name one key, as INVSYNC_STATE__URL.") from None
+
+
+def anchored(configured: Settings, folder: Path) -> Settings:
+    """Return the configuration with its relative paths and SQLite files taken from a folder, not the current one."""
+    shops = {
+        name: shop.model_copy(
+            update={
+                "oms": shop.oms.model_copy(update=_located(shop.oms, folder)),
+                "buffer": shop.buffer.model_copy(update=_located(shop.buffer, folder)),
+            }
+        )
+        for name, shop in configured.shops.items()
+    }
+    state = configured.state.model_copy(update=_located(configured.state, folder))
+    reports = configured.reports.model_copy(update=_located(configured.reports, folder))
+    return configured.model_copy(update={"shops": shops, "state": state, "reports": reports})
+
+
+def _located(part: Part, folder: Path) -> dict[str, str]:
+    """The paths of a part of the configuration, from this folder: `path`, `table`, and `url` where it is SQLite's."""
+    values = {name: getattr(part, name, None) for name in ("path", "table", "url")}
+    return {name: _from(value, folder) for name, value in values.items() if isinstance(value, str)}
+
+
+def _from(value: str, folder: Path) -> str:
+    if value.startswith(SQLITE):
+        file = value.removeprefix(SQLITE)
+        return value if file in ("", ":memory:") else f"{SQLITE}{folder / file}"
+    return value if "://" in value else str(folder / value)

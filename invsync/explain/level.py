@@ -25,9 +25,14 @@ Facts = dict[str, Any]
 def explain(shop: str, sku: str, config: str = "invsync.toml", *, location: int | None = None) -> Facts:
     """One pair's number: target, available, oms, in_flight, buffer, mapping, held, and what runs did to it.
 
-    Without a location the aggregate one is explained; `locations` names the others that the product has.
+    Without a location the aggregate one is explained; `locations` names the others that the product has. A UsageError
+    where the product or the pair is unknown; OmsFailed or ShopifyFailed where a system does not answer.
     """
-    configured = settings.load(Path(config))
+    return explain_in(settings.load(Path(config)), shop, sku, location=location)
+
+
+def explain_in(configured: settings.Settings, shop: str, sku: str, *, location: int | None = None) -> Facts:
+    """One pair's number, as `explain`, of a shop of this configuration."""
     chosen = configured.shop(shop)
     source, state, at = oms.open_source(chosen.oms), State(configured.state.url), datetime.now(UTC)
     names = [name for name in (chosen.token_env, chosen.client_secret_env) if name]

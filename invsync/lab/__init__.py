@@ -2,7 +2,7 @@
 
 from invsync.lab import pictures, runs
 from invsync.lab.causes import by_cause
-from invsync.lab.data import buffer_table, history, scenario
+from invsync.lab.data import buffer_table, history, lags, scenario
 from invsync.lab.knobs import knobs
 from invsync.lab.tables import causes_told, facts, largest_buffers, lives, policies, words
 
@@ -13,6 +13,7 @@ __all__ = [
     "facts",
     "history",
     "knobs",
+    "lags",
     "largest_buffers",
     "lives",
     "pictures",

@@ -18,6 +18,7 @@ from invsync.simulate.history import History, Restock
 
 HEADERS: tables.Schema = {"order_id": tables.TEXT, "order_date": tables.STAMP, "created_stamp": tables.STAMP}
 ITEMS: tables.Schema = {"order_id": tables.TEXT, "product_id": tables.TEXT, "quantity": tables.QUANTITY}
+Config = str | settings.Settings  # a configuration, or the file that holds it
 NOT_OWN = ["INV_RES_CREATE", "INV_RES_RELEASE"]
 LOOK_BACK = timedelta(days=400)
 RULE = Restock()
@@ -25,14 +26,14 @@ SAMPLE = 99  # lags kept of those measured
 
 
 def history(
-    *, sales: str = "", shop: str = "", config: str = "invsync.toml", days: int = 0, rule: Restock = RULE
+    *, sales: str = "", shop: str = "", config: Config = "invsync.toml", days: int = 0, rule: Restock = RULE
 ) -> History:
     """The last `days` (0: all) of a shop's own orders and movements, of a file of sales, or of the bundled sales.
 
     A file has the columns invoice, sku, quantity, invoiced_at and unit_price, and its rows without a price are the
     retailer's own variances.
     """
-    checked(sales=(sales, str), shop=(shop, str), config=(config, str), days=(days, int))
+    checked(sales=(sales, str), shop=(shop, str), config=(config, Config), days=(days, int))
     if shop:
         found = simulate.history(*_own(*opened(shop, config)), rule)
     else:
@@ -40,9 +41,9 @@ def history(
     return found.between(max(found.days - days, 0), found.days) if days else found
 
 
-def lags(*, shop: str = "", config: str = "invsync.toml", minutes: float = 15.0) -> tuple[float, ...]:
+def lags(*, shop: str = "", config: Config = "invsync.toml", minutes: float = 15.0) -> tuple[float, ...]:
     """The minutes that a shop's orders took to reach its OMS, as measured there; else a long-tailed lag of this mean."""
-    checked(shop=(shop, str), config=(config, str), minutes=(minutes, float | int))
+    checked(shop=(shop, str), config=(config, Config), minutes=(minutes, float | int))
     if not shop:
         return simulate.lognormal(float(minutes))
     headers, _ = _orders(*opened(shop, config))
@@ -98,9 +99,10 @@ def checked(**given: tuple[Any, Any]) -> None:
             raise UsageError(f"Parameter {name} is {value!r}, of the wrong type: correct it.")
 
 
-def opened(shop: str, config: str) -> tuple[Database, settings.ShopSettings]:
+def opened(shop: str, config: Config) -> tuple[Database, settings.ShopSettings]:
     """The OMS and the settings of a shop whose OMS is a database."""
-    chosen = settings.load(Path(config)).shop(shop)
+    configured = config if isinstance(config, settings.Settings) else settings.load(Path(config))
+    chosen = configured.shop(shop)
     source = oms.open_source(chosen.oms)
     if not isinstance(source, Database) or chosen.oms.kind != "database":
         raise UsageError(

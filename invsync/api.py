@@ -1,0 +1,232 @@
+"""The Python API: a shop read as its jobs read it, without a lease and without sending anything.
+
+`import invsync` gives `invsync.open`, `invsync.diff` and the values that they return.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from invsync import equation, explain, mapping, oms, plan, tables
+from invsync.config import settings
+from invsync.errors import UsageError
+from invsync.ledger import reading
+from invsync.ledger.peers import peers
+from invsync.shopify import Shopify
+from invsync.site import folders
+from invsync.state import State
+from invsync.vocabulary import reason_words
+
+if TYPE_CHECKING:
+    from invsync.simulate import Replay
+
+CONFIG = "invsync.toml"
+MINUTES = {"s": 1 / 60, "m": 1.0, "h": 60.0, "d": 1440.0}
+LAG = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
+# What a frame of anyone's need not have: of the OMS's numbers, and of Shopify's levels.
+NOT_GIVEN = {"product_id": None, "sku": None, "mode": "aggregate", "debt": None}
+LEVEL = {"is_active": True, "tracked": True, "requires_components": False}
+
+
+@dataclass(frozen=True)
+class Diff:
+    """What Shopify should show, beside what it shows.
+
+    `frame` is one row a pair (VARIANCES): `oms`, `in_flight`, `set_aside`, `buffer`, `target`, `available`, and the
+    `delta` between the last two in units; `held` is the reason for which a job would not send the row. `in_flight` is
+    one row an order and pair (IN_FLIGHT), `messages` is what a run would say of the reading.
+    """
+
+    frame: pl.DataFrame
+    in_flight: pl.DataFrame
+    messages: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> pl.DataFrame:
+        """The rows that a job would send, the smallest target first."""
+        return self.frame.filter(pl.col("held").is_null(), pl.col("delta") != 0)
+
+    @property
+    def held(self) -> pl.DataFrame:
+        """The rows that a job would hold, each with its reason in `held` and in plain `words`."""
+        words = pl.col("held").map_elements(reason_words, return_dtype=pl.String)
+        return self.frame.filter(pl.col("held").is_not_null()).with_columns(words=words)
+
+    def __repr__(self) -> str:
+        units = self.changes["delta"]
+        up, down = int(units.filter(units > 0).sum()), -int(units.filter(units < 0).sum())
+        return (
+            f"{self.frame.height:,} pairs: {units.len():,} would change ({up:,} units raised, {down:,} lowered), "
+            f"{self.held.height:,} held, {int(self.in_flight['units'].sum()):,} units in flight."
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>{self.frame._repr_html_()}"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One pair's number taken apart: `facts` by name, and `lines` in words."""
+
+    facts: dict[str, Any]
+
+    @property
+    def lines(self) -> list[str]:
+        """The explanation in words, a line each."""
+        return explain.lines(self.facts)
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop of a configuration, read afresh by every call; nothing is locked, changed or sent.
+
+    A call raises OmsFailed or ShopifyFailed where a system does not answer.
+    """
+
+    name: str
+    config: Path
+
+    def diff(self) -> Diff:
+        """Every mapped pair as the next hard sync would find it."""
+        configured = _configured(self.config)
+        shop, at = configured.shop(self.name), datetime.now(UTC)
+        with ExitStack() as opened:
+            state = opened.enter_context(closing(State(configured.state.url)))
+            source = opened.enter_context(closing(oms.open_source(shop.oms)))
+            shopify = opened.enter_context(Shopify.open(shop, secrets=_secrets(shop), read_only=True))
+            beside = tuple(peers(configured, self.name, source, state, at=at, thru=at, given=None))
+            for peer in beside:
+                opened.callback(peer.close)
+            facts: dict[str, Any] = {
+                "aggregate_location": shop.aggregate_location,
+                "group": shop.oms.facility_group_id,
+                "store": source.store,
+                "at": at,
+            }
+            snapshot = source.snapshot()
+            pairs, _ = mapping.pairs(snapshot, **facts)
+            reader = reading.reader(
+                self.name,
+                shop,
+                source,
+                shopify,
+                state,
+                facts=facts,
+                snapshot=snapshot,
+                every=pairs,
+                at=at,
+                thru=at,
+                kept_as=state.shops.known_as(shop.identity) or self.name,
+                peers=beside,
+            )
+            read = reader.read(pairs)
+        decided = plan.decide(read.variances, activate=shop.activate_levels)
+        messages = (*reading.unreadable(snapshot), *read.messages)
+        return Diff(_every(decided), read.in_flight, messages)
+
+    def explain(self, sku: str, location: int | None = None) -> Explanation:
+        """The number of a product, by SKU or OMS id, at a Shopify location; the aggregate one when left out."""
+        configured = _configured(self.config)
+        return Explanation(explain.explain_in(configured, self.name, sku, location=location))
+
+    def runs(self, days: int = 30) -> pl.DataFrame:
+        """One row a run (RUNS) of the last `days`, from the run folders on this disk, oldest first."""
+        root = Path(_configured(self.config).reports.path)
+        listed = folders.table(root, folders.found(root)) if root.is_dir() else tables.empty(folders.RUNS)
+        since = datetime.now(UTC) - timedelta(days=days)
+        return listed.filter(pl.col("shop") == self.name, pl.col("started_at") >= since)
+
+    def replay(self, policy: str = "reset_in_flight", lag: str = "", days: int = 0) -> "Replay":
+        """The shop's own orders under a policy, whose orders reach the OMS after `lag` (`15m`, `2h`).
+
+        Without a lag the shop's own is measured in its OMS; `days` are the last ones, 0 all. Needs `invsync[lab]`.
+        """
+        try:
+            from invsync import lab, simulate
+        except ModuleNotFoundError as error:
+            raise UsageError(f"replay needs {error.name}: install invsync[lab].") from None
+        minutes = simulate.lognormal(_minutes(lag)) if lag else ()
+        configured = _configured(self.config)
+        history = lab.history(shop=self.name, config=configured, days=days)
+        minutes = minutes or lab.lags(shop=self.name, config=configured)
+        return simulate.replay(history, simulate.Scenario(policy=policy, lag=minutes))
+
+
+def open(shop: str = "", config: str | Path | None = None) -> Shop:
+    """A shop of the configuration; the only one when no name is given.
+
+    Without `config`, `invsync.toml` is looked for in the current folder and in those above it. Relative paths in it
+    are taken from its folder. A UsageError where there is none, or where it does not name the shop.
+    """
+    path = _nearest() if config is None else Path(config).resolve()
+    configured = settings.load(path)
+    if not shop:
+        if len(configured.shops) != 1:
+            raise UsageError(f"{path} has the shops {', '.join(configured.shops) or 'none'}: name one.")
+        (shop,) = configured.shops
+    configured.shop(shop)
+    return Shop(shop, path)
+
+
+def diff(
+    oms_frame: pl.DataFrame, shopify_frame: pl.DataFrame, in_flight: pl.DataFrame | None = None, buffer: int = 0
+) -> Diff:
+    """The difference between two frames of anyone's: pure, without any system.
+
+    Both have `inventory_item_id` and `location_id`; `oms_frame` also `oms`, the units that the OMS sells, and
+    `shopify_frame` `available`. `in_flight` has the same key and `units`, as many rows a pair as there are orders;
+    `buffer` is in units. Other columns of TARGETS and LEVELS are used where they are given. A SystemFailed names a
+    column that is missing or of the wrong type, and a pair that stands twice.
+    """
+    targets = tables.conform(_with(oms_frame, NOT_GIVEN), tables.TARGETS, "oms_frame")
+    levels = tables.checked(_with(shopify_frame, LEVEL), equation.SHOWN, "shopify_frame")
+    flight = tables.empty(tables.IN_FLIGHT) if in_flight is None else in_flight
+    flight = tables.checked(flight, equation.UNITS, "in_flight")
+    decided = plan.decide(equation.variances(targets, levels, flight, buffer=buffer))
+    return Diff(_every(decided), flight)
+
+
+def _every(decided: plan.Plan) -> pl.DataFrame:
+    return pl.concat([decided.adjustments, decided.already_right, decided.held])
+
+
+def _with(frame: pl.DataFrame, defaults: Mapping[str, object]) -> pl.DataFrame:
+    missing = {name: pl.lit(value) for name, value in defaults.items() if name not in frame.columns}
+    return frame.with_columns(**missing)
+
+
+def _nearest() -> Path:
+    """The invsync.toml of this folder or of the nearest one above it."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / CONFIG).is_file():
+            return folder / CONFIG
+    raise UsageError(f"There is no {CONFIG} in {here} or above it: give config, or run invsync init.")
+
+
+def _configured(config: Path) -> settings.Settings:
+    """The configuration, its relative paths taken from its folder."""
+    return settings.anchored(settings.load(config), config.parent)
+
+
+def _secrets(shop: settings.ShopSettings) -> dict[str, str]:
+    names = [name for name in (shop.token_env, shop.client_secret_env) if name]
+    return {name: settings.secret(name, os.environ) or "" for name in names}
+
+
+def _minutes(lag: str) -> float:
+    """A duration as `15m`, `90s`, `2h` or `1d`, in minutes."""
+    stated = LAG.fullmatch(lag.strip())
+    if stated is None:
+        raise UsageError(f"lag is {lag!r}: write a number and its unit, as 15m, 90s or 2h.")
+    return float(stated[1]) * MINUTES[stated[2]]
