@@ -22,6 +22,7 @@ PLACES = 5  # digits of an event's place in its item, as HotWax writes it
 _PLACE = "^(.*/)([0-9]{1,4})$"
 MOVES = ["product_id", "facility_id", "atp"]
 CLAIMABLE: tables.Schema = tables.EVENTS | {"inventory_item_id": tables.ID, "location_id": tables.ID}
+EVENT: tables.Schema = {name: CLAIMABLE[name] for name in ("event_id", "location_id")}  # what a claim is known by
 NET: tables.Schema = tables.TARGETS | {"net": tables.QUANTITY, "shopify_reason": tables.TEXT}
 # Shopify's reason by HotWax's, as HotWax's own event types name them; an event of a physical inventory is a count.
 COUNTED, CORRECTION = "cycle_count_available", "correction"
@@ -94,8 +95,8 @@ def _plain() -> pl.Expr:
 
 
 def unclaimed(claimable: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
-    """The CLAIMABLE rows without a claim at their location or at every one; a FREE claim is none."""
-    claimable = tables.checked(claimable, CLAIMABLE, "claimable")
+    """The rows, CLAIMABLE or CLAIMS, without a claim at their location or at every one; a FREE claim is none."""
+    claimable = tables.checked(claimable, EVENT, "claimable")
     taken = claims.filter(~pl.col("status").is_in(FREE)).select(_plain().alias("plain"), "location_id")
     everywhere = taken.filter(pl.col("location_id") == EVERY_LOCATION)
     left = claimable.with_columns(plain=_plain()).join(everywhere, on="plain", how="anti")
