@@ -142,7 +142,7 @@ class Shop:
     def runs(self, days: int = 30) -> pl.DataFrame:
         """One row a run (RUNS) of the last `days`, from the run folders on this disk, oldest first."""
         root = Path(_configured(self.config).reports.path)
-        listed = folders.table(root, folders.found(root)) if root.is_dir() else tables.empty(folders.RUNS)
+        listed = folders.table(root, folders.stamps(root)) if root.is_dir() else tables.empty(folders.RUNS)
         since = datetime.now(UTC) - timedelta(days=days)
         return listed.filter(pl.col("shop") == self.name, pl.col("started_at") >= since)
 

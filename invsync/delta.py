@@ -74,11 +74,11 @@ def concerned(events: pl.DataFrame, pairs: pl.DataFrame, named: pl.DataFrame) ->
         pairs.filter(pl.col("mode") == "physical").select(keys), on=["product_id", "location_id"]
     )
     online = events.join(pairs.filter(pl.col("mode") == "aggregate").select(keys), on="product_id")
-    found = pl.concat([frame.select(list(CLAIMABLE)) for frame in (physical, online)])
-    nowhere = events.join(found, on="event_id", how="anti").with_columns(
+    rows = pl.concat([frame.select(list(CLAIMABLE)) for frame in (physical, online)])
+    nowhere = events.join(rows, on="event_id", how="anti").with_columns(
         inventory_item_id=pl.lit(None, dtype=pl.Int64), location_id=pl.lit(EVERY_LOCATION, dtype=pl.Int64)
     )
-    return pl.concat([found, nowhere.select(found.columns)])
+    return pl.concat([rows, nowhere.select(rows.columns)])
 
 
 def spellings(events: pl.Series) -> pl.Series:
@@ -115,9 +115,9 @@ def net_changes(
         targets(_undone(snapshot, events)).filter(here).select(*KEY, was="oms") for here, events in _worlds(free, every)
     ]
     before = pl.concat(parts) if parts else now.select(*KEY, was="oms")
-    found = mapping.matched(now, before, _reasons(free)).filter(pl.col("shopify_reason").is_not_null())
+    changed = mapping.matched(now, before, _reasons(free)).filter(pl.col("shopify_reason").is_not_null())
     net = (pl.col("oms") - pl.col("was").fill_null(0.0)).round(6)
-    return tables.conform(found.with_columns(net=net).collect(engine="streaming"), NET, "net")
+    return tables.conform(changed.with_columns(net=net).collect(engine="streaming"), NET, "net")
 
 
 def _worlds(free: pl.DataFrame, every: pl.DataFrame) -> list[tuple[pl.Expr, pl.DataFrame]]:
@@ -162,11 +162,11 @@ def shopify_reason() -> pl.Expr:
 
 def _reasons(claimable: pl.DataFrame) -> pl.DataFrame:
     """The reason of each pair's largest event, by item and location; of equals the one that comes first by id."""
-    told = (
+    named = (
         claimable.lazy()
         .drop_nulls(KEY)
         .select(*KEY, "event_id", size=pl.col("atp").abs(), shopify_reason=shopify_reason())
     )
-    ordered = told.sort("size", "event_id", descending=[True, False], nulls_last=True)
+    ordered = named.sort("size", "event_id", descending=[True, False], nulls_last=True)
     largest = ordered.unique(KEY, keep="first", maintain_order=True).select(*KEY, "shopify_reason")
     return largest.collect(engine="streaming")

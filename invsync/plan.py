@@ -161,9 +161,9 @@ def _share(name: str, part: int, whole: int, limit: float, floor: int) -> Guarde
     return Guarded(name, round(share, 4), limit, part >= floor and share > limit)
 
 
-def enforce(found: list[Guarded], facts: Mapping[str, int]) -> None:
+def enforce(guarded: list[Guarded], facts: Mapping[str, int]) -> None:
     """Stop the run when a guard says so, with the numbers."""
-    stopped = [guard.sentence() for guard in found if guard.stopped]
+    stopped = [guard.sentence() for guard in guarded if guard.stopped]
     if stopped:
         numbers = ", ".join(f"{name} {value}" for name, value in facts.items())
         raise GuardStopped(

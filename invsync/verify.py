@@ -39,8 +39,8 @@ def answers(path: Path, result: Path) -> pl.DataFrame:
         verdicts.filter(test) for test in (pl.col("place").is_null(), pl.col("place").is_not_null())
     )
     judged = changes.join(of_lines.drop("place"), on="line", how="left", maintain_order="left")
-    told = pl.when(pl.col("answer").is_not_null()).then("message")
-    judged = judged.with_columns(pl.col("answer").fill_null("unknown"), message=told.otherwise(pl.lit(SILENCE)))
+    message = pl.when(pl.col("answer").is_not_null()).then("message")
+    judged = judged.with_columns(pl.col("answer").fill_null("unknown"), message=message.otherwise(pl.lit(SILENCE)))
     return judged.update(of_changes, on=["line", "place"]).select(list(ANSWERS))
 
 
@@ -57,8 +57,8 @@ def _verdicts(result: Path, changes: pl.DataFrame) -> pl.DataFrame:
         for line, text in faulty.iter_rows()
         for place, *verdict in _line(json.loads(text), sizes.get(line, 0))
     ]
-    told = pl.DataFrame(rows, schema=VERDICTS, orient="row")
-    return pl.concat([landed, told], how="diagonal").unique(["line", "place"], keep="last").select(list(VERDICTS))
+    others = pl.DataFrame(rows, schema=VERDICTS, orient="row")
+    return pl.concat([landed, others], how="diagonal").unique(["line", "place"], keep="last").select(list(VERDICTS))
 
 
 def _line(reply: dict[str, Any], size: int) -> list[Verdict]:

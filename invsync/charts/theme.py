@@ -30,8 +30,8 @@ def enable(*, locale: str = "en", timezone: str = "UTC") -> None:
 
 def reader() -> Reader:
     """The reader that `enable` was told of; English and UTC without it."""
-    told = alt.renderers.options if alt.renderers.active == "invsync" else {}
-    return Reader(told.get("locale", "en"), told.get("timezone", "UTC"))
+    options = alt.renderers.options if alt.renderers.active == "invsync" else {}
+    return Reader(options.get("locale", "en"), options.get("timezone", "UTC"))
 
 
 def render(spec: dict[str, Any], *, locale: str = "en", **_: Any) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def run(
     attention; 5 a system failed; 75 another run holds the shop.
     """
     from invsync.jobs import launch
-    from invsync.jobs.parameters import defaults
+    from invsync.jobs.job import job as known
+    from invsync.jobs.parameters import COMMON
 
     options: dict[str, parameters.Value] = {
         "shop": shop,
@@ -49,7 +50,7 @@ def run(
         "transport": transport,
         "at": at,
     }
-    given = parameters.merge(options, parameter or [], defaults(job))
+    given = parameters.merge(options, parameter or [], COMMON | dict(known(job).parameters))
     reports = _reports(Path(launch.check(job, given).config))
     steps = progress.print_headings if verbose or sys.stderr.isatty() else None
     output.exit_with_run(launch.run(job, given, engine=engine, on_cell_start=steps), reports, as_json=as_json)

@@ -31,8 +31,8 @@ def outcomes(state: State, shop: str) -> pl.LazyFrame:
     there = [file for file in runs["file"] if Path(file).exists()]
     if not there:
         return runs.lazy().clear()
-    found = pl.scan_parquet(there, include_file_paths="file", missing_columns="insert", extra_columns="ignore")
-    return found.join(runs.lazy(), on="file", how="left")
+    rows = pl.scan_parquet(there, include_file_paths="file", missing_columns="insert", extra_columns="ignore")
+    return rows.join(runs.lazy(), on="file", how="left")
 
 
 def of_pair(state: State, shop: str, item: int, place: int, *, last: int = 10) -> list[dict[str, Any]]:
@@ -42,18 +42,18 @@ def of_pair(state: State, shop: str, item: int, place: int, *, last: int = 10) -
         return []
     mine = every.filter(pl.col("inventory_item_id") == item, pl.col("location_id") == place)
     rows = mine.sort("finished_at", descending=True).head(last).collect().to_dicts()
-    return [_told(row) | _line(Path(row["file"]).parent, item, place) for row in rows]
+    return [_row(row) | _line(Path(row["file"]).parent, item, place) for row in rows]
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
+def _row(row: dict[str, Any]) -> dict[str, Any]:
     names = [*FACTS, "outcome", "reason", "message", "available", "delta", "target", "oms", "in_flight", "after"]
     return {name: row.get(name) for name in names}
 
 
 def _line(folder: Path, item: int, place: int) -> dict[str, Any]:
     """The last line of the run's files on which the pair stood: file, line (0-based)."""
-    found: dict[str, Any] = {"file": None, "line": None}
+    where: dict[str, Any] = {"file": None, "line": None}
     for path in sorted(folder.glob("adjustments*.jsonl"), key=lambda path: (len(path.name), path.name)):
         mine = bulkfile.read(path).filter((pl.col(KEY[0]) == item) & (pl.col(KEY[1]) == place))
-        found = {"file": path.name, "line": mine["line"][0]} if mine.height else found
-    return found
+        where = {"file": path.name, "line": mine["line"][0]} if mine.height else where
+    return where

@@ -17,7 +17,8 @@ from invsync import alerts, errors, report
 from invsync.config import settings
 from invsync.engine import inprocess, kernel
 from invsync.jobs import review
-from invsync.jobs.parameters import OWN, Parameters, parameters
+from invsync.jobs.job import JOBS
+from invsync.jobs.parameters import Parameters, parameters
 from invsync.jobs.start import RUN_ENV, check_keeper, new_run_id
 from invsync.runs import archive, record
 from invsync.runs.record import Record
@@ -29,8 +30,7 @@ APPLY, UNDO = "apply_plan.ipynb", "undo_run.ipynb"
 
 def jobs() -> dict[str, Path]:
     """The notebooks that are jobs, by the name that the command takes."""
-    paths = {job: notebooks() / f"{job.replace('-', '_')}.ipynb" for job in OWN}
-    return {job: path for job, path in paths.items() if path.exists()}
+    return {job.name: path for job in JOBS.values() if (path := notebooks() / job.notebook).exists()}
 
 
 def notebooks() -> Path:
@@ -45,14 +45,14 @@ def check(job: str, given: dict[str, Any]) -> Parameters:
     """The parameters of a job, typed; an unknown job or name is refused before anything is called."""
     if job not in jobs():
         raise errors.UsageError(f"Job {job!r} is unknown: choose one of {', '.join(sorted(jobs()))}.")
-    return parameters(job, given)
+    return parameters(job, JOBS[job].parameters, given)
 
 
 def apply(run_id: str, config: str, *, engine: str = "kernel") -> dict[str, Any]:
     """Send the plan of a dry run exactly as it was reviewed; its run.json as a dictionary."""
     earlier = _earlier(config, run_id, planned=True)
     given = {"shop": earlier.shop, "config": config, "run": run_id}
-    checked = parameters(earlier.job, {"shop": earlier.shop, "config": config})
+    checked = parameters(earlier.job, {}, {"shop": earlier.shop, "config": config})
     return _launch(checked, notebooks() / APPLY, given, engine).json()
 
 
@@ -60,7 +60,7 @@ def undo(run_id: str, config: str, *, engine: str = "kernel") -> dict[str, Any]:
     """Plan the inverse of a run as a dry run, to be reviewed and applied; its run.json as a dictionary."""
     earlier = _earlier(config, run_id, planned=False)
     given = {"shop": earlier.shop, "config": config, "run": run_id}
-    checked = parameters(earlier.job, {"shop": earlier.shop, "config": config, "dry_run": True})
+    checked = parameters(earlier.job, {}, {"shop": earlier.shop, "config": config, "dry_run": True})
     return _launch(checked, notebooks() / UNDO, given, engine).json()
 
 

@@ -1,5 +1,6 @@
 """What a job's notebook may be given, checked strictly before anything is called."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -7,15 +8,8 @@ from typing import Any
 from invsync.config import settings
 from invsync.errors import UsageError
 from invsync.shopify import Transport
-from invsync.vocabulary import DELTAS, HARD, REALTIME, RECENT
 
 COMMON: dict[str, Any] = {"config": "invsync.toml", "dry_run": False, "transport": "auto", "at": ""}
-OWN: dict[str, dict[str, Any]] = {
-    RECENT: {},
-    HARD: {"include_groups": "", "exclude_groups": ""},
-    DELTAS: {"since": ""},
-    REALTIME: {},
-}
 TRANSPORTS = ("auto", "bulk", "direct")
 
 
@@ -34,30 +28,23 @@ class Parameters:
     exclude_groups: tuple[str, ...] = ()
 
 
-def defaults(job: str) -> dict[str, Any]:
-    """Every parameter of this job but the shop, with its default."""
-    if job not in OWN:
-        raise UsageError(f"Job {job!r} is unknown: choose one of {', '.join(OWN)}.")
-    return COMMON | OWN[job]
-
-
-def parameters(job: str, given: dict[str, Any]) -> Parameters:
-    """The parameters of a job; an unknown, missing or ill-typed one is a usage error that names it."""
-    known = {"shop": ""} | defaults(job)
+def parameters(job: str, own: Mapping[str, str], given: Mapping[str, Any]) -> Parameters:
+    """The parameters of a job, beyond the common ones its `own`; an unknown, missing or ill-typed one is a UsageError."""
+    known = {"shop": ""} | COMMON | dict(own)
     if unknown := sorted(set(given) - set(known)):
         raise UsageError(f"Parameter {unknown[0]!r} is unknown to {job}: choose from {', '.join(known)}.")
-    told = known | given
-    for name, value in told.items():
+    values = known | dict(given)
+    for name, value in values.items():
         if type(value) is not type(known[name]):
             kind = type(known[name]).__name__
             raise UsageError(f"Parameter {name} must be {kind}, not {value!r}: correct it.")
-    if not settings.SHOP_NAME.fullmatch(told["shop"]):
-        raise UsageError(f"Shop {told['shop']!r} must match {settings.SHOP_NAME.pattern}: correct --shop.")
-    if told["transport"] not in TRANSPORTS:
-        raise UsageError(f"Transport {told['transport']!r} is none of {', '.join(TRANSPORTS)}: correct --transport.")
-    moments = {name: instant(told[name]) if told[name] else None for name in ("at", "since") if name in told}
-    groups = {name: _words(told[name]) for name in ("include_groups", "exclude_groups") if name in told}
-    return Parameters(job, **told | moments | groups)
+    if not settings.SHOP_NAME.fullmatch(values["shop"]):
+        raise UsageError(f"Shop {values['shop']!r} must match {settings.SHOP_NAME.pattern}: correct --shop.")
+    if values["transport"] not in TRANSPORTS:
+        raise UsageError(f"Transport {values['transport']!r} is none of {', '.join(TRANSPORTS)}: correct --transport.")
+    moments = {name: instant(values[name]) if values[name] else None for name in ("at", "since") if name in values}
+    groups = {name: _words(values[name]) for name in ("include_groups", "exclude_groups") if name in values}
+    return Parameters(job, **values | moments | groups)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -13,28 +13,18 @@ from invsync.config import settings
 from invsync.errors import SystemFailed, UsageError
 from invsync.jobs import review
 from invsync.jobs.context import Context
-from invsync.jobs.deltas import Deltas
+from invsync.jobs.job import job
 from invsync.jobs.parameters import Parameters, parameters
-from invsync.jobs.realtime import Realtime
-from invsync.jobs.resets import Resets
 from invsync.jobs.run import Run
-from invsync.jobs.sending import Planner, Sending, SendingAgain
+from invsync.jobs.sending import Sending, SendingAgain
 from invsync.ledger.peers import peers
 from invsync.runs import record
 from invsync.runs.record import Record
 from invsync.runs.restored import unknown_run
 from invsync.shopify import Shopify
 from invsync.state import Lease, State, iso
-from invsync.vocabulary import DELTAS, HARD, REALTIME, RECENT
 
 RUN_ENV = "INVSYNC_RUN"
-METHODS: dict[str, Callable[[Context], Planner[Any, Any]]] = {
-    RECENT: Resets,
-    HARD: Resets,
-    REALTIME: Realtime,
-    DELTAS: Deltas,
-}
-KEPT_BY = {RECENT: "resets", DELTAS: "deltas"}
 AnyRun = Run[Any, Any]
 
 
@@ -46,21 +36,22 @@ def new_run_id() -> str:
 
 def check_keeper(given: Parameters, shop: settings.ShopSettings) -> None:
     """Refuse a job that would undo the other way of keeping this shop."""
-    if KEPT_BY.get(given.job, shop.keep_by) != shop.keep_by:
+    keeps = job(given.job).keeps
+    if keeps not in (None, shop.keep_by):
         other = "hard-sync and push-deltas" if shop.keep_by == "deltas" else "hard-sync and upload-recent-changes"
         raise UsageError(
             f"Shop {given.shop} is kept by {shop.keep_by}, which {given.job} would undo: run {other}, "
-            f'or set keep_by = "{KEPT_BY[given.job]}".'
+            f'or set keep_by = "{keeps}".'
         )
 
 
-def open_run(job: str, **given: object) -> AnyRun:
+def open_run(name: str, **given: object) -> AnyRun:
     """A run of this job, opened with the notebook's parameters.
 
     A UsageError where a parameter is wrong, LeaseHeld where another run is at work, SystemFailed where the state
     database, the OMS or Shopify cannot be opened.
     """
-    checked = parameters(job, given)
+    checked = parameters(name, job(name).parameters, given)
     configured = settings.load(Path(checked.config))
     check_keeper(checked, configured.shop(checked.shop))
     return _opened(checked, configured, lambda context: _planned(context))
@@ -83,14 +74,14 @@ def _following(run: str, shop: str, config: str, *, planned: bool, transport: st
     if earlier.shop != shop:
         raise UsageError(f"Run {run} is one of {earlier.shop}, not of {shop}: correct the parameter shop.")
     given = {"shop": shop, "config": config, "dry_run": not planned, "transport": transport}
-    checked = parameters(earlier.job, given)
+    checked = parameters(earlier.job, job(earlier.job).parameters, given)
     if planned:
         check_keeper(checked, configured.shop(shop))
     return _opened(checked, configured, lambda context: _reviewed(context, earlier, planned=planned))
 
 
 def _planned(context: Context) -> AnyRun:
-    method = METHODS[context.job](context)
+    method = job(context.job).method(context)
     return Run(context, method, Sending(context, method), Record())
 
 

@@ -43,7 +43,7 @@ def body(cells: list[Any], *, finished: bool) -> list[str]:
 def prose(markdown: str) -> str:
     """Markdown as HTML, its headings one step down, below the page's own."""
     made = clean(str(_markdown(markdown)))
-    return re.sub(r"<(/?)h([1-5])\b", lambda found: f"<{found[1]}h{max(2, int(found[2]))}", made)
+    return re.sub(r"<(/?)h([1-5])\b", lambda match: f"<{match[1]}h{max(2, int(match[2]))}", made)
 
 
 def without_empty_headings(parts: list[str]) -> list[str]:
@@ -108,8 +108,8 @@ def folded(title: str, text: str, kind: str = "iv-log") -> str:
 
 def _described(data: Any) -> str:
     specs = [data[mime] for mime in data if SPEC.match(mime)]
-    found = specs[0].get("description") if specs and isinstance(specs[0], dict) else None
-    return str(found or _text(data.get("text/plain", "")) or "A chart.")
+    words = specs[0].get("description") if specs and isinstance(specs[0], dict) else None
+    return str(words or _text(data.get("text/plain", "")) or "A chart.")
 
 
 def _text(source: Any) -> str:

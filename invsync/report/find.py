@@ -19,8 +19,8 @@ def ranked(outcomes: pl.DataFrame) -> pl.DataFrame:
     """The rows that a reader may ask for, at most 12,000: faults, held and changed ones, then those in flight."""
     frame = charts.classed(outcomes)
     changed, flying = pl.col("delta").fill_null(0).abs(), pl.col("in_flight").fill_null(0)
-    told = (changed > 0) | (pl.col("outcome") == HELD)
-    rank = pl.when(is_fault()).then(0).when(told).then(1).when(flying > 0).then(2).otherwise(3)
+    listed = (changed > 0) | (pl.col("outcome") == HELD)
+    rank = pl.when(is_fault()).then(0).when(listed).then(1).when(flying > 0).then(2).otherwise(3)
     order = frame.select(pl.int_range(pl.len()).alias("place"), rank.alias("rank"), (-changed).alias("change"), *KEY)
     return frame[order.lazy().sort("rank", "change", *KEY).head(MOST).collect()["place"]]
 
@@ -34,13 +34,13 @@ def packed(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> str
     kind = pl.struct("outcome", "reason", empty=empty)
     kinds = shown.select(kind.alias("kind")).unique("kind", maintain_order=True).with_row_index("what")
     coded = shown.with_columns(kind=kind).join(kinds, on="kind", how="left", maintain_order="left")
-    told = [_told(row) for row in kinds["kind"].to_list()]
+    listed = [_words(row) for row in kinds["kind"].to_list()]
     rows = {name: coded[name].to_list() for name in COLUMNS}
-    text = json.dumps({"kinds": told, "rows": rows}, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps({"kinds": listed, "rows": rows}, separators=(",", ":"), ensure_ascii=False)
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
-def _told(kind: dict[str, str | bool | None]) -> list[str]:
+def _words(kind: dict[str, str | bool | None]) -> list[str]:
     outcome, reason = str(kind["outcome"]), None if kind["reason"] is None else str(kind["reason"])
     wrong = outcome in {HELD, *FAULTS}
     return [

@@ -13,8 +13,8 @@ TOKEN = re.compile(r"\bshp(?:at|ca|pa|ss)_[0-9A-Fa-f]{16,}")
 def leaks(text: str, secrets: Mapping[str, str] | Iterable[str]) -> list[str]:
     """Names of the secrets found in the text, plain or encoded; their values are never repeated."""
     items = secrets.items() if isinstance(secrets, Mapping) else ((f"secret {n}", s) for n, s in enumerate(secrets, 1))
-    found = [name for name, value in items if value and any(form in text for form in _forms(value))]
-    return found + (["a Shopify access token"] if TOKEN.search(text) and not found else [])
+    leaking = [name for name, value in items if value and any(form in text for form in _forms(value))]
+    return leaking + (["a Shopify access token"] if TOKEN.search(text) and not leaking else [])
 
 
 def _forms(secret: str) -> set[str]:

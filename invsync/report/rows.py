@@ -84,7 +84,7 @@ def _table(title: str, columns: list[Column], rows: pl.DataFrame, line: Any, non
     shown = rows.head(max(1, min(limit, MAX_ROWS)))
     number = charts.reader().number
     of = f"{number(shown.height)} of " if shown.height < rows.height else ""
-    told = f"{of}{charts.reader().many(rows.height, 'row')}"
+    words = f"{of}{charts.reader().many(rows.height, 'row')}"
     file = "outcomes.parquet" if "after" in rows.columns else "plan.parquet" if "target" in rows.columns else ""
-    note = macro("rest", told, file)
-    return Html(table(title, columns, [line(row) for row in shown.to_dicts()], note=note).markup, f"{title}: {told}.")
+    note = macro("rest", words, file)
+    return Html(table(title, columns, [line(row) for row in shown.to_dicts()], note=note).markup, f"{title}: {words}.")

@@ -79,7 +79,7 @@ def _newest_of(files: Any, home: str) -> str | None:
 
 def _opened(to: str) -> tuple[Any, str]:
     try:
-        found: tuple[Any, str] = fsspec.url_to_fs(to)
+        opened: tuple[Any, str] = fsspec.url_to_fs(to)
     except (ImportError, ValueError) as error:
         raise UsageError(f"[reports] copy_to {to} cannot be used ({error}): install its library, as s3fs.") from None
-    return found
+    return opened

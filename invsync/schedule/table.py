@@ -8,7 +8,7 @@ from cronsim import CronSim, CronSimError
 
 from invsync.config.settings import Settings
 from invsync.errors import UsageError
-from invsync.vocabulary import DELTAS, HARD, RECENT
+from invsync.jobs.job import JOBS
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def entries(configured: Settings, shops: Sequence[str] = ()) -> list[Entry]:
     table = []
     for name in shops or configured.shops:
         shop = configured.shop(name)
-        regular = RECENT if shop.keep_by == "resets" else DELTAS
-        table += [Entry(name, job, getattr(shop.schedule, job.replace("-", "_"))) for job in (regular, HARD)]
+        jobs = [job.name for job in JOBS.values() if job.scheduled and job.keeps in (None, shop.keep_by)]
+        table += [Entry(name, job, getattr(shop.schedule, job.replace("-", "_"))) for job in jobs]
     for entry in table:
         _check(entry)
     return table

@@ -54,7 +54,7 @@ LOOKED: tables.Schema = {
 }
 
 
-def found(root: Path) -> dict[str, int]:
+def stamps(root: Path) -> dict[str, int]:
     """Every run folder below the root as `shop/job/run_id`, with the time its run.json was last written, in ns."""
     return {path: stamp for path in _folders(root) if (stamp := _stamp(root / path / "run.json")) is not None}
 
@@ -79,10 +79,10 @@ def _looked(files: pl.DataFrame) -> pl.DataFrame:
     if files.is_empty():
         return tables.empty(LOOKED)
     frame = pl.read_parquet(files["file"].to_list(), include_file_paths="file", use_statistics=False)
-    told = charts.classed(frame).with_columns(item=remediation.item(), fault=is_fault())
+    rows = charts.classed(frame).with_columns(item=remediation.item(), fault=is_fault())
     known = files.select("file", "path", "shop", "at", "job")
     read = pl.when(pl.col("job") != DELTAS).then("in_flight")  # a delta run does not look at orders
-    joined = told.join(known, on="file", maintain_order="left").with_columns(in_flight=read)
+    joined = rows.join(known, on="file", maintain_order="left").with_columns(in_flight=read)
     return tables.conform(joined, LOOKED, "outcomes")
 
 

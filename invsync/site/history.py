@@ -58,7 +58,7 @@ def load(folder: Path) -> History:
 
 def extend(history: History, root: Path) -> tuple[int, int]:
     """Read the runs that are new or were rewritten, forget those that are gone; how many of each."""
-    there = folders.found(root)
+    there = folders.stamps(root)
     known = dict(history.runs.select("path", "stamp").iter_rows())
     changed = {path: stamp for path, stamp in there.items() if known.get(path) != stamp}
     gone = [path for path in known if path not in there]
@@ -76,7 +76,7 @@ def extend(history: History, root: Path) -> tuple[int, int]:
     return len(changed), len(gone)
 
 
-def told(pairs: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def events_of(pairs: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """EVENTS of LOOKED rows, and PAIRS brought up to them, given PAIRS as they were before."""
     before = pairs.with_columns(new=pl.lit(False))
     stopped = (pl.col("reason") == GUARD).fill_null(False)
@@ -104,7 +104,7 @@ def _batches(root: Path, facts: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 
 def _digest(history: History, rows: pl.DataFrame) -> None:
-    events, history.pairs = told(history.pairs, rows)
+    events, history.pairs = events_of(history.pairs, rows)
     history.touched |= set(rows["item"])
     for (month,), part in events.group_by(pl.col("at").dt.strftime("%Y-%m")):
         path = history.folder / f"events-{month}.parquet"

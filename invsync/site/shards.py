@@ -45,8 +45,8 @@ def write(history: History, site: Path, shards: int, touched: Iterable[str]) -> 
 
 def script(function: str, *given: Any) -> str:
     """A script that hands data to the page."""
-    told = ",".join(json.dumps(one, ensure_ascii=False, separators=(",", ":")) for one in given)
-    return f"invsync.{function}({told})\n"
+    text = ",".join(json.dumps(one, ensure_ascii=False, separators=(",", ":")) for one in given)
+    return f"invsync.{function}({text})\n"
 
 
 def put(path: Path, text: str) -> Path | None:
@@ -83,14 +83,14 @@ def _files(rows: pl.DataFrame, mine: pl.DataFrame) -> list[tuple[int, str]]:
     coded = rows.join(runs, on=["place", *RUN]).join(kinds, on=["place", *KIND], nulls_equal=True)
     cells = [pl.col("run"), pl.col("location_id"), *map(pl.col, NUMBERS), pl.col("kind")]
     line = pl.concat_str([_plain(cell) for cell in cells], separator=",")
-    told = (
+    texts_of = (
         coded.select("key", "part", text=pl.format("[{}]", line))
         .group_by("key", "part")
         .agg(pl.col("text").str.join(","))
     )
     items = mine.unique("key", keep="first", maintain_order=True)
     for part in ("events", "looks"):
-        items = items.join(told.filter(part=part).select("key", pl.col("text").alias(part)), on="key", how="left")
+        items = items.join(texts_of.filter(part=part).select("key", pl.col("text").alias(part)), on="key", how="left")
     texts = {
         "runs": [(row["place"], json.dumps([row["path"], row["t"]], separators=(",", ":"))) for row in runs.to_dicts()],
         "kinds": [(row["place"], _kind(row)) for row in kinds.to_dicts()],
@@ -105,7 +105,7 @@ def _joined(texts: dict[str, list[tuple[int, str]]]) -> list[tuple[int, str]]:
         for place, text in parts:
             files.setdefault(place, {key: [] for key in texts})[name].append(text)
     whole = '{{"runs":[{0}],"kinds":[{1}],"items":{{{2}}}}}'
-    return [(place, whole.format(*(",".join(found[name]) for name in texts))) for place, found in files.items()]
+    return [(place, whole.format(*(",".join(parts[name]) for name in texts))) for place, parts in files.items()]
 
 
 def _plain(number: pl.Expr) -> pl.Expr:

@@ -1,0 +1,51 @@
+"""The jobs, each as one value: to add one, add its value here, its name to the vocabulary, and its notebook."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from invsync.errors import UsageError
+from invsync.jobs.context import Context
+from invsync.jobs.deltas import Deltas
+from invsync.jobs.realtime import Realtime
+from invsync.jobs.resets import Resets
+from invsync.jobs.sending import Planner
+from invsync.vocabulary import DELTAS, HARD, REALTIME, RECENT
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: how it selects, reads and remembers (`method`), and what its notebook may be given beyond the rest.
+
+    `keeps` is the way of keeping a shop that the job belongs to (`resets` or `deltas`); None: it fits both.
+    `parameters` are its own, each with its default. `scheduled`: it runs by cron, and not when webhooks wait.
+    """
+
+    name: str
+    method: Callable[[Context], Planner[Any, Any]]
+    keeps: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    scheduled: bool = True
+
+    @property
+    def notebook(self) -> str:
+        """The file name of its notebook."""
+        return f"{self.name.replace('-', '_')}.ipynb"
+
+
+JOBS = {
+    job.name: job
+    for job in (
+        Job(RECENT, Resets, keeps="resets"),
+        Job(DELTAS, Deltas, keeps="deltas", parameters={"since": ""}),
+        Job(HARD, Resets, parameters={"include_groups": "", "exclude_groups": ""}),
+        Job(REALTIME, Realtime, scheduled=False),
+    )
+}
+
+
+def job(name: str) -> Job:
+    """The job of this name; a UsageError for an unknown one."""
+    if name not in JOBS:
+        raise UsageError(f"Job {name!r} is unknown: choose one of {', '.join(sorted(JOBS))}.")
+    return JOBS[name]
