@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,16 +23,18 @@ from typer.testing import CliRunner, Result
 from invsync import doctor, web
 from invsync.cli import app
 from invsync.config import settings
-from invsync.config.settings import OmsSettings
-from invsync.doctor import apis, mapped, systems
-from invsync.doctor.checks import Asked, Question, ask
+from invsync.doctor import mapped, systems
+from invsync.doctor.checks import ask
 from invsync.doctor.findings import Findings
 from invsync.doctor.questions import QUESTIONS
 from invsync.doctor.variants import answer as kept_ids
 from invsync.errors import UsageError
 from invsync.oms import open_source
+from invsync.oms.rest import checks as apis
 from invsync.oms.rest import probes
+from invsync.oms.rest.connector import RestSettings
 from invsync.oms.rest.entities import Api
+from invsync.oms.rest.source import Rest
 from invsync.oms.sql.rights import granted
 from invsync.sandbox.hotwax import HotWax, create_app
 from invsync.sandbox.oms import Oms
@@ -683,12 +685,11 @@ def hotwax(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> Iterator[HotWax]:
         yield instance
 
 
-def told(clinic: Clinic, question: Question) -> tuple[str, str]:
+def told(clinic: Clinic, question: Callable[[Rest], tuple[str, str]]) -> tuple[str, str]:
     """The answer to one question over HTTP, and to no other."""
     findings = sheet(clinic)
     with closing(open_source(findings.shop.oms)) as source:
-        asked = Asked(findings.shop, source, source.snapshot(pl.Series(["P1"])), {})
-        ask(findings, asked, {"asked": question})
+        ask(findings, {"asked": partial(question, source)})
     [check] = findings.checks
     return check.status, check.message
 
@@ -840,7 +841,7 @@ def test_the_shape_of_stock_events_over_http(answer: Any, words: str) -> None:
 
     served = Starlette(routes=[] if answer is None else [Route(probes.DETAIL, reply)])
     with hosting(served) as address, httpx.Client(base_url=address) as client:
-        oms = OmsSettings(kind="rest", url=address, token_env="T", shop_id="SANDBOX")
+        oms = RestSettings(url=address, token_env="T", shop_id="SANDBOX")
         sentence = apis.event_sentence(probes.detail(Api(client, oms)))
 
     assert words in sentence and sentence.endswith("; no run needs it.")

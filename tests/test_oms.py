@@ -16,10 +16,11 @@ import pytest
 import sqlalchemy as sa
 
 from invsync import mapping, tables
-from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms import Source, open_source
+from invsync.oms.files.connector import FilesSettings
 from invsync.oms.sql import known_orders
+from invsync.oms.sql.connector import DatabaseSettings
 from invsync.oms.sql.reader import connect
 from invsync.oms.sql.values import bound, column, number, stamp
 
@@ -168,7 +169,7 @@ def kind(column: str, dialect: str) -> str:
 
 
 def opened(url: str, shop_id: str = "SHOP", **options: str) -> Source:
-    return open_source(OmsSettings(url=url, shop_id=shop_id, **options))
+    return open_source(DatabaseSettings(url=url, shop_id=shop_id, **options))
 
 
 @pytest.fixture
@@ -592,7 +593,7 @@ def test_a_missing_database_is_told_and_not_made(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_exported_files_give_the_same_frames(hotwax: str, source: Source, tmp_path: Path, kind: str) -> None:
     folder = export(hotwax, tmp_path / kind, kind)
-    files = open_source(OmsSettings(kind="files", path=str(folder), shop_id="SHOP"))
+    files = open_source(FilesSettings(path=str(folder), shop_id="SHOP"))
     mine, theirs = files.snapshot(orders=ASKED), source.snapshot(orders=ASKED)
     told = ("product_facility", "facility_group_member", "shopify_shop_product", "queue")
     for name in (*told, "known_orders", "ordered", "booked"):
@@ -609,12 +610,12 @@ def test_a_folder_without_a_required_table_is_refused_by_name(hotwax: str, tmp_p
     folder = export(hotwax, tmp_path / "csv", "csv")
     (folder / "order_item.csv").unlink()
     with pytest.raises(OmsFailed, match="order_item"):
-        open_source(OmsSettings(kind="files", path=str(folder), shop_id="SHOP"))
+        open_source(FilesSettings(path=str(folder), shop_id="SHOP"))
 
 
 def test_a_failed_login_never_shows_the_password(tmp_path: Path) -> None:
     with pytest.raises((UsageError, OmsFailed)) as caught:
-        open_source(OmsSettings(url="mysql+pymysql://u:s3cret@127.0.0.1:1/oms", shop_id="SHOP"))
+        open_source(DatabaseSettings(url="mysql+pymysql://u:s3cret@127.0.0.1:1/oms", shop_id="SHOP"))
     assert "s3cret" not in str(caught.value)
 
 

@@ -15,10 +15,10 @@ import pytest
 from builders import exported
 
 from invsync import mapping
-from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed, UsageError
 from invsync.ledger.orders import SHOWN, looked_back
 from invsync.oms import Source, open_source
+from invsync.oms.files.connector import FilesSettings
 from invsync.sandbox.oms import Oms
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -51,7 +51,7 @@ def feed(folder: Path, name: str, text: str, minutes: int = 1) -> None:
 
 
 def opened(path: str | Path, **options: str) -> Source:
-    return open_source(OmsSettings(kind="files", path=str(path), shop_id="SANDBOX", **options))
+    return open_source(FilesSettings(path=str(path), shop_id="SANDBOX", **options))
 
 
 def counts(source: Source) -> dict[str, tuple[float, float]]:

@@ -1,8 +1,10 @@
 """Secrets by a variable's name: from the environment, a file that it names, or the system keyring."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from invsync.errors import UsageError
 from invsync.inputs import texts
@@ -11,6 +13,22 @@ SERVICE = "invsync"
 UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd\ud800-\udfff]")
 HEADER = re.compile(r"[!-~]+")
 QUOTES = ('"', "'", "`", "\u201c\u201d", "\u2018\u2019")
+
+
+def variables(part: BaseModel) -> list[str]:
+    """Return the variables that hold the secrets of a part of the configuration: the values of its keys in _env."""
+    return list(dict.fromkeys(value for key, value in _texts(part) if key.endswith("_env")))
+
+
+def _texts(part: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every text in a part of the configuration with its key, in the order of the keys."""
+    if isinstance(part, BaseModel):
+        part = dict(part)
+    if isinstance(part, Mapping):
+        for name, value in part.items():
+            yield from _texts(value, name)
+    elif isinstance(part, str):
+        yield key, part
 
 
 def secret(variable: str | None, environ: Mapping[str, str]) -> str | None:

@@ -3,20 +3,21 @@
 import os
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from invsync import mapping, oms, tables
 from invsync.config import settings
+from invsync.config.connectors import connector
 from invsync.doctor import mapped, systems
-from invsync.doctor.apis import APIS
 from invsync.doctor.checks import Asked, ask
 from invsync.doctor.environment import environment
 from invsync.doctor.findings import GROUPS, Check, Findings
 from invsync.doctor.questions import QUESTIONS
 from invsync.doctor.variants import variants
 from invsync.ledger import buffers
-from invsync.oms.rest.source import Rest
+from invsync.oms.checks import checks_of
 from invsync.shopify import Shopify
 from invsync.shopify.client import Client
 
@@ -28,8 +29,7 @@ def examine(config: Path, name: str) -> list[Check]:
     """Every check of this shop, group by group; a wrong configuration or an unset secret is a usage error."""
     configured = settings.load(config)
     shop = configured.shop(name)
-    named = (shop.token_env, shop.client_secret_env, shop.oms.url_env, shop.oms.token_env, shop.oms.password_env)
-    variables = [variable for variable in named if variable]
+    variables = [*shop.api_variables, *settings.variables(shop.oms)]
     secrets = {variable: settings.secret(variable, os.environ) or "" for variable in variables}
     findings = Findings(name, shop, datetime.now(UTC))
     findings.ok("configuration", "file", f"{config} describes {shop.domain}, kept by {shop.keep_by}.")
@@ -47,8 +47,8 @@ def examine(config: Path, name: str) -> list[Check]:
 
 def _examine(findings: Findings, client: Client) -> None:
     answers = systems.shopify(findings, client)
-    shop, read_by = findings.shop, systems.READ_BY[findings.shop.oms.kind]
-    source = findings.tried("HotWax", read_by, lambda: oms.open_source(shop.oms, tries=TRIES))
+    shop = findings.shop
+    source = findings.tried("HotWax", connector(shop.oms.kind).label, lambda: oms.open_source(shop.oms, tries=TRIES))
     if source is None:
         return
     with closing(source):
@@ -66,7 +66,10 @@ def _compare(findings: Findings, client: Client | None, source: oms.Source, snap
     }
     pairs = mapped.pairs(findings, snapshot, facts)
     findings.tried("configuration", "buffers", lambda: buffers.check(findings.shop.buffer, source, facts))
-    ask(findings, Asked(findings.shop, source, snapshot, facts), QUESTIONS | (APIS if isinstance(source, Rest) else {}))
+    asked = Asked(findings.shop, source, snapshot, facts)
+    ask(findings, {name: partial(question, asked) for name, question in QUESTIONS.items()})
+    own = [check for check in checks_of(connector(findings.shop.oms.kind)) if check.group == "questions"]
+    ask(findings, {check.name: partial(check.answer, source) for check in own})
     if client is None:
         return
     variants(findings, client, snapshot)

@@ -1,6 +1,6 @@
 """How a question is asked of a merchant's own HotWax, and how its answer is noted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,14 +8,12 @@ import polars as pl
 
 from invsync import delta, mapping, oms, tables
 from invsync.config.settings import ShopSettings
-from invsync.doctor.findings import Findings, Status
+from invsync.doctor.findings import Answer, Findings, Status
 from invsync.errors import InvsyncError
-from invsync.oms.rest.endpoints import Filter
-from invsync.oms.sql.sample import Lacking, sample
+from invsync.oms import Lacking
 
 GROUP = "questions"
 NEWEST = 500
-Answer = tuple[Status, str]
 
 
 @dataclass(frozen=True)
@@ -27,10 +25,12 @@ class Asked:
     snapshot: tables.Snapshot
     facts: dict[str, Any]
 
-    def rows(self, name: str, schema: tables.Schema, among: Filter | None = None, newest: str = "") -> pl.DataFrame:
+    def rows(
+        self, name: str, schema: tables.Schema, where: Mapping[str, Sequence[str]] | None = None, newest: str = ""
+    ) -> pl.DataFrame:
         """At most NEWEST rows of a table, or as many as there are values; Lacking where this HotWax has none such."""
-        limit = max(NEWEST, len(among.among or ()) if among else 0)
-        return sample(self.source, name, schema, limit, among=among, newest=newest)
+        limit = max([NEWEST, *map(len, (where or {}).values())])
+        return self.source.sample(name, schema, limit, where=where, newest=newest)
 
     def reasons(self) -> list[str]:
         """The reasons whose stock events are pushed as deltas now."""
@@ -53,13 +53,14 @@ def texts(*names: str) -> tables.Schema:
     return dict.fromkeys(names, tables.TEXT)
 
 
-def ask(findings: Findings, asked: Asked, questions: dict[str, Question]) -> None:
+def ask(findings: Findings, questions: Mapping[str, Callable[[], Answer | None]]) -> None:
     """Note each answer; what this HotWax does not have, or would not tell, is told as such."""
     for name, question in questions.items():
         try:
-            status, told = question(asked)
+            answer = question()
         except Lacking as lack:
-            status, told = "ok", f"Cannot be told: this HotWax shows no {lack}."
+            answer = "ok", f"Cannot be told: this HotWax shows no {lack}."
         except InvsyncError as error:
-            status, told = "warning", f"Not answered: {error}"
-        (findings.ok if status == "ok" else findings.warn)(GROUP, name, told)
+            answer = "warning", f"Not answered: {error}"
+        if answer is not None:
+            findings.note(GROUP, name, answer)

@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from invsync.config.settings import ShopSettings
 from invsync.errors import InvsyncError
+from invsync.oms.checks import Answer as Answer
+from invsync.oms.checks import Status as Status
+from invsync.oms.checks import counted as counted
+from invsync.oms.checks import some as some
 
 GROUPS = ("configuration", "Shopify", "HotWax", "mapping", "items", "questions")
-EXAMPLES = 5
-Status = Literal["ok", "warning", "fault"]
 T = TypeVar("T")
 
 
@@ -45,6 +47,10 @@ class Findings:
         """Note what keeps a run, or a pair, from being right."""
         self.checks.append(Check(group, name, "fault", message))
 
+    def note(self, group: str, name: str, answer: Answer) -> None:
+        """Note an answer as what its status says."""
+        self.checks.append(Check(group, name, *answer))
+
     def tried(self, group: str, name: str, read: Callable[[], T]) -> T | None:
         """What a read gives; None and a fault where it fails."""
         try:
@@ -52,14 +58,3 @@ class Findings:
         except InvsyncError as error:
             self.fault(group, name, str(error))
             return None
-
-
-def counted(what: str, names: list[str], fix: str) -> str:
-    """A sentence of what is wrong, with how many, the first of them by name, and the fix."""
-    return f"{what} ({len(names)}): {some(names)}; {fix}."
-
-
-def some(names: list[str]) -> str:
-    """The first names, and how many more there are."""
-    more = len(names) - EXAMPLES
-    return ", ".join(names[:EXAMPLES]) + (f" and {more} more" if more > 0 else "")

@@ -6,12 +6,11 @@ An answer is a warning only where it means that invsync could be wrong there.
 import polars as pl
 
 from invsync import delta, mapping, tables
-from invsync.doctor.checks import Answer, Asked, Question, texts
-from invsync.doctor.findings import some
+from invsync.doctor.checks import Asked, Question, texts
+from invsync.doctor.findings import Answer, some
 from invsync.doctor.writers import other_writers
-from invsync.oms.rest.endpoints import Filter
+from invsync.oms import Lacking
 from invsync.oms.sql import known_orders
-from invsync.oms.sql.sample import Lacking
 
 RESERVES = {"INV_RES_CREATE", "INV_RES_RELEASE"}
 DIGITAL = ["DIGITAL_GOOD"]
@@ -44,7 +43,7 @@ def order_limits(asked: Asked) -> Answer:
     """Whether facilities that take no orders count online."""
     schema = {"facility_id": tables.TEXT, "maximum_order_limit": tables.QUANTITY}
     counted = mapping.counted_facilities(asked.snapshot, **asked.facts)["facility_id"].unique().to_list()
-    found = asked.rows("facility", schema, Filter("facility_id", among=counted)) if counted else tables.empty(schema)
+    found = asked.rows("facility", schema, {"facility_id": counted}) if counted else tables.empty(schema)
     closed = sorted(found.filter(pl.col("maximum_order_limit") == 0)["facility_id"])
     if not closed:
         return "ok", f"No facility that counts online has an order limit of 0 ({len(counted)} looked at)."
@@ -65,7 +64,7 @@ def digital_products(asked: Asked) -> Answer:
     except Lacking:
         kinds = DIGITAL
     schema = texts("product_id", "product_type_id")
-    found = asked.rows("product", schema, Filter("product_type_id", among=kinds)) if kinds else tables.empty(schema)
+    found = asked.rows("product", schema, {"product_type_id": kinds}) if kinds else tables.empty(schema)
     mapped = found.join(asked.snapshot.shopify_shop_product, on="product_id", how="semi")
     names = asked.snapshot.product.join(mapped, on="product_id", how="semi")
     digital = sorted(names.select(pl.coalesce("internal_name", "product_id")).to_series())
@@ -82,7 +81,7 @@ def own_orders(asked: Asked) -> Answer:
     reserved = asked.rows(
         "order_item_ship_grp_inv_res", {"order_id": tables.TEXT, "created_stamp": tables.STAMP}, newest="created_stamp"
     )
-    orders = Filter("order_id", among=reserved["order_id"].unique().to_list())
+    orders = {"order_id": reserved["order_id"].unique().to_list()}
     headers = asked.rows("order_header", texts("order_id", "external_id"), orders)
     native = headers.filter(known_orders.shopify_order().is_not_null())
     own = reserved.join(native, on="order_id", how="semi").height

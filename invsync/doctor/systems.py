@@ -2,19 +2,19 @@
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from invsync import oms, tables
+from invsync.config.connectors import connector
 from invsync.doctor.findings import Findings, counted
 from invsync.errors import ShopifyFailed
 from invsync.oms import schemas
-from invsync.oms.sql.rights import writable
-from invsync.oms.sql.source import Database
+from invsync.oms.checks import checks_of
 from invsync.shopify import SCOPES, orders
 from invsync.shopify.client import Client
 from invsync.shopify.subscriptions import subscriptions as conditions
 from invsync.state import State, iso
 
-READ_BY = {"database": "database", "rest": "APIs", "files": "files"}
 CLOCKS_APART = timedelta(minutes=1)
 
 
@@ -93,14 +93,16 @@ def subscriptions(findings: Findings, client: Client) -> None:
 def hotwax(findings: Findings, source: oms.Source) -> tables.Snapshot | None:
     """One snapshot of the OMS, its clock and its stamps looked at."""
     group, wanted = "HotWax", findings.shop.oms
+    declared = connector(wanted.kind)
     named = f"group {wanted.facility_group_id}" if wanted.facility_group_id else "no facility group"
     findings.ok(
         group,
-        READ_BY[wanted.kind],
+        declared.label,
         f"Every table that a run needs is there; shop {wanted.shop_id}, store {source.store}, {named}.",
     )
-    if isinstance(source, Database):
-        role(findings, source)
+    for check in checks_of(declared):
+        if check.group == group and (answer := findings.tried(group, check.name, partial(check.answer, source))):
+            findings.note(group, check.name, answer)
     snapshot = findings.tried(group, "stock", source.snapshot)
     if snapshot is None:
         return None
@@ -127,18 +129,6 @@ def hotwax(findings: Findings, source: oms.Source) -> tables.Snapshot | None:
             f"{schemas.sentence(snapshot.unreadable)}; correct them.",
         )
     return snapshot
-
-
-def role(findings: Findings, source: Database) -> None:
-    """Whether the database role may do more than read; a file has no roles."""
-    if (found := findings.tried("HotWax", "role", lambda: writable(source))) is None:
-        return
-    name, writes = found
-    if writes:
-        fix = "give invsync a role of its own that has SELECT alone"
-        findings.warn("HotWax", "role", counted(f"Role {name} may write HotWax's tables", writes, fix))
-    else:
-        findings.ok("HotWax", "role", f"Role {name} may read HotWax's tables and write none of them.")
 
 
 def clock(findings: Findings, ahead: timedelta) -> None:

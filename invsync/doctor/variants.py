@@ -3,8 +3,8 @@
 import polars as pl
 
 from invsync import mapping, tables
-from invsync.doctor.checks import GROUP, Answer
-from invsync.doctor.findings import Findings
+from invsync.doctor.checks import GROUP
+from invsync.doctor.findings import Answer, Findings
 from invsync.shopify.client import Client
 from invsync.shopify.reads import ITEM, number
 

@@ -2,10 +2,9 @@
 
 import polars as pl
 
-from invsync.doctor.checks import Answer, Asked, texts
-from invsync.doctor.findings import some
-from invsync.oms.rest.endpoints import Filter
-from invsync.oms.sql.sample import Lacking
+from invsync.doctor.checks import Asked, texts
+from invsync.doctor.findings import Answer, some
+from invsync.oms import Lacking
 
 SERVICES = "ShopifyInventoryFeed|InventoryDeltaFeed|ShopifyInventoryAdjustment|InventoryChannelInventory|ResetInventory"
 JOBS = ["JOB_UL_INV", "UL_RCNT_INV", "JOB_ADJ_INV"]
@@ -41,7 +40,7 @@ def _service_jobs(asked: Asked) -> list[str]:
 
 def _jobs(asked: Asked) -> list[str]:
     schema = texts("job_name", "system_job_enum_id", "status_id")
-    rows = asked.rows("job_sandbox", schema, Filter("status_id", among=["SERVICE_PENDING"]))
+    rows = asked.rows("job_sandbox", schema, {"status_id": ["SERVICE_PENDING"]})
     sends = rows.filter(pl.col("system_job_enum_id").is_in(JOBS))
     return [f"job {name or enum}" for name, enum in sends.select("job_name", "system_job_enum_id").unique().iter_rows()]
 
@@ -49,6 +48,6 @@ def _jobs(asked: Asked) -> list[str]:
 def _real_time(asked: Asked) -> list[str]:
     shop = asked.shop.oms.shop_id
     schema = texts("shop_id", "real_time_inventory_push")
-    rows = asked.rows("shopify_shop", schema, Filter("shop_id", among=[shop]))
+    rows = asked.rows("shopify_shop", schema, {"shop_id": [shop]})
     on = rows.filter(pl.col("real_time_inventory_push") == "Y")
     return [f"the real-time push of shop {shop}"] if on.height else []

@@ -11,13 +11,13 @@ import polars as pl
 
 from invsync import inflight, mapping, oms, tables
 from invsync.config import settings
+from invsync.config.connectors import OmsSettings
 from invsync.ledger.orders import Orders, looked_back
 from invsync.ledger.witness import Witness
 from invsync.shopify import Shopify
 from invsync.state import State
 
 ITEM, NOWHERE = "inventory_item_id", tables.empty(tables.IN_FLIGHT)
-ADDRESS = ("kind", "url", "url_env", "path", "facility_group_id")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def peers(
     """The other configured shops that read the same product store and facility group of the same OMS."""
     mine = configured.shop(name)
     for other, shop in configured.shops.items():
-        if other == name or any(getattr(shop.oms, part) != getattr(mine.oms, part) for part in ADDRESS):
+        if other == name or _stock(shop.oms) != _stock(mine.oms):
             continue
         theirs = oms.open_source(shop.oms)
         if theirs.store != source.store:
@@ -133,6 +133,11 @@ def peers(
         }
         shopify = Shopify.open(shop, secrets=secrets, read_only=True)
         yield Peer(other, shop, theirs, shopify, state, name, at, thru, given)
+
+
+def _stock(of: OmsSettings) -> tuple[str | None, ...]:
+    """What two shops have in common that sell the same stock."""
+    return of.kind, *of.address, of.facility_group_id
 
 
 def _facilities(pairs: pl.DataFrame, snapshot: tables.Snapshot) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from campaign.drawn_worlds import COLUMNS, GROUP, MARK, NOW, SHOP, World, kind
 from campaign.exporters import naive
 
 from invsync import delta, equation, inflight, mapping, plan, tables
-from invsync.config.settings import OmsSettings
+from invsync.config.connectors import OmsSettings, oms_settings
 from invsync.ledger.orders import looked_back
 from invsync.oms import Source, open_source
 from invsync.oms.sql.source import Database
@@ -50,7 +50,7 @@ class Reading:
 
 
 def settings(world: World, **more: str) -> OmsSettings:
-    return OmsSettings(shop_id=SHOP, facility_group_id=GROUP, timezone=world.zone, **more)  # type: ignore[arg-type]
+    return oms_settings({"shop_id": SHOP, "facility_group_id": GROUP, "timezone": world.zone, **more})  # type: ignore[return-value]
 
 
 def of_folder(world: World, folder: Path) -> Reading:

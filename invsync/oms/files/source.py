@@ -1,5 +1,6 @@
 """HotWax tables exported as Parquet or CSV files, one a table, and its own feeds; read by the same SQL reader."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,10 +12,12 @@ import fsspec
 import polars as pl
 import sqlalchemy as sa
 
-from invsync.config.settings import OmsSettings
+from invsync.config.connectors import OmsSettings
+from invsync.config.secrets import secret
 from invsync.errors import OmsFailed, UsageError
 from invsync.inputs import tabular
 from invsync.oms import schemas
+from invsync.oms.files.connector import FilesSettings
 from invsync.oms.files.feeds import MEANT, NO_FEED, Feed, feed, laid_over
 from invsync.oms.schemas import Entered
 from invsync.oms.sql import memory
@@ -62,8 +65,18 @@ class Export:
     unreadable: pl.DataFrame
 
 
+def open_export(oms: FilesSettings, tries: int | None = None) -> "Exported":
+    """Return the configured export; `tries` plays no part."""
+    if not oms.path:
+        raise UsageError("The OMS is of kind files but names no folder: set path under the shop's oms.")
+    return Exported(load(oms.path, secret(oms.password_env, os.environ), timezone=oms.timezone), oms)
+
+
 class Exported(Database):
     """HotWax as it was exported; its clock stands at the export, and a window has no end within it."""
+
+    keeps_history = False
+    pads_event_ids = True  # a spreadsheet drops the zeros in front of a number
 
     def __init__(self, export: Export, oms: OmsSettings) -> None:
         super().__init__(export.engine, oms, export.unreadable)
@@ -72,6 +85,10 @@ class Exported(Database):
     def now(self) -> datetime:
         """When what is here was exported, UTC."""
         return self.known_until
+
+    def order_history(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Raise UsageError: an export is not the whole past."""
+        raise UsageError("An export holds no history of orders: read the OMS's database.")
 
     def _window(self, connection: sa.Connection, from_: datetime, thru: datetime | None) -> Window:
         return super()._window(connection, from_, None)

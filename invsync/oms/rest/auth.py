@@ -11,16 +11,17 @@ from typing import Any
 import httpx
 
 from invsync import web
-from invsync.config.settings import OmsSettings, secret, token
+from invsync.config.secrets import secret, token
 from invsync.errors import OmsFailed
 from invsync.inputs import texts
+from invsync.oms.rest.connector import RestSettings
 
 TIMEOUT = 60.0
 Flow = Generator[httpx.Request, httpx.Response, None]
 Found = Generator[httpx.Request, httpx.Response, str | None]
 
 
-def connected(oms: OmsSettings, environ: Mapping[str, str]) -> httpx.Client:
+def connected(oms: RestSettings, environ: Mapping[str, str]) -> httpx.Client:
     """A client of the configured APIs that logs in by itself; a secret that is not set is a usage error."""
     base = str(oms.url).rstrip("/").removesuffix("/rest/s1")
     password = secret(oms.password_env, environ)
@@ -43,7 +44,7 @@ class Bearer(httpx.Auth):
         """What no message may repeat: the token and the password."""
         return [self._token or "", self._login[2] if self._login else ""]
 
-    def until(self) -> datetime | None:
+    def expiry(self) -> datetime | None:
         """When the token expires, as the login or the signed token itself (JWT) tells; None where neither does."""
         if self._until < float("inf"):
             return datetime.fromtimestamp(self._until, UTC)

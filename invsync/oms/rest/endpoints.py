@@ -1,4 +1,4 @@
-"""HotWax's two HTTP faces, Moqui and OFBiz: one page of an entity's rows, asked for until it is answered."""
+"""HotWax's two HTTP endpoints, Moqui and OFBiz: one page of an entity's rows, asked for until it is answered."""
 
 import json
 import time
@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 
-from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed
 from invsync.inputs import texts
+from invsync.oms.rest.connector import RestSettings
 from invsync.oms.rest.envelopes import camel, rows_in
 from invsync.oms.sql.values import earliest
 
@@ -32,7 +32,7 @@ class Filter:
     since: datetime | None = None
 
 
-Face = Callable[[str, Sequence[Filter], int, int, str, Sequence[str]], Page]
+Endpoint = Callable[[str, Sequence[Filter], int, int, str, Sequence[str]], Page]
 
 
 class Unknown(Exception):
@@ -43,14 +43,14 @@ class NoSuchAddress(Exception):
     """The server has no such address."""
 
 
-class Faces:
-    """Both faces over one client; each gives a page of rows, and the total where it is told."""
+class Endpoints:
+    """Both endpoints over one client; each gives a page of rows, and the total where it is told."""
 
-    def __init__(self, client: httpx.Client, oms: OmsSettings, tries: int = TRIES) -> None:
+    def __init__(self, client: httpx.Client, oms: RestSettings, tries: int = TRIES) -> None:
         self.client, self._zone, self._tries = client, oms.timezone, tries
         self._turn = BoundedSemaphore(oms.at_once)
         self._told: datetime | None = None
-        self.all: list[Face] = [self.moqui]
+        self.all: list[Endpoint] = [self.moqui]
         if oms.ofbiz_url:
             self._ofbiz_address = f"{oms.ofbiz_url.rstrip('/')}/api/performFind"
             self.all.append(self.ofbiz)

@@ -16,9 +16,9 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed
-from invsync.oms.rest.endpoints import TRIES, Face, Faces, Filter, NoSuchAddress, Page, Unknown
+from invsync.oms.rest.connector import RestSettings
+from invsync.oms.rest.endpoints import TRIES, Endpoint, Endpoints, Filter, NoSuchAddress, Page, Unknown
 from invsync.oms.rest.envelopes import camel
 from invsync.oms.sql.statements import COLUMNS, OPTIONAL, QUANTITIES
 from invsync.oms.sql.values import stamp, text
@@ -47,11 +47,11 @@ Since = tuple[str, datetime | None]
 
 
 class Api:
-    """Tables over HTTP; the second face is asked for what the first does not know."""
+    """Tables over HTTP; the second endpoint is asked for what the first does not know."""
 
-    def __init__(self, client: httpx.Client, oms: OmsSettings, tries: int = TRIES) -> None:
-        self.faces, self.size, self.timezone = Faces(client, oms, tries), oms.page_size, oms.timezone
-        self._face: dict[str, Face] = {}
+    def __init__(self, client: httpx.Client, oms: RestSettings, tries: int = TRIES) -> None:
+        self.endpoints, self.size, self.timezone = Endpoints(client, oms, tries), oms.page_size, oms.timezone
+        self._endpoint: dict[str, Endpoint] = {}
         self._most = oms.at_once
         self._pool, self._pagers = ThreadPoolExecutor(oms.at_once), ThreadPoolExecutor(oms.at_once)
         self._dates: dict[tuple[str, str], bool] = {}
@@ -60,7 +60,7 @@ class Api:
         """End the connections."""
         for pool in (self._pool, self._pagers):
             pool.shutdown(cancel_futures=True)
-        self.faces.client.close()
+        self.endpoints.client.close()
 
     def read(self, name: str, *filters: Filter) -> Rows:
         """Every row of the table, in the columns that are read, by its key; a short answer is a failed read."""
@@ -153,9 +153,9 @@ class Api:
         self, name: str, columns: Sequence[str], size: int, *filters: Filter, order: str | None = None
     ) -> list[Row] | None:
         """One page of any entity's rows in these columns, null where a field is not there; None without the entity."""
-        for face in self.faces.all:
+        for endpoint in self.endpoints.all:
             try:
-                page, _ = face(name, filters, 0, size, order or columns[0], columns)
+                page, _ = endpoint(name, filters, 0, size, order or columns[0], columns)
             except (Unknown, NoSuchAddress):
                 continue
             return self._values(name, columns, page, filters)
@@ -193,16 +193,18 @@ class Api:
     def page(
         self, name: str, filters: Sequence[Filter], number: int, *, size: int | None = None, order: str = ""
     ) -> Page:
-        """One page from the face that knows the entity, and the total where it is told."""
+        """One page from the endpoint that knows the entity, and the total where it is told."""
         keys = COLUMNS[name].split()[: KEYS.get(name, 1)]
         unknown = False
-        for face in [self._face[name]] if name in self._face else self.faces.all:
+        for endpoint in [self._endpoint[name]] if name in self._endpoint else self.endpoints.all:
             try:
-                page = face(name, filters, number, size or self.size, order or ",".join(keys), COLUMNS[name].split())
+                page = endpoint(
+                    name, filters, number, size or self.size, order or ",".join(keys), COLUMNS[name].split()
+                )
             except (Unknown, NoSuchAddress) as error:
                 unknown = unknown or isinstance(error, Unknown)
                 continue
-            self._face[name] = face
+            self._endpoint[name] = endpoint
             return page
         if unknown and name in OPTIONAL:
             return [], 0

@@ -47,25 +47,25 @@ def dates(api: Api, name: str, column: str) -> Dates | None:
     return "honoured" if all(one is not None and one >= newest for one in found) else "ignored"
 
 
-def until(api: Api) -> datetime | None:
+def expiry(api: Api) -> datetime | None:
     """When the token expires, where that is told."""
-    return api.faces.client.auth.until() if isinstance(api.faces.client.auth, Bearer) else None
+    return api.endpoints.client.auth.expiry() if isinstance(api.endpoints.client.auth, Bearer) else None
 
 
 def ofbiz(api: Api) -> bool:
     """Whether OFBiz is asked too, with the same token; a refusal is told as an error."""
     try:
-        for face in api.faces.all[1:]:
-            face("shopify_shop", (), 0, 1, "shop_id", ["shop_id"])
+        for endpoint in api.endpoints.all[1:]:
+            endpoint("shopify_shop", (), 0, 1, "shop_id", ["shop_id"])
     except (NoSuchAddress, Unknown) as error:
         raise OmsFailed(f"OFBiz has no performFind ({error}): correct ofbiz_url.") from None
-    return len(api.faces.all) > 1
+    return len(api.endpoints.all) > 1
 
 
 def detail(api: Api) -> str | None:
     """The shape of the answer about stock events; None where there is no such address."""
     try:
-        response = api.faces.client.get(DETAIL, params={"pageSize": 1, "pageIndex": 0})
+        response = api.endpoints.client.get(DETAIL, params={"pageSize": 1, "pageIndex": 0})
         if response.status_code == 404:
             return None
         found: Any = response.raise_for_status().json()

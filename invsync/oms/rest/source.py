@@ -4,7 +4,8 @@ There is no transaction over HTTP. What is booked of the orders is read before t
 number counts: units are subtracted twice rather than never. Stock events are read until both reads agree.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,18 +15,20 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from invsync import tables
-from invsync.config.settings import OmsSettings
-from invsync.errors import OmsFailed
+from invsync.errors import OmsFailed, UsageError
 from invsync.oms import schemas
-from invsync.oms.rest.endpoints import Filter
+from invsync.oms.rest.auth import connected
+from invsync.oms.rest.connector import RestSettings
+from invsync.oms.rest.endpoints import TRIES, Filter
 from invsync.oms.rest.entities import KEYS, Api, Row, Rows
 from invsync.oms.rest.envelopes import camel
 from invsync.oms.schemas import TABLES, Entered
+from invsync.oms.source import Lacking
 from invsync.oms.sql import memory
 from invsync.oms.sql.known_orders import spellings
 from invsync.oms.sql.source import Database
 from invsync.oms.sql.statements import CANCELLED_ITEMS, CLOSED_ITEMS, COLUMNS, DELTA_GROUP, STAMPS
-from invsync.oms.sql.values import earliest, number
+from invsync.oms.sql.values import earliest, frame, number
 
 FIXED = ("shopify_shop", "facility_group", "product_store")
 MEMBERSHIPS = ("facility", "facility_type", "facility_group_member", "product_store_facility")
@@ -34,10 +37,18 @@ PASSES = 3
 Held = dict[str, Rows]
 
 
+def open_apis(oms: RestSettings, tries: int | None = None) -> "Rest":
+    """Return the configured APIs; each request is sent up to `tries` times."""
+    return Rest(Api(connected(oms, os.environ), oms, tries or TRIES), oms)
+
+
 class Rest:
     """A HotWax instance behind its APIs, read for one Shopify shop."""
 
-    def __init__(self, api: Api, oms: OmsSettings) -> None:
+    keeps_history = False
+    pads_event_ids = False
+
+    def __init__(self, api: Api, oms: RestSettings) -> None:
         self.api, self.oms = api, oms.model_copy(update={"timezone": "UTC"})
         self.fixed = api.whole(*FIXED)
         with closing(self._holding({})) as held:
@@ -50,7 +61,7 @@ class Rest:
     def now(self) -> datetime:
         """The clock of the server that answers, UTC."""
         self.api.newest("shopify_shop", "shop_id", size=1)
-        return self.api.faces.now()
+        return self.api.endpoints.now()
 
     def row_count(self, near: int = 0) -> int:
         """The number of product_facility rows; found soonest where it is still `near`."""
@@ -118,6 +129,27 @@ class Rest:
         rows = self.api.read("shopify_shop_remote", self._of_shop())
         with closing(self._holding({"shopify_shop_remote": rows})) as held:
             return held.remotes()
+
+    def sample(
+        self,
+        table: str,
+        schema: tables.Schema,
+        limit: int,
+        *,
+        where: Mapping[str, Sequence[str]] | None = None,
+        newest: str = "",
+    ) -> pl.DataFrame:
+        """Return one page of any table's rows, the newest by this stamp first where the server sorts."""
+        filters = [Filter(column, among=values) for column, values in (where or {}).items()]
+        rows = self.api.sample(table, list(schema), limit, *filters, order=f"-{newest}" if newest else None)
+        if rows is None:
+            raise Lacking(f"table {table} over its APIs")
+        found = frame(rows, schema, "UTC")
+        return found.drop_nulls(newest) if newest else found
+
+    def order_history(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Raise UsageError: over HTTP the whole past would take hours."""
+        raise UsageError("HotWax's APIs give no history of orders: read its database.")
 
     def snapshot(
         self, products: pl.Series | None = None, *, orders: Sequence[int] = (), events_from: datetime | None = None

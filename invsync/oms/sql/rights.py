@@ -1,9 +1,10 @@
-"""Which of HotWax's tables the database role may write."""
+"""What doctor asks of a database alone: which of HotWax's tables its role may write."""
 
 import re
 
 import sqlalchemy as sa
 
+from invsync.oms.checks import Answer, SourceCheck, counted
 from invsync.oms.sql.source import Database
 from invsync.oms.sql.statements import COLUMNS
 
@@ -12,6 +13,17 @@ GRANT = re.compile(r"GRANT (.+?) ON (?:TABLE )?(`[^`]+`|\*)\.(`[^`]+`|\*) TO ")
 POSTGRESQL = sa.text(
     "SELECT has_table_privilege(:name, 'DELETE, TRUNCATE') OR has_any_column_privilege(:name, 'INSERT, UPDATE')"
 )
+
+
+def role(source: Database) -> Answer | None:
+    """Whether the role may do more than read; a file has no roles."""
+    if (rights := writable(source)) is None:
+        return None
+    name, tables = rights
+    if tables:
+        fix = "give invsync a role of its own that has SELECT alone"
+        return "warning", counted(f"Role {name} may write HotWax's tables", tables, fix)
+    return "ok", f"Role {name} may read HotWax's tables and write none of them."
 
 
 def writable(source: Database) -> tuple[str, list[str]] | None:
@@ -49,3 +61,6 @@ def _like(place: str) -> str:
         return ".*"
     parts = re.findall(r"\\.|.", place.strip("`"))
     return "".join({"%": ".*", "_": "."}.get(part, re.escape(part[-1])) for part in parts)
+
+
+CHECKS: list[SourceCheck[Database]] = [SourceCheck("role", role, group="HotWax")]

@@ -1,6 +1,7 @@
 """HotWax over SQL: one reader for SQLite, MySQL and PostgreSQL, each snapshot in one transaction."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,13 +10,15 @@ import polars as pl
 import sqlalchemy as sa
 
 from invsync import tables
-from invsync.config.settings import OmsSettings
+from invsync.config.connectors import OmsSettings
+from invsync.config.secrets import secret
 from invsync.errors import OmsFailed, UsageError
 from invsync.inputs.door import NEVER
 from invsync.oms import schemas
-from invsync.oms.sql import known_orders
+from invsync.oms.sql import adhoc, known_orders
 from invsync.oms.sql.changed_products import Window, moved_facilities, touched_products
-from invsync.oms.sql.reader import MANY, Reader
+from invsync.oms.sql.connector import DatabaseSettings
+from invsync.oms.sql.reader import MANY, Reader, connect
 from invsync.oms.sql.statements import (
     CANCELLED_UNITS,
     CHANNEL_GROUP,
@@ -42,8 +45,19 @@ CHECKED = {
 OF_ORDERS = {"known_orders": tables.KNOWN_ORDERS, "ordered": tables.ORDERED, "booked": tables.BOOKED}
 
 
+def open_database(oms: DatabaseSettings, tries: int | None = None) -> "Database":
+    """Return the configured database; `tries` plays no part."""
+    url = oms.url or secret(oms.url_env, os.environ)
+    if not url:
+        raise UsageError("The OMS database has no address: set url or url_env under the shop's oms.")
+    return Database(connect(url, oms.timezone), oms)
+
+
 class Database:
     """A HotWax database, read for one Shopify shop; `unreadable` is known already of rows that came through the door."""
+
+    keeps_history = True
+    pads_event_ids = False
 
     def __init__(self, engine: sa.Engine, oms: OmsSettings, unreadable: pl.DataFrame | None = None) -> None:
         self.reader, self.oms = Reader(engine, oms.timezone), oms
@@ -185,6 +199,22 @@ class Database:
         query = sa.select(table.c.system_message_remote_id).where(table.c.shop_id == self.oms.shop_id)
         with self.reader.transaction() as connection:
             return frozenset(str(remote) for remote in connection.execute(query).scalars())
+
+    def sample(
+        self,
+        table: str,
+        schema: tables.Schema,
+        limit: int,
+        *,
+        where: Mapping[str, Sequence[str]] | None = None,
+        newest: str = "",
+    ) -> pl.DataFrame:
+        """Return at most `limit` rows of any table, the newest by this stamp first."""
+        return adhoc.sample(self.reader, self.names, table, schema, limit, where=where or {}, newest=newest)
+
+    def order_history(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return ORDER_HEADERS and ORDER_ITEMS of all Shopify orders."""
+        return adhoc.order_history(self.reader)
 
     def snapshot(
         self, products: pl.Series | None = None, *, orders: Sequence[int] = (), events_from: datetime | None = None
