@@ -107,21 +107,16 @@ class Shop:
             beside = tuple(peers(configured, self.name, source, state, at=at, thru=at, given=None))
             for peer in beside:
                 opened.callback(peer.close)
-            facts: dict[str, Any] = {
-                "aggregate_location": shop.aggregate_location,
-                "group": shop.oms.facility_group_id,
-                "store": source.store,
-                "at": at,
-            }
+            rules = oms.mapping_rules(shop, source, at)
             snapshot = source.snapshot()
-            pairs, _ = mapping.pairs(snapshot, **facts)
+            pairs, _ = mapping.pairs(snapshot, rules)
             reader = reading.reader(
                 self.name,
                 shop,
                 source,
                 shopify,
                 state,
-                facts=facts,
+                rules=rules,
                 snapshot=snapshot,
                 every=pairs,
                 at=at,

@@ -243,16 +243,16 @@ def is_nan(number: float | None) -> bool:
 def test_pairs_targets_and_variances_equal_the_rules_row_by_row(seed: int) -> None:
     pick = random.Random(seed)
     seen, configured = world(pick), pick.choice([None, None, 900, 905])
-    facts: Row = {"aggregate_location": configured, "group": GROUP, "store": STORE, "at": NOW}
+    rules = mapping.Rules(configured, GROUP, STORE, NOW)
     plain = Plain(seen, configured)
 
-    pairs, held = mapping.pairs(seen, **facts)
+    pairs, held = mapping.pairs(seen, rules)
     good, rest = plain.split()
     assert sorted(pairs.rows()) == sorted(good)
     assert sorted(held.rows(), key=repr) == sorted(rest, key=repr)
 
     shuffled = pairs.sample(fraction=1, shuffle=True, seed=seed)
-    targets = mapping.targets(shuffled, seen, **facts)
+    targets = mapping.targets(shuffled, seen, rules)
     wanted = {row[:2]: plain.oms(row[2], row[1], row[4]) for row in good}
     assert {row[:2]: row[5] for row in targets.rows()} == wanted and targets.height == pairs.height
 

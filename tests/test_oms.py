@@ -348,13 +348,8 @@ def test_a_number_that_is_none_books_and_orders_nothing() -> None:
 def test_a_partial_snapshot_still_sees_a_shared_inventory_item(source: Source) -> None:
     seen = source.snapshot(pl.Series(["A"]))
     assert seen.product_facility["product_id"].to_list() == ["A"]
-    options: dict[str, Any] = {
-        "aggregate_location": None,
-        "group": "FAC_GRP",
-        "store": "STORE",
-        "at": seen.now,
-    }
-    assert set(mapping.pairs(seen, **options)[1]["reason"]) == {"ambiguous_mapping"}
+    rules = mapping.Rules(aggregate_location=None, group="FAC_GRP", store="STORE", at=seen.now)
+    assert set(mapping.pairs(seen, rules)[1]["reason"]) == {"ambiguous_mapping"}
 
 
 def test_a_partial_snapshot_reads_in_chunks(hotwax: str, source: Source) -> None:

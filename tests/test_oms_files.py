@@ -367,9 +367,8 @@ def test_a_product_that_lost_its_only_facility_is_held_by_name(folder: Path) -> 
     feed(folder, "configuration.csv", CONFIGURATION + "P0,SKU-A,,nan,,7,0,\nP1,SKU-B,,WH,,3,0,\n")
 
     source = opened(folder)
-    pairs, held = mapping.pairs(
-        source.snapshot(), aggregate_location=None, group="FAC_GRP", store=source.store, at=NOON
-    )
+    rules = mapping.Rules(aggregate_location=None, group="FAC_GRP", store=source.store, at=NOON)
+    pairs, held = mapping.pairs(source.snapshot(), rules)
 
     assert pairs["product_id"].to_list() == ["P1"]
     assert held.select("product_id", "sku", "reason").rows() == [("P0", "SKU-A", "malformed")]

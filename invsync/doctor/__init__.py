@@ -5,7 +5,6 @@ from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from invsync import mapping, oms, tables
 from invsync.config import settings
@@ -58,15 +57,10 @@ def _examine(findings: Findings, client: Client) -> None:
 
 def _compare(findings: Findings, client: Client | None, source: oms.Source, snapshot: tables.Snapshot) -> None:
     """HotWax's snapshot against Shopify, where that answers, and against what invsync takes it to mean."""
-    facts: dict[str, Any] = {
-        "aggregate_location": findings.shop.aggregate_location,
-        "store": source.store,
-        "group": findings.shop.oms.facility_group_id,
-        "at": findings.now,
-    }
-    pairs = mapped.pairs(findings, snapshot, facts)
-    findings.tried("configuration", "buffers", lambda: buffers.check(findings.shop.buffer, source, facts))
-    asked = Asked(findings.shop, source, snapshot, facts)
+    rules = oms.mapping_rules(findings.shop, source, findings.now)
+    pairs = mapped.pairs(findings, snapshot, rules)
+    findings.tried("configuration", "buffers", lambda: buffers.check(findings.shop.buffer, source, rules))
+    asked = Asked(findings.shop, source, snapshot, rules)
     ask(findings, {name: partial(question, asked) for name, question in QUESTIONS.items()})
     own = [check for check in checks_of(connector(findings.shop.oms.kind)) if check.group == "questions"]
     ask(findings, {check.name: partial(check.answer, source) for check in own})
@@ -77,4 +71,4 @@ def _compare(findings: Findings, client: Client | None, source: oms.Source, snap
     systems.subscriptions(findings, client)
     mapped.locations(findings, Shopify(client), snapshot)
     if pairs is not None:
-        mapped.items(findings, Shopify(client), mapping.targets(pairs, snapshot, **facts))
+        mapped.items(findings, Shopify(client), mapping.targets(pairs, snapshot, rules))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
@@ -18,12 +17,12 @@ NEWEST = 500
 
 @dataclass(frozen=True)
 class Asked:
-    """Whom a question may ask: the shop's settings, its OMS, one snapshot of it, and the facts that map it."""
+    """Whom a question may ask: the shop's settings, its OMS, one snapshot of it, and the rules that map it."""
 
     shop: ShopSettings
     source: oms.Source
     snapshot: tables.Snapshot
-    facts: dict[str, Any]
+    rules: mapping.Rules
 
     def rows(
         self, name: str, schema: tables.Schema, where: Mapping[str, Sequence[str]] | None = None, newest: str = ""

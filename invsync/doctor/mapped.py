@@ -1,7 +1,5 @@
 """Whether HotWax's products and facilities meet Shopify's items and locations, and which pairs a run would hold."""
 
-from typing import Any
-
 import polars as pl
 
 from invsync import equation, mapping, plan, tables
@@ -19,13 +17,13 @@ ITEMS = {
 }
 
 
-def pairs(findings: Findings, snapshot: tables.Snapshot, facts: dict[str, Any]) -> pl.DataFrame | None:
+def pairs(findings: Findings, snapshot: tables.Snapshot, rules: mapping.Rules) -> pl.DataFrame | None:
     """PAIRS as a run maps them; every fault of the mapping is told by name."""
-    found = findings.tried("mapping", "pairs", lambda: mapping.pairs(snapshot, **facts))
+    found = findings.tried("mapping", "pairs", lambda: mapping.pairs(snapshot, rules))
     if found is None:
         return None
     good, held = found
-    facilities(findings, snapshot, facts)
+    facilities(findings, snapshot, rules)
     products(findings, snapshot)
     for reason, column, what in [
         ("unmapped_location", "facility_id", "Facilities with stock that feed no Shopify location"),
@@ -38,9 +36,9 @@ def pairs(findings: Findings, snapshot: tables.Snapshot, facts: dict[str, Any]) 
     return good
 
 
-def facilities(findings: Findings, snapshot: tables.Snapshot, facts: dict[str, Any]) -> None:
+def facilities(findings: Findings, snapshot: tables.Snapshot, rules: mapping.Rules) -> None:
     """Facilities whose location is ambiguous or malformed, and online locations that nothing feeds."""
-    named = mapping.locations(snapshot, aggregate_location=facts["aggregate_location"])
+    named = mapping.locations(snapshot, aggregate_location=rules.aggregate_location)
     for form, what, fix in [
         (
             "ambiguous",
@@ -54,13 +52,13 @@ def facilities(findings: Findings, snapshot: tables.Snapshot, facts: dict[str, A
     if not named["form"].is_in([*mapping.AGGREGATE_FORMS, "physical"]).any():
         findings.fault("mapping", "facilities", "No facility feeds a Shopify location: fill shopify_shop_location.")
     online = named.filter(pl.col("form").is_in(mapping.AGGREGATE_FORMS))
-    unfed = online.join(mapping.counted_facilities(snapshot, **facts), on="location_id", how="anti")
+    unfed = online.join(mapping.counted_facilities(snapshot, rules), on="location_id", how="anti")
     for location in unfed["location_id"].unique().sort():
         findings.fault(
             "mapping",
             "facilities",
             f"No facility counts at location {location}, so all is 0 there: "
-            f"let facilities join the group and store {facts['store']}.",
+            f"let facilities join the group and store {rules.store}.",
         )
 
 

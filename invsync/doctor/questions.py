@@ -42,7 +42,7 @@ def sellable_rule(asked: Asked) -> Answer:
 def order_limits(asked: Asked) -> Answer:
     """Whether facilities that take no orders count online."""
     schema = {"facility_id": tables.TEXT, "maximum_order_limit": tables.QUANTITY}
-    counted = mapping.counted_facilities(asked.snapshot, **asked.facts)["facility_id"].unique().to_list()
+    counted = mapping.counted_facilities(asked.snapshot, asked.rules)["facility_id"].unique().to_list()
     found = asked.rows("facility", schema, {"facility_id": counted}) if counted else tables.empty(schema)
     closed = sorted(found.filter(pl.col("maximum_order_limit") == 0)["facility_id"])
     if not closed:

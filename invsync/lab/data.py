@@ -67,13 +67,7 @@ def buffer_table(suggested: pl.DataFrame, path: str, *, shop: str = "", config: 
     if shop:
         source, chosen = opened(shop, config)
         seen = source.snapshot()
-        pairs, _ = mapping.pairs(
-            seen,
-            aggregate_location=chosen.aggregate_location,
-            group=chosen.oms.facility_group_id,
-            store=source.store,
-            at=seen.now,
-        )
+        pairs, _ = mapping.pairs(seen, oms.mapping_rules(chosen, source, seen.now))
         told = buffers.for_pairs(suggested, pairs)
     told.write_parquet(path)
     kind = f'set table = "{path}" under [shops.{shop}.buffer]' if shop else "by SKU; a shop's table needs `shop`"

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
 
 import polars as pl
 
@@ -73,14 +72,9 @@ class Peer:
         return Witness(self.shop, orders, self.at, kept_as, self.given)
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """What the mapping needs to know of it."""
-        return {
-            "aggregate_location": self.shop.aggregate_location,
-            "group": self.shop.oms.facility_group_id,
-            "store": self.source.store,
-            "at": self.at,
-        }
+    def rules(self) -> mapping.Rules:
+        """How it is mapped."""
+        return oms.mapping_rules(self.shop, self.source, self.at)
 
     def moved(self, start: datetime) -> pl.Series:
         """The products of its orders that changed since then."""
@@ -88,11 +82,11 @@ class Peer:
 
     def look(self, products: pl.Series) -> Elsewhere:
         """What is in flight of these products, read in the safe order."""
-        pairs, _ = mapping.pairs(self.source.snapshot(products), **self.facts)
+        pairs, _ = mapping.pairs(self.source.snapshot(products), self.rules)
         seen = self.witness.look(pairs, pairs)
         sold = seen.sold.join(pairs, on=ITEM, how="semi")
         snapshot = self.source.snapshot(products, orders=sold["order_id"].unique().to_list())
-        counted = mapping.counted_facilities(snapshot, **self.facts)
+        counted = mapping.counted_facilities(snapshot, self.rules)
         flight = inflight.in_flight(sold, seen.unseen, pairs, snapshot, counted=counted)
         self.in_flight = pl.concat([self.in_flight, flight])
         placed = flight.join(pairs.select(*tables.KEY, "product_id"), on=tables.KEY)

@@ -18,11 +18,13 @@ from invsync.mapping.facilities import (
 )
 from invsync.mapping.items import pairs, product_items
 from invsync.mapping.keys import matched
+from invsync.mapping.rules import Rules
 from invsync.mapping.stock import allows_brokering, online_atp, targets
 
 __all__ = [
     "AGGREGATE_FACILITY",
     "AGGREGATE_FORMS",
+    "Rules",
     "allows_brokering",
     "counted_facilities",
     "digits",

@@ -6,6 +6,7 @@ import polars as pl
 
 from invsync import tables
 from invsync.errors import UsageError
+from invsync.mapping.rules import Rules
 
 AGGREGATE_FACILITY = "_NA_"
 CHANNEL_GROUP = "CHANNEL_FAC_GROUP"
@@ -70,19 +71,17 @@ def _form(aggregate_location: int | None) -> pl.Expr:
     )
 
 
-def members(
-    snapshot: tables.Snapshot, *, aggregate_location: int | None, group: str | None, store: str, at: datetime
-) -> pl.DataFrame:
+def members(snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
     """One row an aggregate location and facility: location_id, facility_id, ever, counts, rules.
 
     `ever`: is or was a member; `counts`: its stock is summed now; `rules`: it is the group's
     CONFIGURATION facility, whose rows carry threshold and channel switch.
     """
-    named = locations(snapshot, aggregate_location=aggregate_location)
+    named = locations(snapshot, aggregate_location=rules.aggregate_location)
     aggregates = named.filter(pl.col("form").is_in(AGGREGATE_FORMS))
-    if group is None and (aggregates["form"] == "group").any():
+    if rules.group is None and (aggregates["form"] == "group").any():
         raise UsageError("An aggregate location is mapped but no facility group is named: set facility_group_id.")
-    in_group = _group_members(snapshot, group=group, at=at)
+    in_group = _group_members(snapshot, rules)
     by_group = aggregates.select("location_id", "form").unique().join(in_group, how="cross")
     by_group = by_group.with_columns(
         ever=pl.col("form") == "group", member=pl.col("member") & (pl.col("form") == "group")
@@ -90,29 +89,29 @@ def members(
     by_set = aggregates.filter(pl.col("form") == "set").with_columns(ever=True, member=True, in_rules=False)
     both = pl.concat([by_group.select(by_set.columns), by_set]).group_by("location_id", "facility_id")
     found = both.agg(pl.col("ever", "member", "in_rules").any())
-    return _counting(found, snapshot, store=store, at=at)
+    return _counting(found, snapshot, rules)
 
 
-def _group_members(snapshot: tables.Snapshot, *, group: str | None, at: datetime) -> pl.DataFrame:
-    rows = snapshot.facility_group_member.filter(pl.col("facility_group_id") == pl.lit(group, dtype=pl.String))
+def _group_members(snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
+    rows = snapshot.facility_group_member.filter(pl.col("facility_group_id") == pl.lit(rules.group, dtype=pl.String))
     channel = (pl.col("facility_group_type_id") == CHANNEL_GROUP).fill_null(False)
-    return rows.group_by("facility_id").agg(member=(is_effective(at) & channel).any(), in_rules=is_effective(at).any())
+    return rows.group_by("facility_id").agg(
+        member=(is_effective(rules.at) & channel).any(), in_rules=is_effective(rules.at).any()
+    )
 
 
-def _counting(found: pl.DataFrame, snapshot: tables.Snapshot, *, store: str, at: datetime) -> pl.DataFrame:
-    in_store = snapshot.product_store_facility.filter((pl.col("product_store_id") == store) & is_effective(at))
+def _counting(found: pl.DataFrame, snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
+    at_store = (pl.col("product_store_id") == rules.store) & is_effective(rules.at)
+    in_store = snapshot.product_store_facility.filter(at_store)
     in_store = in_store.select("facility_id", in_store=True).unique()
     configures = (pl.col("facility_type_id") == CONFIGURATION).fill_null(False)
     facility = snapshot.facility.select("facility_id", real=~is_virtual(), configures=configures)
     every = found.join(in_store, on="facility_id", how="left").join(facility, on="facility_id", how="left")
     counts = (pl.col("member") & pl.col("in_store") & pl.col("real")).fill_null(False)
-    rules = (pl.col("in_rules") & pl.col("configures")).fill_null(False)
-    return every.select("location_id", "facility_id", "ever", counts=counts, rules=rules)
+    configured = (pl.col("in_rules") & pl.col("configures")).fill_null(False)
+    return every.select("location_id", "facility_id", "ever", counts=counts, rules=configured)
 
 
-def counted_facilities(
-    snapshot: tables.Snapshot, *, aggregate_location: int | None, group: str | None, store: str, at: datetime
-) -> pl.DataFrame:
+def counted_facilities(snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
     """The facilities whose stock each aggregate location sums now: location_id, facility_id."""
-    found = members(snapshot, aggregate_location=aggregate_location, group=group, store=store, at=at)
-    return found.filter("counts").select("location_id", "facility_id")
+    return members(snapshot, rules).filter("counts").select("location_id", "facility_id")

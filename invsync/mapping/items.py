@@ -1,12 +1,11 @@
 """Which product_facility rows feed which pair of item and location, and why the others feed none."""
 
-from datetime import datetime
-
 import polars as pl
 
 from invsync import tables
 from invsync.mapping.facilities import AGGREGATE_FORMS, digits, first_case, locations, members
 from invsync.mapping.keys import distinct, of, pair, rank
+from invsync.mapping.rules import Rules
 from invsync.mapping.stock import PAIR, allows_brokering, is_unclear
 
 HELD = ["product_id", "facility_id", "product", "site", "reason"]
@@ -41,16 +40,14 @@ def malformed_online(snapshot: tables.Snapshot, found: pl.DataFrame) -> pl.DataF
     return bad.filter(enters).select(PAIR).unique()
 
 
-def pairs(
-    snapshot: tables.Snapshot, *, aggregate_location: int | None, group: str | None, store: str, at: datetime
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def pairs(snapshot: tables.Snapshot, rules: Rules) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The PAIRS that may be sent, by item and location, and MAPPING_HELD: the other product_facility rows with a reason.
 
     A held aggregate pair has a row of its own with a null facility_id; so has a product of which a value
     is unreadable that may concern each of its pairs, and a feed's row that names no product.
     """
-    named = locations(snapshot, aggregate_location=aggregate_location)
-    found = members(snapshot, aggregate_location=aggregate_location, group=group, store=store, at=at)
+    named = locations(snapshot, aggregate_location=rules.aggregate_location)
+    found = members(snapshot, rules)
     sku = snapshot.product.select("product_id", sku="internal_name").unique("product_id")
     products = product_items(snapshot).join(sku, on="product_id", how="left").sort("inventory_item_id")
     sites = _sites(named)

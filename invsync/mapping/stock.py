@@ -1,6 +1,5 @@
 """What the OMS says should be available at each pair."""
 
-from datetime import datetime
 from math import nan
 
 import polars as pl
@@ -8,6 +7,7 @@ import polars as pl
 from invsync import tables
 from invsync.mapping.facilities import locations, members
 from invsync.mapping.keys import beside, in_order, of, pair, rank
+from invsync.mapping.rules import Rules
 
 PAIR = ["product_id", "location_id"]
 COUNTS = {"sellable": "computed_last_inventory_count", "total": "last_inventory_count"}
@@ -23,22 +23,14 @@ def is_unclear() -> pl.Expr:
     return ~pl.col("allow_brokering").is_in(["Y", "N"]).fill_null(True)
 
 
-def targets(
-    pairs: pl.DataFrame,
-    snapshot: tables.Snapshot,
-    *,
-    aggregate_location: int | None = None,
-    group: str | None,
-    store: str,
-    at: datetime,
-) -> pl.DataFrame:
+def targets(pairs: pl.DataFrame, snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
     """TARGETS, by item and location: each pair with the units the OMS wants there; null where the OMS has no row.
 
     NaN where a value of the product's rows cannot be read.
     An aggregate's `debt` is what it comes to below 0, before the floor; null for any other pair.
     """
-    found = members(snapshot, aggregate_location=aggregate_location, group=group, store=store, at=at)
-    own = locations(snapshot, aggregate_location=aggregate_location).filter(pl.col("form") == "physical")
+    found = members(snapshot, rules)
+    own = locations(snapshot, aggregate_location=rules.aggregate_location).filter(pl.col("form") == "physical")
     asked, item = in_order(pairs), pl.col("inventory_item_id")
     is_first = item.ne_missing(item.shift(1))
     products = asked.filter(is_first)["product_id"]

@@ -7,8 +7,9 @@ from typing import Protocol
 
 import polars as pl
 
-from invsync import tables
+from invsync import mapping, tables
 from invsync.config.connectors import OmsSettings, connector
+from invsync.config.settings import ShopSettings
 
 ORDER_HEADERS: tables.Schema = {"order_id": tables.TEXT, "order_date": tables.STAMP, "created_stamp": tables.STAMP}
 ORDER_ITEMS: tables.Schema = {"order_id": tables.TEXT, "product_id": tables.TEXT, "quantity": tables.QUANTITY}
@@ -93,3 +94,8 @@ def open_source(oms: OmsSettings, *, tries: int | None = None) -> Source:
     """
     opened: Callable[[OmsSettings, int | None], Source] = resolve_name(connector(oms.kind).reader)
     return opened(oms, tries)
+
+
+def mapping_rules(shop: ShopSettings, source: Source, at: datetime) -> mapping.Rules:
+    """Return how a shop is mapped at this moment."""
+    return mapping.Rules(shop.aggregate_location, shop.oms.facility_group_id, source.store, at)

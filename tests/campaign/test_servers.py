@@ -26,7 +26,7 @@ from invsync.doctor.checks import Asked, ask
 from invsync.doctor.findings import Findings
 from invsync.doctor.questions import QUESTIONS
 from invsync.jobs import launch
-from invsync.oms import Source, open_source
+from invsync.oms import Source, mapping_rules, open_source
 from invsync.oms.rest.connector import RestSettings
 from invsync.oms.sql.connector import DatabaseSettings
 from invsync.oms.sql.rights import role
@@ -345,8 +345,8 @@ def answers(url: str) -> dict[str, tuple[str, str]]:
     oms = DatabaseSettings(url=url, shop_id="SANDBOX", facility_group_id="FAC_GRP")
     shop, source = ShopSettings(domain="acme.myshopify.com", token_env="T", oms=oms), open_source(oms)
     findings, snapshot = Findings("acme", shop, datetime.now(UTC)), source.snapshot()
-    facts = {"aggregate_location": None, "group": "FAC_GRP", "store": source.store, "at": snapshot.now}
-    asked = Asked(shop, source, snapshot, facts)
+    rules = mapping_rules(shop, source, snapshot.now)
+    asked = Asked(shop, source, snapshot, rules)
     ask(findings, {name: partial(question, asked) for name, question in QUESTIONS.items()})
     source.close()
     return {check.name: (check.status, check.message) for check in findings.checks}
