@@ -1,8 +1,13 @@
-"""Secrets by a variable's name: from the environment, a file that it names, or the system keyring."""
+"""Secrets, which a configuration only names: from a variable, a file that a variable names, or the system keyring.
+
+Whatever invsync writes is scrubbed of `every_secret`: the run's notebook, page, messages and alerts, and doctor's answers.
+"""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel
 
@@ -12,12 +17,55 @@ from invsync.inputs import texts
 SERVICE = "invsync"
 UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd\ud800-\udfff]")
 HEADER = re.compile(r"[!-~]+")
+IN_A_QUERY = re.compile("pass|pwd|secret|token|key|sig", re.IGNORECASE)
+SHORTEST = 5  # a shorter value stands in any text
 QUOTES = ('"', "'", "`", "\u201c\u201d", "\u2018\u2019")
 
 
 def variables(part: BaseModel) -> list[str]:
     """Return the variables that hold the secrets of a part of the configuration: the values of its keys in _env."""
     return list(dict.fromkeys(value for key, value in _texts(part) if key.endswith("_env")))
+
+
+def by_variable(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the secret of each variable; raises UsageError for one that is not set."""
+    return {name: secret(name, environ) or "" for name in names}
+
+
+def every_secret(configured: BaseModel, environ: Mapping[str, str]) -> list[str]:
+    """Return the values of all secrets that a configuration names, the longest first.
+
+    These are what its variables hold, what those of <name>_PREVIOUS hold during a rotation, and the passwords in its
+    addresses. A variable that is not set here is left out, for what is not known here cannot be written here.
+    """
+    held = [value for name in variables(configured) for value in _held(name, environ)]
+    written = [text for _, text in _texts(configured)]
+    values = {*held, *(word for address in (*held, *written) for word in _in_address(address))}
+    return sorted((value for value in values if len(value) >= SHORTEST), key=len, reverse=True)
+
+
+def rotated(variable: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the variable, and during a rotation the one that holds the secret of before: <variable>_PREVIOUS."""
+    before = f"{variable}_PREVIOUS"
+    return [variable, *([before] if {before, f"{before}_FILE"} & set(environ) else [])]
+
+
+def _held(variable: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield what a variable holds, and what it held before, as far as they are set."""
+    for name in rotated(variable, environ):
+        with suppress(UsageError):
+            yield secret(name, environ) or ""
+
+
+def _in_address(text: str) -> Iterator[str]:
+    """Yield the passwords and tokens in an address, as they are written there and decoded."""
+    if "://" not in text:
+        return
+    with suppress(ValueError):
+        parts = urlsplit(text)
+        if parts.password:
+            yield from (parts.password, unquote(parts.password))
+        yield from (value for key, value in parse_qsl(parts.query) if IN_A_QUERY.search(key))
 
 
 def _texts(part: object, key: str = "") -> Iterator[tuple[str, str]]:

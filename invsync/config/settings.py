@@ -19,6 +19,9 @@ from invsync.config.connectors import OmsSettings as OmsSettings
 from invsync.config.connectors import oms_settings
 from invsync.config.fields import LOOPBACK as LOOPBACK
 from invsync.config.fields import Address, Cron, Domain, Locale, Part, Share, Variable, Zone, days
+from invsync.config.secrets import by_variable as by_variable
+from invsync.config.secrets import every_secret as every_secret
+from invsync.config.secrets import rotated as rotated
 from invsync.config.secrets import secret as secret
 from invsync.config.secrets import token as token
 from invsync.config.secrets import variables as variables

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from invsync.doctor.questions import QUESTIONS
 from invsync.doctor.variants import variants
 from invsync.ledger import buffers
 from invsync.oms.checks import checks_of
+from invsync.report import scrubbed
 from invsync.shopify import Shopify
 from invsync.shopify.client import Client
 
@@ -29,7 +31,7 @@ def examine(config: Path, name: str) -> list[Check]:
     configured = settings.load(config)
     shop = configured.shop(name)
     variables = [*shop.api_variables, *settings.variables(shop.oms)]
-    secrets = {variable: settings.secret(variable, os.environ) or "" for variable in variables}
+    secrets = settings.by_variable(variables, os.environ)
     findings = Findings(name, shop, datetime.now(UTC))
     findings.ok("configuration", "file", f"{config} describes {shop.domain}, kept by {shop.keep_by}.")
     findings.ok("configuration", "secrets", f"{', '.join(variables)} found.")
@@ -41,7 +43,9 @@ def examine(config: Path, name: str) -> list[Check]:
     for group in GROUPS:
         if group not in {check.group for check in findings.checks}:
             findings.warn(group, "not examined", "Not examined: mend the faults above and look again.")
-    return sorted(findings.checks, key=lambda check: GROUPS.index(check.group))
+    hidden = settings.every_secret(configured, os.environ)
+    checks = [replace(check, message=scrubbed(check.message, hidden)) for check in findings.checks]
+    return sorted(checks, key=lambda check: GROUPS.index(check.group))
 
 
 def _examine(findings: Findings, client: Client) -> None:

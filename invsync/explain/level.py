@@ -35,8 +35,7 @@ def explain_in(configured: settings.Settings, shop: str, sku: str, *, location: 
     """One pair's number, as `explain`, of a shop of this configuration."""
     chosen = configured.shop(shop)
     source, state, at = oms.open_source(chosen.oms), State(configured.state.url), datetime.now(UTC)
-    names = [name for name in (chosen.token_env, chosen.client_secret_env) if name]
-    secrets = {name: settings.secret(name, os.environ) or "" for name in names}
+    secrets = settings.by_variable(chosen.api_variables, os.environ)
     with ExitStack() as opened:
         shopify = opened.enter_context(Shopify.open(chosen, secrets=secrets, read_only=True))
         beside = tuple(peers(configured, shop, source, state, at=at, thru=at, given=None))

@@ -122,9 +122,7 @@ def peers(
         if theirs.store != source.store:
             theirs.close()
             continue
-        secrets = {
-            env: settings.secret(env, os.environ) or "" for env in (shop.token_env, shop.client_secret_env) if env
-        }
+        secrets = settings.by_variable(shop.api_variables, os.environ)
         shopify = Shopify.open(shop, secrets=secrets, read_only=True)
         yield Peer(other, shop, theirs, shopify, state, name, at, thru, given)
 
