@@ -1,6 +1,7 @@
-"""Secrets, which a configuration only names: from a variable, a file that a variable names, or the system keyring.
+"""Look up the secrets that the configuration names: in a variable, in a file, or in the system keyring.
 
-Whatever invsync writes is scrubbed of `every_secret`: the run's notebook, page, messages and alerts, and doctor's answers.
+`every_secret` lists them all, so that they can be removed from what invsync writes: the notebook, page, messages and
+alerts of a run, and doctor's answers.
 """
 
 import re
@@ -18,12 +19,12 @@ SERVICE = "invsync"
 UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd\ud800-\udfff]")
 HEADER = re.compile(r"[!-~]+")
 IN_A_QUERY = re.compile("pass|pwd|secret|token|key|sig", re.IGNORECASE)
-SHORTEST = 5  # a shorter value stands in any text
+SHORTEST = 5  # characters; anything shorter would match ordinary text
 QUOTES = ('"', "'", "`", "\u201c\u201d", "\u2018\u2019")
 
 
 def variables(part: BaseModel) -> list[str]:
-    """Return the variables that hold the secrets of a part of the configuration: the values of its keys in _env."""
+    """Return the variables that hold secrets of a part of the configuration: the values of keys that end in _env."""
     return list(dict.fromkeys(value for key, value in _texts(part) if key.endswith("_env")))
 
 
@@ -33,10 +34,10 @@ def by_variable(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, s
 
 
 def every_secret(configured: BaseModel, environ: Mapping[str, str]) -> list[str]:
-    """Return the values of all secrets that a configuration names, the longest first.
+    """Return the values of all secrets that a configuration names, longest first.
 
-    These are what its variables hold, what those of <name>_PREVIOUS hold during a rotation, and the passwords in its
-    addresses. A variable that is not set here is left out, for what is not known here cannot be written here.
+    They are the values of its variables, those of <variable>_PREVIOUS during a rotation, and passwords in addresses.
+    Variables that are not set here, and values shorter than SHORTEST, are left out.
     """
     held = [value for name in variables(configured) for value in _held(name, environ)]
     written = [text for _, text in _texts(configured)]
@@ -45,20 +46,20 @@ def every_secret(configured: BaseModel, environ: Mapping[str, str]) -> list[str]
 
 
 def rotated(variable: str, environ: Mapping[str, str]) -> list[str]:
-    """Return the variable, and during a rotation the one that holds the secret of before: <variable>_PREVIOUS."""
+    """Return the variable and, during a rotation, the one with the previous secret: <variable>_PREVIOUS."""
     before = f"{variable}_PREVIOUS"
     return [variable, *([before] if {before, f"{before}_FILE"} & set(environ) else [])]
 
 
 def _held(variable: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield what a variable holds, and what it held before, as far as they are set."""
+    """Yield the value of a variable, and its previous one, where they are set."""
     for name in rotated(variable, environ):
         with suppress(UsageError):
             yield secret(name, environ) or ""
 
 
 def _in_address(text: str) -> Iterator[str]:
-    """Yield the passwords and tokens in an address, as they are written there and decoded."""
+    """Yield the passwords and tokens in an address, both as written and decoded."""
     if "://" not in text:
         return
     with suppress(ValueError):
@@ -69,7 +70,7 @@ def _in_address(text: str) -> Iterator[str]:
 
 
 def _texts(part: object, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield every text in a part of the configuration with its key, in the order of the keys."""
+    """Yield the key and value of every string in a part of the configuration."""
     if isinstance(part, BaseModel):
         part = dict(part)
     if isinstance(part, Mapping):
@@ -80,9 +81,9 @@ def _texts(part: object, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def secret(variable: str | None, environ: Mapping[str, str]) -> str | None:
-    """The secret of this name: the variable, else the file that <name>_FILE names, else the system keyring.
+    """Return the secret of this variable, from the environment, the file that <variable>_FILE names, or the keyring.
 
-    Blanks, marks and quotes that were pasted around it are no part of it.
+    Blanks, invisible marks and quotes around it are removed. Raises UsageError where it is not set or unusable.
     """
     if variable is None:
         return None
@@ -99,7 +100,7 @@ def secret(variable: str | None, environ: Mapping[str, str]) -> str | None:
 
 
 def token(variable: str | None, environ: Mapping[str, str]) -> str | None:
-    """A secret that an HTTP header holds: printable ASCII, without a blank."""
+    """Return a secret that goes into an HTTP header; raises UsageError unless it is printable ASCII without blanks."""
     value = secret(variable, environ)
     if value is not None and not HEADER.fullmatch(value):
         raise UsageError(f"Secret {variable} holds a blank or a letter that no token has: copy it anew.")
@@ -107,7 +108,7 @@ def token(variable: str | None, environ: Mapping[str, str]) -> str | None:
 
 
 def _bare(value: str | None) -> str:
-    """The value without what surrounds it: blanks, invisible marks, one pair of quotes."""
+    """Return the value without blanks, invisible marks and quotes around it."""
     before, value = None, value or ""
     while value != before:
         before, value = value, value.strip().strip(texts.INVISIBLE + "\0")

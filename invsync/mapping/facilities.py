@@ -1,4 +1,4 @@
-"""Which location each facility feeds, and in which form (see the package)."""
+"""Which Shopify location each facility feeds, and in which form (see the package)."""
 
 from datetime import datetime
 
@@ -16,13 +16,13 @@ AGGREGATE_FORMS = ["group", "set"]
 
 
 def digits(column: str) -> pl.Expr:
-    """The id as Int64 when it is bare digits, else null."""
+    """The id in this column as Int64 where it is bare digits, else null."""
     text = pl.col(column).str.strip_chars()
     return pl.when(text.str.contains(r"^[0-9]{1,19}$")).then(text).cast(pl.Int64, strict=False)
 
 
 def is_effective(at: datetime) -> pl.Expr:
-    """True where from_date <= at < thru_date; an open end has no bound."""
+    """True where from_date <= at < thru_date; a null date is no bound."""
     begun = pl.col("from_date").is_null() | (pl.col("from_date") <= at)
     return begun & (pl.col("thru_date").is_null() | (pl.col("thru_date") > at))
 
@@ -35,7 +35,7 @@ def is_virtual() -> pl.Expr:
 
 
 def locations(snapshot: tables.Snapshot, *, aggregate_location: int | None) -> pl.DataFrame:
-    """One row a facility that names a location: facility_id, location_id, form (see the module)."""
+    """Return one row per facility that is mapped to a location: facility_id, location_id, form (see the package)."""
     named = snapshot.shopify_shop_location.filter(pl.col("shopify_location_id").str.strip_chars().fill_null("") != "")
     named = named.select("facility_id", location_id=digits("shopify_location_id")).unique()
     forms = (
@@ -50,7 +50,7 @@ def locations(snapshot: tables.Snapshot, *, aggregate_location: int | None) -> p
 
 
 def first_case(*cases: tuple[pl.Expr, pl.Expr | str]) -> pl.Expr:
-    """The word of the first case that holds, else null."""
+    """The value of the first case whose condition holds, else null."""
     words = ((holds, pl.lit(word) if isinstance(word, str) else word) for holds, word in cases)
     return pl.coalesce(pl.when(holds).then(word) for holds, word in words)
 
@@ -72,10 +72,11 @@ def _form(aggregate_location: int | None) -> pl.Expr:
 
 
 def members(snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
-    """One row an aggregate location and facility: location_id, facility_id, ever, counts, rules.
+    """Return one row per aggregate location and facility: location_id, facility_id, ever, counts, rules.
 
-    `ever`: is or was a member; `counts`: its stock is summed now; `rules`: it is the group's
-    CONFIGURATION facility, whose rows carry threshold and channel switch.
+    `ever`: the facility is or was a member; `counts`: its stock is in the sum now; `rules`: it is the group's
+    CONFIGURATION facility, whose rows hold the threshold and the channel switch. Raises UsageError where a location
+    needs a facility group and none is configured.
     """
     named = locations(snapshot, aggregate_location=rules.aggregate_location)
     aggregates = named.filter(pl.col("form").is_in(AGGREGATE_FORMS))
@@ -88,8 +89,8 @@ def members(snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
     )
     by_set = aggregates.filter(pl.col("form") == "set").with_columns(ever=True, member=True, in_rules=False)
     both = pl.concat([by_group.select(by_set.columns), by_set]).group_by("location_id", "facility_id")
-    found = both.agg(pl.col("ever", "member", "in_rules").any())
-    return _counting(found, snapshot, rules)
+    memberships = both.agg(pl.col("ever", "member", "in_rules").any())
+    return _counting(memberships, snapshot, rules)
 
 
 def _group_members(snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
@@ -100,18 +101,18 @@ def _group_members(snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
     )
 
 
-def _counting(found: pl.DataFrame, snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
+def _counting(memberships: pl.DataFrame, snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
     at_store = (pl.col("product_store_id") == rules.store) & is_effective(rules.at)
     in_store = snapshot.product_store_facility.filter(at_store)
     in_store = in_store.select("facility_id", in_store=True).unique()
     configures = (pl.col("facility_type_id") == CONFIGURATION).fill_null(False)
     facility = snapshot.facility.select("facility_id", real=~is_virtual(), configures=configures)
-    every = found.join(in_store, on="facility_id", how="left").join(facility, on="facility_id", how="left")
+    every = memberships.join(in_store, on="facility_id", how="left").join(facility, on="facility_id", how="left")
     counts = (pl.col("member") & pl.col("in_store") & pl.col("real")).fill_null(False)
     configured = (pl.col("in_rules") & pl.col("configures")).fill_null(False)
     return every.select("location_id", "facility_id", "ever", counts=counts, rules=configured)
 
 
 def counted_facilities(snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
-    """The facilities whose stock each aggregate location sums now: location_id, facility_id."""
+    """Return the facilities whose stock is summed at each aggregate location now: location_id, facility_id."""
     return members(snapshot, rules).filter("counts").select("location_id", "facility_id")
