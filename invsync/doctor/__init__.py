@@ -1,4 +1,4 @@
-"""What is wrong with a shop's set-up, found before a run finds it: each fault in one sentence with its fix."""
+"""Examine a shop's set-up before a run does: each fault in one sentence, with its fix."""
 
 import os
 from contextlib import closing
@@ -23,11 +23,11 @@ from invsync.shopify import Shopify
 from invsync.shopify.client import Client
 
 __all__ = ["Check", "examine"]
-TRIES = 3  # somebody is waiting: a mistyped address is told within seconds
+TRIES = 3  # few, for somebody is waiting
 
 
 def examine(config: Path, name: str) -> list[Check]:
-    """Every check of this shop, group by group; a wrong configuration or an unset secret is a usage error."""
+    """Return all checks of a shop, by group; raises UsageError for a wrong configuration or a secret that is not set."""
     configured = settings.load(config)
     shop = configured.shop(name)
     variables = [*shop.api_variables, *settings.variables(shop.oms)]
@@ -60,7 +60,7 @@ def _examine(findings: Findings, client: Client) -> None:
 
 
 def _compare(findings: Findings, client: Client | None, source: oms.Source, snapshot: tables.Snapshot) -> None:
-    """HotWax's snapshot against Shopify, where that answers, and against what invsync takes it to mean."""
+    """Compare HotWax's snapshot with Shopify, where that answers, and check what invsync assumes about HotWax."""
     rules = oms.mapping_rules(findings.shop, source, findings.now)
     pairs = mapped.pairs(findings, snapshot, rules)
     findings.tried("configuration", "buffers", lambda: buffers.check(findings.shop.buffer, source, rules))

@@ -1,4 +1,4 @@
-"""How a question is asked of a merchant's own HotWax, and how its answer is noted."""
+"""Ask a question about the merchant's own HotWax, and note the answer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NEWEST = 500
 
 @dataclass(frozen=True)
 class Asked:
-    """Whom a question may ask: the shop's settings, its OMS, one snapshot of it, and the rules that map it."""
+    """What a question is about: the shop's settings, its OMS, a snapshot of it, and the rules that map it."""
 
     shop: ShopSettings
     source: oms.Source
@@ -27,12 +27,12 @@ class Asked:
     def rows(
         self, name: str, schema: tables.Schema, where: Mapping[str, Sequence[str]] | None = None, newest: str = ""
     ) -> pl.DataFrame:
-        """At most NEWEST rows of a table, or as many as there are values; Lacking where this HotWax has none such."""
+        """Return at most NEWEST rows of a table, or as many as there are values; raises Lacking where there is no such table."""
         limit = max([NEWEST, *map(len, (where or {}).values())])
         return self.source.sample(name, schema, limit, where=where, newest=newest)
 
     def reasons(self) -> list[str]:
-        """The reasons whose stock events are pushed as deltas now."""
+        """Return the reasons whose stock events are pushed as deltas now."""
         if self.shop.delta_reasons is not None:
             return list(self.shop.delta_reasons)
         listed = self.source.delta_reasons()
@@ -40,7 +40,7 @@ class Asked:
         return list(delta.DEFAULT_REASONS) if listed.is_empty() else now
 
     def matters_to_deltas(self) -> Status:
-        """A warning where the shop is kept by deltas."""
+        """Return the status of a fault in deltas: a warning where the shop is kept by them."""
         return "warning" if self.shop.keep_by == "deltas" else "ok"
 
 
@@ -48,12 +48,12 @@ Question = Callable[[Asked], Answer]
 
 
 def texts(*names: str) -> tables.Schema:
-    """A schema of texts."""
+    """Return a schema of text columns."""
     return dict.fromkeys(names, tables.TEXT)
 
 
 def ask(findings: Findings, questions: Mapping[str, Callable[[], Answer | None]]) -> None:
-    """Note each answer; what this HotWax does not have, or would not tell, is told as such."""
+    """Ask each question and note its answer, or that this HotWax does not have it or did not answer."""
     for name, question in questions.items():
         try:
             answer = question()

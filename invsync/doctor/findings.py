@@ -1,4 +1,4 @@
-"""What the doctor found, check by check."""
+"""The checks of one shop, as they are made."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: its group and name, how it is, and a sentence that says so."""
+    """One check: its group and name, its status, and a sentence about it."""
 
     group: str
     name: str
@@ -36,23 +36,23 @@ class Findings:
     checks: list[Check] = field(default_factory=list)
 
     def ok(self, group: str, name: str, message: str) -> None:
-        """Note what is right."""
+        """Note that something is right."""
         self.checks.append(Check(group, name, "ok", message))
 
     def warn(self, group: str, name: str, message: str) -> None:
-        """Note what a person should know, though every run can do its work."""
+        """Note something that a person should know, though runs work."""
         self.checks.append(Check(group, name, "warning", message))
 
     def fault(self, group: str, name: str, message: str) -> None:
-        """Note what keeps a run, or a pair, from being right."""
+        """Note something that keeps a run, or a pair, from being right."""
         self.checks.append(Check(group, name, "fault", message))
 
     def note(self, group: str, name: str, answer: Answer) -> None:
-        """Note an answer as what its status says."""
+        """Note an answer with its own status."""
         self.checks.append(Check(group, name, *answer))
 
     def tried(self, group: str, name: str, read: Callable[[], T]) -> T | None:
-        """What a read gives; None and a fault where it fails."""
+        """Return the result of a read; None, and a fault noted, where it raises."""
         try:
             return read()
         except InvsyncError as error:

@@ -1,4 +1,4 @@
-"""Whether the state database, Shopify and the OMS answer as a run needs it."""
+"""Check that the state database, Shopify and the OMS answer as a run needs it."""
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ CLOCKS_APART = timedelta(minutes=1)
 
 
 def state(findings: Findings, url: str) -> None:
-    """Who holds the shop, and which files wait for an answer."""
+    """Note which run holds the shop, and which files wait for an answer."""
     group, opened = "configuration", findings.tried("configuration", "state", lambda: State(url))
     if opened is None:
         return
@@ -37,7 +37,7 @@ def state(findings: Findings, url: str) -> None:
 
 
 def shopify(findings: Findings, client: Client) -> bool:
-    """Whether Shopify answers, with the right version, scopes and domain."""
+    """Check Shopify's credentials, API version, scopes, orders and domain; return whether it answers."""
     group, shop = "Shopify", findings.shop
     try:
         installed = client.data("installation")
@@ -57,13 +57,13 @@ def shopify(findings: Findings, client: Client) -> bool:
     if domain == shop.domain:
         findings.ok(group, "domain", f"The app belongs to {domain}.")
     else:
-        tell = findings.warn if shop.endpoint else findings.fault
-        tell(group, "domain", f"The app belongs to {domain}, not to {shop.domain}: correct domain, or the token.")
+        note = findings.warn if shop.endpoint else findings.fault
+        note(group, "domain", f"The app belongs to {domain}, not to {shop.domain}: correct domain, or the token.")
     return True
 
 
 def scopes(findings: Findings, granted: set[str]) -> None:
-    """The scopes against those needed; one that writes a thing may read it too."""
+    """Check the scopes against those needed; one that may write a thing may read it too."""
     may = granted | {f"read_{scope.removeprefix('write_')}" for scope in granted if scope.startswith("write_")}
     missing = [scope for scope in SCOPES if scope not in may]
     more = sorted(granted - set(SCOPES))
@@ -76,18 +76,18 @@ def scopes(findings: Findings, granted: set[str]) -> None:
 
 
 def subscriptions(findings: Findings, client: Client) -> None:
-    """Whether Shopify sends the webhooks that the shop's receiver is to hear."""
+    """Check that Shopify sends the webhooks that the shop's receiver expects."""
     address, name = findings.shop.webhook_url, "webhooks"
     if address is None:
         findings.ok("Shopify", name, "No webhook_url is set: the shop is kept by its scheduled jobs alone.")
         return
-    found = findings.tried("Shopify", name, lambda: conditions(client, address))
-    wrong = [f"{one.topic} is {one.condition}" for one in found or [] if one.condition != "right"]
+    listed = findings.tried("Shopify", name, lambda: conditions(client, address))
+    wrong = [f"{one.topic} is {one.condition}" for one in listed or [] if one.condition != "right"]
     if wrong:
         fix = f"run invsync webhooks register --shop {findings.name}"
         findings.fault("Shopify", name, counted("Webhook subscriptions are not as they should be", wrong, fix))
-    elif found:
-        findings.ok("Shopify", name, f"All {len(found)} subscriptions send to {address}.")
+    elif listed:
+        findings.ok("Shopify", name, f"All {len(listed)} subscriptions send to {address}.")
 
 
 def hotwax(findings: Findings, source: oms.Source) -> tables.Snapshot | None:
@@ -132,22 +132,22 @@ def hotwax(findings: Findings, source: oms.Source) -> tables.Snapshot | None:
 
 
 def clock(findings: Findings, ahead: timedelta) -> None:
-    """How far the OMS's clock is ahead of this machine's."""
+    """Check how far the OMS's clock is ahead of this machine's."""
     if abs(ahead) <= CLOCKS_APART:
         findings.ok("HotWax", "clock", "Its clock and this machine's agree within a minute.")
         return
-    told = f"{abs(ahead).total_seconds():.0f} seconds {'ahead of' if ahead > timedelta(0) else 'behind'}"
-    findings.warn("HotWax", "clock", f"Its clock is {told} this machine's: set both by a time server.")
+    difference = f"{abs(ahead).total_seconds():.0f} seconds {'ahead of' if ahead > timedelta(0) else 'behind'}"
+    findings.warn("HotWax", "clock", f"Its clock is {difference} this machine's: set both by a time server.")
 
 
 def order_import(findings: Findings, client: Client, known: datetime | None) -> None:
-    """Whether the OMS knows Shopify's orders: the oldest one after its newest says how late it is."""
+    """Check that the OMS imports Shopify's orders, by the oldest order after the newest that it knows."""
     since = known or findings.now - timedelta(days=findings.shop.orders_lookback_days)
     query = {"afterTheKnown": f"created_at:>'{since:%Y-%m-%dT%H:%M:%SZ}'"}
-    found = findings.tried("HotWax", "order import", lambda: client.data("order_dates", query))
-    if found is None:
+    dates = findings.tried("HotWax", "order import", lambda: client.data("order_dates", query))
+    if dates is None:
         return
-    unknown = found["oldestUnknown"]["nodes"]
+    unknown = dates["oldestUnknown"]["nodes"]
     last = f"the OMS's newest is of {iso(known)}" if known else "the OMS has none"
     limit = findings.now - timedelta(minutes=findings.shop.late_after_minutes)
     if unknown and datetime.fromisoformat(unknown[0]["createdAt"]) < limit:
@@ -158,5 +158,5 @@ def order_import(findings: Findings, client: Client, known: datetime | None) -> 
             f"imported ({last}): look at the job that downloads orders.",
         )
     else:
-        shown = [f"Shopify's newest order is of {order['createdAt']}" for order in found["newest"]["nodes"]]
+        shown = [f"Shopify's newest order is of {order['createdAt']}" for order in dates["newest"]["nodes"]]
         findings.ok("HotWax", "order import", f"{(*shown, 'Shopify has no order')[0]}, {last}.")

@@ -1,4 +1,4 @@
-"""Whether HotWax itself sends stock to Shopify too."""
+"""Find out whether HotWax itself sends stock to Shopify too."""
 
 import polars as pl
 
@@ -12,15 +12,15 @@ JOBS = ["JOB_UL_INV", "UL_RCNT_INV", "JOB_ADJ_INV"]
 
 def other_writers(asked: Asked) -> Answer:
     """Which of HotWax's own jobs and switches that send stock to Shopify are on."""
-    found, unseen = [], []
+    writers, unseen = [], []
     for active in (_service_jobs, _jobs, _real_time):
         try:
-            found += active(asked)
+            writers += active(asked)
         except Lacking as lack:
             unseen.append(str(lack))
-    if found:
+    if writers:
         return "warning", (
-            f"HotWax itself sends stock to Shopify too ({len(found)}): {some(sorted(found))}; pause what is "
+            f"HotWax itself sends stock to Shopify too ({len(writers)}): {some(sorted(writers))}; pause what is "
             "this shop's, or each undoes what the other sent."
         )
     if unseen:

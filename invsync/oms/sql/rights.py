@@ -27,8 +27,8 @@ def role(source: Database) -> Answer | None:
 
 
 def writable(source: Database) -> tuple[str, list[str]] | None:
-    """The role and those of the tables that invsync reads which it may write; None for SQLite, which has no roles."""
-    tables = sorted(source.names[name] for name in COLUMNS if name in source.names)
+    """Return the role, and which of the tables that invsync reads it may write; None for SQLite, which has no roles."""
+    tables = sorted(source.catalog.names[name] for name in COLUMNS if name in source.catalog.names)
     with source.reader.transaction() as connection:
         if connection.dialect.name == "sqlite":
             return None
@@ -41,14 +41,14 @@ def writable(source: Database) -> tuple[str, list[str]] | None:
 
 
 def granted(grants: list[str], database: str, tables: list[str]) -> list[str]:
-    """The tables of this database that these lines of SHOW GRANTS let a role write, some column of them at least."""
-    found: set[str] = set()
+    """Return the tables of which these lines of SHOW GRANTS let a role write at least one column."""
+    allowed: set[str] = set()
     for line in grants:
-        if told := GRANT.match(line):
-            rights, place, name = told.groups()
+        if grant := GRANT.match(line):
+            rights, place, name = grant.groups()
             if _writes(rights) and re.fullmatch(_like(place), database):
-                found |= {table for table in tables if name in ("*", f"`{table}`")}
-    return sorted(found)
+                allowed |= {table for table in tables if name in ("*", f"`{table}`")}
+    return sorted(allowed)
 
 
 def _writes(rights: str) -> bool:
@@ -56,7 +56,7 @@ def _writes(rights: str) -> bool:
 
 
 def _like(place: str) -> str:
-    """A grant's database, in which % and _ are wildcards unless a backslash stands before them, as an expression."""
+    """Return a grant's database, in which % and _ are wildcards unless escaped, as a regular expression."""
     if place == "*":
         return ".*"
     parts = re.findall(r"\\.|.", place.strip("`"))
