@@ -168,9 +168,9 @@ def test_an_order_that_was_reserved_after_the_stock_was_exported_is_not_booked(
     if not details:
         (folder / "inventory_item_detail.csv").unlink()
 
-    found = opened(folder).snapshot(orders=[1001])
+    snapshot = opened(folder).snapshot(orders=[1001])
 
-    assert found.booked["units"].sum() == booked and found.ordered["units"].to_list() == [3.0]
+    assert snapshot.booked["units"].sum() == booked and snapshot.ordered["units"].to_list() == [3.0]
 
 
 def test_feeds_are_laid_over_in_the_order_of_their_times(folder: Path) -> None:
@@ -279,8 +279,8 @@ def test_stamps_of_the_mapping_and_the_shops_orders_may_be_missing(folder: Path)
         rows.drop("created_stamp", "last_updated_stamp").write_csv(folder / f"{name}.csv")
     (folder / "shopify_shop_order.csv").unlink(missing_ok=True)
     source = opened(folder)
-    found = source.changed_products(NOON, later, group="FAC_GRP")
-    assert found is not None and found.to_list() == ["P0", "P1"]
+    changed = source.changed_products(NOON, later, group="FAC_GRP")
+    assert changed is not None and changed.to_list() == ["P0", "P1"]
     assert source.snapshot(orders=[1]).known_orders.is_empty()
 
 
@@ -290,8 +290,8 @@ def test_a_product_mapped_anew_is_selected(folder: Path) -> None:
     rows = pl.read_csv(file, infer_schema=False)
     made = pl.when(product_id="P1").then(pl.lit(f"{later:%Y-%m-%d %H:%M:%S}")).otherwise("created_stamp")
     rows.with_columns(created_stamp=made).write_csv(file)
-    found = opened(folder).changed_products(later, later.replace(minute=1), group="FAC_GRP")
-    assert found is not None and found.to_list() == ["P1"]
+    changed = opened(folder).changed_products(later, later.replace(minute=1), group="FAC_GRP")
+    assert changed is not None and changed.to_list() == ["P1"]
 
 
 def test_the_shops_orders_are_read_where_they_are_exported(folder: Path) -> None:

@@ -120,9 +120,9 @@ def opened(hotwax: HotWax, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
             facts = {"url": address, "username": hotwax.user, "password_env": "HOTWAX_PASSWORD"} | options
             if facts.get("ofbiz_url") is True:
                 facts["ofbiz_url"] = address
-            found = open_source(RestSettings(shop_id="SANDBOX", **facts))
-            stack.callback(found.close)
-            return found
+            source = open_source(RestSettings(shop_id="SANDBOX", **facts))
+            stack.callback(source.close)
+            return source
 
         yield reader
 
@@ -232,7 +232,7 @@ def test_one_answer_without_a_body_after_another_failure_is_no_empty_list(opened
 
 
 @pytest.mark.parametrize(
-    ("traps", "told"),
+    ("traps", "words"),
     [
         ({"ignored": {"productId"}}, "ignores the filter on productId"),
         ({"ignored": {"pageIndex"}, "largest_page": 3}, "short"),
@@ -245,11 +245,11 @@ def test_one_answer_without_a_body_after_another_failure_is_no_empty_list(opened
     ],
     ids=str,
 )
-def test_or_in_a_clear_refusal(opened: Opened, hotwax: HotWax, traps: dict[str, Any], told: str) -> None:
+def test_or_in_a_clear_refusal(opened: Opened, hotwax: HotWax, traps: dict[str, Any], words: str) -> None:
     source = opened()
     for name, value in traps.items():
         setattr(hotwax.traps, name, value)
-    with pytest.raises(OmsFailed, match=told):
+    with pytest.raises(OmsFailed, match=words):
         source.snapshot(pl.Series(["P1"]), orders=ASKED)
 
 
@@ -320,8 +320,8 @@ def test_new_mappings_are_selected(opened: Opened, url: str, stamp: str) -> None
     source, day = opened(), NOON + DAY
     window = day - MINUTE, day + MINUTE
     execute(url, f"update shopify_shop_product set {stamp} = '{day:%Y-%m-%d %H:%M:%S.%f}' where product_id = 'P3'")
-    found = source.changed_products(*window, group="FAC_GRP")
-    assert found is not None and found.to_list() == ["P3"]
+    changed = source.changed_products(*window, group="FAC_GRP")
+    assert changed is not None and changed.to_list() == ["P3"]
     execute(url, f"update shopify_shop_location set {stamp} = '{day:%Y-%m-%d %H:%M:%S.%f}' where facility_id = 'W1'")
     assert source.changed_products(*window, group="FAC_GRP") is None
 
