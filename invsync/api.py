@@ -103,25 +103,22 @@ class Shop:
         with ExitStack() as opened:
             state = opened.enter_context(closing(State(configured.state.url)))
             source = opened.enter_context(closing(oms.open_source(shop.oms)))
-            shopify = opened.enter_context(Shopify.open(shop, secrets=_secrets(shop), read_only=True))
+            shopify = opened.enter_context(
+                Shopify.open(shop, secrets=settings.by_variable(shop.api_variables, os.environ), read_only=True)
+            )
             beside = tuple(peers(configured, self.name, source, state, at=at, thru=at, given=None))
             for peer in beside:
                 opened.callback(peer.close)
-            facts: dict[str, Any] = {
-                "aggregate_location": shop.aggregate_location,
-                "group": shop.oms.facility_group_id,
-                "store": source.store,
-                "at": at,
-            }
+            rules = oms.mapping_rules(shop, source, at)
             snapshot = source.snapshot()
-            pairs, _ = mapping.pairs(snapshot, **facts)
+            pairs, _ = mapping.pairs(snapshot, rules)
             reader = reading.reader(
                 self.name,
                 shop,
                 source,
                 shopify,
                 state,
-                facts=facts,
+                rules=rules,
                 snapshot=snapshot,
                 every=pairs,
                 at=at,
@@ -217,11 +214,6 @@ def _nearest() -> Path:
 def _configured(config: Path) -> settings.Settings:
     """The configuration, its relative paths taken from its folder."""
     return settings.anchored(settings.load(config), config.parent)
-
-
-def _secrets(shop: settings.ShopSettings) -> dict[str, str]:
-    names = [name for name in (shop.token_env, shop.client_secret_env) if name]
-    return {name: settings.secret(name, os.environ) or "" for name in names}
 
 
 def _minutes(lag: str) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from invsync import tables
+from invsync import mapping, tables
 from invsync.sandbox.oms_tables import METADATA
 from invsync.sandbox.world import sales
 
@@ -15,6 +15,7 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 STORE, GROUP, SHOP = "STORE", "FAC_GRP", "SHOP"
 ONLINE, FIRST, SECOND = 900, 901, 902  # locations
+RULES = mapping.Rules(aggregate_location=None, group=GROUP, store=STORE, at=NOW)
 Row = dict[str, Any]
 
 

@@ -6,11 +6,10 @@ from typing import Any
 import polars as pl
 from builders import (
     FIRST,
-    GROUP,
     LONG_AGO,
     NOW,
     ONLINE,
-    STORE,
+    RULES,
     facilities,
     group,
     mapped,
@@ -23,7 +22,6 @@ from hypothesis import strategies as st
 
 from invsync import delta, mapping, tables
 
-FACTS: dict[str, Any] = {"aggregate_location": None, "group": GROUP, "store": STORE, "at": NOW}
 BOTH = {
     "shopify_shop_location": mapped(NA=ONLINE, W1=FIRST),
     "facility": facilities(("W1",), ("W2",), ("CONFIG", "CONFIGURATION")),
@@ -46,10 +44,10 @@ def pushed(found: pl.DataFrame, listed: pl.DataFrame | None = None, **how: Any) 
 
 
 def net(world: tables.Snapshot, found: pl.DataFrame, claims: pl.DataFrame | None = None) -> dict[int, float]:
-    pairs, _ = mapping.pairs(world, **FACTS)
+    pairs, _ = mapping.pairs(world, RULES)
     every = delta.concerned(found, pairs, mapping.locations(world, aggregate_location=None))
     free = every if claims is None else delta.unclaimed(every, claims)
-    moved = delta.net_changes(free, every, pairs, world, lambda seen: mapping.targets(pairs, seen, **FACTS))
+    moved = delta.net_changes(free, every, pairs, world, lambda seen: mapping.targets(pairs, seen, RULES))
     return dict(moved.select("location_id", "net").iter_rows())
 
 
@@ -120,7 +118,7 @@ def test_an_event_that_concerns_no_pair_stands_at_no_location() -> None:
     world = snapshot(
         product_facility=stock(("A", "W1", 7)), shopify_shop_location=mapped(W2=FIRST), facility=BOTH["facility"]
     )
-    pairs, _ = mapping.pairs(world, **FACTS)
+    pairs, _ = mapping.pairs(world, RULES)
     found = delta.concerned(events(("1", "W1", -1)), pairs, mapping.locations(world, aggregate_location=None))
 
     assert found.select("event_id", "location_id").rows() == [("1", delta.EVERY_LOCATION)]
@@ -130,11 +128,11 @@ def test_the_largest_event_gives_the_reason() -> None:
     world = snapshot(
         product_facility=stock(("A", "W1", 7)), shopify_shop_location=mapped(W1=FIRST), facility=BOTH["facility"]
     )
-    pairs, _ = mapping.pairs(world, **FACTS)
+    pairs, _ = mapping.pairs(world, RULES)
 
     def reason(*values: tuple[Any, ...]) -> str:
         every = delta.concerned(events(*values), pairs, mapping.locations(world, aggregate_location=None))
-        moved = delta.net_changes(every, every, pairs, world, lambda seen: mapping.targets(pairs, seen, **FACTS))
+        moved = delta.net_changes(every, every, pairs, world, lambda seen: mapping.targets(pairs, seen, RULES))
         return str(moved["shopify_reason"].item())
 
     assert reason(("1", "W1", 5, "VAR_SHIP_RECV"), ("2", "W1", -1)) == "received"
@@ -156,8 +154,8 @@ def test_the_net_is_the_target_after_less_the_target_before(
         return snapshot(product_facility=stock(("A", "W1", first, minimum), ("A", "W2", second)), **BOTH)
 
     def target(seen: tables.Snapshot) -> dict[int, float]:
-        pairs, _ = mapping.pairs(seen, **FACTS)
-        return dict(mapping.targets(pairs, seen, **FACTS).select("location_id", "oms").iter_rows())
+        pairs, _ = mapping.pairs(seen, RULES)
+        return dict(mapping.targets(pairs, seen, RULES).select("location_id", "oms").iter_rows())
 
     moved = {facility: sum(units for at, units, _ in moves if at == facility) for facility in ("W1", "W2")}
     mine = {facility: sum(units for at, units, ours in moves if at == facility and ours) for facility in ("W1", "W2")}

@@ -1,8 +1,8 @@
-"""The doctor against a real shop and a real OMS with planted faults: each is found, named and told how to mend."""
+"""The doctor against a real shop and a real OMS with planted faults: each is reported by name, with its repair."""
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,16 +23,18 @@ from typer.testing import CliRunner, Result
 from invsync import doctor, web
 from invsync.cli import app
 from invsync.config import settings
-from invsync.config.settings import OmsSettings
-from invsync.doctor import apis, mapped, systems
-from invsync.doctor.checks import Asked, Question, ask
+from invsync.doctor import mapped, systems
+from invsync.doctor.checks import ask
 from invsync.doctor.findings import Findings
 from invsync.doctor.questions import QUESTIONS
 from invsync.doctor.variants import answer as kept_ids
 from invsync.errors import UsageError
 from invsync.oms import open_source
+from invsync.oms.rest import checks as apis
 from invsync.oms.rest import probes
+from invsync.oms.rest.connector import RestSettings
 from invsync.oms.rest.entities import Api
+from invsync.oms.rest.source import Rest
 from invsync.oms.sql.rights import granted
 from invsync.sandbox.hotwax import HotWax, create_app
 from invsync.sandbox.oms import Oms
@@ -87,20 +89,20 @@ class Clinic:
         self.config.write_text(self.config.read_text().replace(before, after))
 
     def checks(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
-        found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        checks: dict[tuple[str, str], list[tuple[str, str]]] = {}
         for check in doctor.examine(self.config, "acme"):
-            found.setdefault((check.group, check.name), []).append((check.status, check.message))
-        return found
+            checks.setdefault((check.group, check.name), []).append((check.status, check.message))
+        return checks
 
     def answers(self) -> dict[str, tuple[str, str]]:
         """The one answer to each question."""
-        return {name: told for (group, name), (told,) in self.checks().items() if group == "questions"}
+        return {name: answer for (group, name), (answer,) in self.checks().items() if group == "questions"}
 
     def answer(self, name: str) -> tuple[str, str]:
         return self.answers()[name]
 
-    def found(self, status: str) -> list[str]:
-        return [message for told in self.checks().values() for (kind, message) in told if kind == status]
+    def messages(self, status: str) -> list[str]:
+        return [message for listed in self.checks().values() for (kind, message) in listed if kind == status]
 
     def typed(self, *more: str) -> Result:
         return CliRunner().invoke(app, ["doctor", "--shop", "acme", "--config", str(self.config), *more])
@@ -128,7 +130,7 @@ def clinic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clinic]:
 def test_a_sound_shop_has_neither_fault_nor_warning(clinic: Clinic) -> None:
     checks = clinic.checks()
 
-    assert {status for told in checks.values() for (status, _) in told} == {"ok"}
+    assert {status for listed in checks.values() for (status, _) in listed} == {"ok"}
     assert list(dict.fromkeys(group for group, _ in checks)) == [
         "configuration",
         "Shopify",
@@ -155,10 +157,10 @@ def test_the_command_answers_in_json(clinic: Clinic) -> None:
 
     answer = clinic.typed("--json")
 
-    told = json.loads(answer.stdout)
+    printed = json.loads(answer.stdout)
     assert answer.exit_code == 0 and answer.stdout.count("\n") == 1
-    assert {tuple(check) for check in told["checks"]} == {("group", "name", "status", "message")}
-    assert [check["name"] for check in told["checks"] if check["status"] == "warning"] == ["scopes"]
+    assert {tuple(check) for check in printed["checks"]} == {("group", "name", "status", "message")}
+    assert [check["name"] for check in printed["checks"] if check["status"] == "warning"] == ["scopes"]
 
 
 def test_looking_changes_nothing(clinic: Clinic) -> None:
@@ -178,11 +180,11 @@ def test_a_wrong_token_is_a_fault_and_the_rest_is_still_looked_at(
 
     checks = clinic.checks()
 
-    told = (
+    message = (
         "Shopify refused the token for acme.myshopify.com (HTTP 401: [API] Invalid API key or access token "
         "(unrecognized login or wrong password)): correct or renew the token, and see that the app is still installed."
     )
-    assert checks["Shopify", "credentials"] == [("fault", told)]
+    assert checks["Shopify", "credentials"] == [("fault", message)]
     assert checks["mapping", "pairs"] == [("ok", "3 pairs of item and location.")]
     assert checks["items", "not examined"][0][0] == "warning"
     assert "shpat_wrong" not in str(checks)
@@ -203,7 +205,7 @@ def test_a_retired_version_is_named_with_the_one_that_was_served(clinic: Clinic)
 def test_a_missing_scope_is_a_fault_by_name(clinic: Clinic) -> None:
     clinic.shop.scopes = SCOPES.replace(",read_orders", "")
 
-    assert clinic.found("fault")[0] == "The app lacks read_orders: grant it and install the app again."
+    assert clinic.messages("fault")[0] == "The app lacks read_orders: grant it and install the app again."
 
 
 def test_orders_that_the_app_may_not_read_are_a_fault_though_it_has_every_scope(clinic: Clinic) -> None:
@@ -227,8 +229,8 @@ def test_orders_that_the_app_may_not_read_are_a_fault_though_it_has_every_scope(
         checks = clinic.checks()
 
     assert checks["Shopify", "scopes"][0][0] == "ok"
-    [(status, told)] = checks["Shopify", "orders"]
-    assert status == "fault" and words.rstrip(".") in told and "request access to protected customer data" in told
+    [(status, message)] = checks["Shopify", "orders"]
+    assert status == "fault" and words.rstrip(".") in message and "request access to protected customer data" in message
 
 
 async def _body(parts: list[bytes]) -> dict[str, Any]:
@@ -255,15 +257,15 @@ def test_what_the_environment_holds_is_told_before_a_run_meets_it(
     clinic.configure("[shops.acme]", '[alerts]\nurl_env = "PAGER"\n[shops.acme]')
     web.trusted.cache_clear()
 
-    [told] = [told for told in clinic.checks()["configuration", check] if told[0] == status]
+    [answer] = [answer for answer in clinic.checks()["configuration", check] if answer[0] == status]
 
-    assert words in told[1]
+    assert words in answer[1]
 
 
 def test_a_scope_too_many_is_a_warning(clinic: Clinic) -> None:
     clinic.shop.scopes = f"{SCOPES},write_products"
 
-    assert clinic.found("warning") == ["The app has write_products, which no job needs: take it away."]
+    assert clinic.messages("warning") == ["The app has write_products, which no job needs: take it away."]
 
 
 def test_the_right_to_write_includes_the_right_to_read(clinic: Clinic) -> None:
@@ -275,8 +277,8 @@ def test_the_right_to_write_includes_the_right_to_read(clinic: Clinic) -> None:
 def test_a_token_of_another_shop(clinic: Clinic) -> None:
     clinic.shop.name = "Other"
 
-    told = "The app belongs to other.myshopify.com, not to acme.myshopify.com: correct domain, or the token."
-    assert clinic.found("warning") == [told]
+    message = "The app belongs to other.myshopify.com, not to acme.myshopify.com: correct domain, or the token."
+    assert clinic.messages("warning") == [message]
 
 
 # -- HotWax
@@ -293,15 +295,15 @@ def test_a_token_of_another_shop(clinic: Clinic) -> None:
 def test_what_the_oms_lacks_is_a_fault(clinic: Clinic, before: str, after: str, words: str) -> None:
     clinic.configure(before, after)
 
-    (told,) = clinic.found("fault")
+    (message,) = clinic.messages("fault")
 
-    assert words in told
+    assert words in message
 
 
 def test_a_missing_table_is_a_fault_by_name(clinic: Clinic) -> None:
     clinic.sql("DROP TABLE facility_group_member")
 
-    assert clinic.found("fault") == ["The OMS lacks the table(s) facility_group_member: check its schema."]
+    assert clinic.messages("fault") == ["The OMS lacks the table(s) facility_group_member: check its schema."]
 
 
 def test_an_order_that_was_not_imported_makes_the_import_late(clinic: Clinic) -> None:
@@ -309,9 +311,9 @@ def test_an_order_that_was_not_imported_makes_the_import_late(clinic: Clinic) ->
     clinic.shop.place_order(1001, "#1001", EARLIER, [(1, 1)], ONLINE)
     clinic.shop.place_order(1002, "#1002", NOW - timedelta(hours=3), [(1, 1)], ONLINE)
 
-    (told,) = clinic.found("warning")
+    (message,) = clinic.messages("warning")
 
-    assert told.startswith("Order #1002 of ") and "was not imported (the OMS's newest is of " in told
+    assert message.startswith("Order #1002 of ") and "was not imported (the OMS's newest is of " in message
 
 
 def test_a_young_order_is_not_late(clinic: Clinic) -> None:
@@ -319,21 +321,21 @@ def test_a_young_order_is_not_late(clinic: Clinic) -> None:
     clinic.shop.place_order(1001, "#1001", EARLIER, [(1, 1)], ONLINE)
     clinic.shop.place_order(1002, "#1002", NOW - timedelta(minutes=5), [(1, 1)], ONLINE)
 
-    assert clinic.found("warning") == []
+    assert clinic.messages("warning") == []
 
 
 def test_a_stamp_in_the_future_is_a_wrong_time_zone(clinic: Clinic) -> None:
     clinic.oms.set_stock("P1", "WH", 5, NOW + timedelta(hours=5))
 
-    (told,) = clinic.found("fault")
+    (message,) = clinic.messages("fault")
 
-    assert "in the future: set timezone in [shops.acme.oms] to the database's own." in told
+    assert "in the future: set timezone in [shops.acme.oms] to the database's own." in message
 
 
 def test_an_oms_without_stock_is_a_fault(clinic: Clinic) -> None:
     clinic.sql("DELETE FROM product_facility")
 
-    assert clinic.found("fault") == ["The table product_facility is empty: check the database or the export."]
+    assert clinic.messages("fault") == ["The table product_facility is empty: check the database or the export."]
 
 
 @pytest.mark.parametrize(
@@ -363,7 +365,7 @@ def test_an_unmapped_facility_and_product_are_counted_by_name(clinic: Clinic) ->
         clinic.product(item, f"LOOSE{item}", mapped=False)
 
     assert clinic.typed().exit_code == 0
-    assert clinic.found("warning") == [
+    assert clinic.messages("warning") == [
         "Facilities with stock that feed no Shopify location (1): ATTIC; map them, or leave them out on purpose.",
         "Products with stock and without a Shopify inventory item (7): LOOSE10, LOOSE11, LOOSE12, LOOSE13, LOOSE14 "
         "and 2 more; map them, or leave them out on purpose.",
@@ -375,7 +377,7 @@ def test_a_product_with_two_items_and_two_products_with_one(clinic: Clinic) -> N
     clinic.product(3, "GREEN")
     clinic.oms.map_product("P3", 2)
 
-    assert clinic.found("fault") == [
+    assert clinic.messages("fault") == [
         "Products with two inventory items, or that share one (3): BLUE, GREEN, RED; "
         "correct their rows in shopify_shop_product."
     ]
@@ -387,7 +389,7 @@ def test_ids_that_are_not_digits(clinic: Clinic) -> None:
         "UPDATE shopify_shop_product SET shopify_inventory_item_id = 'x2' WHERE product_id = 'P2'",
     )
 
-    assert clinic.found("fault") == [
+    assert clinic.messages("fault") == [
         "Facilities whose Shopify location is not digits (1): SHOP1; correct it in shopify_shop_location.",
         "Products whose inventory item is not digits (1): BLUE; correct their rows in shopify_shop_product.",
     ]
@@ -396,7 +398,7 @@ def test_ids_that_are_not_digits(clinic: Clinic) -> None:
 def test_a_location_that_is_online_and_physical_at_once(clinic: Clinic) -> None:
     clinic.sql(f"UPDATE shopify_shop_location SET shopify_location_id = '{ONLINE}' WHERE facility_id = 'SHOP1'")
 
-    (first, second) = clinic.found("fault")
+    (first, second) = clinic.messages("fault")
 
     assert "online and physical at once (2): SHOP1, _NA_; keep one row each" in first
     assert second == "No facility feeds a Shopify location: fill shopify_shop_location."
@@ -405,7 +407,7 @@ def test_a_location_that_is_online_and_physical_at_once(clinic: Clinic) -> None:
 def test_an_online_location_without_a_group(clinic: Clinic) -> None:
     clinic.configure('facility_group_id = "FAC_GRP"', "")
 
-    assert clinic.found("fault") == [
+    assert clinic.messages("fault") == [
         "An aggregate location is mapped but no facility group is named: set facility_group_id."
     ]
 
@@ -413,7 +415,7 @@ def test_an_online_location_without_a_group(clinic: Clinic) -> None:
 def test_an_online_location_that_no_facility_feeds(clinic: Clinic) -> None:
     clinic.sql("DELETE FROM product_store_facility")
 
-    assert clinic.found("fault") == [
+    assert clinic.messages("fault") == [
         "No facility counts at location 7, so all is 0 there: let facilities join the group and store STORE."
     ]
 
@@ -421,7 +423,7 @@ def test_an_online_location_that_no_facility_feeds(clinic: Clinic) -> None:
 def test_a_location_that_is_not_on_shopify(clinic: Clinic) -> None:
     del clinic.shop.locations[STORE]
 
-    assert clinic.found("fault")[0] == "Locations not on Shopify (1): 8 of facility SHOP1; correct the mapping."
+    assert clinic.messages("fault")[0] == "Locations not on Shopify (1): 8 of facility SHOP1; correct the mapping."
 
 
 def test_a_location_that_is_not_active_on_shopify(clinic: Clinic) -> None:
@@ -443,7 +445,7 @@ def test_an_untracked_item_and_a_bundle_are_warnings(clinic: Clinic) -> None:
     clinic.shop.items[2].requires_components = True
 
     assert clinic.typed().exit_code == 0
-    assert clinic.found("warning") == [
+    assert clinic.messages("warning") == [
         "Bundles, counted by Shopify from their components (1): BLUE; take them out of shopify_shop_product.",
         "Not tracked by Shopify (1): RED; turn on Track quantity, or take them out of shopify_shop_product.",
     ]
@@ -452,7 +454,7 @@ def test_an_untracked_item_and_a_bundle_are_warnings(clinic: Clinic) -> None:
 def test_an_item_that_shopify_does_not_know(clinic: Clinic) -> None:
     del clinic.shop.items[1]
 
-    assert clinic.found("fault") == ["Not known to Shopify (1): RED; map them again in shopify_shop_product."]
+    assert clinic.messages("fault") == ["Not known to Shopify (1): RED; map them again in shopify_shop_product."]
 
 
 @pytest.mark.parametrize(("units", "faults"), [(5, 1), (0, 0)])
@@ -460,10 +462,10 @@ def test_an_inactive_level_is_a_fault_where_the_oms_has_stock(clinic: Clinic, un
     clinic.oms.set_stock("P1", "WH", units, EARLIER)
     clinic.shop.set_level(1, ONLINE, 0, active=False)
 
-    found = clinic.found("fault")
+    messages = clinic.messages("fault")
 
-    told = "Stock in the OMS where Shopify's level is inactive (1): RED; stock them there, or set activate_levels."
-    assert found == [told] * faults
+    message = "Stock in the OMS where Shopify's level is inactive (1): RED; stock them there, or set activate_levels."
+    assert messages == [message] * faults
 
 
 def test_an_inactive_level_is_no_fault_where_the_next_run_activates_it(clinic: Clinic) -> None:
@@ -507,10 +509,10 @@ def test_what_in_hotwax_also_sends_stock_is_named_when_it_is_on(clinic: Clinic, 
     clinic.sql(*JOBS)
     paused = clinic.answer("other writers")
     clinic.sql(on)
-    status, told = clinic.answer("other writers")
+    status, message = clinic.answer("other writers")
 
     assert paused == ("ok", "None of HotWax's own jobs that send stock to Shopify is on.")
-    assert status == "warning" and told.startswith(f"HotWax itself sends stock to Shopify too (1): {named}; pause")
+    assert status == "warning" and message.startswith(f"HotWax itself sends stock to Shopify too (1): {named}; pause")
 
 
 def test_rows_that_break_the_rule_of_what_may_be_sold_are_counted(clinic: Clinic) -> None:
@@ -529,9 +531,9 @@ def test_rows_that_break_the_rule_of_what_may_be_sold_are_counted(clinic: Clinic
 def test_a_facility_that_takes_no_orders_and_counts_online(clinic: Clinic) -> None:
     clinic.sql("UPDATE facility SET maximum_order_limit = 0 WHERE facility_id IN ('WH', 'REJECTED_ITM_PARKING')")
 
-    status, told = clinic.answer("order limits")
+    status, message = clinic.answer("order limits")
 
-    assert status == "warning" and told.startswith("Facilities count online though their order limit is 0 (1): WH; ")
+    assert status == "warning" and message.startswith("Facilities count online though their order limit is 0 (1): WH; ")
 
 
 @pytest.mark.parametrize(
@@ -549,26 +551,26 @@ def test_a_digital_product_that_is_mapped(clinic: Clinic, types: tuple[str, ...]
     clinic.sql(*types, "UPDATE product SET product_type_id = 'DIGITAL_GOOD' WHERE product_id = 'P3'")
     unmapped = clinic.answer("digital goods")
     clinic.sql("UPDATE product SET product_type_id = 'DIGITAL_GOOD' WHERE product_id = 'P1'")
-    status, told = clinic.answer("digital goods")
+    status, message = clinic.answer("digital goods")
 
     assert unmapped == ("ok", "No mapped product is digital.")
-    assert status == "warning" and told.startswith("Digital products are mapped (1): RED; ")
+    assert status == "warning" and message.startswith("Digital products are mapped (1): RED; ")
 
 
 @pytest.mark.parametrize(
-    ("external", "told"),
+    ("external", "words"),
     [
         ("1001", "1 of the newest 1 reservations are of Shopify's own orders: HotWax has taken those units off itself"),
         ("ERP-17", "0 of the newest 1 reservations are of Shopify's own orders."),
     ],
 )
-def test_reservations_of_shopifys_own_orders_are_told_apart(clinic: Clinic, external: str, told: str) -> None:
+def test_reservations_of_shopifys_own_orders_are_told_apart(clinic: Clinic, external: str, words: str) -> None:
     clinic.oms.import_order("OM1", external, [("P1", 1)], EARLIER)
     clinic.oms.reserve("OM1", "WH", EARLIER)
 
-    status, found = clinic.answer("reservations")
+    status, message = clinic.answer("reservations")
 
-    assert status == "ok" and found.startswith(told)
+    assert status == "ok" and message.startswith(words)
 
 
 @pytest.mark.parametrize(("keep_by", "status"), [("resets", "ok"), ("deltas", "warning")])
@@ -578,9 +580,11 @@ def test_a_reservation_of_shopifys_own_order_must_not_be_a_delta(clinic: Clinic,
     clinic.oms.reserve("OM1", "WH", EARLIER)
     clinic.oms.add_delta_reason("INV_RES_CREATE")
 
-    found, told = clinic.answer("reservations")
+    actual, message = clinic.answer("reservations")
 
-    assert found == status and "INV_RES_CREATE is pushed as a delta, which takes their units off Shopify twice" in told
+    assert (
+        actual == status and "INV_RES_CREATE is pushed as a delta, which takes their units off Shopify twice" in message
+    )
 
 
 @pytest.mark.parametrize(("keep_by", "status"), [("resets", "ok"), ("deltas", "warning")])
@@ -594,10 +598,10 @@ def test_resets_that_share_an_id(clinic: Clinic, keep_by: str, status: str) -> N
         "ALTER TABLE kept RENAME TO external_inventory_reset",
         "INSERT INTO external_inventory_reset SELECT * FROM external_inventory_reset",
     )
-    found, told = clinic.answer("resets")
+    actual, message = clinic.answer("resets")
 
     assert unique == ("ok", "Each reset by another system has an id of its own (1 looked at).")
-    assert found == status and told.startswith("Resets share a reset_item_id (1): RESET1; ")
+    assert actual == status and message.startswith("Resets share a reset_item_id (1): RESET1; ")
 
 
 def test_an_oms_without_resets_and_one_that_does_not_keep_them(clinic: Clinic) -> None:
@@ -617,35 +621,37 @@ def test_events_that_change_what_may_be_promised_and_what_is_there_differently(
     clinic.oms.adjust("P1", "WH", -1, EARLIER, "CYCLE_COUNT", physical_inventory_id="PI1")
     alike = clinic.answer("delta events")
     clinic.sql("UPDATE inventory_item_detail SET quantity_on_hand_diff = -3 WHERE reason_enum_id = 'CYCLE_COUNT'")
-    found, told = clinic.answer("delta events")
+    actual, message = clinic.answer("delta events")
 
     assert none == ("ok", "None of the newest 2 stock events has a reason that deltas push.")
     assert alike[0] == "ok" and alike[1].endswith("have a reason that deltas push, and each changes ATP and QOH alike.")
-    assert found == status and "in 1 of them ATP and QOH change differently: P1-WH/00002 (ATP -1, QOH -3); " in told
+    assert actual == status and "in 1 of them ATP and QOH change differently: P1-WH/00002 (ATP -1, QOH -3); " in message
 
 
 @pytest.mark.parametrize(
-    ("kept", "status", "told"),
+    ("kept", "status", "words"),
     [
         ("shopify_inventory_item_id", "ok", "holds the variant's id in all 2 rows looked at."),
         ("'x' || product_id", "ok", "holds neither the variant's nor the product's id in 2 rows looked at; "),
         ("product_id", "ok", "holds neither"),
     ],
 )
-def test_which_id_hotwax_keeps_of_a_product(clinic: Clinic, kept: str, status: str, told: str) -> None:
+def test_which_id_hotwax_keeps_of_a_product(clinic: Clinic, kept: str, status: str, words: str) -> None:
     clinic.sql(f"UPDATE shopify_shop_product SET shopify_product_id = {kept}")
 
-    found, message = clinic.answer("variant ids")
+    actual, message = clinic.answer("variant ids")
 
-    assert found == status and told in message
+    assert actual == status and words in message
 
 
 def test_an_oms_that_keeps_the_products_id() -> None:
     rows = pl.DataFrame({"item": [1, 2], "kept": [70, 81], "variant": [71, 81]})
 
-    status, told = kept_ids(rows, {70})
+    status, message = kept_ids(rows, {70})
 
-    assert status == "warning" and told.startswith("shopify_product_id holds the product's id in 1 of 2 rows looked at")
+    assert status == "warning" and message.startswith(
+        "shopify_product_id holds the product's id in 1 of 2 rows looked at"
+    )
 
 
 def test_exported_files_answer_as_far_as_they_go(clinic: Clinic, tmp_path: Path) -> None:
@@ -661,7 +667,7 @@ def test_exported_files_answer_as_far_as_they_go(clinic: Clinic, tmp_path: Path)
 
     checks = clinic.checks()
 
-    assert {status for told in checks.values() for (status, _) in told} == {"ok"} and ("HotWax", "files") in checks
+    assert {status for listed in checks.values() for (status, _) in listed} == {"ok"} and ("HotWax", "files") in checks
     assert checks["questions", "sellable rule"][0][1].startswith("All 2 rows of stock follow HotWax's rule")
     assert checks["questions", "order limits"] == [
         ("ok", "Cannot be told: this HotWax shows no column maximum_order_limit in facility.")
@@ -683,12 +689,11 @@ def hotwax(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> Iterator[HotWax]:
         yield instance
 
 
-def told(clinic: Clinic, question: Question) -> tuple[str, str]:
+def answered(clinic: Clinic, question: Callable[[Rest], tuple[str, str]]) -> tuple[str, str]:
     """The answer to one question over HTTP, and to no other."""
     findings = sheet(clinic)
     with closing(open_source(findings.shop.oms)) as source:
-        asked = Asked(findings.shop, source, source.snapshot(pl.Series(["P1"])), {})
-        ask(findings, asked, {"asked": question})
+        ask(findings, {"asked": partial(question, source)})
     [check] = findings.checks
     return check.status, check.message
 
@@ -696,7 +701,7 @@ def told(clinic: Clinic, question: Question) -> tuple[str, str]:
 def test_over_http_every_question_is_answered_and_nothing_is_wrong(clinic: Clinic, hotwax: HotWax) -> None:
     checks = clinic.checks()
 
-    assert {status for told in checks.values() for (status, _) in told} == {"ok"}
+    assert {status for listed in checks.values() for (status, _) in listed} == {"ok"}
     assert {"token", "page size", "date filters", "event shape", "resets"} <= {name for _, name in checks}
     assert ("HotWax", "APIs") in checks and ("HotWax", "role") not in checks
 
@@ -748,7 +753,7 @@ def test_what_a_page_holds(
     clinic.configure("username", f"page_size = {size}\nusername")
     hotwax.traps.largest_page, hotwax.traps.totals = largest, totals
 
-    assert told(clinic, apis.page_size) == (status, message)
+    assert answered(clinic, apis.page_size) == (status, message)
 
 
 @pytest.mark.parametrize(
@@ -772,9 +777,9 @@ def test_whether_dates_are_honoured(clinic: Clinic, hotwax: HotWax, trap: dict[s
     for name, value in trap.items():
         setattr(hotwax.traps, name, value)
 
-    status, found = told(clinic, apis.date_filters)
+    status, message = answered(clinic, apis.date_filters)
 
-    assert status == "ok" and found.startswith(words)
+    assert status == "ok" and message.startswith(words)
 
 
 def signed(until: datetime) -> str:
@@ -803,20 +808,20 @@ def test_a_long_lived_token(
     hotwax.token = token
     monkeypatch.setenv("HOTWAX_TOKEN", token)
 
-    found, message = told(clinic, apis.token)
+    actual, message = answered(clinic, apis.token)
 
-    assert found == status and message.startswith(words)
+    assert actual == status and message.startswith(words)
 
 
 def test_an_ofbiz_that_is_not_there(clinic: Clinic, hotwax: HotWax) -> None:
     address = settings.load(clinic.config).shop("acme").oms.url
     clinic.configure("username", f'ofbiz_url = "{address}"\nusername')
-    works = told(clinic, apis.token)
+    works = answered(clinic, apis.token)
     hotwax.traps.removed = {"/api/performFind"}
-    status, found = told(clinic, apis.token)
+    status, message = answered(clinic, apis.token)
 
     assert works == ("ok", "The login of sync works on Moqui and OFBiz; its token is renewed before it expires.")
-    assert status == "warning" and found.endswith("correct ofbiz_url.")
+    assert status == "warning" and message.endswith("correct ofbiz_url.")
 
 
 @pytest.mark.parametrize(
@@ -840,7 +845,7 @@ def test_the_shape_of_stock_events_over_http(answer: Any, words: str) -> None:
 
     served = Starlette(routes=[] if answer is None else [Route(probes.DETAIL, reply)])
     with hosting(served) as address, httpx.Client(base_url=address) as client:
-        oms = OmsSettings(kind="rest", url=address, token_env="T", shop_id="SANDBOX")
+        oms = RestSettings(url=address, token_env="T", shop_id="SANDBOX")
         sentence = apis.event_sentence(probes.detail(Api(client, oms)))
 
     assert words in sentence and sentence.endswith("; no run needs it.")
@@ -890,7 +895,7 @@ def test_a_file_that_a_run_left_open_is_told(clinic: Clinic) -> None:
         )
     engine.dispose()
 
-    assert clinic.found("warning") == [
+    assert clinic.messages("warning") == [
         "Files without an answer (1): adjustments.jsonl of run earlier; the next run settles them first."
     ]
 

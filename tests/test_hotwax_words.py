@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed
 from invsync.oms import open_source
 from invsync.oms.rest import endpoints
+from invsync.oms.rest.connector import RestSettings
 from invsync.sandbox.server import hosting
 
 PASSWORD = "planted-password"
@@ -31,7 +31,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
             return login if request.url.path.endswith("/login") else other
 
         with hosting(Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])) as address:
-            oms = OmsSettings(kind="rest", url=address, username="sync", password_env="HOTWAX_PASSWORD", shop_id="S")
+            oms = RestSettings(url=address, username="sync", password_env="HOTWAX_PASSWORD", shop_id="S")
             with pytest.raises(OmsFailed) as refusal:
                 open_source(oms, tries=2)
         return str(refusal.value)

@@ -9,11 +9,10 @@ import pytest
 from invsync import inflight, mapping, tables
 from tests.builders import (
     FIRST,
-    GROUP,
     NOW,
     ONLINE,
+    RULES,
     SECOND,
-    STORE,
     booked,
     group,
     known,
@@ -30,13 +29,12 @@ BOTH = {  # W1 counts online and has a location of its own; W2 has one and does 
     "shopify_shop_location": mapped(NA=ONLINE, W1=FIRST, W2=SECOND),
     "facility_group_member": group("W1"),
 }
-OPTIONS: dict[str, Any] = {"aggregate_location": None, "group": GROUP, "store": STORE, "at": NOW}
 NOTHING = tables.empty(tables.BUFFERS)
 
 
 def ledger(seen: tables.Snapshot, orders: pl.DataFrame, unseen: pl.DataFrame = NOTHING) -> pl.DataFrame:
-    pairs, _ = mapping.pairs(seen, **OPTIONS)
-    counted = mapping.counted_facilities(seen, **OPTIONS)
+    pairs, _ = mapping.pairs(seen, RULES)
+    counted = mapping.counted_facilities(seen, RULES)
     found = inflight.in_flight(orders, unseen, pairs, seen, counted=counted)
     assert found.schema == pl.Schema(tables.IN_FLIGHT)
     return found

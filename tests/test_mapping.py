@@ -1,5 +1,6 @@
 """Each mapping and online ATP rule by one hand-computed table."""
 
+from dataclasses import replace
 from datetime import timedelta
 from math import nan
 from typing import Any
@@ -17,8 +18,8 @@ from tests.builders import (
     LONG_AGO,
     NOW,
     ONLINE,
+    RULES,
     SECOND,
-    STORE,
     facilities,
     group,
     in_store,
@@ -33,14 +34,13 @@ YESTERDAY = NOW - timedelta(days=1)
 
 
 def split(seen: tables.Snapshot, **options: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
-    options = {"aggregate_location": None, "group": GROUP, "store": STORE, "at": NOW} | options
-    return mapping.pairs(seen, **options)
+    return mapping.pairs(seen, replace(RULES, **options))
 
 
 def oms(seen: tables.Snapshot, **options: Any) -> dict[tuple[str, int], float | None]:
-    options = {"aggregate_location": None, "group": GROUP, "store": STORE, "at": NOW} | options
-    found = mapping.targets(mapping.pairs(seen, **options)[0], seen, **options)
-    return {(row["product_id"], row["location_id"]): row["oms"] for row in found.iter_rows(named=True)}
+    rules = replace(RULES, **options)
+    targets = mapping.targets(mapping.pairs(seen, rules)[0], seen, rules)
+    return {(row["product_id"], row["location_id"]): row["oms"] for row in targets.iter_rows(named=True)}
 
 
 def online(seen: tables.Snapshot, **options: Any) -> float | None:

@@ -1,4 +1,4 @@
-"""Mapping, online ATP and the difference, against the same rules told row by row in plain Python."""
+"""Mapping, online ATP and the difference, against the same rules applied row by row in plain Python."""
 
 import random
 from functools import cached_property
@@ -31,8 +31,8 @@ KINDS = [
 def world(pick: random.Random) -> tables.Snapshot:
     """A random OMS with every kind of fault."""
 
-    def some(found: list[Any]) -> list[Any]:
-        return pick.sample(found, pick.randint(0, len(found)))
+    def some(rows: list[Any]) -> list[Any]:
+        return pick.sample(rows, pick.randint(0, len(rows)))
 
     def units() -> float | None:
         return pick.choice([None, nan if pick.random() < 0.1 else 1.0, -3.0, 5.0, 2.5, 10.0, 7.0])
@@ -96,17 +96,17 @@ class Plain:
     @cached_property
     def forms(self) -> dict[str | None, tuple[int | None, str]]:
         """The location and form of each facility that names one."""
-        found: dict[str | None, tuple[int | None, str]] = {}
+        forms: dict[str | None, tuple[int | None, str]] = {}
         for facility in {facility for facility, _ in self.named}:
             places = [place for name, place in self.named if name == facility]
             others = {name for name, place in self.named if place == places[0]}
-            found[facility] = (
+            forms[facility] = (
                 min(places, key=lambda place: -1 if place is None else place),
                 self.form(facility, places, others),
             )
-        if self.configured and self.configured not in {place for place, _ in found.values()}:
-            found[None] = (self.configured, "group")
-        return found
+        if self.configured and self.configured not in {place for place, _ in forms.values()}:
+            forms[None] = (self.configured, "group")
+        return forms
 
     def form(self, facility: str, places: list[int | None], others: set[str]) -> str:
         """How a facility names its location, together with the others that name the same."""
@@ -135,7 +135,7 @@ class Plain:
     def members_of(self, place: int, form: str) -> dict[str, tuple[bool, bool, bool]]:
         own = {name for name, (at, how) in self.forms.items() if name and at == place and how == "set"}
         grouped = {row["facility_id"] for row in self.inside}
-        found = {}
+        members = {}
         for name in own | grouped:
             memberships = [row for row in self.inside if row["facility_id"] == name and is_now(row)]
             channel = any(row["facility_group_type_id"] == "CHANNEL_FAC_GROUP" for row in memberships)
@@ -144,8 +144,8 @@ class Plain:
             member = name in own or (form == "group" and channel)
             rules = bool(memberships) and kind is not None and kind["facility_type_id"] == "CONFIGURATION"
             ever = name in own or form == "group"
-            found[name] = (ever, member and name in self.in_store and not virtual, rules)
-        return found
+            members[name] = (ever, member and name in self.in_store and not virtual, rules)
+        return members
 
     def item(self, product: str) -> tuple[int | None, str | None] | None:
         """The inventory item of a product and what is wrong with it; None where it has none."""
@@ -160,13 +160,13 @@ class Plain:
     @cached_property
     def unreadable(self) -> set[tuple[str, int]]:
         """The aggregate pairs that an unreadable quantity enters."""
-        found = set()
+        pairs = set()
         for row, (place, members) in cross(self.stock, self.members.items()):
             _, counts, rules = members.get(row["facility_id"], (False, False, False))
             broken = is_nan(row["last_inventory_count"]) or is_nan(row["computed_last_inventory_count"])
             if (counts and row["allow_brokering"] != "N" and broken) or (rules and is_nan(row["minimum_stock"])):
-                found.add((row["product_id"], place))
-        return found
+                pairs.add((row["product_id"], place))
+        return pairs
 
     def verdict(self, row: Row) -> tuple[int | None, str | None]:
         """The location of a product_facility row and why it feeds no pair."""
@@ -203,12 +203,12 @@ class Plain:
             elif self.forms.get(row["facility_id"], (None, ""))[1] == "physical":
                 good.append((item, where, product, self.skus.get(product), "physical"))
         for product, place in cross({row["product_id"] for row in self.stock}, self.members):
-            if found := self.item(product):
-                reason = found[1] or ("malformed" if (product, place) in self.unreadable else None)
+            if item := self.item(product):
+                reason = item[1] or ("malformed" if (product, place) in self.unreadable else None)
                 if reason:
-                    held.append((product, None, found[0], place, self.skus.get(product), reason))
+                    held.append((product, None, item[0], place, self.skus.get(product), reason))
                 else:
-                    good.append((found[0], place, product, self.skus.get(product), "aggregate"))
+                    good.append((item[0], place, product, self.skus.get(product), "aggregate"))
         return good, held
 
     def oms(self, product: str, place: int, mode: str) -> float | None:
@@ -243,16 +243,16 @@ def is_nan(number: float | None) -> bool:
 def test_pairs_targets_and_variances_equal_the_rules_row_by_row(seed: int) -> None:
     pick = random.Random(seed)
     seen, configured = world(pick), pick.choice([None, None, 900, 905])
-    facts: Row = {"aggregate_location": configured, "group": GROUP, "store": STORE, "at": NOW}
+    rules = mapping.Rules(configured, GROUP, STORE, NOW)
     plain = Plain(seen, configured)
 
-    pairs, held = mapping.pairs(seen, **facts)
+    pairs, held = mapping.pairs(seen, rules)
     good, rest = plain.split()
     assert sorted(pairs.rows()) == sorted(good)
     assert sorted(held.rows(), key=repr) == sorted(rest, key=repr)
 
     shuffled = pairs.sample(fraction=1, shuffle=True, seed=seed)
-    targets = mapping.targets(shuffled, seen, **facts)
+    targets = mapping.targets(shuffled, seen, rules)
     wanted = {row[:2]: plain.oms(row[2], row[1], row[4]) for row in good}
     assert {row[:2]: row[5] for row in targets.rows()} == wanted and targets.height == pairs.height
 
@@ -260,8 +260,8 @@ def test_pairs_targets_and_variances_equal_the_rules_row_by_row(seed: int) -> No
     sold = [(*key, pick.randint(1, 3)) for key in wanted for _ in range(pick.choice([0, 0, 1, 2]))]
     shelf = levels(*((*key, available) for key, available in shown.items()), (999, 900, 1))
     flight = rows(tables.IN_FLIGHT, *((9, "#9", NOW, *row) for row in sold))
-    found = equation.variances(targets, shelf.sample(fraction=1, shuffle=True, seed=seed), flight, buffer=2)
-    for row in found.iter_rows(named=True):
+    variances = equation.variances(targets, shelf.sample(fraction=1, shuffle=True, seed=seed), flight, buffer=2)
+    for row in variances.iter_rows(named=True):
         key = (row["inventory_item_id"], row["location_id"])
         free = None if wanted[key] is None else wanted[key] - sum(units for *pair, units in sold if tuple(pair) == key)
         target = None if free is None else max(free - 2, min(free, 0.0))

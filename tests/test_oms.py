@@ -16,10 +16,11 @@ import pytest
 import sqlalchemy as sa
 
 from invsync import mapping, tables
-from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms import Source, open_source
+from invsync.oms.files.connector import FilesSettings
 from invsync.oms.sql import known_orders
+from invsync.oms.sql.connector import DatabaseSettings
 from invsync.oms.sql.reader import connect
 from invsync.oms.sql.values import bound, column, number, stamp
 
@@ -150,12 +151,12 @@ def hotwax(url: str) -> str:
     """A small HotWax database; where a number cannot be text, the unreadable ones are null."""
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        for name, found in ROWS.items():
+        for name, rows in ROWS.items():
             columns = COLUMNS[name].replace(" ", "").split(",")
             typed = ", ".join(f"{column} {kind(column, engine.dialect.name)}" for column in columns)
             connection.exec_driver_sql(f"create table {name} ({typed})")
             table = sa.table(name, *map(sa.column, columns))
-            plain = [[None if v == "abc" and "sqlite" not in url else v for v in row] for row in found]
+            plain = [[None if v == "abc" and "sqlite" not in url else v for v in row] for row in rows]
             connection.execute(sa.insert(table), [dict(zip(columns, row, strict=True)) for row in plain])
     engine.dispose()
     return url
@@ -168,7 +169,7 @@ def kind(column: str, dialect: str) -> str:
 
 
 def opened(url: str, shop_id: str = "SHOP", **options: str) -> Source:
-    return open_source(OmsSettings(url=url, shop_id=shop_id, **options))
+    return open_source(DatabaseSettings(url=url, shop_id=shop_id, **options))
 
 
 @pytest.fixture
@@ -191,12 +192,12 @@ def export(url: str, folder: Path, kind: str) -> Path:
     engine = sa.create_engine(url)
     with engine.connect() as connection:
         for name in ROWS:
-            found = connection.exec_driver_sql(f"select * from {name}")
-            columns = zip(*found.all(), strict=True)
+            result = connection.exec_driver_sql(f"select * from {name}")
+            columns = zip(*result.all(), strict=True)
             frame = pl.DataFrame(
                 [
                     pl.Series(n, [None if v is None else str(v) for v in c])
-                    for n, c in zip(found.keys(), columns, strict=True)
+                    for n, c in zip(result.keys(), columns, strict=True)
                 ]
             )
             if kind == "csv":
@@ -250,12 +251,12 @@ def test_no_order_is_read_where_none_is_asked_for(source: Source) -> None:
     assert seen.newest_known is not None
 
 
-@pytest.mark.parametrize("told", [" 7001 ", "7001?x=1", "gid://shopify/Order/7001", "gid://shopify/Order/7001?x=1"])
+@pytest.mark.parametrize("spelling", [" 7001 ", "7001?x=1", "gid://shopify/Order/7001", "gid://shopify/Order/7001?x=1"])
 @pytest.mark.parametrize("name", ["order_header set external_id", "shopify_shop_order set shopify_order_id"])
-def test_an_id_is_known_in_any_spelling(hotwax: str, source: Source, name: str, told: str) -> None:
+def test_an_id_is_known_in_any_spelling(hotwax: str, source: Source, name: str, spelling: str) -> None:
     execute(hotwax, "update order_header set external_id = 'POS-1' where order_id = 'O1'")
     execute(hotwax, "update shopify_shop_order set order_id = 'O1' where order_id = 'O8'")
-    execute(hotwax, f"update {name} = '{told}' where order_id = 'O1'")
+    execute(hotwax, f"update {name} = '{spelling}' where order_id = 'O1'")
     assert rows(source.snapshot(orders=[7001]).booked) == [(7001, "A", "W1", 2.0), (7001, "A", None, 2.0)]
 
 
@@ -265,8 +266,8 @@ def test_many_orders_are_found_as_few_are(source: Source) -> None:
 
 
 def test_ordered_are_the_items_that_are_not_cancelled(source: Source) -> None:
-    found = rows(source.snapshot(orders=ASKED).ordered)
-    assert found == [(7001, "A", 2.0), (7002, "A", 11.0), (7003, "A", 16.0), (7004, "A", 32.0)]
+    ordered = rows(source.snapshot(orders=ASKED).ordered)
+    assert ordered == [(7001, "A", 2.0), (7002, "A", 11.0), (7003, "A", 16.0), (7004, "A", 32.0)]
 
 
 @pytest.mark.parametrize("status", ["ITEM_CANCELLED", "ITEM_REJECTED"])
@@ -347,13 +348,8 @@ def test_a_number_that_is_none_books_and_orders_nothing() -> None:
 def test_a_partial_snapshot_still_sees_a_shared_inventory_item(source: Source) -> None:
     seen = source.snapshot(pl.Series(["A"]))
     assert seen.product_facility["product_id"].to_list() == ["A"]
-    options: dict[str, Any] = {
-        "aggregate_location": None,
-        "group": "FAC_GRP",
-        "store": "STORE",
-        "at": seen.now,
-    }
-    assert set(mapping.pairs(seen, **options)[1]["reason"]) == {"ambiguous_mapping"}
+    rules = mapping.Rules(aggregate_location=None, group="FAC_GRP", store="STORE", at=seen.now)
+    assert set(mapping.pairs(seen, rules)[1]["reason"]) == {"ambiguous_mapping"}
 
 
 def test_a_partial_snapshot_reads_in_chunks(hotwax: str, source: Source) -> None:
@@ -364,9 +360,9 @@ def test_a_partial_snapshot_reads_in_chunks(hotwax: str, source: Source) -> None
 
 
 def changed(source: Source, from_: datetime, thru: datetime) -> list[str]:
-    found = source.changed_products(from_, thru, group="FAC_GRP", store="STORE")
-    assert found is not None
-    return found.to_list()
+    products = source.changed_products(from_, thru, group="FAC_GRP", store="STORE")
+    assert products is not None
+    return products.to_list()
 
 
 def test_the_window_is_half_open_and_a_null_stamp_is_touched(source: Source) -> None:
@@ -438,14 +434,14 @@ def test_now_is_the_database_clock(source: Source) -> None:
 TEN = datetime(2026, 3, 1, 10, tzinfo=UTC)
 
 
-def events(found: pl.DataFrame, *columns: str) -> list[tuple[Any, ...]]:
-    return found.sort("event_id").select("event_id", *columns).rows()
+def events(read: pl.DataFrame, *columns: str) -> list[tuple[Any, ...]]:
+    return read.sort("event_id").select("event_id", *columns).rows()
 
 
 def test_events_have_their_schema_product_and_facility(source: Source) -> None:
-    found = source.events(TEN, TEN + timedelta(hours=1))
-    assert found.schema == pl.Schema(tables.EVENTS)
-    places = dict(found.select("event_id", pl.concat_str("product_id", "facility_id", separator="@")).rows())
+    read = source.events(TEN, TEN + timedelta(hours=1))
+    assert read.schema == pl.Schema(tables.EVENTS)
+    places = dict(read.select("event_id", pl.concat_str("product_id", "facility_id", separator="@")).rows())
     assert places["I1/4"] == "A@W1" and places["I2/3"] == "B@W1" and places["I9/1"] is None
 
 
@@ -458,15 +454,15 @@ def test_the_window_of_events_is_half_open_and_a_null_stamp_lies_in_it(source: S
 
 
 def test_the_reason_is_the_events_own_before_its_variances(source: Source) -> None:
-    found = dict(events(source.events(TEN, None), "reason"))
-    assert [found[f"I2/{n}"] for n in (1, 2, 5)] == ["VAR_DAMAGED", "CYCLE_COUNT", "VAR_STOLEN"]
-    assert found["I1/5"] is None and found["I1/4"] == "RTN_ITM_RCPT"
+    reasons = dict(events(source.events(TEN, None), "reason"))
+    assert [reasons[f"I2/{n}"] for n in (1, 2, 5)] == ["VAR_DAMAGED", "CYCLE_COUNT", "VAR_STOLEN"]
+    assert reasons["I1/5"] is None and reasons["I1/4"] == "RTN_ITM_RCPT"
 
 
 def test_an_event_says_whether_it_names_a_movement_and_where_a_reset_came_from(source: Source) -> None:
-    found = {event: facts for event, *facts in events(source.events(TEN, None), "names_movement", "origin")}
-    assert {event for event, (moves, _) in found.items() if moves} == {"I1/4", "I1/5", "I1/6", "I2/3"}
-    assert {event: origin for event, (_, origin) in found.items() if origin} == {"I2/4": "OTHER_SHOP"}
+    read = {event: facts for event, *facts in events(source.events(TEN, None), "names_movement", "origin")}
+    assert {event for event, (moves, _) in read.items() if moves} == {"I1/4", "I1/5", "I1/6", "I2/3"}
+    assert {event: origin for event, (_, origin) in read.items() if origin} == {"I2/4": "OTHER_SHOP"}
 
 
 def test_an_events_quantity_that_is_none_is_nan(source: Source) -> None:
@@ -483,9 +479,9 @@ def test_a_snapshot_reads_the_events_of_its_products(source: Source) -> None:
 
 
 def test_delta_reasons_are_the_groups_members_with_their_dates(hotwax: str, source: Source) -> None:
-    found = source.delta_reasons()
-    assert found.schema == pl.Schema(tables.DELTA_REASONS)
-    assert {reason: thru for reason, _, thru in found.rows()} == {
+    reasons = source.delta_reasons()
+    assert reasons.schema == pl.Schema(tables.DELTA_REASONS)
+    assert {reason: thru for reason, _, thru in reasons.rows()} == {
         "CYCLE_COUNT": None,
         "VAR_DAMAGED": datetime(2026, 6, 1, tzinfo=UTC),
     }
@@ -512,9 +508,9 @@ def test_what_older_connectors_lack_is_no_fault(hotwax: str) -> None:
     ):
         execute(hotwax, change)
     older = opened(hotwax)
-    found = older.events(TEN, None)
-    assert found["origin"].null_count() == found.height > 0
-    assert dict(events(found, "reason"))["I2/1"] is None
+    read = older.events(TEN, None)
+    assert read["origin"].null_count() == read.height > 0
+    assert dict(events(read, "reason"))["I2/1"] is None
     assert older.delta_reasons().is_empty() and older.remotes() == frozenset()
     assert rows(older.snapshot(orders=ASKED).booked) == BOOKED
     assert changed(older, MAPPED, MAPPED + timedelta(seconds=1)) == ["C"]
@@ -534,10 +530,10 @@ def test_a_shop_that_cannot_be_synced_is_a_usage_error(hotwax: str, shop: str) -
         opened(hotwax, shop)
 
 
-@pytest.mark.parametrize(("group", "told"), [("NONE", "not in facility_group"), ("PICK", "type PICK_GROUP")])
-def test_a_group_that_is_no_channel_is_a_usage_error(hotwax: str, group: str, told: str) -> None:
+@pytest.mark.parametrize(("group", "words"), [("NONE", "not in facility_group"), ("PICK", "type PICK_GROUP")])
+def test_a_group_that_is_no_channel_is_a_usage_error(hotwax: str, group: str, words: str) -> None:
     execute(hotwax, "insert into facility_group values ('PICK', 'PICK_GROUP')")
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=words):
         opened(hotwax, facility_group_id=group)
 
 
@@ -592,10 +588,10 @@ def test_a_missing_database_is_told_and_not_made(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_exported_files_give_the_same_frames(hotwax: str, source: Source, tmp_path: Path, kind: str) -> None:
     folder = export(hotwax, tmp_path / kind, kind)
-    files = open_source(OmsSettings(kind="files", path=str(folder), shop_id="SHOP"))
+    files = open_source(FilesSettings(path=str(folder), shop_id="SHOP"))
     mine, theirs = files.snapshot(orders=ASKED), source.snapshot(orders=ASKED)
-    told = ("product_facility", "facility_group_member", "shopify_shop_product", "queue")
-    for name in (*told, "known_orders", "ordered", "booked"):
+    names = ("product_facility", "facility_group_member", "shopify_shop_product", "queue")
+    for name in (*names, "known_orders", "ordered", "booked"):
         order = getattr(mine, name).columns
         assert getattr(mine, name).sort(order).equals(getattr(theirs, name).sort(order)), name
     assert changed(files, TEN, TEN + timedelta(seconds=1)) == ["A", "B", "C"]
@@ -609,20 +605,20 @@ def test_a_folder_without_a_required_table_is_refused_by_name(hotwax: str, tmp_p
     folder = export(hotwax, tmp_path / "csv", "csv")
     (folder / "order_item.csv").unlink()
     with pytest.raises(OmsFailed, match="order_item"):
-        open_source(OmsSettings(kind="files", path=str(folder), shop_id="SHOP"))
+        open_source(FilesSettings(path=str(folder), shop_id="SHOP"))
 
 
 def test_a_failed_login_never_shows_the_password(tmp_path: Path) -> None:
     with pytest.raises((UsageError, OmsFailed)) as caught:
-        open_source(OmsSettings(url="mysql+pymysql://u:s3cret@127.0.0.1:1/oms", shop_id="SHOP"))
+        open_source(DatabaseSettings(url="mysql+pymysql://u:s3cret@127.0.0.1:1/oms", shop_id="SHOP"))
     assert "s3cret" not in str(caught.value)
 
 
 def test_a_column_of_numbers_of_all_kinds() -> None:
-    found = column("x", [1, 2.5, None, float("inf"), 4], tables.QUANTITY, "UTC").to_list()
-    assert found[:3] == [1.0, 2.5, None] and isnan(found[3]) and found[4] == 4.0
-    found = column("x", [Decimal("1.50"), "2", "abc", None], tables.QUANTITY, "UTC").to_list()
-    assert found[:2] == [1.5, 2.0] and isnan(found[2]) and found[3] is None
+    values = column("x", [1, 2.5, None, float("inf"), 4], tables.QUANTITY, "UTC").to_list()
+    assert values[:3] == [1.0, 2.5, None] and isnan(values[3]) and values[4] == 4.0
+    values = column("x", [Decimal("1.50"), "2", "abc", None], tables.QUANTITY, "UTC").to_list()
+    assert values[:2] == [1.5, 2.0] and isnan(values[2]) and values[3] is None
 
 
 def test_values() -> None:

@@ -15,10 +15,10 @@ import pytest
 from builders import exported
 
 from invsync import mapping
-from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed, UsageError
 from invsync.ledger.orders import SHOWN, looked_back
 from invsync.oms import Source, open_source
+from invsync.oms.files.connector import FilesSettings
 from invsync.sandbox.oms import Oms
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -51,7 +51,7 @@ def feed(folder: Path, name: str, text: str, minutes: int = 1) -> None:
 
 
 def opened(path: str | Path, **options: str) -> Source:
-    return open_source(OmsSettings(kind="files", path=str(path), shop_id="SANDBOX", **options))
+    return open_source(FilesSettings(path=str(path), shop_id="SANDBOX", **options))
 
 
 def counts(source: Source) -> dict[str, tuple[float, float]]:
@@ -168,9 +168,9 @@ def test_an_order_that_was_reserved_after_the_stock_was_exported_is_not_booked(
     if not details:
         (folder / "inventory_item_detail.csv").unlink()
 
-    found = opened(folder).snapshot(orders=[1001])
+    snapshot = opened(folder).snapshot(orders=[1001])
 
-    assert found.booked["units"].sum() == booked and found.ordered["units"].to_list() == [3.0]
+    assert snapshot.booked["units"].sum() == booked and snapshot.ordered["units"].to_list() == [3.0]
 
 
 def test_feeds_are_laid_over_in_the_order_of_their_times(folder: Path) -> None:
@@ -279,8 +279,8 @@ def test_stamps_of_the_mapping_and_the_shops_orders_may_be_missing(folder: Path)
         rows.drop("created_stamp", "last_updated_stamp").write_csv(folder / f"{name}.csv")
     (folder / "shopify_shop_order.csv").unlink(missing_ok=True)
     source = opened(folder)
-    found = source.changed_products(NOON, later, group="FAC_GRP")
-    assert found is not None and found.to_list() == ["P0", "P1"]
+    changed = source.changed_products(NOON, later, group="FAC_GRP")
+    assert changed is not None and changed.to_list() == ["P0", "P1"]
     assert source.snapshot(orders=[1]).known_orders.is_empty()
 
 
@@ -290,8 +290,8 @@ def test_a_product_mapped_anew_is_selected(folder: Path) -> None:
     rows = pl.read_csv(file, infer_schema=False)
     made = pl.when(product_id="P1").then(pl.lit(f"{later:%Y-%m-%d %H:%M:%S}")).otherwise("created_stamp")
     rows.with_columns(created_stamp=made).write_csv(file)
-    found = opened(folder).changed_products(later, later.replace(minute=1), group="FAC_GRP")
-    assert found is not None and found.to_list() == ["P1"]
+    changed = opened(folder).changed_products(later, later.replace(minute=1), group="FAC_GRP")
+    assert changed is not None and changed.to_list() == ["P1"]
 
 
 def test_the_shops_orders_are_read_where_they_are_exported(folder: Path) -> None:
@@ -367,9 +367,8 @@ def test_a_product_that_lost_its_only_facility_is_held_by_name(folder: Path) -> 
     feed(folder, "configuration.csv", CONFIGURATION + "P0,SKU-A,,nan,,7,0,\nP1,SKU-B,,WH,,3,0,\n")
 
     source = opened(folder)
-    pairs, held = mapping.pairs(
-        source.snapshot(), aggregate_location=None, group="FAC_GRP", store=source.store, at=NOON
-    )
+    rules = mapping.Rules(aggregate_location=None, group="FAC_GRP", store=source.store, at=NOON)
+    pairs, held = mapping.pairs(source.snapshot(), rules)
 
     assert pairs["product_id"].to_list() == ["P1"]
     assert held.select("product_id", "sku", "reason").rows() == [("P0", "SKU-A", "malformed")]

@@ -17,10 +17,11 @@ import pytest
 import sqlalchemy as sa
 
 from invsync import tables
-from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms import Source, open_source
 from invsync.oms.rest import endpoints
+from invsync.oms.rest.connector import RestSettings
+from invsync.oms.sql.connector import DatabaseSettings
 from invsync.sandbox.hotwax import HotWax, create_app
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.oms_tables import METADATA
@@ -119,9 +120,9 @@ def opened(hotwax: HotWax, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
             facts = {"url": address, "username": hotwax.user, "password_env": "HOTWAX_PASSWORD"} | options
             if facts.get("ofbiz_url") is True:
                 facts["ofbiz_url"] = address
-            found = open_source(OmsSettings(kind="rest", shop_id="SANDBOX", **facts))
-            stack.callback(found.close)
-            return found
+            source = open_source(RestSettings(shop_id="SANDBOX", **facts))
+            stack.callback(source.close)
+            return source
 
         yield reader
 
@@ -135,7 +136,7 @@ def same(mine: tables.Snapshot, theirs: tables.Snapshot) -> None:
 
 
 def all_the_same(mine: Source, url: str) -> None:
-    theirs = open_source(OmsSettings(url=url, shop_id="SANDBOX"))
+    theirs = open_source(DatabaseSettings(url=url, shop_id="SANDBOX"))
     few = pl.Series(["P1", "P4", "P9"])
     same(
         mine.snapshot(few, orders=ASKED, events_from=NOON - MINUTE),
@@ -161,7 +162,7 @@ def test_an_order_that_was_cancelled_afterwards_is_told_over_http_too(opened: Op
             f"update order_item set {change}, last_updated_stamp = '2099-01-01 10:00:00' where order_id ="
             " (select order_id from order_header where external_id is not null limit 1)"
         )
-    later, theirs = datetime(2099, 1, 1, tzinfo=UTC), open_source(OmsSettings(url=url, shop_id="SANDBOX"))
+    later, theirs = datetime(2099, 1, 1, tzinfo=UTC), open_source(DatabaseSettings(url=url, shop_id="SANDBOX"))
 
     orders = opened().cancelled_orders(later)
 
@@ -231,7 +232,7 @@ def test_one_answer_without_a_body_after_another_failure_is_no_empty_list(opened
 
 
 @pytest.mark.parametrize(
-    ("traps", "told"),
+    ("traps", "words"),
     [
         ({"ignored": {"productId"}}, "ignores the filter on productId"),
         ({"ignored": {"pageIndex"}, "largest_page": 3}, "short"),
@@ -244,11 +245,11 @@ def test_one_answer_without_a_body_after_another_failure_is_no_empty_list(opened
     ],
     ids=str,
 )
-def test_or_in_a_clear_refusal(opened: Opened, hotwax: HotWax, traps: dict[str, Any], told: str) -> None:
+def test_or_in_a_clear_refusal(opened: Opened, hotwax: HotWax, traps: dict[str, Any], words: str) -> None:
     source = opened()
     for name, value in traps.items():
         setattr(hotwax.traps, name, value)
-    with pytest.raises(OmsFailed, match=told):
+    with pytest.raises(OmsFailed, match=words):
         source.snapshot(pl.Series(["P1"]), orders=ASKED)
 
 
@@ -300,7 +301,7 @@ def test_an_order_that_is_reserved_and_shipped_while_it_is_read_is_booked_nowher
 
     while_reading(hotwax, name, ship)
     seen = source.snapshot(pl.Series(["P1", "P2"]), orders=[7000, 7001])
-    now = open_source(OmsSettings(url=url, shop_id="SANDBOX")).snapshot(pl.Series(["P1", "P2"]))
+    now = open_source(DatabaseSettings(url=url, shop_id="SANDBOX")).snapshot(pl.Series(["P1", "P2"]))
     assert 7001 not in seen.booked["external_id"] and 7001 in seen.known_orders["external_id"]
     assert seen.queue.sort("product_id").equals(now.queue.sort("product_id")) or name == "ProductFacility"
     oms.close()
@@ -319,14 +320,14 @@ def test_new_mappings_are_selected(opened: Opened, url: str, stamp: str) -> None
     source, day = opened(), NOON + DAY
     window = day - MINUTE, day + MINUTE
     execute(url, f"update shopify_shop_product set {stamp} = '{day:%Y-%m-%d %H:%M:%S.%f}' where product_id = 'P3'")
-    found = source.changed_products(*window, group="FAC_GRP")
-    assert found is not None and found.to_list() == ["P3"]
+    changed = source.changed_products(*window, group="FAC_GRP")
+    assert changed is not None and changed.to_list() == ["P3"]
     execute(url, f"update shopify_shop_location set {stamp} = '{day:%Y-%m-%d %H:%M:%S.%f}' where facility_id = 'W1'")
     assert source.changed_products(*window, group="FAC_GRP") is None
 
 
 def test_a_cut_full_read_goes_on_where_it_was(opened: Opened, hotwax: HotWax, url: str) -> None:
-    source, theirs = opened(page_size=5), open_source(OmsSettings(url=url, shop_id="SANDBOX"))
+    source, theirs = opened(page_size=5), open_source(DatabaseSettings(url=url, shop_id="SANDBOX"))
     whole = theirs.snapshot(orders=ASKED)
     asked = []
     for cuts in (0, 4):
@@ -404,7 +405,7 @@ def test_stock_that_moves_while_it_is_read_is_read_again(opened: Opened, hotwax:
     seen = source.snapshot(pl.Series(["P1"]), orders=ASKED, events_from=NOON)
     same(
         seen,
-        open_source(OmsSettings(url=url, shop_id="SANDBOX")).snapshot(
+        open_source(DatabaseSettings(url=url, shop_id="SANDBOX")).snapshot(
             pl.Series(["P1"]), orders=ASKED, events_from=NOON
         ),
     )
@@ -435,7 +436,7 @@ def test_the_clock_is_the_servers(opened: Opened) -> None:
 def test_settings_that_cannot_work_are_refused(options: dict[str, Any]) -> None:
     facts = {"url": "https://acme-maarg.hotwax.io", "username": "sync", "password_env": "PASSWORD"} | options
     with pytest.raises(ValueError, match=r"rest needs|plain http"):
-        OmsSettings(kind="rest", shop_id="SANDBOX", **facts)
+        RestSettings(shop_id="SANDBOX", **facts)
 
 
 def test_an_unset_secret_is_a_usage_error(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:

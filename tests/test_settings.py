@@ -118,10 +118,10 @@ def test_the_environment_stands_above_the_file(write: Write, monkeypatch: pytest
     ]:
         monkeypatch.setenv(f"INVSYNC_{name}", value)
 
-    found = settings.load(write(shop='api_version = "2026-10"'))
-    shop = found.shop("acme")
+    loaded = settings.load(write(shop='api_version = "2026-10"'))
+    shop = loaded.shop("acme")
 
-    assert found.state.url == "postgresql://db/state" and shop.domain == "acme.myshopify.com"
+    assert loaded.state.url == "postgresql://db/state" and shop.domain == "acme.myshopify.com"
     assert (shop.api_version, shop.aggregate_location, shop.endpoint) == ("2027-01", 77, None)
     assert shop.guards.max_zeroed_share == 0.2 and shop.delta_reasons == ("VAR_LOST", "VAR_FOUND")
 
@@ -150,9 +150,9 @@ def test_a_variable_that_is_no_key_is_left_alone(write: Write, monkeypatch: pyte
 def test_a_part_that_cannot_be_read_is_named_without_its_value(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INVSYNC_SHOPS", "s3cret, not JSON")
 
-    told = refusal(write())
+    message = refusal(write())
 
-    assert 'field "shops"' in told and "name one key, as INVSYNC_STATE__URL" in told and "s3cret" not in told
+    assert 'field "shops"' in message and "name one key, as INVSYNC_STATE__URL" in message and "s3cret" not in message
 
 
 def test_an_address_with_a_password_is_in_no_repr(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from builders import ONLINE, booked, levels, snapshot, sold
 from test_simulate import small
 from test_simulate_lives import MIXED, NAMES, SEARCHES
-from test_simulate_ticks import WHERE, scheduled, world
+from test_simulate_ticks import RULES, scheduled, world
 
 from invsync import inflight, mapping, simulate
 from invsync.simulate import engine, events, lives
@@ -213,8 +213,8 @@ class InProduct(Pair):
         known = [(orders[n], line.booked) for n, line in self.lines.items() if line.imported]
         sums = {order: sum(units for of, units in known if of == order) for order, _ in known}
         snap = snapshot(**booked(*((order, "A", None, units) for order, units in sums.items())))
-        where = mapping.pairs(snap, **WHERE)[0]
-        counted = mapping.counted_facilities(snap, **WHERE)
+        where = mapping.pairs(snap, RULES)[0]
+        counted = mapping.counted_facilities(snap, RULES)
         flight = inflight.in_flight(seen, inflight.unexplained(level, seen), where, snap, counted=counted)
         assert flight["units"].sum() == units, self.now
         return units

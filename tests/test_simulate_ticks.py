@@ -3,18 +3,16 @@
 from dataclasses import replace
 from datetime import datetime
 from random import Random
-from typing import Any
 
 import polars as pl
 import pytest
-from builders import GROUP, LONG_AGO, NOW, ONLINE, STORE, levels, listed, rows, snapshot, sold, stock
+from builders import LONG_AGO, ONLINE, RULES, levels, listed, rows, snapshot, sold, stock
 
 from invsync import delta, equation, inflight, mapping, plan, simulate, tables
 from invsync.simulate import engine
 from invsync.simulate.history import LINES, MOVES, STOCK, History, Restock
 
 CADENCE, DAYS = 110, 2
-WHERE: dict[str, Any] = {"aggregate_location": None, "group": GROUP, "store": STORE, "at": NOW}
 
 
 class Shop:
@@ -95,14 +93,14 @@ class Shop:
 
     def reset(self, pairs: set[int], *, subtracts: bool) -> None:
         seen = self.snapshot()
-        mapped = mapping.pairs(seen, **WHERE)[0].filter(pl.col("inventory_item_id").is_in([pair + 1 for pair in pairs]))
+        mapped = mapping.pairs(seen, RULES)[0].filter(pl.col("inventory_item_id").is_in([pair + 1 for pair in pairs]))
         placed = sold(*((line, pair + 1, ONLINE, units) for line, (pair, units) in self.unseen.items()))
         flight = inflight.in_flight(
-            placed, tables.empty(tables.BUFFERS), mapped, seen, counted=mapping.counted_facilities(seen, **WHERE)
+            placed, tables.empty(tables.BUFFERS), mapped, seen, counted=mapping.counted_facilities(seen, RULES)
         )
         shown = levels(*((pair + 1, ONLINE, units) for pair, units in enumerate(self.shown)))
         found = equation.variances(
-            mapping.targets(mapped, seen, **WHERE), shown, flight if subtracts else flight.clear(), buffer=self.buffer
+            mapping.targets(mapped, seen, RULES), shown, flight if subtracts else flight.clear(), buffer=self.buffer
         )
         decided = plan.decide(found)
         assert decided.held.is_empty() and found.height == len(pairs)
@@ -113,10 +111,10 @@ class Shop:
 
     def push(self) -> None:
         seen = self.snapshot()
-        mapped, _ = mapping.pairs(seen, **WHERE)
+        mapped, _ = mapping.pairs(seen, RULES)
         pushed = delta.pushable(seen.events, tables.empty(tables.DELTA_REASONS), override=None, remotes=frozenset())
         free = delta.concerned(pushed, mapped, mapping.locations(seen, aggregate_location=None))
-        net = delta.net_changes(free, free, mapped, seen, lambda at: mapping.targets(mapped, at, **WHERE))
+        net = delta.net_changes(free, free, mapped, seen, lambda at: mapping.targets(mapped, at, RULES))
         for item, change in net.select("inventory_item_id", "net").iter_rows():
             self.shown[item - 1] += int(change)
         self.moved = [[] for _ in self.moved]

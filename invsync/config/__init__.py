@@ -1,1 +1,1 @@
-"""Configuration: invsync.toml and INVSYNC_ variables as frozen values, and secrets by name."""
+"""Configuration: `invsync.toml` and INVSYNC_ variables as frozen values, and secrets by name."""

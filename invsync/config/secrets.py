@@ -1,8 +1,16 @@
-"""Secrets by a variable's name: from the environment, a file that it names, or the system keyring."""
+"""Look up the secrets that the configuration names: in a variable, in a file, or in the system keyring.
+
+`every_secret` lists them all, so that they can be removed from what invsync writes: the notebook, page, messages and
+alerts of a run, and doctor's answers.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import BaseModel
 
 from invsync.errors import UsageError
 from invsync.inputs import texts
@@ -10,13 +18,72 @@ from invsync.inputs import texts
 SERVICE = "invsync"
 UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd\ud800-\udfff]")
 HEADER = re.compile(r"[!-~]+")
+IN_A_QUERY = re.compile("pass|pwd|secret|token|key|sig", re.IGNORECASE)
+SHORTEST = 5  # characters; anything shorter would match ordinary text
 QUOTES = ('"', "'", "`", "\u201c\u201d", "\u2018\u2019")
 
 
-def secret(variable: str | None, environ: Mapping[str, str]) -> str | None:
-    """The secret of this name: the variable, else the file that <name>_FILE names, else the system keyring.
+def variables(part: BaseModel) -> list[str]:
+    """Return the variables that hold secrets of a part of the configuration: the values of keys that end in _env."""
+    return list(dict.fromkeys(value for key, value in _texts(part) if key.endswith("_env")))
 
-    Blanks, marks and quotes that were pasted around it are no part of it.
+
+def by_variable(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the secret of each variable; raises UsageError for one that is not set."""
+    return {name: secret(name, environ) or "" for name in names}
+
+
+def every_secret(configured: BaseModel, environ: Mapping[str, str]) -> list[str]:
+    """Return the values of all secrets that a configuration names, longest first.
+
+    They are the values of its variables, those of <variable>_PREVIOUS during a rotation, and passwords in addresses.
+    Variables that are not set here, and values shorter than SHORTEST, are left out.
+    """
+    held = [value for name in variables(configured) for value in _held(name, environ)]
+    written = [text for _, text in _texts(configured)]
+    values = {*held, *(word for address in (*held, *written) for word in _in_address(address))}
+    return sorted((value for value in values if len(value) >= SHORTEST), key=len, reverse=True)
+
+
+def rotated(variable: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the variable and, during a rotation, the one with the previous secret: <variable>_PREVIOUS."""
+    before = f"{variable}_PREVIOUS"
+    return [variable, *([before] if {before, f"{before}_FILE"} & set(environ) else [])]
+
+
+def _held(variable: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the value of a variable, and its previous one, where they are set."""
+    for name in rotated(variable, environ):
+        with suppress(UsageError):
+            yield secret(name, environ) or ""
+
+
+def _in_address(text: str) -> Iterator[str]:
+    """Yield the passwords and tokens in an address, both as written and decoded."""
+    if "://" not in text:
+        return
+    with suppress(ValueError):
+        parts = urlsplit(text)
+        if parts.password:
+            yield from (parts.password, unquote(parts.password))
+        yield from (value for key, value in parse_qsl(parts.query) if IN_A_QUERY.search(key))
+
+
+def _texts(part: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the key and value of every string in a part of the configuration."""
+    if isinstance(part, BaseModel):
+        part = dict(part)
+    if isinstance(part, Mapping):
+        for name, value in part.items():
+            yield from _texts(value, name)
+    elif isinstance(part, str):
+        yield key, part
+
+
+def secret(variable: str | None, environ: Mapping[str, str]) -> str | None:
+    """Return the secret of this variable, from the environment, the file that <variable>_FILE names, or the keyring.
+
+    Blanks, invisible marks and quotes around it are removed. Raises UsageError where it is not set or unusable.
     """
     if variable is None:
         return None
@@ -33,7 +100,7 @@ def secret(variable: str | None, environ: Mapping[str, str]) -> str | None:
 
 
 def token(variable: str | None, environ: Mapping[str, str]) -> str | None:
-    """A secret that an HTTP header holds: printable ASCII, without a blank."""
+    """Return a secret that goes into an HTTP header; raises UsageError unless it is printable ASCII without blanks."""
     value = secret(variable, environ)
     if value is not None and not HEADER.fullmatch(value):
         raise UsageError(f"Secret {variable} holds a blank or a letter that no token has: copy it anew.")
@@ -41,7 +108,7 @@ def token(variable: str | None, environ: Mapping[str, str]) -> str | None:
 
 
 def _bare(value: str | None) -> str:
-    """The value without what surrounds it: blanks, invisible marks, one pair of quotes."""
+    """Return the value without blanks, invisible marks and quotes around it."""
     before, value = None, value or ""
     while value != before:
         before, value = value, value.strip().strip(texts.INVISIBLE + "\0")

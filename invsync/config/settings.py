@@ -1,13 +1,12 @@
-"""Configuration as a frozen value: `invsync.toml` under INVSYNC_ variables, secrets only by a variable's name."""
+"""The configuration as a frozen value: `invsync.toml`, overridden by INVSYNC_ variables; secrets are only named."""
 
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -16,134 +15,43 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from invsync.config.connectors import OmsSettings as OmsSettings
+from invsync.config.connectors import oms_settings
+from invsync.config.fields import LOOPBACK as LOOPBACK
+from invsync.config.fields import Address, Cron, Domain, Locale, Part, Share, Variable, Zone, days
+from invsync.config.secrets import by_variable as by_variable
+from invsync.config.secrets import every_secret as every_secret
+from invsync.config.secrets import rotated as rotated
 from invsync.config.secrets import secret as secret
 from invsync.config.secrets import token as token
+from invsync.config.secrets import variables as variables
 from invsync.errors import UsageError
 from invsync.inputs import texts
 
 SHOP_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 LOCATION_ID = re.compile(r"[1-9][0-9]{0,18}")
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-TOKEN = re.compile(r"shp[a-z]{2}_")
-HOST = re.compile(r"[\w.:%-]+")
-DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")
 SQLITE = "sqlite:///"
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-
-
-def _known_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"time zone {name!r} is unknown; write one as Europe/Paris") from None
-    return name
-
-
-def _variable_name(name: str) -> str:
-    if not VARIABLE.fullmatch(name) or TOKEN.match(name):
-        raise ValueError("this is not the name of a variable; write the name alone, as ACME_TOKEN, never the secret")
-    return name
-
-
-def _web_address(text: str) -> str:
-    parts = urlsplit(text)
-    if not text:
-        return text
-    if parts.scheme not in ("http", "https") or not HOST.fullmatch(parts.hostname or "") or parts.port == 0:
-        raise ValueError("this is not a web address; write one as https://shop.example.com")
-    if parts.scheme != "https" and parts.hostname not in LOOPBACK:
-        raise ValueError("plain http is refused off loopback; use https")
-    return text
-
-
-def _bare_domain(text: str) -> str:
-    if not DOMAIN.fullmatch(text):
-        raise ValueError(f"{text!r} is not a domain; write it alone, as acme.myshopify.com")
-    return text
-
-
-def _five_fields(text: str) -> str:
-    if len(text.split()) != 5:
-        raise ValueError(f"{text!r} is not a cron text of five fields; write one as */15 * * * *")
-    return text
-
-
-def _days(least: int) -> AfterValidator:
-    """Days to keep something: 0 for ever, else no fewer than are needed."""
-
-    def long_enough(days: int) -> int:
-        if days and days < least:
-            raise ValueError(f"{days} days are too few; write {least} or more, or 0 to keep for ever")
-        return days
-
-    return AfterValidator(long_enough)
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Variable = Annotated[str, AfterValidator(_variable_name)]
-Address = Annotated[str, AfterValidator(_web_address)]
-Domain = Annotated[str, AfterValidator(_bare_domain)]
-Zone = Annotated[str, AfterValidator(_known_zone)]
-Cron = Annotated[str, AfterValidator(_five_fields)]
-Locale = Annotated[str, Field(pattern=r"^[a-z]{2,3}([_-][A-Z][a-z]{3})?([_-]([A-Z]{2}|[0-9]{3}))?$")]
-
-
-class Part(BaseModel):
-    """A part of the configuration: frozen, and an unknown key is refused by name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
 
 class StateSettings(Part):
-    """Where runs, the outbox and watermarks are kept (any SQLAlchemy URL), and for how many days; 0 is for ever."""
+    """The state database (any SQLAlchemy URL), and for how many days its rows are kept; 0 means for ever."""
 
     url: str = Field(default="sqlite:///invsync.db", repr=False)
-    keep_claims_days: Annotated[int, Field(ge=0), _days(60)] = 400
-    keep_runs_days: Annotated[int, Field(ge=0), _days(30)] = 400
-    keep_webhooks_days: Annotated[int, Field(ge=0), _days(3)] = 7
+    keep_claims_days: Annotated[int, Field(ge=0), days(60)] = 400
+    keep_runs_days: Annotated[int, Field(ge=0), days(30)] = 400
+    keep_webhooks_days: Annotated[int, Field(ge=0), days(3)] = 7
 
 
 class ReportSettings(Part):
-    """Where run folders go and for how many days they stay (0: for ever), and an object storage that each is copied to."""
+    """Where run folders are written, for how many days they are kept (0: for ever), and where a copy goes."""
 
     path: str = "reports"
-    keep_days: Annotated[int, Field(ge=0), _days(30)] = 0
+    keep_days: Annotated[int, Field(ge=0), days(30)] = 0
     copy_to: str | None = None
 
 
-class OmsSettings(Part):
-    """How HotWax is read, and which shop, store and facility group are meant.
-
-    database: url or url_env. files: path. rest: url (Moqui) and ofbiz_url, with token_env or username and password_env.
-    """
-
-    kind: Literal["database", "rest", "files"] = "database"
-    url: str | None = Field(default=None, repr=False)
-    url_env: Variable | None = None
-    path: str | None = None
-    ofbiz_url: Address | None = None
-    token_env: Variable | None = None
-    username: str | None = None
-    password_env: Variable | None = None
-    page_size: Annotated[int, Field(ge=1)] = 500
-    at_once: Annotated[int, Field(ge=1, le=16)] = 4
-    shop_id: str
-    product_store_id: str | None = None
-    facility_group_id: str | None = None
-    timezone: Zone = "UTC"
-
-    @model_validator(mode="after")
-    def _rest_is_whole(self) -> "OmsSettings":
-        if self.kind != "rest":
-            return self
-        if not self.url or not (self.token_env or (self.username and self.password_env)):
-            raise ValueError("kind rest needs url, and token_env or username and password_env")
-        _web_address(self.url)
-        return self
-
-
 class Guards(Part):
-    """Limits beyond which a run stops before anything is sent."""
+    """Limits; a run that would exceed one stops before anything is sent."""
 
     max_zeroed_share: Share = 0.05
     max_changed_share: Share = 0.5
@@ -163,7 +71,7 @@ class Buffer(Part):
 
 
 class AlertSettings(Part):
-    """Where what a person must see is told: a JSON line to a URL, or to a command's standard input."""
+    """Where alerts go, each as one line of JSON: to a URL, and to the standard input of a command."""
 
     model_config = ConfigDict(str_strip_whitespace=False)
 
@@ -172,7 +80,7 @@ class AlertSettings(Part):
 
 
 class Schedule(Part):
-    """The jobs by cron, in UTC."""
+    """When each job runs, as cron expressions in UTC."""
 
     upload_recent_changes: Cron = "*/15 * * * *"
     hard_sync: Cron = "0 3 * * *"
@@ -180,7 +88,7 @@ class Schedule(Part):
 
 
 class ShopSettings(Part):
-    """One shop on Shopify and the OMS that feeds it."""
+    """One Shopify shop, and the OMS that it is kept in step with."""
 
     domain: Domain
     api_version: Annotated[str, Field(pattern=r"^20\d\d-(01|04|07|10)$")] = "2026-10"
@@ -208,7 +116,7 @@ class ShopSettings(Part):
     delta_overlap_hours: Annotated[int, Field(ge=1)] = 24
     plan_max_age: Annotated[int, Field(ge=1, description="minutes")] = 60
     bulk_stall: Annotated[int, Field(ge=1, description="minutes")] = 10
-    oms: OmsSettings
+    oms: Annotated[OmsSettings, BeforeValidator(oms_settings)]
     guards: Guards = Guards()
     buffer: Buffer = Buffer()
     schedule: Schedule = Schedule()
@@ -221,36 +129,41 @@ class ShopSettings(Part):
         return value
 
     @model_validator(mode="after")
-    def _one_way_in(self) -> "ShopSettings":
+    def _has_credentials(self) -> "ShopSettings":
         if not self.token_env and not (self.client_id and self.client_secret_env):
             raise ValueError("name token_env, or client_id and client_secret_env")
         return self
 
     @property
     def identity(self) -> str:
-        """Which shop this is, whatever it is called here: its domain; on loopback its address too, as of a rehearsal."""
+        """What identifies the shop under any name: its domain, and on loopback its address too."""
         domain = self.domain.lower()
         return f"{domain} {self.base_url}" if urlsplit(self.base_url).hostname in LOOPBACK else domain
 
     @property
+    def api_variables(self) -> list[str]:
+        """The variables that hold the credentials for Shopify's API."""
+        return [variable for variable in (self.token_env, self.client_secret_env) if variable]
+
+    @property
     def base_url(self) -> str:
-        """The address that stands before /admin/…"""
+        """The address of the shop, without a slash at its end."""
         return (self.endpoint or f"https://{self.domain}").rstrip("/")
 
 
 class Environment(EnvSettingsSource):
-    """INVSYNC_ variables, where an underscore in a shop's name stands for its hyphen."""
+    """INVSYNC_ variables; an underscore in a shop's name stands for a hyphen."""
 
     def __call__(self) -> dict[str, Any]:
-        """The values found, as `invsync.toml` would nest them."""
-        found = super().__call__()
-        if shops := found.get("shops"):
-            found["shops"] = {name.replace("_", "-"): part for name, part in shops.items()}
-        return found
+        """Return the values, nested as in `invsync.toml`."""
+        values = super().__call__()
+        if shops := values.get("shops"):
+            values["shops"] = {name.replace("_", "-"): part for name, part in shops.items()}
+        return values
 
 
 class Settings(BaseSettings):
-    """The whole configuration; a variable as INVSYNC_SHOPS__ACME__API_VERSION stands above the file."""
+    """The whole configuration; a variable such as INVSYNC_SHOPS__ACME__API_VERSION overrides the file."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix="INVSYNC_", env_nested_delimiter="__", env_ignore_empty=True
@@ -270,7 +183,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment first, then what the file gave."""
+        """Let the environment override the file."""
         return Environment(settings_cls), init_settings
 
     @field_validator("shops")
@@ -282,7 +195,7 @@ class Settings(BaseSettings):
         return value
 
     def shop(self, name: str) -> ShopSettings:
-        """The shop of this name; an unknown one is a usage error."""
+        """Return the shop of this name; raises UsageError for an unknown one."""
         if name not in self.shops:
             known = ", ".join(sorted(self.shops)) or "none"
             raise UsageError(f"Shop {name!r} is not in the configuration (known: {known}): correct --shop.")
@@ -290,7 +203,7 @@ class Settings(BaseSettings):
 
 
 def tables(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file, with a byte order mark or without; another encoding is named."""
+    """Parse a TOML file, with or without a byte order mark; raises UsageError where it cannot be read."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -306,7 +219,7 @@ def tables(path: Path) -> dict[str, Any]:
 
 
 def load(path: Path) -> Settings:
-    """The configuration in this TOML file, under the INVSYNC_ variables of the environment."""
+    """Return the configuration in a TOML file, overridden by INVSYNC_ variables; raises UsageError for a wrong value."""
     try:
         return Settings(**tables(path))
     except ValidationError as error:

@@ -1,36 +1,37 @@
-"""What is wrong with a shop's set-up, found before a run finds it: each fault in one sentence with its fix."""
+"""Examine a shop's set-up before a run does: each fault in one sentence, with its fix."""
 
 import os
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from invsync import mapping, oms, tables
 from invsync.config import settings
+from invsync.config.connectors import connector
 from invsync.doctor import mapped, systems
-from invsync.doctor.apis import APIS
 from invsync.doctor.checks import Asked, ask
 from invsync.doctor.environment import environment
 from invsync.doctor.findings import GROUPS, Check, Findings
 from invsync.doctor.questions import QUESTIONS
 from invsync.doctor.variants import variants
 from invsync.ledger import buffers
-from invsync.oms.rest.source import Rest
+from invsync.oms.checks import checks_of
+from invsync.report import scrubbed
 from invsync.shopify import Shopify
 from invsync.shopify.client import Client
 
 __all__ = ["Check", "examine"]
-TRIES = 3  # somebody is waiting: a mistyped address is told within seconds
+TRIES = 3  # few, for somebody is waiting
 
 
 def examine(config: Path, name: str) -> list[Check]:
-    """Every check of this shop, group by group; a wrong configuration or an unset secret is a usage error."""
+    """Return all checks of a shop, by group; raises UsageError for a wrong configuration or a secret that is not set."""
     configured = settings.load(config)
     shop = configured.shop(name)
-    named = (shop.token_env, shop.client_secret_env, shop.oms.url_env, shop.oms.token_env, shop.oms.password_env)
-    variables = [variable for variable in named if variable]
-    secrets = {variable: settings.secret(variable, os.environ) or "" for variable in variables}
+    variables = [*shop.api_variables, *settings.variables(shop.oms)]
+    secrets = settings.by_variable(variables, os.environ)
     findings = Findings(name, shop, datetime.now(UTC))
     findings.ok("configuration", "file", f"{config} describes {shop.domain}, kept by {shop.keep_by}.")
     findings.ok("configuration", "secrets", f"{', '.join(variables)} found.")
@@ -42,13 +43,15 @@ def examine(config: Path, name: str) -> list[Check]:
     for group in GROUPS:
         if group not in {check.group for check in findings.checks}:
             findings.warn(group, "not examined", "Not examined: mend the faults above and look again.")
-    return sorted(findings.checks, key=lambda check: GROUPS.index(check.group))
+    hidden = settings.every_secret(configured, os.environ)
+    checks = [replace(check, message=scrubbed(check.message, hidden)) for check in findings.checks]
+    return sorted(checks, key=lambda check: GROUPS.index(check.group))
 
 
 def _examine(findings: Findings, client: Client) -> None:
     answers = systems.shopify(findings, client)
-    shop, read_by = findings.shop, systems.READ_BY[findings.shop.oms.kind]
-    source = findings.tried("HotWax", read_by, lambda: oms.open_source(shop.oms, tries=TRIES))
+    shop = findings.shop
+    source = findings.tried("HotWax", connector(shop.oms.kind).label, lambda: oms.open_source(shop.oms, tries=TRIES))
     if source is None:
         return
     with closing(source):
@@ -57,16 +60,14 @@ def _examine(findings: Findings, client: Client) -> None:
 
 
 def _compare(findings: Findings, client: Client | None, source: oms.Source, snapshot: tables.Snapshot) -> None:
-    """HotWax's snapshot against Shopify, where that answers, and against what invsync takes it to mean."""
-    facts: dict[str, Any] = {
-        "aggregate_location": findings.shop.aggregate_location,
-        "store": source.store,
-        "group": findings.shop.oms.facility_group_id,
-        "at": findings.now,
-    }
-    pairs = mapped.pairs(findings, snapshot, facts)
-    findings.tried("configuration", "buffers", lambda: buffers.check(findings.shop.buffer, source, facts))
-    ask(findings, Asked(findings.shop, source, snapshot, facts), QUESTIONS | (APIS if isinstance(source, Rest) else {}))
+    """Compare HotWax's snapshot with Shopify, where that answers, and check what invsync assumes about HotWax."""
+    rules = oms.mapping_rules(findings.shop, source, findings.now)
+    pairs = mapped.pairs(findings, snapshot, rules)
+    findings.tried("configuration", "buffers", lambda: buffers.check(findings.shop.buffer, source, rules))
+    asked = Asked(findings.shop, source, snapshot, rules)
+    ask(findings, {name: partial(question, asked) for name, question in QUESTIONS.items()})
+    own = [check for check in checks_of(connector(findings.shop.oms.kind)) if check.group == "questions"]
+    ask(findings, {check.name: partial(check.answer, source) for check in own})
     if client is None:
         return
     variants(findings, client, snapshot)
@@ -74,4 +75,4 @@ def _compare(findings: Findings, client: Client | None, source: oms.Source, snap
     systems.subscriptions(findings, client)
     mapped.locations(findings, Shopify(client), snapshot)
     if pairs is not None:
-        mapped.items(findings, Shopify(client), mapping.targets(pairs, snapshot, **facts))
+        mapped.items(findings, Shopify(client), mapping.targets(pairs, snapshot, rules))

@@ -1,39 +1,38 @@
-"""How a question is asked of a merchant's own HotWax, and how its answer is noted."""
+"""Ask a question about the merchant's own HotWax, and note the answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from invsync import delta, mapping, oms, tables
 from invsync.config.settings import ShopSettings
-from invsync.doctor.findings import Findings, Status
+from invsync.doctor.findings import Answer, Findings, Status
 from invsync.errors import InvsyncError
-from invsync.oms.rest.endpoints import Filter
-from invsync.oms.sql.sample import Lacking, sample
+from invsync.oms import Lacking
 
 GROUP = "questions"
 NEWEST = 500
-Answer = tuple[Status, str]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Whom a question may ask: the shop's settings, its OMS, one snapshot of it, and the facts that map it."""
+    """What a question is about: the shop's settings, its OMS, a snapshot of it, and the rules that map it."""
 
     shop: ShopSettings
     source: oms.Source
     snapshot: tables.Snapshot
-    facts: dict[str, Any]
+    rules: mapping.Rules
 
-    def rows(self, name: str, schema: tables.Schema, among: Filter | None = None, newest: str = "") -> pl.DataFrame:
-        """At most NEWEST rows of a table, or as many as there are values; Lacking where this HotWax has none such."""
-        limit = max(NEWEST, len(among.among or ()) if among else 0)
-        return sample(self.source, name, schema, limit, among=among, newest=newest)
+    def rows(
+        self, name: str, schema: tables.Schema, where: Mapping[str, Sequence[str]] | None = None, newest: str = ""
+    ) -> pl.DataFrame:
+        """Return at most NEWEST rows of a table, or as many as there are values; raises Lacking where there is no such table."""
+        limit = max([NEWEST, *map(len, (where or {}).values())])
+        return self.source.sample(name, schema, limit, where=where, newest=newest)
 
     def reasons(self) -> list[str]:
-        """The reasons whose stock events are pushed as deltas now."""
+        """Return the reasons whose stock events are pushed as deltas now."""
         if self.shop.delta_reasons is not None:
             return list(self.shop.delta_reasons)
         listed = self.source.delta_reasons()
@@ -41,7 +40,7 @@ class Asked:
         return list(delta.DEFAULT_REASONS) if listed.is_empty() else now
 
     def matters_to_deltas(self) -> Status:
-        """A warning where the shop is kept by deltas."""
+        """Return the status of a fault in deltas: a warning where the shop is kept by them."""
         return "warning" if self.shop.keep_by == "deltas" else "ok"
 
 
@@ -49,17 +48,18 @@ Question = Callable[[Asked], Answer]
 
 
 def texts(*names: str) -> tables.Schema:
-    """A schema of texts."""
+    """Return a schema of text columns."""
     return dict.fromkeys(names, tables.TEXT)
 
 
-def ask(findings: Findings, asked: Asked, questions: dict[str, Question]) -> None:
-    """Note each answer; what this HotWax does not have, or would not tell, is told as such."""
+def ask(findings: Findings, questions: Mapping[str, Callable[[], Answer | None]]) -> None:
+    """Ask each question and note its answer, or that this HotWax does not have it or did not answer."""
     for name, question in questions.items():
         try:
-            status, told = question(asked)
+            answer = question()
         except Lacking as lack:
-            status, told = "ok", f"Cannot be told: this HotWax shows no {lack}."
+            answer = "ok", f"Cannot be told: this HotWax shows no {lack}."
         except InvsyncError as error:
-            status, told = "warning", f"Not answered: {error}"
-        (findings.ok if status == "ok" else findings.warn)(GROUP, name, told)
+            answer = "warning", f"Not answered: {error}"
+        if answer is not None:
+            findings.note(GROUP, name, answer)

@@ -1,4 +1,4 @@
-"""What a run takes from its environment beside the shop's own secrets: the proxy, the certificates, the pager."""
+"""What a run takes from its environment beside its secrets: the proxy, the certificates, the pager."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ GROUP = "configuration"
 
 
 def environment(findings: Findings, configured: settings.Settings) -> None:
-    """Every part of the environment that a run or the receiver would meet."""
+    """Check each part of the environment that a run or the webhook receiver uses."""
     findings.tried(GROUP, "certificates", web.trusted)
     proxy(findings)
     optional = {"pager": configured.alerts.url_env, "webhook secret": findings.shop.webhook_secret_env}
@@ -24,7 +24,7 @@ def environment(findings: Findings, configured: settings.Settings) -> None:
 
 
 def proxy(findings: Findings) -> None:
-    """Which proxies requests go by, and what NO_PROXY has that names no host."""
+    """Note which proxies requests go through, and entries of NO_PROXY that name no host."""
     used = findings.tried(GROUP, "proxy", web.proxies)
     if used:
         named = ", ".join(f"{scheme} by {proxy.url.host}" for scheme, proxy in used.items())
@@ -40,7 +40,7 @@ def _reads(variable: str, *, is_address: bool) -> Callable[[], str | None]:
     def read() -> str | None:
         value = settings.secret(variable, os.environ)
         if is_address and not _is_address(value or ""):
-            raise UsageError(f"Secret {variable} holds no web address, so no alert can be told: correct it.")
+            raise UsageError(f"Secret {variable} holds no web address, so no alert can be sent: correct it.")
         return value
 
     return read

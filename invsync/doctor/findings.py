@@ -1,22 +1,24 @@
-"""What the doctor found, check by check."""
+"""The checks of one shop, as they are made."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from invsync.config.settings import ShopSettings
 from invsync.errors import InvsyncError
+from invsync.oms.checks import Answer as Answer
+from invsync.oms.checks import Status as Status
+from invsync.oms.checks import counted as counted
+from invsync.oms.checks import some as some
 
 GROUPS = ("configuration", "Shopify", "HotWax", "mapping", "items", "questions")
-EXAMPLES = 5
-Status = Literal["ok", "warning", "fault"]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: its group and name, how it is, and a sentence that says so."""
+    """One check: its group and name, its status, and a sentence about it."""
 
     group: str
     name: str
@@ -34,32 +36,25 @@ class Findings:
     checks: list[Check] = field(default_factory=list)
 
     def ok(self, group: str, name: str, message: str) -> None:
-        """Note what is right."""
+        """Note that something is right."""
         self.checks.append(Check(group, name, "ok", message))
 
     def warn(self, group: str, name: str, message: str) -> None:
-        """Note what a person should know, though every run can do its work."""
+        """Note something that a person should know, though runs work."""
         self.checks.append(Check(group, name, "warning", message))
 
     def fault(self, group: str, name: str, message: str) -> None:
-        """Note what keeps a run, or a pair, from being right."""
+        """Note something that keeps a run, or a pair, from being right."""
         self.checks.append(Check(group, name, "fault", message))
 
+    def note(self, group: str, name: str, answer: Answer) -> None:
+        """Note an answer with its own status."""
+        self.checks.append(Check(group, name, *answer))
+
     def tried(self, group: str, name: str, read: Callable[[], T]) -> T | None:
-        """What a read gives; None and a fault where it fails."""
+        """Return the result of a read; None, and a fault noted, where it raises."""
         try:
             return read()
         except InvsyncError as error:
             self.fault(group, name, str(error))
             return None
-
-
-def counted(what: str, names: list[str], fix: str) -> str:
-    """A sentence of what is wrong, with how many, the first of them by name, and the fix."""
-    return f"{what} ({len(names)}): {some(names)}; {fix}."
-
-
-def some(names: list[str]) -> str:
-    """The first names, and how many more there are."""
-    more = len(names) - EXAMPLES
-    return ", ".join(names[:EXAMPLES]) + (f" and {more} more" if more > 0 else "")

@@ -1,6 +1,4 @@
-"""Whether HotWax's products and facilities meet Shopify's items and locations, and which pairs a run would hold."""
-
-from typing import Any
+"""Check the mapping of HotWax's products and facilities to Shopify, and find the pairs that a run would hold."""
 
 import polars as pl
 
@@ -19,28 +17,28 @@ ITEMS = {
 }
 
 
-def pairs(findings: Findings, snapshot: tables.Snapshot, facts: dict[str, Any]) -> pl.DataFrame | None:
-    """PAIRS as a run maps them; every fault of the mapping is told by name."""
-    found = findings.tried("mapping", "pairs", lambda: mapping.pairs(snapshot, **facts))
-    if found is None:
+def pairs(findings: Findings, snapshot: tables.Snapshot, rules: mapping.Rules) -> pl.DataFrame | None:
+    """Return PAIRS as a run maps them, None where they cannot be mapped; notes each fault of the mapping."""
+    mapped = findings.tried("mapping", "pairs", lambda: mapping.pairs(snapshot, rules))
+    if mapped is None:
         return None
-    good, held = found
-    facilities(findings, snapshot, facts)
+    good, held = mapped
+    facilities(findings, snapshot, rules)
     products(findings, snapshot)
     for reason, column, what in [
         ("unmapped_location", "facility_id", "Facilities with stock that feed no Shopify location"),
         ("unmapped_product", "sku", "Products with stock and without a Shopify inventory item"),
     ]:
         if unmapped := names(held.filter(pl.col("reason") == reason), column):
-            told = counted(what, unmapped, "map them, or leave them out on purpose")
-            findings.warn("mapping", reason.replace("_", " "), told)
+            sentence = counted(what, unmapped, "map them, or leave them out on purpose")
+            findings.warn("mapping", reason.replace("_", " "), sentence)
     findings.ok("mapping", "pairs", f"{good.height} pairs of item and location.")
     return good
 
 
-def facilities(findings: Findings, snapshot: tables.Snapshot, facts: dict[str, Any]) -> None:
-    """Facilities whose location is ambiguous or malformed, and online locations that nothing feeds."""
-    named = mapping.locations(snapshot, aggregate_location=facts["aggregate_location"])
+def facilities(findings: Findings, snapshot: tables.Snapshot, rules: mapping.Rules) -> None:
+    """Note facilities whose location is ambiguous or malformed, and online locations that nothing feeds."""
+    named = mapping.locations(snapshot, aggregate_location=rules.aggregate_location)
     for form, what, fix in [
         (
             "ambiguous",
@@ -49,35 +47,35 @@ def facilities(findings: Findings, snapshot: tables.Snapshot, facts: dict[str, A
         ),
         ("malformed", "Facilities whose Shopify location is not digits", "correct it in shopify_shop_location"),
     ]:
-        if found := names(named.filter(pl.col("form") == form), "facility_id"):
-            findings.fault("mapping", "facilities", counted(what, found, fix))
+        if wrong := names(named.filter(pl.col("form") == form), "facility_id"):
+            findings.fault("mapping", "facilities", counted(what, wrong, fix))
     if not named["form"].is_in([*mapping.AGGREGATE_FORMS, "physical"]).any():
         findings.fault("mapping", "facilities", "No facility feeds a Shopify location: fill shopify_shop_location.")
     online = named.filter(pl.col("form").is_in(mapping.AGGREGATE_FORMS))
-    unfed = online.join(mapping.counted_facilities(snapshot, **facts), on="location_id", how="anti")
+    unfed = online.join(mapping.counted_facilities(snapshot, rules), on="location_id", how="anti")
     for location in unfed["location_id"].unique().sort():
         findings.fault(
             "mapping",
             "facilities",
             f"No facility counts at location {location}, so all is 0 there: "
-            f"let facilities join the group and store {facts['store']}.",
+            f"let facilities join the group and store {rules.store}.",
         )
 
 
 def products(findings: Findings, snapshot: tables.Snapshot) -> None:
-    """Products whose inventory item is ambiguous or malformed."""
+    """Note products whose inventory item is ambiguous or malformed."""
     sku = snapshot.product.select("product_id", sku="internal_name").unique("product_id")
     every = mapping.product_items(snapshot).join(sku, on="product_id", how="left")
     for fault, what in [
         ("ambiguous_mapping", "Products with two inventory items, or that share one"),
         ("malformed", "Products whose inventory item is not digits"),
     ]:
-        if found := names(every.filter(pl.col("fault") == fault), "sku"):
-            findings.fault("mapping", "products", counted(what, found, "correct their rows in shopify_shop_product"))
+        if wrong := names(every.filter(pl.col("fault") == fault), "sku"):
+            findings.fault("mapping", "products", counted(what, wrong, "correct their rows in shopify_shop_product"))
 
 
 def locations(findings: Findings, shopify: Shopify, snapshot: tables.Snapshot) -> None:
-    """The mapped locations as Shopify has them: there, and active."""
+    """Check that the mapped locations are on Shopify, and active."""
     shown = findings.tried("mapping", "locations", shopify.locations)
     if shown is None:
         return
@@ -86,48 +84,48 @@ def locations(findings: Findings, shopify: Shopify, snapshot: tables.Snapshot) -
 
 
 def compare(findings: Findings, rows: pl.DataFrame) -> None:
-    """Rows of facility_id, location_id, and Shopify's name and is_active, both null where it has no such location."""
-    wrong = {
+    """Check rows of facility_id, location_id, and Shopify's name and is_active, null where it has no such location."""
+    faults = {
         "not on Shopify": rows.filter(pl.col("is_active").is_null()),
         "not active on Shopify": rows.filter(~pl.col("is_active")),
     }
-    for what, found in wrong.items():
-        told = [
+    for what, wrong in faults.items():
+        places = [
             f"{place} of facility {facility or 'aggregate_location'}"
-            for place, facility in found.select("location_id", "facility_id").iter_rows()
+            for place, facility in wrong.select("location_id", "facility_id").iter_rows()
         ]
-        if told:
-            findings.fault("mapping", "locations", counted(f"Locations {what}", told, "correct the mapping"))
+        if places:
+            findings.fault("mapping", "locations", counted(f"Locations {what}", places, "correct the mapping"))
     alive = rows.filter("is_active")["name"].unique().sort().to_list()
     findings.ok("mapping", "locations", f"Mapped and active on Shopify: {some(alive) or 'none'}.")
 
 
 def items(findings: Findings, shopify: Shopify, targets: pl.DataFrame) -> None:
-    """The pairs that a run would hold, by reason; units in flight are left out."""
+    """Note the pairs that a run would hold, by reason, without regard to orders in flight."""
     levels = findings.tried("items", "levels", lambda: shopify.levels(targets))
     if levels is None:
         return
     none = tables.empty(tables.IN_FLIGHT)
     decided = plan.decide(equation.variances(targets, levels, none, buffer=findings.shop.buffer.units))
     for reason, (what, fix) in ITEMS.items():
-        if found := names(decided.held.filter(pl.col("held") == reason), "sku"):
-            tell = findings.warn if reason in BENIGN else findings.fault
-            tell("items", reason.replace("_", " "), counted(what, found, fix))
+        if held := names(decided.held.filter(pl.col("held") == reason), "sku"):
+            note = findings.warn if reason in BENIGN else findings.fault
+            note("items", reason.replace("_", " "), counted(what, held, fix))
     inactive(findings, decided.held.filter(pl.col("held") == "inactive_level", pl.col("target") > 0))
     kept = targets.height - decided.held.height
     findings.ok("items", "pairs", f"{kept} of {targets.height} pairs can be kept right.")
 
 
 def inactive(findings: Findings, rows: pl.DataFrame) -> None:
-    """The inactive levels where the OMS has stock."""
-    found, what = names(rows, "sku"), "Stock in the OMS where Shopify's level is inactive"
-    if found and findings.shop.activate_levels:
-        findings.ok("items", "inactive level", counted(what, found, "the next run activates them"))
-    elif found:
-        findings.fault("items", "inactive level", counted(what, found, "stock them there, or set activate_levels"))
+    """Note the inactive levels where the OMS has stock."""
+    skus, what = names(rows, "sku"), "Stock in the OMS where Shopify's level is inactive"
+    if skus and findings.shop.activate_levels:
+        findings.ok("items", "inactive level", counted(what, skus, "the next run activates them"))
+    elif skus:
+        findings.fault("items", "inactive level", counted(what, skus, "stock them there, or set activate_levels"))
 
 
 def names(rows: pl.DataFrame, column: str) -> list[str]:
-    """The distinct names in this column; a product without a SKU goes by its id."""
+    """Return the distinct values of a column, sorted; for `sku`, the product's id where it has none."""
     named = pl.coalesce(column, "product_id") if column == "sku" else pl.col(column)
     return rows.select(named).to_series().drop_nulls().unique().sort().to_list()

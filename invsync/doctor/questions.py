@@ -1,17 +1,16 @@
-"""What differs from one HotWax to another: one function a question, each with its answer in a sentence.
+"""Questions about what differs from one HotWax to another; each function returns a status and a sentence.
 
-An answer is a warning only where it means that invsync could be wrong there.
+An answer is a warning only where invsync could be wrong because of it.
 """
 
 import polars as pl
 
 from invsync import delta, mapping, tables
-from invsync.doctor.checks import Answer, Asked, Question, texts
-from invsync.doctor.findings import some
+from invsync.doctor.checks import Asked, Question, texts
+from invsync.doctor.findings import Answer, some
 from invsync.doctor.writers import other_writers
-from invsync.oms.rest.endpoints import Filter
+from invsync.oms import Lacking
 from invsync.oms.sql import known_orders
-from invsync.oms.sql.sample import Lacking
 
 RESERVES = {"INV_RES_CREATE", "INV_RES_RELEASE"}
 DIGITAL = ["DIGITAL_GOOD"]
@@ -43,9 +42,9 @@ def sellable_rule(asked: Asked) -> Answer:
 def order_limits(asked: Asked) -> Answer:
     """Whether facilities that take no orders count online."""
     schema = {"facility_id": tables.TEXT, "maximum_order_limit": tables.QUANTITY}
-    counted = mapping.counted_facilities(asked.snapshot, **asked.facts)["facility_id"].unique().to_list()
-    found = asked.rows("facility", schema, Filter("facility_id", among=counted)) if counted else tables.empty(schema)
-    closed = sorted(found.filter(pl.col("maximum_order_limit") == 0)["facility_id"])
+    counted = mapping.counted_facilities(asked.snapshot, asked.rules)["facility_id"].unique().to_list()
+    facilities = asked.rows("facility", schema, {"facility_id": counted}) if counted else tables.empty(schema)
+    closed = sorted(facilities.filter(pl.col("maximum_order_limit") == 0)["facility_id"])
     if not closed:
         return "ok", f"No facility that counts online has an order limit of 0 ({len(counted)} looked at)."
     return "warning", (
@@ -65,8 +64,8 @@ def digital_products(asked: Asked) -> Answer:
     except Lacking:
         kinds = DIGITAL
     schema = texts("product_id", "product_type_id")
-    found = asked.rows("product", schema, Filter("product_type_id", among=kinds)) if kinds else tables.empty(schema)
-    mapped = found.join(asked.snapshot.shopify_shop_product, on="product_id", how="semi")
+    products = asked.rows("product", schema, {"product_type_id": kinds}) if kinds else tables.empty(schema)
+    mapped = products.join(asked.snapshot.shopify_shop_product, on="product_id", how="semi")
     names = asked.snapshot.product.join(mapped, on="product_id", how="semi")
     digital = sorted(names.select(pl.coalesce("internal_name", "product_id")).to_series())
     if not digital:
@@ -82,11 +81,11 @@ def own_orders(asked: Asked) -> Answer:
     reserved = asked.rows(
         "order_item_ship_grp_inv_res", {"order_id": tables.TEXT, "created_stamp": tables.STAMP}, newest="created_stamp"
     )
-    orders = Filter("order_id", among=reserved["order_id"].unique().to_list())
+    orders = {"order_id": reserved["order_id"].unique().to_list()}
     headers = asked.rows("order_header", texts("order_id", "external_id"), orders)
     native = headers.filter(known_orders.shopify_order().is_not_null())
     own = reserved.join(native, on="order_id", how="semi").height
-    told = (
+    count = (
         f"{own} of the newest {reserved.height} reservations are of Shopify's own orders"
         if reserved.height
         else "HotWax has reserved nothing yet"
@@ -94,12 +93,12 @@ def own_orders(asked: Asked) -> Answer:
     pushed = sorted(RESERVES & set(asked.reasons()))
     if pushed and own:
         return asked.matters_to_deltas(), (
-            f"{told}, and {', '.join(pushed)} is pushed as a delta, which takes their units "
+            f"{count}, and {', '.join(pushed)} is pushed as a delta, which takes their units "
             "off Shopify twice: take it out of SHPFY_INV_DLT_REASON, or set delta_reasons."
         )
     return (
         "ok",
-        f"{told}." if not own else f"{told}: HotWax has taken those units off itself, and no run does so again.",
+        f"{count}." if not own else f"{count}: HotWax has taken those units off itself, and no run does so again.",
     )
 
 
@@ -141,15 +140,15 @@ def delta_column(asked: Asked) -> Answer:
     differ = both.filter(atp != on_hand)
     if both.is_empty():
         return "ok", f"None of the newest {newest.height} stock events has a reason that deltas push."
-    told = f"{both.height} of the newest {newest.height} stock events have a reason that deltas push"
+    count = f"{both.height} of the newest {newest.height} stock events have a reason that deltas push"
     if differ.is_empty():
-        return "ok", f"{told}, and each changes ATP and QOH alike."
+        return "ok", f"{count}, and each changes ATP and QOH alike."
     first = [
         f"{event} (ATP {a or 0:+g}, QOH {q or 0:+g})"
         for event, a, q in differ.select("event_id", "available_to_promise_diff", "quantity_on_hand_diff").iter_rows()
     ]
     return asked.matters_to_deltas(), (
-        f"{told}, and in {differ.height} of them ATP and QOH change differently: {some(first)}; invsync "
+        f"{count}, and in {differ.height} of them ATP and QOH change differently: {some(first)}; invsync "
         "pushes ATP, so compare these with what HotWax's own job pushed."
     )
 

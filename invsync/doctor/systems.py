@@ -1,25 +1,25 @@
-"""Whether the state database, Shopify and the OMS answer as a run needs it."""
+"""Check that the state database, Shopify and the OMS answer as a run needs it."""
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from invsync import oms, tables
+from invsync.config.connectors import connector
 from invsync.doctor.findings import Findings, counted
 from invsync.errors import ShopifyFailed
 from invsync.oms import schemas
-from invsync.oms.sql.rights import writable
-from invsync.oms.sql.source import Database
+from invsync.oms.checks import checks_of
 from invsync.shopify import SCOPES, orders
 from invsync.shopify.client import Client
 from invsync.shopify.subscriptions import subscriptions as conditions
 from invsync.state import State, iso
 
-READ_BY = {"database": "database", "rest": "APIs", "files": "files"}
 CLOCKS_APART = timedelta(minutes=1)
 
 
 def state(findings: Findings, url: str) -> None:
-    """Who holds the shop, and which files wait for an answer."""
+    """Note which run holds the shop, and which files wait for an answer."""
     group, opened = "configuration", findings.tried("configuration", "state", lambda: State(url))
     if opened is None:
         return
@@ -37,7 +37,7 @@ def state(findings: Findings, url: str) -> None:
 
 
 def shopify(findings: Findings, client: Client) -> bool:
-    """Whether Shopify answers, with the right version, scopes and domain."""
+    """Check Shopify's credentials, API version, scopes, orders and domain; return whether it answers."""
     group, shop = "Shopify", findings.shop
     try:
         installed = client.data("installation")
@@ -57,13 +57,13 @@ def shopify(findings: Findings, client: Client) -> bool:
     if domain == shop.domain:
         findings.ok(group, "domain", f"The app belongs to {domain}.")
     else:
-        tell = findings.warn if shop.endpoint else findings.fault
-        tell(group, "domain", f"The app belongs to {domain}, not to {shop.domain}: correct domain, or the token.")
+        note = findings.warn if shop.endpoint else findings.fault
+        note(group, "domain", f"The app belongs to {domain}, not to {shop.domain}: correct domain, or the token.")
     return True
 
 
 def scopes(findings: Findings, granted: set[str]) -> None:
-    """The scopes against those needed; one that writes a thing may read it too."""
+    """Check the scopes against those needed; one that may write a thing may read it too."""
     may = granted | {f"read_{scope.removeprefix('write_')}" for scope in granted if scope.startswith("write_")}
     missing = [scope for scope in SCOPES if scope not in may]
     more = sorted(granted - set(SCOPES))
@@ -76,31 +76,33 @@ def scopes(findings: Findings, granted: set[str]) -> None:
 
 
 def subscriptions(findings: Findings, client: Client) -> None:
-    """Whether Shopify sends the webhooks that the shop's receiver is to hear."""
+    """Check that Shopify sends the webhooks that the shop's receiver expects."""
     address, name = findings.shop.webhook_url, "webhooks"
     if address is None:
         findings.ok("Shopify", name, "No webhook_url is set: the shop is kept by its scheduled jobs alone.")
         return
-    found = findings.tried("Shopify", name, lambda: conditions(client, address))
-    wrong = [f"{one.topic} is {one.condition}" for one in found or [] if one.condition != "right"]
+    listed = findings.tried("Shopify", name, lambda: conditions(client, address))
+    wrong = [f"{one.topic} is {one.condition}" for one in listed or [] if one.condition != "right"]
     if wrong:
         fix = f"run invsync webhooks register --shop {findings.name}"
         findings.fault("Shopify", name, counted("Webhook subscriptions are not as they should be", wrong, fix))
-    elif found:
-        findings.ok("Shopify", name, f"All {len(found)} subscriptions send to {address}.")
+    elif listed:
+        findings.ok("Shopify", name, f"All {len(listed)} subscriptions send to {address}.")
 
 
 def hotwax(findings: Findings, source: oms.Source) -> tables.Snapshot | None:
     """One snapshot of the OMS, its clock and its stamps looked at."""
     group, wanted = "HotWax", findings.shop.oms
+    declared = connector(wanted.kind)
     named = f"group {wanted.facility_group_id}" if wanted.facility_group_id else "no facility group"
     findings.ok(
         group,
-        READ_BY[wanted.kind],
+        declared.label,
         f"Every table that a run needs is there; shop {wanted.shop_id}, store {source.store}, {named}.",
     )
-    if isinstance(source, Database):
-        role(findings, source)
+    for check in checks_of(declared):
+        if check.group == group and (answer := findings.tried(group, check.name, partial(check.answer, source))):
+            findings.note(group, check.name, answer)
     snapshot = findings.tried(group, "stock", source.snapshot)
     if snapshot is None:
         return None
@@ -129,35 +131,23 @@ def hotwax(findings: Findings, source: oms.Source) -> tables.Snapshot | None:
     return snapshot
 
 
-def role(findings: Findings, source: Database) -> None:
-    """Whether the database role may do more than read; a file has no roles."""
-    if (found := findings.tried("HotWax", "role", lambda: writable(source))) is None:
-        return
-    name, writes = found
-    if writes:
-        fix = "give invsync a role of its own that has SELECT alone"
-        findings.warn("HotWax", "role", counted(f"Role {name} may write HotWax's tables", writes, fix))
-    else:
-        findings.ok("HotWax", "role", f"Role {name} may read HotWax's tables and write none of them.")
-
-
 def clock(findings: Findings, ahead: timedelta) -> None:
-    """How far the OMS's clock is ahead of this machine's."""
+    """Check how far the OMS's clock is ahead of this machine's."""
     if abs(ahead) <= CLOCKS_APART:
         findings.ok("HotWax", "clock", "Its clock and this machine's agree within a minute.")
         return
-    told = f"{abs(ahead).total_seconds():.0f} seconds {'ahead of' if ahead > timedelta(0) else 'behind'}"
-    findings.warn("HotWax", "clock", f"Its clock is {told} this machine's: set both by a time server.")
+    difference = f"{abs(ahead).total_seconds():.0f} seconds {'ahead of' if ahead > timedelta(0) else 'behind'}"
+    findings.warn("HotWax", "clock", f"Its clock is {difference} this machine's: set both by a time server.")
 
 
 def order_import(findings: Findings, client: Client, known: datetime | None) -> None:
-    """Whether the OMS knows Shopify's orders: the oldest one after its newest says how late it is."""
+    """Check that the OMS imports Shopify's orders, by the oldest order after the newest that it knows."""
     since = known or findings.now - timedelta(days=findings.shop.orders_lookback_days)
     query = {"afterTheKnown": f"created_at:>'{since:%Y-%m-%dT%H:%M:%SZ}'"}
-    found = findings.tried("HotWax", "order import", lambda: client.data("order_dates", query))
-    if found is None:
+    dates = findings.tried("HotWax", "order import", lambda: client.data("order_dates", query))
+    if dates is None:
         return
-    unknown = found["oldestUnknown"]["nodes"]
+    unknown = dates["oldestUnknown"]["nodes"]
     last = f"the OMS's newest is of {iso(known)}" if known else "the OMS has none"
     limit = findings.now - timedelta(minutes=findings.shop.late_after_minutes)
     if unknown and datetime.fromisoformat(unknown[0]["createdAt"]) < limit:
@@ -168,5 +158,5 @@ def order_import(findings: Findings, client: Client, known: datetime | None) -> 
             f"imported ({last}): look at the job that downloads orders.",
         )
     else:
-        shown = [f"Shopify's newest order is of {order['createdAt']}" for order in found["newest"]["nodes"]]
+        shown = [f"Shopify's newest order is of {order['createdAt']}" for order in dates["newest"]["nodes"]]
         findings.ok("HotWax", "order import", f"{(*shown, 'Shopify has no order')[0]}, {last}.")

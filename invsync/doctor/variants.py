@@ -1,10 +1,10 @@
-"""Which of Shopify's ids HotWax keeps as shopify_product_id."""
+"""Find out which of Shopify's ids HotWax keeps as shopify_product_id."""
 
 import polars as pl
 
 from invsync import mapping, tables
-from invsync.doctor.checks import GROUP, Answer
-from invsync.doctor.findings import Findings
+from invsync.doctor.checks import GROUP
+from invsync.doctor.findings import Answer, Findings
 from invsync.shopify.client import Client
 from invsync.shopify.reads import ITEM, number
 
@@ -18,23 +18,23 @@ def variants(findings: Findings, client: Client, snapshot: tables.Snapshot) -> N
     rows = (
         snapshot.shopify_shop_product.select(item=item, kept=kept).drop_nulls("item").unique().sort("item").head(SOME)
     )
-    asked = {
+    ids = {
         "items": [f"{ITEM}{one}" for one in rows["item"]],
         "products": [f"{PRODUCT}{one}" for one in rows["kept"].drop_nulls()],
     }
-    found = findings.tried(GROUP, "variant ids", lambda: client.data("variants", asked))
-    if found is None:
+    nodes = findings.tried(GROUP, "variant ids", lambda: client.data("variants", ids))
+    if nodes is None:
         return
     shown = {
-        number(node["id"]): number(node["variant"]["id"]) for node in found["items"] if node and node.get("variant")
+        number(node["id"]): number(node["variant"]["id"]) for node in nodes["items"] if node and node.get("variant")
     }
-    products = {number(node["id"]) for node in found["products"] if node}
-    status, told = answer(rows.with_columns(variant=pl.col("item").replace_strict(shown, default=None)), products)
-    (findings.ok if status == "ok" else findings.warn)(GROUP, "variant ids", told)
+    products = {number(node["id"]) for node in nodes["products"] if node}
+    with_variants = rows.with_columns(variant=pl.col("item").replace_strict(shown, default=None))
+    findings.note(GROUP, "variant ids", answer(with_variants, products))
 
 
 def answer(rows: pl.DataFrame, products: set[int]) -> Answer:
-    """The answer from rows of item, kept and variant (null where Shopify has none), and the products among the kept."""
+    """Return the answer for rows of item, kept and variant (null without one), given which of the kept are products."""
     is_variant = (pl.col("kept") == pl.col("variant")).fill_null(False)
     is_product = pl.col("kept").is_in(list(products)).fill_null(False) & ~is_variant
     of_variant, of_product = rows.filter(is_variant).height, rows.filter(is_product).height

@@ -1,11 +1,10 @@
-"""Whether HotWax itself sends stock to Shopify too."""
+"""Find out whether HotWax itself sends stock to Shopify too."""
 
 import polars as pl
 
-from invsync.doctor.checks import Answer, Asked, texts
-from invsync.doctor.findings import some
-from invsync.oms.rest.endpoints import Filter
-from invsync.oms.sql.sample import Lacking
+from invsync.doctor.checks import Asked, texts
+from invsync.doctor.findings import Answer, some
+from invsync.oms import Lacking
 
 SERVICES = "ShopifyInventoryFeed|InventoryDeltaFeed|ShopifyInventoryAdjustment|InventoryChannelInventory|ResetInventory"
 JOBS = ["JOB_UL_INV", "UL_RCNT_INV", "JOB_ADJ_INV"]
@@ -13,15 +12,15 @@ JOBS = ["JOB_UL_INV", "UL_RCNT_INV", "JOB_ADJ_INV"]
 
 def other_writers(asked: Asked) -> Answer:
     """Which of HotWax's own jobs and switches that send stock to Shopify are on."""
-    found, unseen = [], []
+    writers, unseen = [], []
     for active in (_service_jobs, _jobs, _real_time):
         try:
-            found += active(asked)
+            writers += active(asked)
         except Lacking as lack:
             unseen.append(str(lack))
-    if found:
+    if writers:
         return "warning", (
-            f"HotWax itself sends stock to Shopify too ({len(found)}): {some(sorted(found))}; pause what is "
+            f"HotWax itself sends stock to Shopify too ({len(writers)}): {some(sorted(writers))}; pause what is "
             "this shop's, or each undoes what the other sent."
         )
     if unseen:
@@ -41,7 +40,7 @@ def _service_jobs(asked: Asked) -> list[str]:
 
 def _jobs(asked: Asked) -> list[str]:
     schema = texts("job_name", "system_job_enum_id", "status_id")
-    rows = asked.rows("job_sandbox", schema, Filter("status_id", among=["SERVICE_PENDING"]))
+    rows = asked.rows("job_sandbox", schema, {"status_id": ["SERVICE_PENDING"]})
     sends = rows.filter(pl.col("system_job_enum_id").is_in(JOBS))
     return [f"job {name or enum}" for name, enum in sends.select("job_name", "system_job_enum_id").unique().iter_rows()]
 
@@ -49,6 +48,6 @@ def _jobs(asked: Asked) -> list[str]:
 def _real_time(asked: Asked) -> list[str]:
     shop = asked.shop.oms.shop_id
     schema = texts("shop_id", "real_time_inventory_push")
-    rows = asked.rows("shopify_shop", schema, Filter("shop_id", among=[shop]))
+    rows = asked.rows("shopify_shop", schema, {"shop_id": [shop]})
     on = rows.filter(pl.col("real_time_inventory_push") == "Y")
     return [f"the real-time push of shop {shop}"] if on.height else []

@@ -35,29 +35,23 @@ def explain_in(configured: settings.Settings, shop: str, sku: str, *, location: 
     """One pair's number, as `explain`, of a shop of this configuration."""
     chosen = configured.shop(shop)
     source, state, at = oms.open_source(chosen.oms), State(configured.state.url), datetime.now(UTC)
-    names = [name for name in (chosen.token_env, chosen.client_secret_env) if name]
-    secrets = {name: settings.secret(name, os.environ) or "" for name in names}
+    secrets = settings.by_variable(chosen.api_variables, os.environ)
     with ExitStack() as opened:
         shopify = opened.enter_context(Shopify.open(chosen, secrets=secrets, read_only=True))
         beside = tuple(peers(configured, shop, source, state, at=at, thru=at, given=None))
         for peer in beside:
             opened.callback(peer.close)
-        facts: Facts = {
-            "aggregate_location": chosen.aggregate_location,
-            "group": chosen.oms.facility_group_id,
-            "store": source.store,
-            "at": at,
-        }
+        rules = oms.mapping_rules(chosen, source, at)
         everything = source.snapshot()
-        pair, others = _pair(everything, facts, sku, location)
-        every, _ = mapping.pairs(everything, **facts)
+        pair, others = _pair(everything, rules, sku, location)
+        every, _ = mapping.pairs(everything, rules)
         reader = reading.reader(
             shop,
             chosen,
             source,
             shopify,
             state,
-            facts=facts,
+            rules=rules,
             snapshot=everything,
             every=every.join(pair, on="inventory_item_id", how="semi"),
             at=at,
@@ -77,7 +71,7 @@ def explain_in(configured: settings.Settings, shop: str, sku: str, *, location: 
         "target": row["target"],
         "available": row["available"],
         "difference": row["delta"],
-        "oms": _oms(snapshot, facts, row),
+        "oms": _oms(snapshot, rules, row),
         "in_flight": _orders(read.in_flight),
         "set_aside": row["set_aside"],
         "buffer": row["buffer"],
@@ -89,12 +83,14 @@ def explain_in(configured: settings.Settings, shop: str, sku: str, *, location: 
     }
 
 
-def _pair(everything: tables.Snapshot, facts: Facts, sku: str, location: int | None) -> tuple[pl.DataFrame, list[int]]:
+def _pair(
+    everything: tables.Snapshot, rules: mapping.Rules, sku: str, location: int | None
+) -> tuple[pl.DataFrame, list[int]]:
     """PAIRS with the one row that is asked for, and the other locations of its product."""
     named = everything.product.filter((pl.col("internal_name") == sku) | (pl.col("product_id") == sku))
     if named.is_empty():
         raise UsageError(f"The OMS has no product whose SKU or id is {sku!r}: correct --sku.")
-    pairs, held = mapping.pairs(everything, **facts)
+    pairs, held = mapping.pairs(everything, rules)
     mine = pairs.join(named, on="product_id", how="semi").sort("mode", "location_id")
     chosen = mine if location is None else mine.filter(pl.col("location_id") == location)
     unreadable = everything.unreadable.join(named, on="product_id", how="semi")
@@ -111,7 +107,7 @@ def _pair(everything: tables.Snapshot, facts: Facts, sku: str, location: int | N
     return chosen.head(1), mine["location_id"].unique().sort().to_list()
 
 
-def _oms(snapshot: tables.Snapshot, facts: Facts, row: Facts) -> Facts:
+def _oms(snapshot: tables.Snapshot, rules: mapping.Rules, row: Facts) -> Facts:
     """The OMS quantity and its parts: facilities with their stock, threshold, queue, channel switch."""
     stock = snapshot.product_facility.filter(pl.col("product_id") == row["product_id"])
     shown = pl.col(
@@ -123,10 +119,10 @@ def _oms(snapshot: tables.Snapshot, facts: Facts, row: Facts) -> Facts:
         "last_updated_stamp",
     )
     if row["mode"] == "physical":
-        named = mapping.locations(snapshot, aggregate_location=facts["aggregate_location"])
+        named = mapping.locations(snapshot, aggregate_location=rules.aggregate_location)
         here = stock.join(named.filter(pl.col("location_id") == row["location_id"]), on="facility_id", how="semi")
         return {"quantity": row["oms"], "facilities": here.select(shown).to_dicts()}
-    members = mapping.members(snapshot, **facts).filter(pl.col("location_id") == row["location_id"])
+    members = mapping.members(snapshot, rules).filter(pl.col("location_id") == row["location_id"])
     terms = mapping.online_atp(snapshot, members).filter(pl.col("product_id") == row["product_id"])
     parts = terms.select("sellable", "threshold", "queue", "closed").to_dicts()
     counted = stock.join(members, on="facility_id", how="left").with_columns(

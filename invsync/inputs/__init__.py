@@ -1,1 +1,1 @@
-"""How rows and texts enter from outside: read whole, checked by kind, refused or held by name."""
+"""Validation of files and tables that come in, and of text from other systems."""

@@ -1,21 +1,20 @@
-"""The door for every table that enters: what a value of each column may be, declared once, and who breaks it by name.
+"""Validation of every table that comes in: what each column may hold, declared once.
 
-The kind of a column says how a text is read: cleaned of what programs put around a value, null where it is a word for
-null, marked where nobody can read it. A table's schema (dataframely) then names every row whose value is marked, out of
-range or missing, or whose key stands twice. An unreadable value is never replaced by a default.
+The kind of a column says how its text is read: trimmed, null where it spells null, and marked where it cannot be read.
+The table's schema (dataframely) then names every row with a value that is marked, missing or out of range, or with a
+duplicate key. An unreadable value is never replaced by a default.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from math import nan
-from typing import Any
 
 import dataframely as dy
 import polars as pl
 
-ROW = "row"  # a row's place in what was read, from 0
+ROW = "row"  # the number of a row in what was read, from 0
 NULLS = [
     "",
     r"\N",
@@ -35,22 +34,15 @@ NULLS = [
     "nan",
     "NaT",
 ]
-OPEN = [
-    "nil",
-    "undefined",
-    "N/A",
-    "n/a",
-    "NaN",
-    "nan",
-]  # no words for null among quantities: they may stand for anything
-AROUND = " \t\r\n\v\f\u00a0\u2007\u202f\u200b\u2060\ufeff"  # blanks that are no part of a value, seen or unseen
-ERRORS = r"^#(#+|N/A|NV|REF!|NAME\?|VALUE!|WERT!|DIV/0!|NULL!|NUM!|BEZUG!)$"  # of a spreadsheet, or a column too narrow
-ROUNDED = r"^[0-9]+([.,][0-9]+)?[eE]\+[0-9]+$"  # a number that a spreadsheet shortened
-GROUPED = r"^[0-9]{1,3}([,' \u00a0\u202f][0-9]{3})+$"  # digits in groups of three, by any mark
+NOT_NULL_QUANTITIES = ["nil", "undefined", "N/A", "n/a", "NaN", "nan"]  # in a quantity these may mean anything
+AROUND = " \t\r\n\v\f\u00a0\u2007\u202f\u200b\u2060\ufeff"  # blanks around a value, visible or not
+ERRORS = r"^#(#+|N/A|NV|REF!|NAME\?|VALUE!|WERT!|DIV/0!|NULL!|NUM!|BEZUG!)$"  # error values of spreadsheets, and a column too narrow
+ROUNDED = r"^[0-9]+([.,][0-9]+)?[eE]\+[0-9]+$"  # a number that a spreadsheet rounded
+GROUPED = r"^[0-9]{1,3}([,' \u00a0\u202f][0-9]{3})+$"  # digits in groups of three, with any separator
 DOTTED = r"^[0-9]{1,3}([.][0-9]{3})+$"
 SPOILT = r'^=|["\\\x00-\x1f\x7f]'
 UNUSUAL = "|".join(
-    (  # an id that must be looked at
+    (  # ids that need cleaning
         rf"""^['"=\\(\[<{AROUND}]""",
         rf'[{AROUND}"]$',
         "[.,]0+$",
@@ -63,7 +55,7 @@ STAMP_PARTS = (
     r" ?(?P<zone>Z|UTC|(?P<hours>[+-]\d{2})(?::?(?P<minutes>\d{2}))?)?$"
 )
 MILLISECONDS = r"^[0-9]{13}$"
-NEVER = datetime(1, 1, 1, tzinfo=UTC)  # stands for a moment that cannot be read
+NEVER = datetime(1, 1, 1, tzinfo=UTC)  # marks a timestamp that cannot be read
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 UNIQUE = "a key that no other row has"
 FAULTS = {ROW: pl.UInt32(), "column": pl.String(), "expected": pl.String()}
@@ -71,9 +63,9 @@ FAULTS = {ROW: pl.UInt32(), "column": pl.String(), "expected": pl.String()}
 
 @dataclass(frozen=True)
 class Kind:
-    """What a column holds: how its texts are read (in a time zone), and the rules that a value must keep by their words.
+    """What a column holds: how its text is read in a time zone, and the rules for its values, each by its description.
 
-    `typed` reads a column of numbers or stamps as it is, where that fits.
+    `typed` converts a column that is already of numbers or timestamps; it returns None for any other.
     """
 
     read: Callable[[pl.Series, str], pl.Series]
@@ -82,7 +74,7 @@ class Kind:
     typed: Callable[[pl.Series, str], pl.Series | None] = lambda column, timezone: None
 
     def values(self, column: pl.Series, timezone: str) -> pl.Series:
-        """The column's values; NaN, NEVER or -1 where one cannot be read."""
+        """Return the column's values; NaN, NEVER or -1 where one cannot be read."""
         if (values := self.typed(column, timezone)) is not None:
             return values
         return self.read(column.cast(pl.String), timezone)
@@ -90,10 +82,10 @@ class Kind:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that enters: the kind of each column, and its key.
+    """A table that comes in: the kind of each column, and its key.
 
-    The columns of the key, and the `required` ones, are never empty. A row that comes twice in all its columns counts
-    once, unless `repeats` says that this is a fault as well.
+    Key columns and `required` columns must not be empty. Where `repeats` is true, rows that are equal in all columns
+    count once; otherwise they are a fault like any duplicate key.
     """
 
     name: str
@@ -104,7 +96,7 @@ class Table:
 
     @cached_property
     def schema(self) -> type[dy.Schema]:
-        """Columns, types, nullability, rules and key, with the row's place beside them."""
+        """The columns, types, nullability, rules and key, plus the row's number."""
         made = {
             name: kind.column(primary_key=True, check=dict(kind.rules))
             if name in self.key
@@ -114,7 +106,7 @@ class Table:
         return type(self.name, (dy.Schema,), made | {ROW: dy.UInt32()})
 
     def read(self, rows: pl.DataFrame, timezone: str = "UTC") -> pl.DataFrame:
-        """The columns of these rows as values of their kinds; null where a column is not there."""
+        """Return the declared columns, each read as its kind; null where the rows lack one."""
         missing = pl.repeat(None, rows.height, dtype=pl.String, eager=True)
         return pl.DataFrame(
             [
@@ -124,7 +116,7 @@ class Table:
         )
 
     def checked(self, values: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The values, one row a key, and FAULTS: those that break a rule, by their row."""
+        """Return the values with one row a key, and FAULTS: the row, column and rule of each value that breaks one."""
         _, failure = self.schema.filter(values.with_row_index(ROW))
         if not len(failure):
             return values, pl.DataFrame(schema=FAULTS)
@@ -133,22 +125,22 @@ class Table:
         twice = pl.col("expected") == UNIQUE
         if not faults.select(twice.any()).item():
             return values, faults
-        again = self._again(rows)
+        duplicates = self._duplicates(rows)
         if self.repeats:
-            faults = faults.join(again.filter("equal"), on=ROW, how="anti").vstack(
-                faults.filter(~twice).join(again.filter("equal"), on=ROW, how="semi")
+            faults = faults.join(duplicates.filter("equal"), on=ROW, how="anti").vstack(
+                faults.filter(~twice).join(duplicates.filter("equal"), on=ROW, how="semi")
             )
-        kept = values.with_row_index(ROW).join(again.filter("later"), on=ROW, how="anti").drop(ROW)
+        kept = values.with_row_index(ROW).join(duplicates.filter("later"), on=ROW, how="anti").drop(ROW)
         return kept, faults
 
-    def _again(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows whose key stands twice: row, whether all of that key are equal, whether another one comes before."""
+    def _duplicates(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows with a duplicate key: row, whether all rows of the key are equal, whether it is not the first."""
         rows = rows.filter(pl.col("primary_key") == "invalid").with_columns(pl.col(pl.Float64).fill_nan(None))
         equal = pl.struct(self.columns.keys()).n_unique().over(self.key) == 1
         return rows.select(ROW, equal=equal, later=pl.col(ROW) != pl.col(ROW).min().over(self.key))
 
     def _faults(self, rows: pl.DataFrame) -> list[pl.DataFrame]:
-        """FAULTS rule by rule."""
+        """Return FAULTS, one frame a rule."""
         broken = []
         for rule in rows.columns:
             name, _, words = rule.partition("|")
@@ -163,7 +155,7 @@ class Table:
 
 
 def cleaned(texts: pl.Series) -> pl.Series:
-    """The texts without blanks around them, and without words for null."""
+    """Return the texts trimmed, with null in place of words that mean it."""
     return texts.to_frame("x").select(_cleaned(pl.col("x"))).to_series()
 
 
@@ -177,24 +169,24 @@ def _apply(texts: pl.Series, read: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
 
 
 def _name(texts: pl.Series, _: str) -> pl.Series:
-    """A name as it stands; an empty one, or MySQL's mark of null, is none."""
+    """Read names as they are; empty ones, and MySQL's mark for null, are null."""
     return _apply(texts, lambda text: pl.when(~text.is_in(["", r"\N"])).then(text))
 
 
 def _id(texts: pl.Series, _: str) -> pl.Series:
-    """An id; the digits alone where a program made a number of it, and without the marks of a text."""
+    """Read ids; bare digits where a program made a number of one, and without the marks that make it text."""
     if not texts.str.contains(UNUSUAL).any():
         return texts
     return _apply(texts, lambda text: _unmarked(_cleaned(text)).str.replace(r"^([0-9]+)(\.0+|,00?)$", "$1"))
 
 
 def _unmarked(text: pl.Expr) -> pl.Expr:
-    """Without an apostrophe before it, and without quotes around it, as ="123"."""
+    """Return the text without a leading apostrophe, and without quotes around it, as in ="123"."""
     return text.str.replace('^(?:\'|=?"([^"]+)"$)', "$1").str.strip_chars(AROUND)
 
 
 def _sequence(texts: pl.Series, zone: str) -> pl.Series:
-    """The place of a row in its parent, in five digits as HotWax writes it, whatever zeros a program left out."""
+    """Read sequence numbers in five digits, as HotWax writes them, whatever zeros a program dropped."""
     return _apply(
         _id(texts, zone), lambda text: pl.when(text.str.contains("^[0-9]+$")).then(text.str.zfill(5)).otherwise(text)
     )
@@ -205,15 +197,15 @@ def _text(texts: pl.Series, _: str) -> pl.Series:
 
 
 def _quantity(texts: pl.Series, _: str) -> pl.Series:
-    """Units; NaN where the text is no finite number."""
+    """Read units; NaN where the text is not a finite number."""
     bare = _apply(texts, lambda text: text.str.strip_chars(AROUND))
-    null = bare.is_in([word for word in NULLS if word not in OPEN]) | bare.is_null()
+    null = bare.is_in([word for word in NULLS if word not in NOT_NULL_QUANTITIES]) | bare.is_null()
     number = _finite(bare.cast(pl.Float64, strict=False))
     return number.fill_null(nan).zip_with(~null, pl.Series([None], dtype=pl.Float64).new_from_index(0, len(number)))
 
 
 def _finite(number: pl.Series) -> pl.Series:
-    """The numbers, NaN in place of infinite ones."""
+    """Return the numbers, with NaN in place of infinite ones."""
     return number.set(number.is_infinite().fill_null(False), nan)
 
 
@@ -229,14 +221,14 @@ def _moments(column: pl.Series, timezone: str) -> pl.Series | None:
 
 
 def _whole(texts: pl.Series, _: str) -> pl.Series:
-    """Whole numbers from 0, as an id or units are; -1 where the text is none."""
+    """Read whole numbers from 0; -1 where the text is not one."""
     digits = _id(texts, "")
     number = digits.str.extract("^([0-9]{1,19})$").cast(pl.Int64, strict=False)
     return number.zip_with(number.is_not_null() | digits.is_null(), pl.Series([-1]).new_from_index(0, len(number)))
 
 
 def _stamp(texts: pl.Series, timezone: str) -> pl.Series:
-    """Moments in UTC, as ISO writes them, or milliseconds since 1970; NEVER where the text is neither."""
+    """Read timestamps in UTC from ISO 8601 or milliseconds since 1970; NEVER where the text is neither."""
     bare = cleaned(texts)
     moments = _in_utc(bare.str.to_datetime(STAMP_FORMAT, time_unit="us", strict=False), timezone)
     if moments.null_count() == bare.null_count():
@@ -246,7 +238,7 @@ def _stamp(texts: pl.Series, timezone: str) -> pl.Series:
 
 
 def _in_utc(naive: pl.Series, timezone: str) -> pl.Series:
-    """Moments of a time zone in UTC: of an hour that occurs twice the first, of one that does not occur the next."""
+    """Convert local time to UTC: an ambiguous hour to the first of the two, a skipped hour to the one after it."""
     here = naive.dt.replace_time_zone(timezone, ambiguous="earliest", non_existent="null")
     if here.null_count() > naive.null_count():
         later = naive.dt.offset_by("1h").dt.replace_time_zone(timezone, ambiguous="earliest", non_existent="null")
@@ -255,7 +247,7 @@ def _in_utc(naive: pl.Series, timezone: str) -> pl.Series:
 
 
 def _unusual(bare: pl.Series, timezone: str) -> pl.Series:
-    """Moments written with a zone, without seconds or hours, or as milliseconds; null where it is none of these."""
+    """Read timestamps with an offset, without seconds or a time, or in milliseconds; null for any other text."""
     parts = bare.to_frame("x").select(pl.col("x"), pl.col("x").str.extract_groups(STAMP_PARTS).struct.unnest())
     second = pl.col("second").fill_null("00").str.replace(",", ".", literal=True)
     stamps = parts.with_columns(
@@ -281,31 +273,17 @@ def _is_id(value: pl.Expr) -> pl.Expr:
     return ~value.str.contains("|".join((ROUNDED, ERRORS, SPOILT, GROUPED)))
 
 
-def _string(**options: Any) -> dy.Column:
-    return dy.String(**options)
-
-
-def _float(**options: Any) -> dy.Column:
-    return dy.Float64(allow_inf=True, allow_nan=True, **options)
-
-
-def _integer(**options: Any) -> dy.Column:
-    return dy.Int64(**options)
-
-
-def _datetime(**options: Any) -> dy.Column:
-    return dy.Datetime(time_zone="UTC", time_unit="us", **options)
-
-
-NAME = Kind(_name, _string)
-WORD = Kind(_id, _string, {"a word": _is_id})
-ID = Kind(_id, _string, {"an id in full, not a rounded number": _is_id})
+_float = partial(dy.Float64, allow_inf=True, allow_nan=True)
+_datetime = partial(dy.Datetime, time_zone="UTC", time_unit="us")
+NAME = Kind(_name, dy.String)
+WORD = Kind(_id, dy.String, {"a word": _is_id})
+ID = Kind(_id, dy.String, {"an id in full, not a rounded number": _is_id})
 SHOPIFY_ID = Kind(
-    _id, _string, {"an id in full, not a rounded number": lambda value: _is_id(value) & ~value.str.contains(DOTTED)}
+    _id, dy.String, {"an id in full, not a rounded number": lambda value: _is_id(value) & ~value.str.contains(DOTTED)}
 )
-SEQUENCE = Kind(_sequence, _string, {"a sequence number": _is_id})
-WHOLE = Kind(_whole, _integer, {"a whole number": lambda value: value >= 0})
-INDICATOR = Kind(_text, _string, {"Y, N or empty": lambda value: value.is_in(["Y", "N"])})
+SEQUENCE = Kind(_sequence, dy.String, {"a sequence number": _is_id})
+WHOLE = Kind(_whole, dy.Int64, {"a whole number": lambda value: value >= 0})
+INDICATOR = Kind(_text, dy.String, {"Y, N or empty": lambda value: value.is_in(["Y", "N"])})
 QUANTITY = Kind(_quantity, _float, {"a number": lambda value: value.is_not_nan()}, _number)
 AMOUNT = Kind(_quantity, _float, {"an amount from 0": lambda value: value.is_not_nan() & (value >= 0)}, _number)
 MOMENT = Kind(_stamp, _datetime, {"a date as 2026-03-31 12:00:00": lambda value: value >= EARLIEST}, _moments)

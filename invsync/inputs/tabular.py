@@ -1,16 +1,16 @@
-"""Rows of CSV and Parquet files: whole and counted, or refused with what is wrong and where.
+"""Read CSV and Parquet files completely, or refuse them with what is wrong and where.
 
-A value is a text, or, in Parquet, the number or the stamp that it is there.
+CSV values come as text; Parquet numbers and timestamps keep their types.
 """
 
 import csv
 import io
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import polars as pl
 
@@ -24,11 +24,14 @@ BOM = b"\xef\xbb\xbf"
 
 
 class Damaged(Exception):
-    """What is wrong with the file, and how to mend it: a clause that follows its name."""
+    """The file cannot be read; the message is a clause to put after its name: what is wrong, and how to repair it."""
 
 
 def read(name: str, content: bytes) -> pl.DataFrame:
-    """The rows of this file, its columns in lower case; a name that ends in .parquet says Parquet, any other CSV."""
+    """Return the rows of a file, with column names in lower case; raises Damaged.
+
+    A name that ends in .parquet means Parquet, any other CSV.
+    """
     try:
         rows = _parquet(content) if name.lower().endswith(".parquet") else _csv(content)
     except pl.exceptions.PolarsError as error:
@@ -41,7 +44,10 @@ def read(name: str, content: bytes) -> pl.DataFrame:
 
 
 def entered(what: str, path: Path, table: Table) -> pl.DataFrame:
-    """The values of a file that a user gives, through the door; what breaks a rule is refused with its row."""
+    """Read and validate a file that the user names; raises UsageError with the row of the first invalid value.
+
+    `what` is the file's description at the start of the message, as "The buffer table".
+    """
     try:
         content = path.read_bytes()
         rows = read(path.name, content)
@@ -64,7 +70,7 @@ def entered(what: str, path: Path, table: Table) -> pl.DataFrame:
 
 
 def places(name: str, content: bytes, records: Iterable[int]) -> list[str]:
-    """Where these records (from 0) of a file stand, as `product.csv, line 3`; of Parquet the rows are counted."""
+    """Return where records (from 0) of a file are, as `product.csv, line 3`, or for Parquet as `product.parquet, row 2`."""
     if name.lower().endswith(".parquet"):
         return [f"{name}, row {record + 1}" for record in records]
     begins = _lines(content.removeprefix(BOM))
@@ -72,7 +78,7 @@ def places(name: str, content: bytes, records: Iterable[int]) -> list[str]:
 
 
 def _lines(content: bytes) -> list[int]:
-    """The line (from 1) on which each record of a CSV file begins, the header's first."""
+    """Return the line (from 1) on which each record of a CSV file begins; the first is the header's."""
     reader = _records(content)
     begins, line = [], 1
     for values in reader:
@@ -99,7 +105,7 @@ def _plain(name: str, dtype: pl.DataType) -> pl.Expr:
 
 
 def _csv(content: bytes) -> pl.DataFrame:
-    """Rows of CSV text; a second count of its records and values must agree with them."""
+    """Parse CSV text; raises Damaged unless an independent count of its records and values agrees."""
     content = _utf8(content)
     if not content.endswith(b"\n"):
         raise Damaged("is not whole (its last line has no end): wait until it is written, or export it again")
@@ -127,7 +133,7 @@ def _csv(content: bytes) -> pl.DataFrame:
 
 
 def _utf8(content: bytes) -> bytes:
-    """The text without a byte order mark and with plain line ends; another encoding is refused by its name."""
+    """Return the text without a byte order mark and with plain line ends; raises Damaged if it is not UTF-8."""
     if not (encoding := texts.encoding(content)).startswith("utf-8"):
         raise Damaged(f"is in {encoding.upper()}, not in UTF-8: export it as CSV in UTF-8")
     content = content.removeprefix(BOM)
@@ -152,18 +158,18 @@ def _utf8(content: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Counted:
-    """CSV text without blank lines, and its parts that stand outside quotes."""
+    """CSV text without blank lines, and the parts of it that are outside quotes."""
 
     content: bytes
     outside: list[bytes]
 
     def count(self, character: str) -> int:
-        """How often a character stands outside quotes."""
+        """Return how often a character occurs outside quotes."""
         return sum(part.count(character.encode()) for part in self.outside)
 
 
 def _counted(content: bytes) -> Counted:
-    """The text without blank lines, cut at its quotes; quotes that do not pair are refused."""
+    """Remove blank lines and split the text at its quotes; raises Damaged where they do not pair."""
     parts = content.split(b'"')
     if len(parts) % 2 == 0 or not _is_strict(content):
         lines = enumerate(content.split(b"\n"), 1)
@@ -178,7 +184,7 @@ def _counted(content: bytes) -> Counted:
 
 
 def _is_strict(content: bytes) -> bool:
-    """Whether quotes are where CSV has them; looked at where a backslash stands before one, as MySQL writes it."""
+    """Whether every quote is where CSV allows it; checked only where a backslash precedes one, as MySQL writes it."""
     if b'\\"' not in content:
         return True
     try:
@@ -189,18 +195,29 @@ def _is_strict(content: bytes) -> bool:
 
 
 def _separator(head: bytes) -> str:
-    """What separates the values: what the header has most of."""
+    """Return the separator: the one that the header has most of."""
     return max(SEPARATORS, key=lambda one: head.count(one.encode()))
 
 
-def _records(content: bytes, *, strict: bool = False) -> Any:
-    """The records of CSV text by Python's own reader, which knows their lines."""
+class Records(Protocol):
+    """The records of a CSV text, and the line that was read last."""
+
+    @property
+    def line_num(self) -> int:
+        """The line, from 1."""
+
+    def __iter__(self) -> Iterator[list[str]]:
+        """Return the records."""
+
+
+def _records(content: bytes, *, strict: bool = False) -> Records:
+    """Parse CSV text with Python's own reader, which keeps count of the lines."""
     separator = _separator(content.split(b"\n", 1)[0])
     return csv.reader(io.StringIO(content.decode(), newline=""), delimiter=separator, strict=strict)
 
 
 def _uneven(content: bytes, values: int) -> str | None:
-    """Which line has more or fewer values than the header."""
+    """Return a clause that names the first line with more or fewer values than the header; None without one."""
     reader = _records(content)
     for row in reader:
         if row and len(row) != values:

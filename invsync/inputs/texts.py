@@ -1,4 +1,4 @@
-"""Texts from outside: files that people edit, and other systems' words, made fit to be read and repeated."""
+"""Text from outside: decode files that people edit, and quote other systems' error messages safely."""
 
 import codecs
 import html
@@ -43,7 +43,7 @@ MOST = 300
 
 
 def encoding(content: bytes) -> str:
-    """The encoding that a file's byte order mark names, or its blank bytes give away; UTF-8 for any other."""
+    """Return a file's encoding, by its byte order mark or by zero bytes at its start; UTF-8 otherwise."""
     for mark, name in MARKS.items():
         if content.startswith(mark):
             return name
@@ -53,17 +53,17 @@ def encoding(content: bytes) -> str:
 
 
 def printable(text: str) -> str:
-    """The text, of any number of lines, with a mark for each character that controls a screen or turns what follows."""
+    """Return the text, of any number of lines, with a replacement mark for each control and direction character."""
     return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def whole(text: str) -> str:
-    """The text with a mark in place of each half of a surrogate pair, which no file and no table can hold."""
+    """Return the text with a replacement mark for each lone surrogate, which no file and no table can hold."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if LONE.search(text) else text
 
 
 def parsed(content: str | bytes) -> Any:
-    """The value of a JSON text, in which no text holds half of a surrogate pair."""
+    """Parse JSON, with lone surrogates replaced; raises ValueError where it is not JSON."""
     written = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     value = json.loads(written.decode("utf-8-sig", "replace"))
     if ESCAPED.search(written) and LONE.search(text := json.dumps(value, ensure_ascii=False)):
@@ -72,7 +72,10 @@ def parsed(content: str | bytes) -> Any:
 
 
 def quoted(text: str, hidden: Iterable[str] = (), *, most: int = MOST) -> str:
-    """Another system's words in one line without a final stop: no markup, no secret, no control character."""
+    """Return another system's text as one line without markup, control characters, secrets or a final full stop.
+
+    `hidden` are secrets to replace beside those that are known by their form; the line has at most `most` characters.
+    """
     bare = html.unescape(TAG.sub(" ", UNSEEN.sub(" ", text))) if TAG.search(text) else text
     line = " ".join(CONTROL.sub(" ", whole(bare)).split())
     for secret in filter(None, hidden):
@@ -82,7 +85,7 @@ def quoted(text: str, hidden: Iterable[str] = (), *, most: int = MOST) -> str:
 
 
 def said(content: bytes, hidden: Iterable[str] = (), *, most: int = MOST) -> str:
-    """What an answer says of its error, quoted: the messages of its JSON, or the words of its page."""
+    """Return the error message in a response, quoted: from its JSON, or from its page."""
     try:
         parts = list(messages(parsed(content)))
     except ValueError:
@@ -94,7 +97,7 @@ def said(content: bytes, hidden: Iterable[str] = (), *, most: int = MOST) -> str
 
 
 def messages(answer: Any) -> Iterator[str]:
-    """The texts of an answer's errors, whatever envelope they are in."""
+    """Yield the error messages in a JSON response, whatever its shape."""
     if isinstance(answer, str):
         yield answer
     elif isinstance(answer, list):

@@ -1,11 +1,9 @@
 """What a run works with: its parameters, the shop's systems and state, its folder and its clock."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -59,14 +57,9 @@ class Context:
         return self.lease.shop
 
     @property
-    def facts(self) -> Mapping[str, Any]:
-        """What the mapping needs to know of this shop."""
-        return {
-            "aggregate_location": self.shop.aggregate_location,
-            "group": self.shop.oms.facility_group_id,
-            "store": self.oms.store,
-            "at": self.at,
-        }
+    def rules(self) -> mapping.Rules:
+        """How this shop is mapped."""
+        return oms.mapping_rules(self.shop, self.oms, self.at)
 
     def watermark(self, job: str) -> datetime | None:
         """The end of this job's last window, under whichever of the shop's names it ran."""
@@ -76,7 +69,7 @@ class Context:
     def mapped(self) -> int:
         """The mapped pairs of the whole shop, as the last run counted them that read them all."""
         known = self.state.runs.mapped(self.name)
-        return mapping.pairs(self.oms.snapshot(), **self.facts)[0].height if known is None else known
+        return mapping.pairs(self.oms.snapshot(), self.rules)[0].height if known is None else known
 
     def stock_rows(self) -> int:
         """The OMS's rows of stock, counted from where the last run of this job ended."""
@@ -101,7 +94,7 @@ class Context:
             self.oms,
             self.shopify,
             self.state,
-            facts=self.facts,
+            rules=self.rules,
             snapshot=snapshot,
             every=every,
             at=self.at,

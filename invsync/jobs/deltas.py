@@ -56,7 +56,7 @@ class Deltas:
         another job has reset the shop before: then it resets the pairs of the events since, each guarded.
         """
         context = self.context
-        buffers.check(context.shop.buffer, context.oms, context.facts)
+        buffers.check(context.shop.buffer, context.oms, context.rules)
         self._check_baseline()
         self._check_since()
         mark, switched = self._mark()
@@ -126,7 +126,7 @@ class Deltas:
         items = owed["inventory_item_id"]
         products = pl.concat([wanted["product_id"].drop_nulls(), context.products_of(items)]).unique()
         snapshot = context.oms.snapshot(products if products.len() <= WHOLE_FROM else None, events_from=start)
-        mapped, others = mapping.pairs(snapshot, **context.facts)
+        mapped, others = mapping.pairs(snapshot, context.rules)
         named = mapping.locations(snapshot, aggregate_location=context.shop.aggregate_location)
         seen = snapshot.events.join(wanted, on="event_id", how="semi")
         unclear = others.filter(pl.col("reason") == MALFORMED)
@@ -163,7 +163,7 @@ class Deltas:
             return DeltaReading()
 
         def targets(snapshot: tables.Snapshot) -> pl.DataFrame:
-            return mapping.targets(selection.pairs, snapshot, **self.context.facts)
+            return mapping.targets(selection.pairs, snapshot, self.context.rules)
 
         net = delta.net_changes(selection.free, selection.every, selection.pairs, selection.snapshot, targets)
         resets = pl.concat([self._bent(selection.free, net), selection.resets.select(KEY)])

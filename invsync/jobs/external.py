@@ -39,7 +39,7 @@ def adopt(notebook: Path, config: str) -> dict[str, Any]:
     run = record.read(folder)
     if run is None and failure is None:
         failure = SystemFailed(f"The notebook {notebook.name} did not end: run the job again.")
-    secrets = [settings.secret(v, os.environ) or "" for v in (shop.token_env, shop.client_secret_env) if v]
+    secrets = settings.every_secret(configured, os.environ)
     closed = launch.close(folder, run or launch.unended(folder), failure, shop, secrets)
     with closing(State(configured.state.url)) as state:
         launch.remember(state, folder, closed)

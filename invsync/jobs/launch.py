@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -88,7 +87,8 @@ def _launch(
     """Execute the notebook in a folder of its own while this process holds the shop; the run's record."""
     configured = settings.load(Path(checked.config))
     shop = configured.shop(checked.shop)
-    secrets = [settings.secret(name, os.environ) or "" for name in (shop.token_env, shop.client_secret_env) if name]
+    settings.by_variable(shop.api_variables, os.environ)  # refused here, before there is a folder
+    secrets = settings.every_secret(configured, os.environ)
     archive.check(configured.reports.copy_to)
     run_id = new_run_id()
     folder = Path(configured.reports.path) / checked.shop / checked.job / run_id
@@ -99,7 +99,7 @@ def _launch(
             _bury(Path(configured.reports.path), gone, run_id, shop, secrets)
         blank = Record(run_id, checked.shop, checked.job, started_at=iso(datetime.now(UTC)))
         folder.mkdir(parents=True)
-        failure = _execute(notebook, folder, given, engine, {RUN_ENV: run_id}, on_cell_start)
+        failure = _scrubbed(_execute(notebook, folder, given, engine, {RUN_ENV: run_id}, on_cell_start), secrets)
         with suppress(errors.InvsyncError):
             lease.sign()
         if isinstance(failure, errors.UsageError | errors.LeaseHeld) and not record.has_begun(folder):
@@ -202,6 +202,7 @@ def close(
         status = STOPPED if isinstance(failure, errors.GuardStopped) else FAILED
         run = replace(run, status=status, exit_code=STATUSES[status].exit_code, finished_at=iso(datetime.now(UTC)))
         run = _with(run, str(failure))
+    run = replace(run, messages=tuple(report.scrubbed(message, secrets) for message in run.messages))
     try:
         run = _drawn(folder, run, shop, secrets)
     except OSError as error:
@@ -225,7 +226,7 @@ def _drawn(folder: Path, run: Record, shop: settings.ShopSettings, secrets: list
     except Exception as error:  # the page is for people
         why = f"The report could not be drawn: {type(error).__name__}."
         page = report.minimal(run, why, timezone=shop.timezone, locale=shop.locale)
-    (folder / "report.html").write_text(_clean(page, secrets), encoding="utf-8")
+    (folder / "report.html").write_text(report.scrubbed(page, secrets), encoding="utf-8")
     return replace(run, files=record.files(folder))
 
 
@@ -251,10 +252,9 @@ def _scrub(path: Path, secrets: list[str]) -> None:
     if path.exists():
         text = path.read_text(encoding="utf-8")
         if report.leaks(text, secrets):
-            path.write_text(_clean(text, secrets), encoding="utf-8")
+            path.write_text(report.scrubbed(text, secrets), encoding="utf-8")
 
 
-def _clean(text: str, secrets: list[str]) -> str:
-    for value in filter(None, secrets):
-        text = re.sub(re.escape(value), "[secret removed]", text)
-    return text
+def _scrubbed(failure: Exception | None, secrets: list[str]) -> Exception | None:
+    """The error without secrets in its message."""
+    return None if failure is None else type(failure)(report.scrubbed(str(failure), secrets))

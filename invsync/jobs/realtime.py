@@ -36,14 +36,14 @@ class Realtime:
     def select(self, settled: Settled) -> HeardSelection:
         """The pairs that waiting deliveries name, those of their orders and of their products, less our own echoes."""
         context, now = self.context, datetime.now(UTC)
-        buffers.check(context.shop.buffer, context.oms, context.facts)
+        buffers.check(context.shop.buffer, context.oms, context.rules)
         heard = Inbox(context.state.engine).waiting(context.name)
         lines = self._lines(heard, now)
         named = heard.join(echo.echoes(heard, lines), on="number", how="anti")
         sold = self._sold(named)
         resumed = pl.Series(PRODUCT, settled.products, dtype=pl.String)
         snapshot = context.oms.snapshot(self._products(named, sold, resumed))
-        every, held = mapping.pairs(snapshot, **context.facts)
+        every, held = mapping.pairs(snapshot, context.rules)
         asked = _asked(every, named, sold, resumed)
         levels = named.filter(pl.col("topic") == LEVEL).select(KEY)
         shown = every.join(levels, on=KEY, how="semi").join(asked, on=KEY, how="anti")

@@ -35,7 +35,7 @@ class Resets:
     def select(self, settled: Settled) -> Selection:
         """The pairs that were touched in the window, on either side; every mapped pair without a window."""
         context = self.context
-        buffers.check(context.shop.buffer, context.oms, context.facts)
+        buffers.check(context.shop.buffer, context.oms, context.rules)
         start = self._start()
         products = self._products(start, settled)
         snapshot = context.oms.snapshot(products)
@@ -45,7 +45,7 @@ class Resets:
             if not moved.is_in(products.implode()).all():
                 products = products.append(moved).unique()
                 snapshot = context.oms.snapshot(products)
-        pairs, held = mapping.pairs(snapshot, **context.facts)
+        pairs, held = mapping.pairs(snapshot, context.rules)
         mapped = pairs.height if products is None else context.mapped()
         chosen = self._published(snapshot, pairs)
         held = by_pair(held)
@@ -126,7 +126,7 @@ class Resets:
         if claimable.is_empty():
             return claimable
         events, context = claimable["event_id"], self.context
-        asked = delta.spellings(events) if context.shop.oms.kind == "files" else events.unique()
+        asked = delta.spellings(events) if context.oms.pads_event_ids else events.unique()
         return delta.unclaimed(claimable, context.state.outbox.claims(context.kept_as, events=asked))
 
     def guarded(self, selection: Selection, reading: Reading, rows: pl.DataFrame) -> list[tuple[bool, pl.DataFrame]]:

@@ -106,7 +106,7 @@ class Sending(Generic[S, R]):
             variances.height < mapped < context.shop.guards.min_pairs
         ):
             return selling
-        others = mapping.pairs(context.oms.snapshot(), **context.facts)[0].join(variances, on=KEY, how="anti")
+        others = mapping.pairs(context.oms.snapshot(), context.rules)[0].join(variances, on=KEY, how="anti")
         return selling + context.shopify.levels(others).filter(pl.col("available") > 0).height
 
     def leave(self, decision: Decision[S, R]) -> None:

@@ -179,6 +179,5 @@ def _with_subscriptions(opened: Record, context: Context, address: str) -> Recor
 
 
 def _shopify(shop: settings.ShopSettings, given: Parameters, lease: Lease) -> Shopify:
-    names = [name for name in (shop.token_env, shop.client_secret_env) if name]
-    secrets = {name: settings.secret(name, os.environ) or "" for name in names}
+    secrets = settings.by_variable(shop.api_variables, os.environ)
     return Shopify.open(shop, secrets=secrets, read_only=given.dry_run, before_write=lease.check)

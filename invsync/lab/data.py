@@ -5,19 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import sqlalchemy as sa
 
-from invsync import mapping, oms, simulate, tables
+from invsync import mapping, oms, simulate
 from invsync.config import settings
 from invsync.errors import UsageError
-from invsync.oms.sql.source import Database
-from invsync.oms.sql.values import frame
 from invsync.sandbox import world
 from invsync.simulate import buffers
 from invsync.simulate.history import History, Restock
 
-HEADERS: tables.Schema = {"order_id": tables.TEXT, "order_date": tables.STAMP, "created_stamp": tables.STAMP}
-ITEMS: tables.Schema = {"order_id": tables.TEXT, "product_id": tables.TEXT, "quantity": tables.QUANTITY}
 Config = str | settings.Settings  # a configuration, or the file that holds it
 NOT_OWN = ["INV_RES_CREATE", "INV_RES_RELEASE"]
 LOOK_BACK = timedelta(days=400)
@@ -35,7 +30,7 @@ def history(
     """
     checked(sales=(sales, str), shop=(shop, str), config=(config, Config), days=(days, int))
     if shop:
-        found = simulate.history(*_own(*opened(shop, config)), rule)
+        found = simulate.history(*_own(opened(shop, config)[0]), rule)
     else:
         found = simulate.history(*simulate.retail(_read(Path(sales)) if sales else world.sales()), rule)
     return found.between(max(found.days - days, 0), found.days) if days else found
@@ -46,7 +41,7 @@ def lags(*, shop: str = "", config: Config = "invsync.toml", minutes: float = 15
     checked(shop=(shop, str), config=(config, Config), minutes=(minutes, float | int))
     if not shop:
         return simulate.lognormal(float(minutes))
-    headers, _ = _orders(*opened(shop, config))
+    headers, _ = opened(shop, config)[0].order_history()
     taken = (pl.col("created_stamp") - pl.col("order_date")).dt.total_seconds() / 60
     measured = headers.select(taken.clip(lower_bound=0).alias("minutes"))["minutes"].drop_nulls()
     if measured.is_empty():
@@ -72,13 +67,7 @@ def buffer_table(suggested: pl.DataFrame, path: str, *, shop: str = "", config: 
     if shop:
         source, chosen = opened(shop, config)
         seen = source.snapshot()
-        pairs, _ = mapping.pairs(
-            seen,
-            aggregate_location=chosen.aggregate_location,
-            group=chosen.oms.facility_group_id,
-            store=source.store,
-            at=seen.now,
-        )
+        pairs, _ = mapping.pairs(seen, oms.mapping_rules(chosen, source, seen.now))
         told = buffers.for_pairs(suggested, pairs)
     told.write_parquet(path)
     kind = f'set table = "{path}" under [shops.{shop}.buffer]' if shop else "by SKU; a shop's table needs `shop`"
@@ -99,21 +88,21 @@ def checked(**given: tuple[Any, Any]) -> None:
             raise UsageError(f"Parameter {name} is {value!r}, of the wrong type: correct it.")
 
 
-def opened(shop: str, config: Config) -> tuple[Database, settings.ShopSettings]:
-    """The OMS and the settings of a shop whose OMS is a database."""
+def opened(shop: str, config: Config) -> tuple[oms.Source, settings.ShopSettings]:
+    """The OMS and the settings of a shop whose OMS keeps its history."""
     configured = config if isinstance(config, settings.Settings) else settings.load(Path(config))
     chosen = configured.shop(shop)
     source = oms.open_source(chosen.oms)
-    if not isinstance(source, Database) or chosen.oms.kind != "database":
+    if not source.keeps_history:
         raise UsageError(
             f"Shop {shop!r} reads its OMS by {chosen.oms.kind}: its history is read from a database alone."
         )
     return source, chosen
 
 
-def _own(source: Database, chosen: settings.ShopSettings) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _own(source: oms.Source) -> tuple[pl.DataFrame, pl.DataFrame]:
     """ORDER_LINES and MOVEMENTS of the OMS: Shopify's orders, and stock events that no reservation made."""
-    headers, items = _orders(source, chosen)
+    headers, items = source.order_history()
     skus = source.snapshot().product.rename({"internal_name": "sku"})
     lines = (
         items.join(headers, on="order_id")
@@ -126,20 +115,3 @@ def _own(source: Database, chosen: settings.ShopSettings) -> tuple[pl.DataFrame,
         at=pl.col("created_at").dt.replace_time_zone(None), sku="sku", units="atp"
     )
     return lines.drop_nulls().filter(pl.col("units") >= 1), moved.drop_nulls()
-
-
-def _orders(source: Database, chosen: settings.ShopSettings) -> tuple[pl.DataFrame, pl.DataFrame]:
-    header, item = (
-        sa.table(name, *map(sa.column, schema))
-        for name, schema in (("order_header", [*HEADERS, "external_id"]), ("order_item", ITEMS))
-    )
-    of_shopify = header.c.external_id.is_not(None)
-    headers = sa.select(*(header.c[name] for name in HEADERS)).where(of_shopify)
-    items = (
-        sa.select(*(item.c[name] for name in ITEMS))
-        .join(header, header.c.order_id == item.c.order_id)
-        .where(of_shopify)
-    )
-    with source.reader.engine.connect() as connection:
-        rows: list[list[Any]] = [list(connection.execute(query).all()) for query in (headers, items)]
-    return frame(rows[0], HEADERS, chosen.oms.timezone), frame(rows[1], ITEMS, chosen.oms.timezone)

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from invsync import delta, mapping, tables
+from invsync import delta, mapping, oms, tables
 from invsync.errors import UsageError
 from invsync.lab.causes import EDITS, OWN_EVENTS
 from invsync.lab.data import NOT_OWN, checked, opened
@@ -36,9 +36,9 @@ def events(looked: pl.DataFrame, *, shop: str = "", config: str = "invsync.toml"
     since: Any = looked["at"].min()
     seen = source.events(since, None).filter(pl.col("reason").is_not_null() & ~pl.col("reason").is_in(NOT_OWN))
     snapshot = source.snapshot()
-    where = {"aggregate_location": chosen.aggregate_location}
-    pairs, _ = mapping.pairs(snapshot, **where, group=chosen.oms.facility_group_id, store=source.store, at=snapshot.now)
-    at = delta.concerned(seen, pairs, mapping.locations(snapshot, **where)).drop_nulls("inventory_item_id")
+    pairs, _ = mapping.pairs(snapshot, oms.mapping_rules(chosen, source, snapshot.now))
+    named = mapping.locations(snapshot, aggregate_location=chosen.aggregate_location)
+    at = delta.concerned(seen, pairs, named).drop_nulls("inventory_item_id")
     return tables.conform(at.rename({"created_at": "at", "atp": "units"}).drop_nulls("at"), OWN_EVENTS, "events")
 
 

@@ -1,8 +1,6 @@
 """The table of buffers that a shop names: read through the door, and held against the pairs that are mapped."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -25,12 +23,12 @@ def table(given: Buffer) -> pl.DataFrame:
     return entered("The buffer table", Path(given.table), BUFFERS)
 
 
-def check(given: Buffer, source: Source, facts: Mapping[str, Any]) -> None:
+def check(given: Buffer, source: Source, rules: mapping.Rules) -> None:
     """Refuse a table with a row that belongs to no mapped pair: what it was meant to hide would be sold."""
     rows = table(given)
     if rows.is_empty():
         return
-    pairs, held = mapping.pairs(source.snapshot(source.products_of(rows["inventory_item_id"])), **facts)
+    pairs, held = mapping.pairs(source.snapshot(source.products_of(rows["inventory_item_id"])), rules)
     known = pl.concat([pairs.select(KEY), held.select(KEY).drop_nulls()])
     strange = rows.join(known, on=KEY, how="anti")
     if strange.height:

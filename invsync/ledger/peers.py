@@ -5,19 +5,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
 
 import polars as pl
 
 from invsync import inflight, mapping, oms, tables
 from invsync.config import settings
+from invsync.config.connectors import OmsSettings
 from invsync.ledger.orders import Orders, looked_back
 from invsync.ledger.witness import Witness
 from invsync.shopify import Shopify
 from invsync.state import State
 
 ITEM, NOWHERE = "inventory_item_id", tables.empty(tables.IN_FLIGHT)
-ADDRESS = ("kind", "url", "url_env", "path", "facility_group_id")
 
 
 @dataclass(frozen=True)
@@ -73,14 +72,9 @@ class Peer:
         return Witness(self.shop, orders, self.at, kept_as, self.given)
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """What the mapping needs to know of it."""
-        return {
-            "aggregate_location": self.shop.aggregate_location,
-            "group": self.shop.oms.facility_group_id,
-            "store": self.source.store,
-            "at": self.at,
-        }
+    def rules(self) -> mapping.Rules:
+        """How it is mapped."""
+        return oms.mapping_rules(self.shop, self.source, self.at)
 
     def moved(self, start: datetime) -> pl.Series:
         """The products of its orders that changed since then."""
@@ -88,11 +82,11 @@ class Peer:
 
     def look(self, products: pl.Series) -> Elsewhere:
         """What is in flight of these products, read in the safe order."""
-        pairs, _ = mapping.pairs(self.source.snapshot(products), **self.facts)
+        pairs, _ = mapping.pairs(self.source.snapshot(products), self.rules)
         seen = self.witness.look(pairs, pairs)
         sold = seen.sold.join(pairs, on=ITEM, how="semi")
         snapshot = self.source.snapshot(products, orders=sold["order_id"].unique().to_list())
-        counted = mapping.counted_facilities(snapshot, **self.facts)
+        counted = mapping.counted_facilities(snapshot, self.rules)
         flight = inflight.in_flight(sold, seen.unseen, pairs, snapshot, counted=counted)
         self.in_flight = pl.concat([self.in_flight, flight])
         placed = flight.join(pairs.select(*tables.KEY, "product_id"), on=tables.KEY)
@@ -122,17 +116,20 @@ def peers(
     """The other configured shops that read the same product store and facility group of the same OMS."""
     mine = configured.shop(name)
     for other, shop in configured.shops.items():
-        if other == name or any(getattr(shop.oms, part) != getattr(mine.oms, part) for part in ADDRESS):
+        if other == name or _stock(shop.oms) != _stock(mine.oms):
             continue
         theirs = oms.open_source(shop.oms)
         if theirs.store != source.store:
             theirs.close()
             continue
-        secrets = {
-            env: settings.secret(env, os.environ) or "" for env in (shop.token_env, shop.client_secret_env) if env
-        }
+        secrets = settings.by_variable(shop.api_variables, os.environ)
         shopify = Shopify.open(shop, secrets=secrets, read_only=True)
         yield Peer(other, shop, theirs, shopify, state, name, at, thru, given)
+
+
+def _stock(of: OmsSettings) -> tuple[str | None, ...]:
+    """What two shops have in common that sell the same stock."""
+    return of.kind, *of.address, of.facility_group_id
 
 
 def _facilities(pairs: pl.DataFrame, snapshot: tables.Snapshot) -> pl.DataFrame:

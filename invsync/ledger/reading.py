@@ -6,7 +6,7 @@ Whatever moves in between makes Shopify refuse the change that follows, instead 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 import polars as pl
 
@@ -63,7 +63,7 @@ class Reader:
     shop: ShopSettings
     oms: oms.Source
     witness: Witness
-    facts: Mapping[str, Any]
+    rules: mapping.Rules
     at: datetime
     peers: Sequence[Peer] = ()
     beside: pl.DataFrame = field(default_factory=lambda: tables.empty(tables.PAIRS))  # every pair of the items read
@@ -75,8 +75,8 @@ class Reader:
         sold = seen.sold.join(pairs, on="inventory_item_id", how="semi")
         elsewhere = [peer.look(pairs["product_id"].unique()) for peer in self.peers]
         snapshot = self._stock(pairs, sold, events_from)
-        counted = mapping.counted_facilities(snapshot, **self.facts)
-        targets = mapping.targets(pairs, snapshot, **self.facts)
+        counted = mapping.counted_facilities(snapshot, self.rules)
+        targets = mapping.targets(pairs, snapshot, self.rules)
         flight = inflight.in_flight(sold, seen.unseen, pairs, snapshot, counted=counted)
         flight = pl.concat([flight, *(rows.at(pairs, snapshot) for rows in elsewhere)])
         aside, fresh = not_for_sale(seen.levels, self.shop.set_aside), self.witness.fresh_changes(seen)
@@ -138,7 +138,7 @@ def reader(
     shopify: Shopify,
     state: State,
     *,
-    facts: Mapping[str, Any],
+    rules: mapping.Rules,
     snapshot: tables.Snapshot,
     every: pl.DataFrame,
     at: datetime,
@@ -156,7 +156,7 @@ def reader(
     overlap = timedelta(minutes=shop.overlap_minutes)
     orders = Orders(name, shopify, state, since, thru, overlap, whole=whole, cancelled=source.cancelled_orders)
     witness = Witness(shop, orders, at, kept_as, clock)
-    return Reader(shop, source, witness, facts, at, peers, every, frozenset(snapshot.unreadable["place"]))
+    return Reader(shop, source, witness, rules, at, peers, every, frozenset(snapshot.unreadable["place"]))
 
 
 def unreadable(snapshot: tables.Snapshot, named: frozenset[str] = frozenset()) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
-"""Which Shopify level each HotWax row feeds, and what the OMS says should be available there.
+"""Map HotWax's stock to Shopify's inventory levels: which rows feed which level, and the quantity it should have.
 
-A location is named in one of these forms:
+A Shopify location is mapped in one of these forms:
 
-    group      by facility `_NA_` or by `aggregate_location`: online ATP over the facility group
-    set        by several facilities: online ATP over exactly those, by the same formula
+    group      by facility `_NA_`, or by `aggregate_location`: online ATP over the facility group
+    set        by several facilities: online ATP over exactly those, with the same formula
     physical   by one facility: that facility's own sellable quantity
 """
 
@@ -18,11 +18,13 @@ from invsync.mapping.facilities import (
 )
 from invsync.mapping.items import pairs, product_items
 from invsync.mapping.keys import matched
+from invsync.mapping.rules import Rules
 from invsync.mapping.stock import allows_brokering, online_atp, targets
 
 __all__ = [
     "AGGREGATE_FACILITY",
     "AGGREGATE_FORMS",
+    "Rules",
     "allows_brokering",
     "counted_facilities",
     "digits",

@@ -1,4 +1,4 @@
-"""Which location each facility feeds, and in which form (see the package)."""
+"""Which Shopify location each facility feeds, and in which form (see the package)."""
 
 from datetime import datetime
 
@@ -6,6 +6,7 @@ import polars as pl
 
 from invsync import tables
 from invsync.errors import UsageError
+from invsync.mapping.rules import Rules
 
 AGGREGATE_FACILITY = "_NA_"
 CHANNEL_GROUP = "CHANNEL_FAC_GROUP"
@@ -15,13 +16,13 @@ AGGREGATE_FORMS = ["group", "set"]
 
 
 def digits(column: str) -> pl.Expr:
-    """The id as Int64 when it is bare digits, else null."""
+    """The id in this column as Int64 where it is bare digits, else null."""
     text = pl.col(column).str.strip_chars()
     return pl.when(text.str.contains(r"^[0-9]{1,19}$")).then(text).cast(pl.Int64, strict=False)
 
 
 def is_effective(at: datetime) -> pl.Expr:
-    """True where from_date <= at < thru_date; an open end has no bound."""
+    """True where from_date <= at < thru_date; a null date is no bound."""
     begun = pl.col("from_date").is_null() | (pl.col("from_date") <= at)
     return begun & (pl.col("thru_date").is_null() | (pl.col("thru_date") > at))
 
@@ -34,7 +35,7 @@ def is_virtual() -> pl.Expr:
 
 
 def locations(snapshot: tables.Snapshot, *, aggregate_location: int | None) -> pl.DataFrame:
-    """One row a facility that names a location: facility_id, location_id, form (see the module)."""
+    """Return one row per facility that is mapped to a location: facility_id, location_id, form (see the package)."""
     named = snapshot.shopify_shop_location.filter(pl.col("shopify_location_id").str.strip_chars().fill_null("") != "")
     named = named.select("facility_id", location_id=digits("shopify_location_id")).unique()
     forms = (
@@ -49,7 +50,7 @@ def locations(snapshot: tables.Snapshot, *, aggregate_location: int | None) -> p
 
 
 def first_case(*cases: tuple[pl.Expr, pl.Expr | str]) -> pl.Expr:
-    """The word of the first case that holds, else null."""
+    """The value of the first case whose condition holds, else null."""
     words = ((holds, pl.lit(word) if isinstance(word, str) else word) for holds, word in cases)
     return pl.coalesce(pl.when(holds).then(word) for holds, word in words)
 
@@ -70,49 +71,48 @@ def _form(aggregate_location: int | None) -> pl.Expr:
     )
 
 
-def members(
-    snapshot: tables.Snapshot, *, aggregate_location: int | None, group: str | None, store: str, at: datetime
-) -> pl.DataFrame:
-    """One row an aggregate location and facility: location_id, facility_id, ever, counts, rules.
+def members(snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
+    """Return one row per aggregate location and facility: location_id, facility_id, ever, counts, rules.
 
-    `ever`: is or was a member; `counts`: its stock is summed now; `rules`: it is the group's
-    CONFIGURATION facility, whose rows carry threshold and channel switch.
+    `ever`: the facility is or was a member; `counts`: its stock is in the sum now; `rules`: it is the group's
+    CONFIGURATION facility, whose rows hold the threshold and the channel switch. Raises UsageError where a location
+    needs a facility group and none is configured.
     """
-    named = locations(snapshot, aggregate_location=aggregate_location)
+    named = locations(snapshot, aggregate_location=rules.aggregate_location)
     aggregates = named.filter(pl.col("form").is_in(AGGREGATE_FORMS))
-    if group is None and (aggregates["form"] == "group").any():
+    if rules.group is None and (aggregates["form"] == "group").any():
         raise UsageError("An aggregate location is mapped but no facility group is named: set facility_group_id.")
-    in_group = _group_members(snapshot, group=group, at=at)
+    in_group = _group_members(snapshot, rules)
     by_group = aggregates.select("location_id", "form").unique().join(in_group, how="cross")
     by_group = by_group.with_columns(
         ever=pl.col("form") == "group", member=pl.col("member") & (pl.col("form") == "group")
     )
     by_set = aggregates.filter(pl.col("form") == "set").with_columns(ever=True, member=True, in_rules=False)
     both = pl.concat([by_group.select(by_set.columns), by_set]).group_by("location_id", "facility_id")
-    found = both.agg(pl.col("ever", "member", "in_rules").any())
-    return _counting(found, snapshot, store=store, at=at)
+    memberships = both.agg(pl.col("ever", "member", "in_rules").any())
+    return _counting(memberships, snapshot, rules)
 
 
-def _group_members(snapshot: tables.Snapshot, *, group: str | None, at: datetime) -> pl.DataFrame:
-    rows = snapshot.facility_group_member.filter(pl.col("facility_group_id") == pl.lit(group, dtype=pl.String))
+def _group_members(snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
+    rows = snapshot.facility_group_member.filter(pl.col("facility_group_id") == pl.lit(rules.group, dtype=pl.String))
     channel = (pl.col("facility_group_type_id") == CHANNEL_GROUP).fill_null(False)
-    return rows.group_by("facility_id").agg(member=(is_effective(at) & channel).any(), in_rules=is_effective(at).any())
+    return rows.group_by("facility_id").agg(
+        member=(is_effective(rules.at) & channel).any(), in_rules=is_effective(rules.at).any()
+    )
 
 
-def _counting(found: pl.DataFrame, snapshot: tables.Snapshot, *, store: str, at: datetime) -> pl.DataFrame:
-    in_store = snapshot.product_store_facility.filter((pl.col("product_store_id") == store) & is_effective(at))
+def _counting(memberships: pl.DataFrame, snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
+    at_store = (pl.col("product_store_id") == rules.store) & is_effective(rules.at)
+    in_store = snapshot.product_store_facility.filter(at_store)
     in_store = in_store.select("facility_id", in_store=True).unique()
     configures = (pl.col("facility_type_id") == CONFIGURATION).fill_null(False)
     facility = snapshot.facility.select("facility_id", real=~is_virtual(), configures=configures)
-    every = found.join(in_store, on="facility_id", how="left").join(facility, on="facility_id", how="left")
+    every = memberships.join(in_store, on="facility_id", how="left").join(facility, on="facility_id", how="left")
     counts = (pl.col("member") & pl.col("in_store") & pl.col("real")).fill_null(False)
-    rules = (pl.col("in_rules") & pl.col("configures")).fill_null(False)
-    return every.select("location_id", "facility_id", "ever", counts=counts, rules=rules)
+    configured = (pl.col("in_rules") & pl.col("configures")).fill_null(False)
+    return every.select("location_id", "facility_id", "ever", counts=counts, rules=configured)
 
 
-def counted_facilities(
-    snapshot: tables.Snapshot, *, aggregate_location: int | None, group: str | None, store: str, at: datetime
-) -> pl.DataFrame:
-    """The facilities whose stock each aggregate location sums now: location_id, facility_id."""
-    found = members(snapshot, aggregate_location=aggregate_location, group=group, store=store, at=at)
-    return found.filter("counts").select("location_id", "facility_id")
+def counted_facilities(snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
+    """Return the facilities whose stock is summed at each aggregate location now: location_id, facility_id."""
+    return members(snapshot, rules).filter("counts").select("location_id", "facility_id")

@@ -1,12 +1,11 @@
 """Which product_facility rows feed which pair of item and location, and why the others feed none."""
 
-from datetime import datetime
-
 import polars as pl
 
 from invsync import tables
 from invsync.mapping.facilities import AGGREGATE_FORMS, digits, first_case, locations, members
 from invsync.mapping.keys import distinct, of, pair, rank
+from invsync.mapping.rules import Rules
 from invsync.mapping.stock import PAIR, allows_brokering, is_unclear
 
 HELD = ["product_id", "facility_id", "product", "site", "reason"]
@@ -14,12 +13,12 @@ REASON = pl.Enum(["unmapped_product", "unmapped_location", "ambiguous_mapping", 
 
 
 def is_malformed(*columns: str) -> pl.Expr:
-    """True where a quantity was unreadable (the OMS reader hands it over as NaN)."""
+    """True where a quantity could not be read, which the OMS reader marks as NaN."""
     return pl.any_horizontal(pl.col(column).is_nan().fill_null(False) for column in columns)
 
 
 def product_items(snapshot: tables.Snapshot) -> pl.DataFrame:
-    """One row a product on Shopify: product_id, inventory_item_id, fault (reason or null)."""
+    """Return one row per product that is mapped to an item: product_id, inventory_item_id, fault (a reason, or null)."""
     rows = snapshot.shopify_shop_product.filter(
         pl.col("product_id").is_not_null() & (pl.col("shopify_inventory_item_id").str.strip_chars().fill_null("") != "")
     )
@@ -32,30 +31,28 @@ def product_items(snapshot: tables.Snapshot) -> pl.DataFrame:
     return one.agg(pl.col("inventory_item_id").min(), pl.col("fault").max())
 
 
-def malformed_online(snapshot: tables.Snapshot, found: pl.DataFrame) -> pl.DataFrame:
-    """The aggregate pairs that an unreadable quantity would enter: product_id, location_id."""
+def malformed_online(snapshot: tables.Snapshot, memberships: pl.DataFrame) -> pl.DataFrame:
+    """Return the aggregate pairs whose sum would contain an unreadable quantity: product_id, location_id."""
     stock = is_malformed("last_inventory_count", "computed_last_inventory_count") | is_unclear()
     rules = is_malformed("minimum_stock") | is_unclear()
-    bad = snapshot.product_facility.filter(stock | rules).join(found, on="facility_id")
+    bad = snapshot.product_facility.filter(stock | rules).join(memberships, on="facility_id")
     enters = (pl.col("counts") & allows_brokering() & stock) | (pl.col("rules") & rules)
     return bad.filter(enters).select(PAIR).unique()
 
 
-def pairs(
-    snapshot: tables.Snapshot, *, aggregate_location: int | None, group: str | None, store: str, at: datetime
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The PAIRS that may be sent, by item and location, and MAPPING_HELD: the other product_facility rows with a reason.
+def pairs(snapshot: tables.Snapshot, rules: Rules) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the PAIRS that may be sent, sorted, and MAPPING_HELD: the other product_facility rows with a reason.
 
-    A held aggregate pair has a row of its own with a null facility_id; so has a product of which a value
-    is unreadable that may concern each of its pairs, and a feed's row that names no product.
+    A row of its own, with a null facility_id, has an aggregate pair that is held, a product with an unreadable value
+    that may concern all of its pairs, and a row of a feed that names no product.
     """
-    named = locations(snapshot, aggregate_location=aggregate_location)
-    found = members(snapshot, aggregate_location=aggregate_location, group=group, store=store, at=at)
+    named = locations(snapshot, aggregate_location=rules.aggregate_location)
+    memberships = members(snapshot, rules)
     sku = snapshot.product.select("product_id", sku="internal_name").unique("product_id")
     products = product_items(snapshot).join(sku, on="product_id", how="left").sort("inventory_item_id")
     sites = _sites(named)
-    bad = _numbered(malformed_online(snapshot, found), products, sites)
-    places = _places(named, found, sites)
+    bad = _numbered(malformed_online(snapshot, memberships), products, sites)
+    places = _places(named, memberships, sites)
     rows = _rows(snapshot.product_facility, products, places, sites.height)
     is_next = pl.col("product").ne_missing(pl.col("product").shift(1))
     unsent, sent, there = pl.collect_all(
@@ -72,42 +69,38 @@ def pairs(
     held = pl.concat([frame.filter(~is_free).select(HELD) for frame in (held, online)]).with_columns(
         inventory_item_id=of(products["inventory_item_id"], "product"), location_id=of(sites["location_id"], "site")
     )
-    everywhere = snapshot.unreadable.filter(pl.col("facility_id").is_null())["product_id"].drop_nulls()
-    nameless = snapshot.unreadable.filter(pl.col("product_id").is_null()).select(
-        sku="value", reason=pl.lit("malformed")
-    )
-    shown = held.filter(pl.col("facility_id").is_null())  # a row of the product itself
-    spoilt = pl.DataFrame({"product_id": everywhere.unique(maintain_order=True)}).join(
-        shown, on="product_id", how="anti"
-    )
+    held = tables.conform(held.join(sku, on="product_id", how="left"), tables.MAPPING_HELD, "held")
+    return _pairs(numbers, products, sites), _with_unreadable(held, snapshot.unreadable, sku)
+
+
+def _with_unreadable(held: pl.DataFrame, unreadable: pl.DataFrame, sku: pl.DataFrame) -> pl.DataFrame:
+    """Return MAPPING_HELD with the reason of unreadable products, each of them with a row of its own.
+
+    So has each row of a feed that names no product.
+    """
+    products = unreadable.filter(pl.col("facility_id").is_null())["product_id"].drop_nulls()
+    is_unreadable = pl.col("product_id").is_in(products.implode())
+    own = held.filter(pl.col("facility_id").is_null())
+    spoilt = products.unique(maintain_order=True).to_frame().join(own, on="product_id", how="anti")
     spoilt = spoilt.join(sku, on="product_id", how="left").with_columns(reason=pl.lit("malformed"))
-    held = pl.concat(
-        [
-            tables.conform(held.join(sku, on="product_id", how="left"), tables.MAPPING_HELD, "held").with_columns(
-                reason=pl.when(pl.col("product_id").is_in(everywhere.implode()))
-                .then(pl.lit("malformed"))
-                .otherwise("reason")
-            ),
-            tables.completed(nameless, tables.MAPPING_HELD),
-            tables.completed(spoilt, tables.MAPPING_HELD),
-        ]
-    )
-    return _pairs(numbers, products, sites), held
+    nameless = unreadable.filter(pl.col("product_id").is_null()).select(sku="value", reason=pl.lit("malformed"))
+    held = held.with_columns(reason=pl.when(is_unreadable).then(pl.lit("malformed")).otherwise("reason"))
+    return pl.concat([held, *(tables.completed(rows, tables.MAPPING_HELD) for rows in (nameless, spoilt))])
 
 
 def _sites(named: pl.DataFrame) -> pl.DataFrame:
-    """One row a location, by location: location_id, mode (null where none of its facilities may be sent), site."""
+    """Return one row per location, sorted: location_id, mode (null where none of its facilities may be sent), site."""
     mode = first_case((pl.col("form").is_in(AGGREGATE_FORMS), "aggregate"), (pl.col("form") == "physical", "physical"))
     each = named.drop_nulls("location_id").group_by("location_id").agg(mode.max().cast(tables.MODE).alias("mode"))
     return each.sort("location_id").with_row_index("site")
 
 
-def _places(named: pl.DataFrame, found: pl.DataFrame, sites: pl.DataFrame) -> pl.DataFrame:
-    """One row a facility that names or feeds a location: facility_id, location_id, site, physical, fault."""
+def _places(named: pl.DataFrame, memberships: pl.DataFrame, sites: pl.DataFrame) -> pl.DataFrame:
+    """Return one row per facility that is mapped to or feeds a location: facility_id, location_id, site, physical, fault."""
     feeds = (
         pl.concat(
             [
-                found.select("facility_id", online="location_id"),
+                memberships.select("facility_id", online="location_id"),
                 named.filter(pl.col("form").is_in(AGGREGATE_FORMS)).select("facility_id", online="location_id"),
             ]
         )
@@ -128,13 +121,13 @@ def _places(named: pl.DataFrame, found: pl.DataFrame, sites: pl.DataFrame) -> pl
 
 
 def _numbered(frame: pl.DataFrame, products: pl.DataFrame, sites: pl.DataFrame) -> pl.Series:
-    """Each row's product and location as one number; only those that are among the products and the sites."""
+    """Return the pair number of each row whose product and location are known."""
     ranked = frame.join(sites, on="location_id").with_columns(product=rank("product_id", products["product_id"]))
     return ranked.select(number=pair(products.height, sites.height))["number"].drop_nulls()
 
 
 def _rows(stock: pl.DataFrame, products: pl.DataFrame, places: pl.DataFrame, sites: int) -> pl.LazyFrame:
-    """The product_facility rows as places among products and places, with the `number` of the pair that each is."""
+    """Return the product_facility rows with the indexes of their product and place, and the `number` of their pair."""
     listed = products.select(pl.when(pl.col("fault").is_null()).then(pl.int_range(pl.len()))).to_series()
     sends = places.select(pl.when("physical", pl.col("fault").is_null()).then("site")).to_series()
     ranked = stock.lazy().select(
@@ -153,7 +146,7 @@ def _rows(stock: pl.DataFrame, products: pl.DataFrame, places: pl.DataFrame, sit
 def _held(
     rows: pl.DataFrame, products: pl.DataFrame, places: pl.DataFrame, sites: pl.DataFrame, bad: pl.Series
 ) -> pl.DataFrame:
-    """The rows that are no pair of their own, with a reason where that is a fault."""
+    """Return the rows that are not a pair of their own, with a reason where that is a fault."""
     placed = rows.with_columns(site=of(places["site"], "place"), physical=of(places["physical"], "place"))
     return placed.with_columns(number=pair(products.height, sites.height)).with_columns(
         reason=pl.coalesce(
@@ -169,7 +162,7 @@ def _held(
 
 
 def _online(there: pl.DataFrame, products: pl.DataFrame, sites: pl.DataFrame, bad: pl.Series) -> pl.DataFrame:
-    """The products on Shopify that have any row, at every aggregate location, with a reason where the pair is held."""
+    """Return each product with stock at every aggregate location, with a reason where the pair is held."""
     both = there.join(sites.filter(pl.col("mode") == "aggregate").select("site"), how="cross")
     both = both.with_columns(
         number=pair(products.height, sites.height), product_id=of(products["product_id"], "product")
@@ -180,7 +173,7 @@ def _online(there: pl.DataFrame, products: pl.DataFrame, sites: pl.DataFrame, ba
 
 
 def _pairs(numbers: pl.Series, products: pl.DataFrame, sites: pl.DataFrame) -> pl.DataFrame:
-    """PAIRS of these numbers, in their order."""
+    """Return PAIRS of these numbers, sorted."""
     ordered = distinct(numbers, products.height * sites.height)
     product, site = ordered // sites.height, ordered % sites.height
     by_product = products.select(pl.col("inventory_item_id", "product_id", "sku").gather(product))

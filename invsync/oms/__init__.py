@@ -1,5 +1,9 @@
-"""The OMS side: one reader, over a database or over exported files."""
+"""HotWax, read through one of several connectors.
 
-from invsync.oms.source import Source, open_source
+To add one: a package here with a `connector.py` that declares `CONNECTOR`, a reader that has the methods of `Source`,
+and one line in `invsync/config/connectors.py`.
+"""
 
-__all__ = ["Source", "open_source"]
+from invsync.oms.source import Lacking, Source, mapping_rules, open_source
+
+__all__ = ["Lacking", "Source", "mapping_rules", "open_source"]

@@ -1,10 +1,9 @@
-"""What HotWax's tables and feeds may hold, declared once for every way in which they enter."""
+"""What HotWax's tables and feeds may hold, declared once for every connector."""
 
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf, nan
-from typing import Any
 
 import polars as pl
 
@@ -15,7 +14,7 @@ from invsync.inputs.door import ID, INDICATOR, MOMENT, NAME, QUANTITY, SEQUENCE,
 from invsync.oms.sql.statements import COLUMNS, QUANTITIES
 
 Frames = dict[str, pl.DataFrame]
-Places = Callable[[Iterable[int]], list[str]]  # where rows stand
+Places = Callable[[Iterable[int]], list[str]]  # says where rows are, as `product.csv, line 3`
 KEYS = {
     "product_facility": 2,
     "facility": 1,
@@ -59,14 +58,14 @@ KINDS: Mapping[str, Kind] = {
 BY_TYPE: Mapping[pl.DataType, Kind] = {tables.QUANTITY: QUANTITY, tables.STAMP: MOMENT}
 STOCK_KEY = ["product_id", "facility_id"]
 COUNTS = ["last_inventory_count", "computed_last_inventory_count", "minimum_stock"]
-PARENT = {"order_item": "order_id"}  # without which a row's product is not all that it concerns
+PARENT = {"order_item": "order_id"}  # without it, a row may concern more than its product
 AT_FACILITY = {"product_facility", "reset", "variance", "configuration"}
-OWN = {("facility", "external_id"): ID}  # where a name means another thing than elsewhere
-NAMED = 5  # values that a message names
+OWN = {("facility", "external_id"): ID}  # columns whose name means something else elsewhere
+NAMED = 5  # values that a message lists
 
 
 def table(name: str, columns: Iterable[str]) -> Table:
-    """The table of these columns."""
+    """Return a HotWax table with these columns."""
     columns = list(columns)
     kinds = {column: OWN.get((name, column), KINDS.get(column, ID)) for column in columns}
     required = [column for column in REQUIRED.get(name, "").split() if column in columns]
@@ -78,14 +77,14 @@ TABLES = {name: table(name, columns.split()) for name, columns in COLUMNS.items(
 
 @dataclass(frozen=True)
 class Entered:
-    """The rows of a table as values of their kinds, one a key, and what `unreadable` says of them."""
+    """The validated rows of a table, one per key, and UNREADABLE with the ids of what each fault concerns."""
 
     values: pl.DataFrame
     faults: pl.DataFrame
 
 
 def entered(table: Table, texts: pl.DataFrame, timezone: str, places: Places) -> Entered:
-    """These rows through the door."""
+    """Validate the rows of a table; timestamps without a zone are in this time zone."""
     values = table.read(texts, timezone)
     kept, faults = table.checked(values)
     if faults.height:
@@ -97,7 +96,7 @@ def entered(table: Table, texts: pl.DataFrame, timezone: str, places: Places) ->
 
 
 def _without(values: pl.DataFrame, faults: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """The values with null in place of each id that cannot be read, so that it meets no other."""
+    """Return the values with null in place of unreadable ids, so that they match no other."""
     for (column,), rows in faults.group_by("column"):
         if table.columns.get(str(column)) in (ID, SEQUENCE, WORD):
             values = values.with_columns(values[str(column)].scatter(rows[door.ROW], None))
@@ -107,7 +106,7 @@ def _without(values: pl.DataFrame, faults: pl.DataFrame, table: Table) -> pl.Dat
 def unreadable(
     name: str, faults: pl.DataFrame, texts: pl.DataFrame, values: pl.DataFrame, places: Places
 ) -> pl.DataFrame:
-    """UNREADABLE of a table's FAULTS, with the ids by which their products are known: inventory_item_id, order_id."""
+    """Return UNREADABLE of a table's FAULTS, plus inventory_item_id and order_id, which lead to their products."""
     known_by = ["product_id", "inventory_item_id", "order_id", *(["facility_id"] if name in AT_FACILITY else [])]
     needed = {"product_id", PARENT.get(name, "product_id")} & set(values.columns)
     broken: dict[int, set[str]] = {}
@@ -131,7 +130,7 @@ def unreadable(
 
 
 def seen(name: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """UNREADABLE of a typed frame of this table, as a database gives it; refused where it concerns every product."""
+    """Return UNREADABLE of a frame read from a database; raises OmsFailed for a value that may concern every product."""
     kinds = {
         column: kind
         for column, dtype in frame.schema.items()
@@ -152,7 +151,7 @@ def seen(name: str, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def check_headers(headers: pl.DataFrame) -> None:
-    """Refuse orders whose Shopify id cannot be read, where each of them must be known by it."""
+    """Raise OmsFailed for an order whose Shopify id cannot be read."""
     _, faults = Table("order_header", {"external_id": SHOPIFY_ID}).checked(headers.select("external_id"))
     if faults.height:
         order, value = headers.row(faults[door.ROW][0])
@@ -163,14 +162,14 @@ def check_headers(headers: pl.DataFrame) -> None:
 
 
 def is_on(value: object, place: str) -> bool:
-    """Whether an indicator is not N; one that is neither Y, N nor empty is refused."""
+    """Whether an indicator is not N; raises OmsFailed, with its place, where it is neither Y, N nor empty."""
     if value not in (None, "", "Y", "N"):
         raise OmsFailed(f"{place} {value!r} is not Y, N or empty: correct it and run again; nothing was sent.")
     return value != "N"
 
 
 def spoiled(stock: pl.DataFrame, twice: pl.DataFrame | None = None) -> pl.DataFrame:
-    """product_facility, its quantities NaN in each row of which the stamp is unreadable, or whose key stood `twice`."""
+    """Return product_facility with NaN quantities in rows with an unreadable stamp, or whose key is in `twice`."""
     bad = (pl.col("last_updated_stamp") == door.NEVER).fill_null(False)
     if twice is not None:
         bad = bad | pl.struct(STOCK_KEY).is_in(twice.select(pl.struct(STOCK_KEY)).to_series().implode())
@@ -178,7 +177,7 @@ def spoiled(stock: pl.DataFrame, twice: pl.DataFrame | None = None) -> pl.DataFr
 
 
 def held(faults: pl.DataFrame, values: Frames) -> pl.DataFrame:
-    """UNREADABLE with the products that each value concerns; one that concerns every product is refused."""
+    """Return UNREADABLE, one row per product concerned; raises OmsFailed for a value that may concern every product."""
     for name, by in (("inventory_item", "inventory_item_id"), ("order_item", "order_id")):
         rows = values.get(name, tables.empty({by: tables.TEXT, "product_id": tables.TEXT}))
         known = rows.select(by, through="product_id").drop_nulls().unique()
@@ -190,10 +189,10 @@ def held(faults: pl.DataFrame, values: Frames) -> pl.DataFrame:
     return faults.select(list(tables.UNREADABLE))
 
 
-def stored(values: pl.DataFrame, timezone: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
-    """Columns and rows as the in-memory database keeps them: stamps in this time zone as text, NaN as infinity.
+def stored(values: pl.DataFrame, timezone: str) -> tuple[list[str], Iterator[tuple[object, ...]]]:
+    """Return columns and rows for the in-memory database: timestamps as text in this time zone, NaN as infinity.
 
-    A stamp that cannot be read is null there, which counts as touched in every window.
+    A timestamp that cannot be read is null there, which counts as changed in every window.
     """
     stamp = pl.selectors.datetime()
     known = pl.when(stamp > door.NEVER).then(stamp)
@@ -202,7 +201,7 @@ def stored(values: pl.DataFrame, timezone: str) -> tuple[list[str], Iterator[tup
 
 
 def sentence(faults: pl.DataFrame) -> str:
-    """The values that cannot be read, the first of them in full."""
+    """Return the values that cannot be read as one clause; the first NAMED in full."""
     rows = faults.unique(["place", "column"], keep="first", maintain_order=True)
     first = rows.head(NAMED).select("place", "column", "value", "expected").iter_rows()
     named = [f"{place}: {column}{_shown(value)} is not {expected}" for place, column, value, expected in first]
@@ -211,7 +210,7 @@ def sentence(faults: pl.DataFrame) -> str:
 
 
 def _shown(value: str | None) -> str:
-    """The value in quotes; nothing where it is not known."""
+    """Return the value in quotes; empty where it is not known."""
     if value is None:
         return ""
     return f" {textwrap.shorten(value, 40)!r}" if value else " (empty)"

@@ -1,7 +1,7 @@
 """What people read of runs: the tables of a notebook, the page of a run, the index of all runs, the week of a shop."""
 
 from invsync.report.facts import verdict
-from invsync.report.leaks import leaks
+from invsync.report.leaks import leaks, scrubbed
 from invsync.report.markup import Html
 from invsync.report.page import files_table, minimal, render
 from invsync.report.remediation import needs_a_person
@@ -19,5 +19,6 @@ __all__ = [
     "orders_in_flight",
     "refused_rows",
     "render",
+    "scrubbed",
     "verdict",
 ]

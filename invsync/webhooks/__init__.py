@@ -48,8 +48,7 @@ def register(config: Path, name: str, *, check_only: bool = False) -> list[subsc
     shop = settings.load(config).shop(name)
     if shop.webhook_url is None:
         raise UsageError(f"Shop {name} names no address for webhooks: set webhook_url in [shops.{name}].")
-    variables = filter(None, (shop.token_env, shop.client_secret_env))
-    values = {variable: settings.secret(variable, os.environ) or "" for variable in variables}
+    values = settings.by_variable(shop.api_variables, os.environ)
     with closing(Client.open(shop, secrets=values, read_only=check_only)) as client:
         ask = subscriptions.subscriptions if check_only else subscriptions.register
         return ask(client, shop.webhook_url)
@@ -60,6 +59,4 @@ def secrets(name: str, shop: settings.ShopSettings, environ: Mapping[str, str]) 
     variable = shop.webhook_secret_env or shop.client_secret_env
     if variable is None:
         raise UsageError(f"Shop {name} names no secret for webhooks: set webhook_secret_env in [shops.{name}].")
-    previous = f"{variable}_PREVIOUS"
-    variables = [variable, *([previous] if {previous, f"{previous}_FILE"} & set(environ) else [])]
-    return [secret for variable in variables if (secret := settings.secret(variable, environ))]
+    return list(settings.by_variable(settings.rotated(variable, environ), environ).values())

@@ -20,7 +20,7 @@ def prepare(folder: Path, scale: float) -> None:
     products = max(50, int(PRODUCTS * scale))
     seen = world.build(folder, products)
     world.places(seen, folder)
-    pairs, _ = mapping.pairs(seen, **world.FACTS)
+    pairs, _ = mapping.pairs(seen, world.RULES)
     pairs.write_parquet(folder / "pairs.parquet")
     draw = pl.select(n=pl.int_range(max(500, int(EVENTS * scale))))
     reasons = pl.Series(["CYCLE_COUNT", "VAR_MANUAL", "POS_SALE", "VAR_SHIP_RECV"])
@@ -48,7 +48,7 @@ def ours(folder: Path) -> Callable[[], Any]:
     def run() -> Any:
         seen = world.snapshot(folder)
         pairs, free = (pl.read_parquet(folder / f"{name}.parquet") for name in ("pairs", "free"))
-        return delta.net_changes(free, free, pairs, seen, lambda at: mapping.targets(pairs, at, **world.FACTS))
+        return delta.net_changes(free, free, pairs, seen, lambda at: mapping.targets(pairs, at, world.RULES))
 
     return run
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-from invsync.config.settings import OmsSettings, ShopSettings
+from invsync.config.settings import ShopSettings
+from invsync.oms.files.connector import FilesSettings
 from invsync.shopify import bulk
 from invsync.shopify.client import Client
 from tests.bench.measure import ROOT, Target
@@ -40,7 +41,7 @@ def against_a_server(upload: Upload, folder: Path) -> Callable[[], str]:
     server = subprocess.Popen([sys.executable, "-m", "tests.bench.upload"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     told, url = server.stdout, server.stdout.readline().strip()
-    shop = ShopSettings(domain="bench.myshopify.com", endpoint=url, token_env="TOKEN", oms=OmsSettings(**OMS))
+    shop = ShopSettings(domain="bench.myshopify.com", endpoint=url, token_env="TOKEN", oms=FilesSettings(**OMS))
     client = Client.open(shop, secrets={"TOKEN": "shpat_bench"})
 
     def run() -> str:

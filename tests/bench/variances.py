@@ -32,9 +32,9 @@ def ours(folder: Path) -> Callable[[], Made]:
         seen = world.snapshot(folder)
         levels = pl.read_parquet(folder / "levels.parquet", columns=SHOWN)
         orders = pl.read_parquet(folder / "orders.parquet")
-        pairs, held = mapping.pairs(seen, **world.FACTS)
-        counted = mapping.counted_facilities(seen, **world.FACTS)
-        targets = mapping.targets(pairs, seen, **world.FACTS)
+        pairs, held = mapping.pairs(seen, world.RULES)
+        counted = mapping.counted_facilities(seen, world.RULES)
+        targets = mapping.targets(pairs, seen, world.RULES)
         flight = inflight.in_flight(orders, tables.empty(tables.BUFFERS), pairs, seen, counted=counted)
         return held, equation.variances(targets, levels, flight, buffer=BUFFER)
 

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -11,7 +10,7 @@ from invsync import mapping, tables
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 STORE, GROUP, ONLINE, CONFIGURES, PARKED = "STORE", "FAC_GRP", 70_000_000_000, "CONFIG", "PARKED"
-FACTS: dict[str, Any] = {"aggregate_location": None, "group": GROUP, "store": STORE, "at": NOW}
+RULES = mapping.Rules(aggregate_location=None, group=GROUP, store=STORE, at=NOW)
 FACILITIES, WAREHOUSES, PRODUCTS = 50, 5, 200_000
 FRAMES = {
     "product_facility": tables.PRODUCT_FACILITY,
@@ -104,8 +103,8 @@ def snapshot(folder: Path) -> tables.Snapshot:
 
 def levels(seen: tables.Snapshot) -> pl.DataFrame:
     """LEVELS of every pair as Shopify would show them: one in twenty differs, one in fifty is not there."""
-    pairs, _ = mapping.pairs(seen, **FACTS)
-    wanted = mapping.targets(pairs, seen, **FACTS)
+    pairs, _ = mapping.pairs(seen, RULES)
+    wanted = mapping.targets(pairs, seen, RULES)
     draw = dice(100, "product_id", "location_id")
     available = pl.when(draw >= 2).then(pl.col("oms").cast(pl.Int64) + (draw < 7).cast(pl.Int64) * 3)
     there = pl.col("available").is_not_null()
@@ -117,7 +116,7 @@ def levels(seen: tables.Snapshot) -> pl.DataFrame:
 
 def orders(seen: tables.Snapshot) -> pl.DataFrame:
     """SOLD: an order for every tenth product, half of them known to the OMS, half of these booked in part."""
-    pairs, _ = mapping.pairs(seen, **FACTS)
+    pairs, _ = mapping.pairs(seen, RULES)
     items = pairs.select("product_id", "inventory_item_id").unique()
     rows = seen.product[::10].with_row_index("n").join(items, on="product_id", maintain_order="left")
     order = 5_000_000_000 + pl.col("n").cast(pl.Int64) * 10
@@ -138,4 +137,4 @@ def orders(seen: tables.Snapshot) -> pl.DataFrame:
 def places(seen: tables.Snapshot, folder: Path) -> None:
     """Write what the mapping says of the few locations: their forms, and the members of the online one."""
     mapping.locations(seen, aggregate_location=None).write_parquet(folder / "locations.parquet")
-    mapping.members(seen, **FACTS).write_parquet(folder / "members.parquet")
+    mapping.members(seen, RULES).write_parquet(folder / "members.parquet")

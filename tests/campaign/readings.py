@@ -12,7 +12,7 @@ from campaign.drawn_worlds import COLUMNS, GROUP, MARK, NOW, SHOP, World, kind
 from campaign.exporters import naive
 
 from invsync import delta, equation, inflight, mapping, plan, tables
-from invsync.config.settings import OmsSettings
+from invsync.config.connectors import OmsSettings, oms_settings
 from invsync.ledger.orders import looked_back
 from invsync.oms import Source, open_source
 from invsync.oms.sql.source import Database
@@ -50,7 +50,7 @@ class Reading:
 
 
 def settings(world: World, **more: str) -> OmsSettings:
-    return OmsSettings(shop_id=SHOP, facility_group_id=GROUP, timezone=world.zone, **more)  # type: ignore[arg-type]
+    return oms_settings({"shop_id": SHOP, "facility_group_id": GROUP, "timezone": world.zone, **more})  # type: ignore[return-value]
 
 
 def of_folder(world: World, folder: Path) -> Reading:
@@ -92,8 +92,8 @@ def of_source(world: World, source: Source) -> Reading:
     key = repr([*map(_shown_rows, [*frames, reasons]), sorted(remotes), source.store])
     if key not in world.thought:
         allowed = delta.pushable(snapshot.events, reasons, override=None, remotes=remotes)
-        facts = {"aggregate_location": None, "group": GROUP, "store": source.store, "at": NOW}
-        world.thought[key] = _thought(world, snapshot, allowed, facts)
+        rules = mapping.Rules(aggregate_location=None, group=GROUP, store=source.store, at=NOW)
+        world.thought[key] = _thought(world, snapshot, allowed, rules)
     thought: Reading = world.thought[key]
     reading = replace(thought, clock=source.now(), cancelled=set(source.cancelled_orders(MARK)))
     reading.since = looked_back(NOW, LOOKBACK_DAYS, snapshot.newest_known)
@@ -107,22 +107,20 @@ def _shown_rows(value: Any) -> list[str] | str:
     return sorted(map(repr, value.rows())) if isinstance(value, pl.DataFrame) else repr(value)
 
 
-def _thought(world: World, snapshot: tables.Snapshot, allowed: pl.DataFrame, facts: dict[str, Any]) -> Reading:
+def _thought(world: World, snapshot: tables.Snapshot, allowed: pl.DataFrame, rules: mapping.Rules) -> Reading:
     """What the pure functions make of one snapshot; they run once for snapshots that say the same."""
-    pairs, named = mapping.pairs(snapshot, **facts)
+    pairs, named = mapping.pairs(snapshot, rules)
     reading = Reading(named=list(named.select("product_id", "facility_id", "location_id", "reason").rows()))
     reading.told = snapshot.unreadable.filter(pl.col("product_id").is_null()).height
     reading.products = {(item, place): product for item, place, product in pairs.select(*KEY, "product_id").iter_rows()}
-    _plan(reading, world, pairs, snapshot, facts)
-    _net(reading, world, pairs, snapshot, allowed, facts)
+    _plan(reading, world, pairs, snapshot, rules)
+    _net(reading, world, pairs, snapshot, allowed, rules)
     return reading
 
 
-def _plan(
-    reading: Reading, world: World, pairs: pl.DataFrame, snapshot: tables.Snapshot, facts: dict[str, Any]
-) -> None:
-    counted = mapping.counted_facilities(snapshot, **facts)
-    targets = mapping.targets(pairs, snapshot, **facts)
+def _plan(reading: Reading, world: World, pairs: pl.DataFrame, snapshot: tables.Snapshot, rules: mapping.Rules) -> None:
+    counted = mapping.counted_facilities(snapshot, rules)
+    targets = mapping.targets(pairs, snapshot, rules)
     lines = [
         (order, str(order), NOW, NOW, item, place, open_, shipped, 0)
         for order, item, place, open_, shipped in world.sold
@@ -148,7 +146,7 @@ def _net(
     pairs: pl.DataFrame,
     snapshot: tables.Snapshot,
     allowed: pl.DataFrame,
-    facts: dict[str, Any],
+    rules: mapping.Rules,
 ) -> None:
     named = mapping.locations(snapshot, aggregate_location=None)
     everything = delta.concerned(snapshot.events, pairs, named)
@@ -157,7 +155,7 @@ def _net(
         for event, place, product in everything.select("event_id", "location_id", "product_id").iter_rows()
     }
     every = delta.concerned(snapshot.events.join(allowed, on="event_id", how="semi"), pairs, named)
-    net = delta.net_changes(every, every, pairs, snapshot, lambda one: mapping.targets(pairs, one, **facts))
+    net = delta.net_changes(every, every, pairs, snapshot, lambda one: mapping.targets(pairs, one, rules))
     shown = _levels(world).select(*KEY, "available", "is_active", "tracked", "requires_components")
     variances = net.join(shown, on=KEY, how="left").with_columns(
         target=pl.col("available").fill_null(0) + pl.col("net"),

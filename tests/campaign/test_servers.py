@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,16 @@ from test_oms import TEN, execute, opened
 from test_oms_rest import same
 
 from invsync.config import settings
-from invsync.config.settings import OmsSettings, ShopSettings
-from invsync.doctor import Check, systems
+from invsync.config.settings import ShopSettings
+from invsync.doctor import Check
 from invsync.doctor.checks import Asked, ask
 from invsync.doctor.findings import Findings
 from invsync.doctor.questions import QUESTIONS
 from invsync.jobs import launch
-from invsync.oms import Source, open_source
+from invsync.oms import Source, mapping_rules, open_source
+from invsync.oms.rest.connector import RestSettings
+from invsync.oms.sql.connector import DatabaseSettings
+from invsync.oms.sql.rights import role
 from invsync.oms.sql.source import Database
 from invsync.oms.sql.statements import COLUMNS
 from invsync.sandbox import demo
@@ -244,10 +248,10 @@ def test_a_full_read_over_http_goes_on_after_cuts(tmp_path: Path, monkeypatch: p
         return find(*asked)
 
     hotwax.find = cutting  # type: ignore[method-assign]
-    oms = OmsSettings(url=url, shop_id="SANDBOX")
+    oms = DatabaseSettings(url=url, shop_id="SANDBOX")
     with hosting(create_app(hotwax)) as address:
-        over = {"kind": "rest", "url": address, "username": hotwax.user, "password_env": "HOTWAX_PASSWORD"}
-        source = open_source(oms.model_copy(update=over))
+        apis = RestSettings(url=address, username=hotwax.user, password_env="HOTWAX_PASSWORD", shop_id=oms.shop_id)
+        source = open_source(apis)
         started = time.monotonic()
         mine, theirs = source.snapshot(orders=orders), open_source(oms).snapshot(orders=orders)
         print(f"{len(hotwax.asked)} requests in {time.monotonic() - started:.1f} s")
@@ -305,16 +309,12 @@ def test_the_doctor_tells_a_role_that_may_write_hotwax_from_one_that_only_reads(
 
 def told(url: sa.URL) -> Check:
     """The doctor's check of the role at this address."""
-    shop = ShopSettings(
-        domain="acme.myshopify.com",
-        token_env="T",
-        oms=OmsSettings(url=url.render_as_string(hide_password=False), shop_id="SANDBOX"),
-    )
-    findings, source = Findings("acme", shop, datetime.now(UTC)), open_source(shop.oms)
+    source = open_source(DatabaseSettings(url=url.render_as_string(hide_password=False), shop_id="SANDBOX"))
     assert isinstance(source, Database)
-    systems.role(findings, source)
+    answer = role(source)
     source.close()
-    [check] = findings.checks
+    assert answer is not None
+    check = Check("HotWax", "role", *answer)
     print(f"\n{check.status}: {check.message}")
     return check
 
@@ -342,10 +342,11 @@ def test_the_doctors_questions_have_one_answer_on_every_server(url: str, tmp_pat
 
 def answers(url: str) -> dict[str, tuple[str, str]]:
     """The doctor's answers about the OMS at this address."""
-    oms = OmsSettings(url=url, shop_id="SANDBOX", facility_group_id="FAC_GRP")
+    oms = DatabaseSettings(url=url, shop_id="SANDBOX", facility_group_id="FAC_GRP")
     shop, source = ShopSettings(domain="acme.myshopify.com", token_env="T", oms=oms), open_source(oms)
     findings, snapshot = Findings("acme", shop, datetime.now(UTC)), source.snapshot()
-    facts = {"aggregate_location": None, "group": "FAC_GRP", "store": source.store, "at": snapshot.now}
-    ask(findings, Asked(shop, source, snapshot, facts), QUESTIONS)
+    rules = mapping_rules(shop, source, snapshot.now)
+    asked = Asked(shop, source, snapshot, rules)
+    ask(findings, {name: partial(question, asked) for name, question in QUESTIONS.items()})
     source.close()
     return {check.name: (check.status, check.message) for check in findings.checks}

@@ -1,1 +1,1 @@
-"""HotWax's tables and feeds as exported files."""
+"""HotWax's exported tables and feeds."""

@@ -1,8 +1,8 @@
-"""HotWax's own CSV feeds beside its tables: configuration export, inventory reset, inventory variance.
+"""HotWax's own CSV feeds, beside its tables: configuration export, inventory reset, inventory variance.
 
-A feed is known by its columns, in any case and any spelling of their separators. The configuration export stands for
-product_facility; resets and variances newer than the stock they meet are laid over it in the order of their times, and
-each variance is a stock event too. A row that names no product of the OMS is told by name, while the others land.
+A feed is recognised by its columns, in any case and with any separators in their names. The configuration export stands
+in for product_facility. Resets and variances that are newer than the stock are applied to it in the order of their
+times, and each variance is a stock event too. A row that names no product of the OMS is reported; the others apply.
 """
 
 import hashlib
@@ -54,14 +54,13 @@ NUMBERS = ["available_qty", "available_delta", "atp", "minimum_stock"]
 NO_FEED = "The file {} is neither a table nor a feed: HotWax's feeds are CSV files; export it as one, or take it away."
 COUNTS, IDS = {"available_qty", "available_delta"}, {"id_type", "id_value"}
 MEANT = re.compile(r"(inventory[-_ ]?)?(reset|variance|configuration)", re.IGNORECASE)
-STATED = re.compile(r"\d{6,}")  # the digits of a date or time in a file's name
+DATE = re.compile(r"\d{6,}")  # the digits of a date or time in a file's name
 BARCODES = "^(UPC|EAN|GTIN|ISBN)"  # types of ids whose leading zeros a spreadsheet drops
 
 
 @dataclass(frozen=True)
 class Feed:
-    """A feed file: its name, when it was written, its kind, its rows as text and read, the FAULTS in them, and what its
-    content is known by."""
+    """A feed: its rows as text and as values, the FAULTS in them, and the `identity` of its content."""
 
     name: str
     written: datetime
@@ -74,14 +73,14 @@ class Feed:
 
 
 def canonical(column: str) -> str:
-    """The one name of productId, ProductID, product-id, PRODUCT_ID and t.productId; another column keeps its own."""
+    """Return the one name of productId, ProductID, product-id, PRODUCT_ID and t.productId; other columns keep theirs."""
     return COLUMNS.get("".join(filter(str.isalnum, column.rpartition(".")[2])).lower(), column)
 
 
 def feed(name: str, written: datetime, texts: pl.DataFrame, places: Places) -> Feed | None:
-    """The file as a feed; None when its columns are none's. `places` says where its rows stand.
+    """Return the file as a feed; None where it is not one. `places` says where its rows are.
 
-    A file that is nearly a feed is refused with the columns that it lacks.
+    Raises OmsFailed, with the missing columns, for a file that is nearly a feed.
     """
     names = [canonical(column) for column in texts.columns]
     if twice := sorted({column for column in names if names.count(column) > 1}):
@@ -89,15 +88,15 @@ def feed(name: str, written: datetime, texts: pl.DataFrame, places: Places) -> F
     texts = texts.rename(dict(zip(texts.columns, names, strict=True)))
     kind = next((kind for kind, columns in NEEDED.items() if columns <= set(texts.columns)), None)
     if kind is None:
-        _check_strange(name, texts.columns)
+        _check_meant(name, texts.columns)
         return None
     rows = KINDS[kind].read(texts)
     _, faults = KINDS[kind].checked(rows)
     return Feed(name, written, kind, texts, rows.with_row_index(ROW), faults, identity(name, texts), places)
 
 
-def _check_strange(name: str, columns: list[str]) -> None:
-    """Refuse a file that was meant as a feed, by its name or by columns that only a feed has, or almost has."""
+def _check_meant(name: str, columns: list[str]) -> None:
+    """Raise OmsFailed for a file that was meant as a feed, by its name or by columns like those of a feed."""
     bare = ["".join(filter(str.isalnum, column)).lower() for column in columns]
     like = {COLUMNS[near[0]] for one in bare if (near := get_close_matches(one, COLUMNS, 1, 0.8))}
     lacks = {kind: needed - set(columns) for kind, needed in NEEDED.items()}
@@ -110,17 +109,17 @@ def _check_strange(name: str, columns: list[str]) -> None:
 
 
 def identity(name: str, texts: pl.DataFrame) -> str:
-    """What a feed is known by when it comes again: its rows, and the time of its export where its name states one.
+    """Return a hash of the feed's rows, and of the time of its export where its name has one.
 
     A file that is copied, renamed or touched stays the same feed; the next export under the same name is another.
     """
-    stated = "".join(STATED.findall(name))
+    stated = "".join(DATE.findall(name))
     content = texts.select(sorted(texts.columns)).write_csv()
     return hashlib.sha256(f"{stated}\n{content}".encode()).hexdigest()[:20]
 
 
-def laid_over(values: Frames, feeds: list[Feed], stock_written: datetime | None) -> tuple[Frames, pl.DataFrame]:
-    """The tables with the feeds laid over them, oldest first, and UNREADABLE of the feeds."""
+def with_feeds(values: Frames, feeds: list[Feed], stock_written: datetime | None) -> tuple[Frames, pl.DataFrame]:
+    """Return the tables with the feeds applied, oldest first, and UNREADABLE of the feeds; raises OmsFailed."""
     unreadable = [tables.empty(tables.UNREADABLE)]
     _check_rivals(feeds)
     base = max((f for f in feeds if f.kind == "configuration"), key=lambda f: f.written, default=None)
@@ -141,7 +140,7 @@ def laid_over(values: Frames, feeds: list[Feed], stock_written: datetime | None)
 
 
 def _check_rivals(feeds: list[Feed]) -> None:
-    """Refuse two counts of one time that disagree: nobody can tell which of them is meant."""
+    """Raise OmsFailed for two counts of the same time that disagree, as either may be meant."""
     for one, other in combinations([feed for feed in feeds if feed.kind != "variance"], 2):
         if (one.kind, one.written) != (other.kind, other.written) or one.identity == other.identity:
             continue
@@ -163,7 +162,7 @@ def _configured(base: Feed) -> pl.DataFrame:
 
 
 def _sellable(stock: pl.DataFrame) -> pl.DataFrame:
-    """The sellable count of each row: what is above the minimum stock, as HotWax computes it."""
+    """Compute the sellable count of each row: what is above the minimum stock, as HotWax does."""
     last, minimum = pl.col("last_inventory_count"), pl.col("minimum_stock").fill_null(0.0)
     above = pl.when(last >= minimum).then(last - minimum).otherwise(0.0)
     computed = pl.when(last.is_nan() | minimum.is_nan()).then(nan).otherwise(above)
@@ -188,9 +187,9 @@ def _applied(values: Frames, one: Feed, rows: pl.DataFrame) -> Frames:
 
 
 def _identified(values: Frames, one: Feed) -> pl.DataFrame:
-    """The feed's rows with the product and the facility that each names; several where an id is that of several.
+    """Return the feed's rows with the product and facility that each names; several where an id is ambiguous.
 
-    `known` where a row names one of each.
+    `known` is true where a row names exactly one of each.
     """
     kind = _kind("id_type")
     rows = one.rows.with_columns(id_type=kind, wanted=_plain("id_value", kind))
@@ -198,8 +197,8 @@ def _identified(values: Frames, one: Feed) -> pl.DataFrame:
     names = names.rename({"id_value": "wanted"})
     rows = rows.join(names, on=["id_type", "wanted"], how="left", maintain_order="left")
     known = values["product"]["product_id"]
-    here, by_outside = values["facility"]["facility_id"], _by_outside(values["facility"])
-    outside = pl.coalesce("facility_id", "external_facility_id").replace_strict(by_outside, default=None)
+    here, by_external_id = values["facility"]["facility_id"], _by_external_id(values["facility"])
+    outside = pl.coalesce("facility_id", "external_facility_id").replace_strict(by_external_id, default=None)
     rows = rows.with_columns(
         product_id=pl.coalesce(pl.when(pl.col("product_id").is_in(known.implode())).then("product_id"), "named"),
         facility_id=pl.when(pl.col("facility_id").is_in(here.implode())).then("facility_id").otherwise(outside),
@@ -211,18 +210,18 @@ def _identified(values: Frames, one: Feed) -> pl.DataFrame:
 
 
 def _kind(column: str) -> pl.Expr:
-    """A type of ids, as HotWax writes it or otherwise: Shopify_Prod_ID, UPC-A."""
+    """A type of ids without separators and in upper case, from any spelling: Shopify_Prod_ID, UPC-A."""
     return pl.col(column).str.replace_all("[^A-Za-z0-9]", "").str.to_uppercase()
 
 
 def _plain(column: str, kind: pl.Expr) -> pl.Expr:
-    """An id without the blanks around it and, of a barcode, without zeros in front."""
+    """An id without blanks around it and, for a barcode, without leading zeros."""
     bare = pl.col(column).str.strip_chars(door.AROUND)
     return pl.when(kind.str.contains(BARCODES)).then(bare.str.strip_chars_start("0")).otherwise(bare)
 
 
 def _names(values: Frames, at: datetime) -> pl.DataFrame:
-    """The ids of every product by their type: id_type, id_value, named."""
+    """Return the ids of all products by their type: id_type, id_value, named."""
     product = values["product"]
     parts = [
         product.select(pl.lit("PRODUCTID").alias("id_type"), id_value="product_id", named="product_id"),
@@ -238,15 +237,15 @@ def _names(values: Frames, at: datetime) -> pl.DataFrame:
     return names.with_columns(id_value=_plain("id_value", pl.col("id_type"))).drop_nulls().unique()
 
 
-def _by_outside(facility: pl.DataFrame) -> dict[str, str]:
-    """The facilities by their id in other systems, or by their own where they have none."""
+def _by_external_id(facility: pl.DataFrame) -> dict[str, str]:
+    """Return the facilities by their id in other systems, or by their own where they have none."""
     names = [name for name in ("external_id", "facility_id") if name in facility.columns]
     outside = facility.select(outside=pl.coalesce(names), facility_id="facility_id").drop_nulls()
     return dict(outside.unique("outside", keep="none").iter_rows())
 
 
 def _nameless(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
-    """UNREADABLE of the rows that name no product or facility of the OMS, or several."""
+    """Return UNREADABLE of the rows that name no product or facility of the OMS, or several."""
     no_product = pl.col("product_id").is_null()
     no_facility = pl.col("facility_id").is_null() & ~no_product
     lost = rows.filter(~pl.col("known")).with_columns(
@@ -269,7 +268,7 @@ def _nameless(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _contradicting(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
-    """UNREADABLE of the rows of a reset that count one product at one facility otherwise than a row before them."""
+    """Return UNREADABLE of the rows of a reset whose count differs from that of an earlier row of the same pair."""
     if one.kind != "reset":
         return tables.empty(tables.UNREADABLE)
     count = pl.col("available_qty")
@@ -286,7 +285,7 @@ def _contradicting(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _unreadable(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
-    """UNREADABLE of the feed's own FAULTS, with the product that each row names; a number spoils one facility's stock."""
+    """Return UNREADABLE of the feed's FAULTS, with the product of each row, and its facility where a number is wrong."""
     faults = schemas.unreadable(one.kind, one.faults, one.texts, one.rows, one.places).drop(PAIR)
     named = one.faults.select(ROW).with_columns(faults).join(rows.select(ROW, *PAIR), on=ROW, how="left")
     product = pl.when(pl.col("column") != "product_id").then("product_id")
@@ -295,7 +294,7 @@ def _unreadable(one: Feed, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_events(values: Frames, one: Feed, rows: pl.DataFrame) -> Frames:
-    """Each variance as a stock event of its own: `feed:content#row`/1."""
+    """Add each variance as a stock event with the id `feed:identity#row`/1."""
     item = pl.format("feed:{}#{}", pl.lit(one.identity), ROW)
     items = rows.select(inventory_item_id=item, product_id="product_id", facility_id="facility_id")
     events = rows.select(

@@ -1,57 +1,73 @@
-"""HotWax tables exported as Parquet or CSV files, one a table, and its own feeds; read by the same SQL reader."""
+"""HotWax's tables as Parquet or CSV files, one per table, beside its own feeds; read with the same SQL."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 import fsspec
 import polars as pl
 import sqlalchemy as sa
 
-from invsync.config.settings import OmsSettings
+from invsync.config.connectors import OmsSettings
+from invsync.config.secrets import secret
 from invsync.errors import OmsFailed, UsageError
 from invsync.inputs import tabular
 from invsync.oms import schemas
-from invsync.oms.files.feeds import MEANT, NO_FEED, Feed, feed, laid_over
-from invsync.oms.schemas import Entered
+from invsync.oms.files.connector import FilesSettings
+from invsync.oms.files.feeds import MEANT, NO_FEED, Feed, feed, with_feeds
+from invsync.oms.schemas import Entered, Frames
 from invsync.oms.sql import memory
 from invsync.oms.sql.changed_products import Window
 from invsync.oms.sql.source import Database
 from invsync.oms.sql.statements import COLUMNS, OPTIONAL, OPTIONAL_COLUMNS, ORIGIN
 
 A_MOMENT = timedelta(seconds=1)
-Frames = dict[str, pl.DataFrame]
 SUFFIXES = (".parquet", ".csv")
-OF_FEEDS = {"good_identification"}  # tables that only feeds need
+OF_FEEDS = {"good_identification"}  # tables that are read only for feeds
 NEVER_ENDING = datetime.max.replace(tzinfo=UTC)
+Info = dict[str, Any]  # what a file system says of a file
+
+
+class FileSystem(Protocol):
+    """What is used of an fsspec file system."""
+
+    def isdir(self, path: str) -> bool:
+        """Whether this is a folder."""
+
+    def ls(self, path: str, detail: bool) -> list[Info]:
+        """Return what is in a folder."""
+
+    def cat_file(self, path: str) -> bytes:
+        """Return the content of a file."""
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of the folder."""
+    """A file in the folder."""
 
-    fs: Any
+    fs: FileSystem
     path: str
     size: int
     written: datetime
 
     @property
     def name(self) -> str:
-        """The file's own name."""
+        """The name of the file, without its folder."""
         return PurePosixPath(self.path).name
 
     @property
     def is_parquet(self) -> bool:
-        """Whether its name says so."""
+        """Whether its name ends in .parquet."""
         return self.name.lower().endswith(".parquet")
 
 
 @dataclass(frozen=True)
 class Export:
-    """The tables in an in-memory SQLite database, the moment up to which they are known to be whole (UTC).
+    """The tables in an in-memory database, and the moment (UTC) up to which they are known to be complete.
 
     `not_in_stock` are the orders of which something was exported after the stock; `unreadable` is UNREADABLE.
     """
@@ -62,35 +78,50 @@ class Export:
     unreadable: pl.DataFrame
 
 
+def open_export(oms: FilesSettings, tries: int | None = None) -> "Exported":
+    """Return the configured export; `tries` is not used."""
+    if not oms.path:
+        raise UsageError("The OMS is of kind files but names no folder: set path under the shop's oms.")
+    return Exported(load(oms.path, secret(oms.password_env, os.environ), timezone=oms.timezone), oms)
+
+
 class Exported(Database):
-    """HotWax as it was exported; its clock stands at the export, and a window has no end within it."""
+    """An export, whose clock stands still at the time of the export, so that windows have no end."""
+
+    keeps_history = False
+    pads_event_ids = True  # a spreadsheet drops the zeros in front of a number
 
     def __init__(self, export: Export, oms: OmsSettings) -> None:
         super().__init__(export.engine, oms, export.unreadable)
         self.known_until, self.not_in_stock = export.known_until, export.not_in_stock
 
     def now(self) -> datetime:
-        """When what is here was exported, UTC."""
+        """Return when the files were exported, UTC."""
         return self.known_until
 
-    def _window(self, connection: sa.Connection, from_: datetime, thru: datetime | None) -> Window:
-        return super()._window(connection, from_, None)
+    def order_history(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Raise UsageError: an export holds no history of orders."""
+        raise UsageError("An export holds no history of orders: read the OMS's database.")
+
+    def _window(self, from_: datetime, thru: datetime | None) -> Window:
+        return super()._window(from_, None)
 
     def _may_be_booked(self, known: pl.DataFrame) -> pl.DataFrame:
         return known.filter(~pl.col("order_id").is_in(self.not_in_stock.implode()))
 
 
 def load(path: str, password: str | None = None, *, timezone: str = "UTC") -> Export:
-    """The files of a folder, here or at an fsspec URL; stamps without a zone are in `timezone`.
+    """Read the files of a local folder or an fsspec URL; timestamps without a zone are in `timezone`.
 
-    A value that cannot be read is `unreadable` where the products are known that it concerns, else the read is refused.
+    Raises OmsFailed where a table is missing, where a file is damaged, and for an unreadable value that may concern
+    every product.
     """
     folder = _folder(path, password)
     files = {name: file for name in COLUMNS if (file := _table_file(folder, name)) is not None}
     feeds = _feeds(folder, files)
     needed = {name: file for name, file in files.items() if feeds or name not in OF_FEEDS}
     read = {name: _entered(name, file, timezone) for name, file in needed.items()}
-    values, unknown = laid_over(
+    values, unreadable_feeds = with_feeds(
         {name: one.values for name, one in read.items()}, feeds, _written(files, "product_facility")
     )
     if missing := sorted(set(COLUMNS) - OPTIONAL - set(values)):
@@ -102,12 +133,12 @@ def load(path: str, password: str | None = None, *, timezone: str = "UTC") -> Ex
     engine = memory.database(stored)
     oldest = min((file.written for file in files.values()), default=datetime.now(UTC))
     known_until = min(oldest, changed + A_MOMENT) if isinstance(changed, datetime) else oldest
-    unreadable = pl.concat([schemas.held(faults, values), unknown])
+    unreadable = pl.concat([schemas.held(faults, values), unreadable_feeds])
     return Export(engine, known_until, _not_in_stock(values, files, changed).cast(pl.String), unreadable)
 
 
 def _check_stamps(faults: pl.DataFrame) -> None:
-    """Refuse an unreadable stamp of the stock: which orders are in the stock and until when it is whole hang on it."""
+    """Raise OmsFailed for an unreadable stamp of stock, which decides which orders the stock contains."""
     lost = faults.filter(pl.col("facility_id").is_not_null(), column="last_updated_stamp")
     if lost.height:
         raise OmsFailed(f"{schemas.sentence(lost)}: correct it and run again; nothing was sent.")
@@ -121,10 +152,10 @@ def _entered(name: str, file: File, timezone: str) -> Entered:
 
 
 def _not_in_stock(frames: Frames, files: Mapping[str, File], changed: object) -> pl.Series:
-    """The orders of which something was exported after the stock, so that the stock does not contain all of it.
+    """Return the orders of which something was exported after the stock, so that the stock may lack it.
 
-    The stock was exported after its newest stamp, so it contains what was stamped until then. A reservation has no
-    stamp: that of its stock events counts or, without those, the time of its file.
+    The stock contains what was stamped up to its newest stamp. A reservation has no stamp: those of its stock events
+    count or, without events, the time of its file.
     """
     details, held = "inventory_item_detail", "order_item_ship_grp_inv_res"
     if details in frames and isinstance(changed, datetime):
@@ -139,27 +170,27 @@ def _written(files: Mapping[str, File], name: str) -> datetime | None:
 
 
 def _folder(path: str, password: str | None) -> list[File]:
-    """The files, by their names."""
+    """Return the files in a folder, sorted by name; raises OmsFailed or UsageError where it cannot be read."""
     try:
         fs, root = fsspec.core.url_to_fs(path, **({"password": password} if password else {}))
         if not fs.isdir(root):
             raise OmsFailed(f"The OMS folder {path} does not exist: correct path under the shop's oms.")
-        listed = [_listed(fs, info) for info in fs.ls(root, detail=True) if info["type"] == "file"]
+        files = [_file(fs, info) for info in fs.ls(root, detail=True) if info["type"] == "file"]
     except (ImportError, ValueError) as error:
         raise UsageError(f"The OMS folder {path} cannot be opened ({error}): install its fsspec driver.") from None
     except OSError as error:
         raise OmsFailed(f"The OMS folder {path} could not be read ({error}): check it and run again.") from None
-    return sorted(listed, key=lambda file: file.name)
+    return sorted(files, key=lambda file: file.name)
 
 
-def _listed(fs: Any, info: dict[str, Any]) -> File:
-    told = info.get("mtime") or info.get("LastModified") or info.get("created") or 0
-    written = told if isinstance(told, datetime) else datetime.fromtimestamp(float(told), UTC)
+def _file(fs: FileSystem, info: Info) -> File:
+    changed = info.get("mtime") or info.get("LastModified") or info.get("created") or 0
+    written = changed if isinstance(changed, datetime) else datetime.fromtimestamp(float(changed), UTC)
     return File(fs, info["name"], int(info["size"] or 0), written if written.tzinfo else written.replace(tzinfo=UTC))
 
 
 def _table_file(folder: list[File], name: str) -> File | None:
-    """The file of a table; two of them are refused, since nobody can tell which is meant."""
+    """Return the file of a table, None without one; raises OmsFailed for two, as either may be meant."""
     files = [file for file in folder if file.name.lower() in {name + suffix for suffix in SUFFIXES}]
     if len(files) > 1:
         raise OmsFailed(
@@ -169,7 +200,7 @@ def _table_file(folder: list[File], name: str) -> File | None:
 
 
 def _feeds(folder: list[File], files: dict[str, File]) -> list[Feed]:
-    """The CSV files that are no table, as far as their columns are those of a feed."""
+    """Return the CSV files that are feeds; raises OmsFailed for a file that was meant as one and cannot be."""
     others = [file for file in folder if file not in files.values()]
     names = [file.name.lower() for file in others]
     if twice := [file.name for file in others if names.count(file.name.lower()) > 1]:
@@ -201,7 +232,7 @@ def _content(file: File) -> bytes:
 
 
 def _read(file: File, content: bytes) -> pl.DataFrame:
-    """The file's rows, all text; one that is not whole or not readable is refused."""
+    """Return the rows of a file; raises OmsFailed where it is not complete or cannot be read."""
     try:
         return tabular.read(file.name, content)
     except tabular.Damaged as error:
@@ -209,7 +240,7 @@ def _read(file: File, content: bytes) -> pl.DataFrame:
 
 
 def _named(texts: pl.DataFrame, name: str, file: File) -> pl.DataFrame:
-    """The columns by HotWax's names, however they are spelt: lastUpdatedStamp, LAST_UPDATED_STAMP, last-updated-stamp."""
+    """Rename columns to HotWax's names from any spelling: lastUpdatedStamp, LAST_UPDATED_STAMP, last-updated-stamp."""
     known = {one.replace("_", ""): one for one in COLUMNS[name].split()}
     names = [known.get("".join(filter(str.isalnum, column)), column) for column in texts.columns]
     if twice := sorted({column for column in names if names.count(column) > 1}):
@@ -218,7 +249,7 @@ def _named(texts: pl.DataFrame, name: str, file: File) -> pl.DataFrame:
 
 
 def _columns(texts: pl.DataFrame, name: str, file: File) -> list[str]:
-    """The columns that are read, in order; one that is lacking is refused unless it is optional."""
+    """Return the columns to read, in order; raises OmsFailed for a missing one that is not optional."""
     columns = [one for one in COLUMNS[name].split() if one in texts.columns or ORIGIN.get(name) != one]
     lacking = [one for one in columns if one not in texts.columns and (name, one) not in OPTIONAL_COLUMNS]
     if lacking:

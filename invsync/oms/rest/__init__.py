@@ -1,1 +1,1 @@
-"""HotWax over its HTTP APIs."""
+"""HotWax over its HTTP APIs: Moqui's, and OFBiz's for what Moqui does not give."""

@@ -1,4 +1,4 @@
-"""The token that HotWax's APIs ask for."""
+"""Authorise requests to HotWax's APIs with a token."""
 
 import base64
 import json
@@ -11,17 +11,18 @@ from typing import Any
 import httpx
 
 from invsync import web
-from invsync.config.settings import OmsSettings, secret, token
+from invsync.config.secrets import secret, token
 from invsync.errors import OmsFailed
 from invsync.inputs import texts
+from invsync.oms.rest.connector import RestSettings
 
 TIMEOUT = 60.0
 Flow = Generator[httpx.Request, httpx.Response, None]
-Found = Generator[httpx.Request, httpx.Response, str | None]
+TokenFlow = Generator[httpx.Request, httpx.Response, str | None]
 
 
-def connected(oms: OmsSettings, environ: Mapping[str, str]) -> httpx.Client:
-    """A client of the configured APIs that logs in by itself; a secret that is not set is a usage error."""
+def connected(oms: RestSettings, environ: Mapping[str, str]) -> httpx.Client:
+    """Return a client for the configured APIs that logs in by itself; raises UsageError for a secret that is not set."""
     base = str(oms.url).rstrip("/").removesuffix("/rest/s1")
     password = secret(oms.password_env, environ)
     login = (f"{base}/rest/s1/admin/login", oms.username, password) if oms.username and password else None
@@ -30,7 +31,7 @@ def connected(oms: OmsSettings, environ: Mapping[str, str]) -> httpx.Client:
 
 
 class Bearer(httpx.Auth):
-    """A long-lived token, or one that a login gives and an expiry renews."""
+    """A long-lived token, or one from a login that is renewed before it expires."""
 
     requires_response_body = True
 
@@ -40,22 +41,22 @@ class Bearer(httpx.Auth):
 
     @property
     def hidden(self) -> list[str]:
-        """What no message may repeat: the token and the password."""
+        """The token and the password, which no message may repeat."""
         return [self._token or "", self._login[2] if self._login else ""]
 
-    def until(self) -> datetime | None:
-        """When the token expires, as the login or the signed token itself (JWT) tells; None where neither does."""
+    def expiry(self) -> datetime | None:
+        """Return when the token expires, by the login or by the token itself (a JWT); None where neither says so."""
         if self._until < float("inf"):
             return datetime.fromtimestamp(self._until, UTC)
         try:
             claims = (self._token or "").split(".")[1]
-            told = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
-            return datetime.fromtimestamp(float(told["exp"]), UTC)
+            payload = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+            return datetime.fromtimestamp(float(payload["exp"]), UTC)
         except (IndexError, KeyError, TypeError, ValueError, OverflowError):
             return None
 
     def auth_flow(self, request: httpx.Request) -> Flow:
-        """Log in first where there is no token yet or it is about to expire; once more after a 401."""
+        """Log in where there is no token or it is about to expire, and once more after a 401."""
         token = yield from self._valid()
         request.headers["Authorization"] = f"Bearer {token}"
         response = yield request
@@ -64,8 +65,8 @@ class Bearer(httpx.Auth):
             request.headers["Authorization"] = f"Bearer {token}"
             yield request
 
-    def _valid(self, refused: str | None = None) -> Found:
-        """A token that was not refused yet: of several requests one logs in, the others wait for it."""
+    def _valid(self, refused: str | None = None) -> TokenFlow:
+        """Return a token that was not refused; of several threads one logs in, and the others wait."""
         with self._renewing:
             if self._token in (None, refused) or self._until < time.time() + 30:
                 yield from self._renew()
@@ -75,21 +76,21 @@ class Bearer(httpx.Auth):
         if self._login is None:
             return
         address, name, password = self._login
-        answer = yield httpx.Request("POST", address, json={"username": name, "password": password})
-        words = texts.said(answer.content, self.hidden)
-        said = f"HTTP {answer.status_code}{f': {words}' if words else ''}"
-        body = _object(answer)
-        if answer.is_server_error or body is None:
+        response = yield httpx.Request("POST", address, json={"username": name, "password": password})
+        words = texts.said(response.content, self.hidden)
+        said = f"HTTP {response.status_code}{f': {words}' if words else ''}"
+        body = _object(response)
+        if response.is_server_error or body is None:
             raise httpx.RemoteProtocolError(f"the login was answered with {said}")
-        if not answer.is_success or not body.get("token"):
+        if not response.is_success or not body.get("token"):
             raise OmsFailed(f"HotWax refused the login of {name} ({said}): correct its password.")
         self._token, self._until = body["token"], float(body.get("expirationTime") or "inf") / 1000
 
 
-def _object(answer: httpx.Response) -> dict[str, Any] | None:
-    """The JSON object of an answer, an empty one for an answer without a body; None where it is a page."""
+def _object(response: httpx.Response) -> dict[str, Any] | None:
+    """Return a response's JSON object, empty where it has no body; None where it is not JSON."""
     try:
-        body = texts.parsed(answer.content or b"{}")
+        body = texts.parsed(response.content or b"{}")
     except ValueError:
-        return {} if answer.is_client_error else None
+        return {} if response.is_client_error else None
     return body if isinstance(body, dict) else {}

@@ -1,4 +1,4 @@
-"""HotWax's two HTTP faces, Moqui and OFBiz: one page of an entity's rows, asked for until it is answered."""
+"""HotWax's two HTTP endpoints, Moqui's and OFBiz's: request one page of an entity's rows, with retries."""
 
 import json
 import time
@@ -11,28 +11,28 @@ from typing import Any
 
 import httpx
 
-from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed
 from invsync.inputs import texts
-from invsync.oms.rest.envelopes import camel, rows_in
+from invsync.oms.rest.connector import RestSettings
+from invsync.oms.rest.envelopes import JsonRow, camel, rows_in
 from invsync.oms.sql.values import earliest
 
 TRIES = 6
 BACKOFF = 0.25
 UNKNOWN = ("No definition found", "Could not find definition")
-Page = tuple[list[dict[str, Any]], int | None]
+Page = tuple[list[JsonRow], int | None]  # the rows, and the total where HotWax gives it
 
 
 @dataclass(frozen=True)
 class Filter:
-    """One condition on a column: among these values, not before this moment, or without a value."""
+    """A condition on a column: one of these values, or not before this moment; null where neither is given."""
 
     column: str
     among: Sequence[str] | None = None
     since: datetime | None = None
 
 
-Face = Callable[[str, Sequence[Filter], int, int, str, Sequence[str]], Page]
+Endpoint = Callable[[str, Sequence[Filter], int, int, str, Sequence[str]], Page]
 
 
 class Unknown(Exception):
@@ -43,68 +43,70 @@ class NoSuchAddress(Exception):
     """The server has no such address."""
 
 
-class Faces:
-    """Both faces over one client; each gives a page of rows, and the total where it is told."""
+class Endpoints:
+    """Both endpoints over one client; each returns a page of rows, and the total where HotWax gives it."""
 
-    def __init__(self, client: httpx.Client, oms: OmsSettings, tries: int = TRIES) -> None:
+    def __init__(self, client: httpx.Client, oms: RestSettings, tries: int = TRIES) -> None:
         self.client, self._zone, self._tries = client, oms.timezone, tries
         self._turn = BoundedSemaphore(oms.at_once)
-        self._told: datetime | None = None
-        self.all: list[Face] = [self.moqui]
+        self._date: datetime | None = None
+        self.all: list[Endpoint] = [self.moqui]
         if oms.ofbiz_url:
             self._ofbiz_address = f"{oms.ofbiz_url.rstrip('/')}/api/performFind"
             self.all.append(self.ofbiz)
 
     def now(self) -> datetime:
-        """HotWax's clock as its last answer told it, UTC, cut to seconds."""
-        if self._told is None:
-            raise OmsFailed("HotWax's answers have no Date header: its time is not known; check what stands before it.")
-        return self._told
+        """Return HotWax's clock by its last response, UTC, in whole seconds."""
+        if self._date is None:
+            raise OmsFailed(
+                "HotWax's answers have no Date header, so its clock is not known: check the proxy in front of it."
+            )
+        return self._date
 
     def moqui(
         self, name: str, filters: Sequence[Filter], number: int, size: int, order: str, columns: Sequence[str]
     ) -> Page:
-        """A page from Moqui's entityData."""
-        asked: dict[str, Any] = {"pageIndex": number, "pageSize": size, "orderByField": camel(order)}
+        """Return a page from Moqui's entityData."""
+        parameters: JsonRow = {"pageIndex": number, "pageSize": size, "orderByField": camel(order)}
         for condition in filters:
             field = camel(condition.column)
             if condition.since is not None:
-                asked[f"{field}_from"] = int(condition.since.timestamp() * 1000)
+                parameters[f"{field}_from"] = int(condition.since.timestamp() * 1000)
             elif condition.among is not None:
-                asked |= {field: list(condition.among), f"{field}_op": "in"}
+                parameters |= {field: list(condition.among), f"{field}_op": "in"}
             else:
-                asked[f"{field}_op"] = "empty"
+                parameters[f"{field}_op"] = "empty"
         body = {
             "selectedEntity": camel(f"_{name}"),
             "filterByDate": False,
             "pageIndex": number * size,
             "pageLimit": size,
-            "customParametersMap": asked,
+            "customParametersMap": parameters,
         }
-        response, found = self._asked("/rest/s1/oms/entityData", body)
+        response, answer = self._post("/rest/s1/oms/entityData", body)
         total = response.headers.get("X-Total-Count")
-        return rows_in(found), int(total) if total else None
+        return rows_in(answer), int(total) if total else None
 
     def ofbiz(
         self, name: str, filters: Sequence[Filter], number: int, size: int, order: str, columns: Sequence[str]
     ) -> Page:
-        """A page from OFBiz's performFind."""
-        asked: dict[str, Any] = {}
+        """Return a page from OFBiz's performFind."""
+        parameters: JsonRow = {}
         for condition in filters:
             field = camel(condition.column)
             if condition.since is not None:
                 moment = earliest(condition.since, self._zone)
-                asked |= {
+                parameters |= {
                     f"{field}_fld0_value": f"{moment:%Y-%m-%d %H:%M:%S.%f}"[:-3],
                     f"{field}_fld0_op": "greaterThanEqualTo",
                 }
             elif condition.among is not None:
-                asked |= {field: list(condition.among), f"{field}_op": "in"}
+                parameters |= {field: list(condition.among), f"{field}_op": "in"}
             else:
-                asked[f"{field}_op"] = "empty"
+                parameters[f"{field}_op"] = "empty"
         body = {
             "entityName": camel(f"_{name}"),
-            "inputFields": asked,
+            "inputFields": parameters,
             "noConditionFind": "Y",
             "filterByDate": "N",
             "fieldList": [camel(column) for column in columns],
@@ -112,15 +114,16 @@ class Faces:
             "viewIndex": number,
             "orderBy": camel(order),
         }
-        _, found = self._asked(self._ofbiz_address, body)
-        if isinstance(found, dict) and "No record found" in str(found.get("error")):
+        _, answer = self._post(self._ofbiz_address, body)
+        if isinstance(answer, dict) and "No record found" in str(answer.get("error")):
             return [], None if number else 0
-        return rows_in(found), found.get("count") if isinstance(found, dict) else None
+        return rows_in(answer), answer.get("count") if isinstance(answer, dict) else None
 
-    def _asked(self, address: str, body: dict[str, Any]) -> tuple[httpx.Response, Any]:
-        """The answer and its JSON; cut, garbled and 5xx answers are asked for again, a refusal is told.
+    def _post(self, address: str, body: JsonRow) -> tuple[httpx.Response, Any]:
+        """Return the response and its JSON; truncated, garbled and 5xx responses are requested again.
 
-        An answer without a body is an empty list only when it is given twice.
+        An empty body counts as an empty list only when it comes twice. Raises OmsFailed for a refusal, Unknown and
+        NoSuchAddress.
         """
         bare = 0
         for tries in range(self._tries):
@@ -134,24 +137,24 @@ class Faces:
                     raise NoSuchAddress(address)
                 if response.status_code in (401, 403):
                     raise OmsFailed(
-                        f"HotWax refused {address} ({self._said(response)}): check its token and its rights."
+                        f"HotWax refused {address} ({self._summary(response)}): check its token and its rights."
                     )
                 bare += response.is_success and not response.content
                 if response.is_success and (response.content or bare > 1):
-                    return self._noted(response), texts.parsed(response.content) if response.content else []
-                failure = self._said(response)
+                    self._note_date(response)
+                    return response, texts.parsed(response.content) if response.content else []
+                failure = self._summary(response)
             except json.JSONDecodeError:
-                failure = f"no JSON: {self._said(response)}"
+                failure = f"no JSON: {self._summary(response)}"
             except httpx.TransportError as error:
                 failure = f"{type(error).__name__}: {texts.quoted(str(error))}"
         raise OmsFailed(f"HotWax gave no answer in {self._tries} tries ({address}: {failure}): run again later.")
 
-    def _said(self, response: httpx.Response) -> str:
-        """An answer's status and words, without a secret."""
+    def _summary(self, response: httpx.Response) -> str:
+        """Return a response's status and message, without secrets."""
         words = texts.said(response.content, getattr(self.client.auth, "hidden", []))
         return f"HTTP {response.status_code}{f': {words}' if words else f', {len(response.content)} bytes'}"
 
-    def _noted(self, response: httpx.Response) -> httpx.Response:
+    def _note_date(self, response: httpx.Response) -> None:
         if "Date" in response.headers:
-            self._told = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
-        return response
+            self._date = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)

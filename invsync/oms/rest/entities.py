@@ -1,7 +1,7 @@
-"""HotWax over HTTP: the rows of one entity by filter, from Moqui, or from OFBiz where Moqui does not give them.
+"""Read the rows of an entity over HTTP, from Moqui, or from OFBiz where Moqui does not have it.
 
-An answer is never trusted to be whole: its rows are counted against the total that was told, a filter is held
-against what came back, and pages go on until one adds nothing.
+A response is never trusted to be complete: its rows are counted against the total, a filter is checked against the rows
+that came back, and pages are read until one adds nothing.
 """
 
 import itertools
@@ -16,12 +16,12 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-from invsync.config.settings import OmsSettings
 from invsync.errors import OmsFailed
-from invsync.oms.rest.endpoints import TRIES, Face, Faces, Filter, NoSuchAddress, Page, Unknown
-from invsync.oms.rest.envelopes import camel
+from invsync.oms.rest.connector import RestSettings
+from invsync.oms.rest.endpoints import TRIES, Endpoint, Endpoints, Filter, NoSuchAddress, Page, Unknown
+from invsync.oms.rest.envelopes import JsonRow, camel
 from invsync.oms.sql.statements import COLUMNS, OPTIONAL, QUANTITIES
-from invsync.oms.sql.values import stamp, text
+from invsync.oms.sql.values import Value, stamp, text
 
 TIMEOUT = 60.0
 CHUNK = 100
@@ -41,68 +41,68 @@ KEYS = {
     "order_item_ship_grp_inv_res": 4,
 }
 MILLISECONDS = re.compile("[0-9]{9,15}")
-Row = tuple[Any, ...]
-Rows = dict[Row, Row]
+Row = tuple[Value, ...]
+Rows = dict[Row, Row]  # by key
 Since = tuple[str, datetime | None]
 
 
 class Api:
-    """Tables over HTTP; the second face is asked for what the first does not know."""
+    """Tables over HTTP; OFBiz is asked for what Moqui does not have."""
 
-    def __init__(self, client: httpx.Client, oms: OmsSettings, tries: int = TRIES) -> None:
-        self.faces, self.size, self.timezone = Faces(client, oms, tries), oms.page_size, oms.timezone
-        self._face: dict[str, Face] = {}
+    def __init__(self, client: httpx.Client, oms: RestSettings, tries: int = TRIES) -> None:
+        self.endpoints, self.size, self.timezone = Endpoints(client, oms, tries), oms.page_size, oms.timezone
+        self._endpoint: dict[str, Endpoint] = {}
         self._most = oms.at_once
         self._pool, self._pagers = ThreadPoolExecutor(oms.at_once), ThreadPoolExecutor(oms.at_once)
         self._dates: dict[tuple[str, str], bool] = {}
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         for pool in (self._pool, self._pagers):
             pool.shutdown(cancel_futures=True)
-        self.faces.client.close()
+        self.endpoints.client.close()
 
     def read(self, name: str, *filters: Filter) -> Rows:
-        """Every row of the table, in the columns that are read, by its key; a short answer is a failed read."""
-        found: Rows = {}
+        """Return all rows of a table, in the columns of COLUMNS; raises OmsFailed where the response is short."""
+        rows: Rows = {}
         whole = 0
         for page, total in self._pages(name, filters):
-            before, whole = len(found), max(whole, total or 0)
-            found |= self._rows(name, page, filters)
-            if len(found) == before or (total and len(page) < self.size and len(found) >= whole):
+            before, whole = len(rows), max(whole, total or 0)
+            rows |= self._rows(name, page, filters)
+            if len(rows) == before or (total and len(page) < self.size and len(rows) >= whole):
                 break
-        if len(found) < whole or (page and total is None):
-            raise OmsFailed(f"HotWax's answer for {name} is short ({len(found)} of {whole or 'more'} rows): run again.")
-        return found
+        if len(rows) < whole or (page and total is None):
+            raise OmsFailed(f"HotWax's answer for {name} is short ({len(rows)} of {whole or 'more'} rows): run again.")
+        return rows
 
     def _pages(self, name: str, filters: Sequence[Filter]) -> Iterator[Page]:
-        """The pages in their order; behind a full one the next are asked for before they are needed."""
+        """Yield the pages in order; after a full one the next are requested ahead."""
         first = self.page(name, filters, 0)
         yield first
         ahead = self._most if len(first[0]) >= self.size else 1
-        numbers, asked = itertools.count(1), deque[Future[Page]]()
+        numbers, requested = itertools.count(1), deque[Future[Page]]()
         try:
             while True:
-                while len(asked) < ahead:
-                    asked.append(self._pagers.submit(self.page, name, filters, next(numbers)))
-                yield asked.popleft().result()
+                while len(requested) < ahead:
+                    requested.append(self._pagers.submit(self.page, name, filters, next(numbers)))
+                yield requested.popleft().result()
         finally:
-            for page in asked:
+            for page in requested:
                 page.cancel()
 
     def at_once(self, **asks: Callable[[], Rows]) -> dict[str, Rows]:
-        """The answers to reads that wait for no other; each is one request at a time, a bounded number together."""
+        """Make independent reads concurrently, and return their rows by name."""
         answers = {name: self._pool.submit(ask) for name, ask in asks.items()}
         return {name: answer.result() for name, answer in answers.items()}
 
     def whole(self, *names: str) -> dict[str, Rows]:
-        """Every row of these tables, by table."""
+        """Return all rows of these tables, by table."""
         return self.at_once(**{name: partial(self.read, name) for name in names})
 
     def among(
         self, name: str, column: str, values: Sequence[str], *filters: Filter, since: Since | None = None
     ) -> Rows:
-        """The rows whose column is among the values (and recorded since then), some values and requests at a time."""
+        """Return the rows whose column is among the values, and since then, in concurrent requests of CHUNK values."""
         chunks = [Filter(column, among=values[start : start + CHUNK]) for start in range(0, len(values), CHUNK)]
         if since is not None:
             parts = self._pool.map(lambda chunk: self.since(name, *since, chunk, *filters), chunks)
@@ -111,13 +111,13 @@ class Api:
         return {key: row for part in parts for key, row in part.items()}
 
     def since(self, name: str, column: str, moment: datetime | None, *filters: Filter) -> Rows:
-        """The rows recorded since then, and those without a stamp; every row where dates are not told apart rightly."""
-        if moment is None or not self._tells_dates(name, column):
+        """Return the rows since a moment, and those without a stamp; all rows where HotWax does not filter by date."""
+        if moment is None or not self._filters_dates(name, column):
             return self.read(name, *filters)
         return self.read(name, Filter(column, since=moment), *filters) | self.read(name, Filter(column), *filters)
 
-    def _tells_dates(self, name: str, column: str) -> bool:
-        """Whether a row comes back that is asked for by its own stamp; asked once."""
+    def _filters_dates(self, name: str, column: str) -> bool:
+        """Whether a row comes back when it is asked for by its own stamp; tried once per column."""
         if (name, column) not in self._dates:
             at, key = COLUMNS[name].split().index(column), COLUMNS[name].split()[0]
             stamped = [row for row in self.newest(name, column).values() if row[at]]
@@ -126,15 +126,15 @@ class Api:
 
     def _comes_back(self, name: str, column: str, key: str, row: Row, at: int) -> bool:
         own = Filter(column, since=stamp(row[at], UTC))
-        return row[: KEYS.get(name, 1)] in self.read(name, own, Filter(key, among=[row[0]]))
+        return row[: KEYS.get(name, 1)] in self.read(name, own, Filter(key, among=[str(row[0])]))
 
     def newest(self, name: str, column: str, *filters: Filter, size: int | None = None) -> Rows:
-        """One page of rows, the newest first where the server sorts."""
+        """Return one page of rows, the newest first where the server sorts."""
         page, _ = self.page(name, filters, 0, size=size, order=f"-{column}")
         return self._rows(name, page, filters)
 
     def count(self, name: str, near: int = 0) -> int:
-        """The number of rows: as told, or found by asking for single rows, first where the last count ended."""
+        """Return the number of rows: the total, or else the result of a search that starts at the last count."""
         page, total = self.page(name, (), 0, size=1)
         if total is not None or not page:
             return total or 0
@@ -152,23 +152,21 @@ class Api:
     def sample(
         self, name: str, columns: Sequence[str], size: int, *filters: Filter, order: str | None = None
     ) -> list[Row] | None:
-        """One page of any entity's rows in these columns, null where a field is not there; None without the entity."""
-        for face in self.faces.all:
+        """Return one page of any entity's rows in these columns, null for a missing field; None without the entity."""
+        for endpoint in self.endpoints.all:
             try:
-                page, _ = face(name, filters, 0, size, order or columns[0], columns)
+                page, _ = endpoint(name, filters, 0, size, order or columns[0], columns)
             except (Unknown, NoSuchAddress):
                 continue
             return self._values(name, columns, page, filters)
         return None
 
-    def _rows(self, name: str, page: list[dict[str, Any]], filters: Sequence[Filter]) -> Rows:
+    def _rows(self, name: str, page: list[JsonRow], filters: Sequence[Filter]) -> Rows:
         rows = self._values(name, COLUMNS[name].split(), page, filters)
         return {row[: KEYS.get(name, 1)]: row for row in rows}
 
-    def _values(
-        self, name: str, columns: Sequence[str], page: list[dict[str, Any]], filters: Sequence[Filter]
-    ) -> list[Row]:
-        """The values of these columns; rows that no filter asked for are refused."""
+    def _values(self, name: str, columns: Sequence[str], page: list[JsonRow], filters: Sequence[Filter]) -> list[Row]:
+        """Return the values of these columns; raises OmsFailed for rows that a filter excludes."""
         fields = [(column, camel(column)) for column in columns]
         rows = [tuple(self._value(column, one.get(field)) for column, field in fields) for one in page]
         for condition in filters:
@@ -180,9 +178,11 @@ class Api:
                 )
         return rows
 
-    def _value(self, column: str, value: Any) -> Any:
+    def _value(self, column: str, value: Any) -> Value:
+        """Return a JSON value as text; a quantity as it is."""
         if value is None or column in QUANTITIES:
-            return value
+            quantity: Value = value
+            return quantity
         if not column.endswith(("_stamp", "_date")):
             return text(value)
         if isinstance(value, int) or (isinstance(value, str) and MILLISECONDS.fullmatch(value)):
@@ -193,16 +193,18 @@ class Api:
     def page(
         self, name: str, filters: Sequence[Filter], number: int, *, size: int | None = None, order: str = ""
     ) -> Page:
-        """One page from the face that knows the entity, and the total where it is told."""
+        """Return one page from the endpoint that has the entity, and the total where HotWax gives it."""
         keys = COLUMNS[name].split()[: KEYS.get(name, 1)]
         unknown = False
-        for face in [self._face[name]] if name in self._face else self.faces.all:
+        for endpoint in [self._endpoint[name]] if name in self._endpoint else self.endpoints.all:
             try:
-                page = face(name, filters, number, size or self.size, order or ",".join(keys), COLUMNS[name].split())
+                page = endpoint(
+                    name, filters, number, size or self.size, order or ",".join(keys), COLUMNS[name].split()
+                )
             except (Unknown, NoSuchAddress) as error:
                 unknown = unknown or isinstance(error, Unknown)
                 continue
-            self._face[name] = face
+            self._endpoint[name] = endpoint
             return page
         if unknown and name in OPTIONAL:
             return [], 0

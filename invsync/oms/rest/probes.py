@@ -1,4 +1,4 @@
-"""How HotWax's APIs behave, found by asking them."""
+"""Probe how HotWax's APIs behave."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ Dates = Literal["honoured", "ignored", "misread"]
 
 @dataclass(frozen=True)
 class Page:
-    """How many rows were asked for and came, and whether there are more."""
+    """How many rows were requested and returned, and whether there are more."""
 
     asked: int
     held: int
@@ -28,53 +28,56 @@ class Page:
 
 
 def page(api: Api, name: str) -> Page:
-    """What one page of this table holds."""
+    """Return what one page of this table holds."""
     rows, total = api.page(name, (), 0)
     more = total > len(rows) if total is not None else bool(rows) and bool(api.page(name, (), 1)[0])
     return Page(api.size, len(rows), more)
 
 
 def dates(api: Api, name: str, column: str) -> Dates | None:
-    """Whether rows since the newest stamp are those alone; misread where not even that row is; None without rows."""
+    """Return how a date filter is treated: misread where not even the newest row comes back; None without rows."""
     at = COLUMNS[name].split().index(column)
-    stamps = [row[at] for row in api.newest(name, column).values() if row[at]]
+    stamps = [str(row[at]) for row in api.newest(name, column).values() if row[at]]
     if not stamps:
         return None
     newest = max(stamps)
-    found = [row[at] for row in api.newest(name, column, Filter(column, since=stamp(newest, UTC))).values()]
-    if newest not in found:
+    since = Filter(column, since=stamp(newest, UTC))
+    returned = [str(row[at] or "") for row in api.newest(name, column, since).values()]
+    if newest not in returned:
         return "misread"
-    return "honoured" if all(one is not None and one >= newest for one in found) else "ignored"
+    return "honoured" if all(one >= newest for one in returned) else "ignored"
 
 
-def until(api: Api) -> datetime | None:
-    """When the token expires, where that is told."""
-    return api.faces.client.auth.until() if isinstance(api.faces.client.auth, Bearer) else None
+def expiry(api: Api) -> datetime | None:
+    """Return when the token expires, where it says so."""
+    return api.endpoints.client.auth.expiry() if isinstance(api.endpoints.client.auth, Bearer) else None
 
 
 def ofbiz(api: Api) -> bool:
-    """Whether OFBiz is asked too, with the same token; a refusal is told as an error."""
+    """Whether OFBiz is used too; raises OmsFailed where it refuses the token."""
     try:
-        for face in api.faces.all[1:]:
-            face("shopify_shop", (), 0, 1, "shop_id", ["shop_id"])
+        for endpoint in api.endpoints.all[1:]:
+            endpoint("shopify_shop", (), 0, 1, "shop_id", ["shop_id"])
     except (NoSuchAddress, Unknown) as error:
         raise OmsFailed(f"OFBiz has no performFind ({error}): correct ofbiz_url.") from None
-    return len(api.faces.all) > 1
+    return len(api.endpoints.all) > 1
 
 
 def detail(api: Api) -> str | None:
-    """The shape of the answer about stock events; None where there is no such address."""
+    """Return the shape of the response about stock events; None where there is no such address."""
     try:
-        response = api.faces.client.get(DETAIL, params={"pageSize": 1, "pageIndex": 0})
+        response = api.endpoints.client.get(DETAIL, params={"pageSize": 1, "pageIndex": 0})
         if response.status_code == 404:
             return None
-        found: Any = response.raise_for_status().json()
+        answer: Any = response.raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
         raise OmsFailed(f"HotWax's {DETAIL} gave no answer ({type(error).__name__}): check its APIs.") from None
-    rows = (
-        next((value for value in found.values() if isinstance(value, list)), []) if isinstance(found, dict) else found
-    )
-    fields = set(rows[0]) if rows else set()
-    told = f"an object with {', '.join(sorted(found))}" if isinstance(found, dict) else "a bare list"
+    shape, rows = "a bare list", answer
+    if isinstance(answer, dict):
+        shape = f"an object with {', '.join(sorted(answer))}"
+        rows = next((value for value in answer.values() if isinstance(value, list)), [])
+    if not rows:
+        return shape
+    fields = set(rows[0])
     balances = "with" if fields >= BALANCES else "without"
-    return f"{told}; a row has {len(fields)} fields, {balances} the balances before the event" if rows else told
+    return f"{shape}; a row has {len(fields)} fields, {balances} the balances before the event"

@@ -1,10 +1,11 @@
-"""HotWax over its HTTP APIs: the rows that a question needs are fetched, then asked like any database.
+"""HotWax over its HTTP APIs: fetch the rows that a read needs into memory, and query them like a database.
 
-There is no transaction over HTTP. What is booked of the orders is read before the stock and after it, and the smaller
-number counts: units are subtracted twice rather than never. Stock events are read until both reads agree.
+There is no transaction over HTTP. The orders' booked units are read before and after the stock, and the smaller number
+counts, so that units are subtracted twice rather than never. Stock events are read until two reads agree.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,87 +15,97 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from invsync import tables
-from invsync.config.settings import OmsSettings
-from invsync.errors import OmsFailed
+from invsync.errors import OmsFailed, UsageError
 from invsync.oms import schemas
-from invsync.oms.rest.endpoints import Filter
+from invsync.oms.rest.auth import connected
+from invsync.oms.rest.connector import RestSettings
+from invsync.oms.rest.endpoints import TRIES, Filter
 from invsync.oms.rest.entities import KEYS, Api, Row, Rows
 from invsync.oms.rest.envelopes import camel
 from invsync.oms.schemas import TABLES, Entered
+from invsync.oms.source import Lacking
 from invsync.oms.sql import memory
 from invsync.oms.sql.known_orders import spellings
 from invsync.oms.sql.source import Database
 from invsync.oms.sql.statements import CANCELLED_ITEMS, CLOSED_ITEMS, COLUMNS, DELTA_GROUP, STAMPS
-from invsync.oms.sql.values import earliest, number
+from invsync.oms.sql.values import earliest, frame, number
 
 FIXED = ("shopify_shop", "facility_group", "product_store")
 MEMBERSHIPS = ("facility", "facility_type", "facility_group_member", "product_store_facility")
 STAMPED = ("product_facility", "order_item")
 PASSES = 3
-Held = dict[str, Rows]
+Tables = dict[str, Rows]
+
+
+def open_apis(oms: RestSettings, tries: int | None = None) -> "Rest":
+    """Return the configured APIs; a request is sent up to `tries` times."""
+    return Rest(Api(connected(oms, os.environ), oms, tries or TRIES), oms)
 
 
 class Rest:
     """A HotWax instance behind its APIs, read for one Shopify shop."""
 
-    def __init__(self, api: Api, oms: OmsSettings) -> None:
+    keeps_history = False
+    pads_event_ids = False
+
+    def __init__(self, api: Api, oms: RestSettings) -> None:
         self.api, self.oms = api, oms.model_copy(update={"timezone": "UTC"})
         self.fixed = api.whole(*FIXED)
-        with closing(self._holding({})) as held:
-            self.store = held.store
+        with closing(self._in_memory({})) as database:
+            self.store = database.store
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         self.api.close()
 
     def now(self) -> datetime:
-        """The clock of the server that answers, UTC."""
+        """Return the clock of the server, UTC."""
         self.api.newest("shopify_shop", "shop_id", size=1)
-        return self.api.faces.now()
+        return self.api.endpoints.now()
 
     def row_count(self, near: int = 0) -> int:
-        """The number of product_facility rows; found soonest where it is still `near`."""
+        """Return the number of product_facility rows; cheapest where it is still `near`."""
         return self.api.count("product_facility", near)
 
     def changed_products(
         self, from_: datetime | None, thru: datetime, *, group: str | None = None, store: str | None = None
     ) -> pl.Series | None:
-        """The distinct product_id touched in [from_, thru) or without a stamp; all (None) without a from_."""
+        """Return the distinct product_id that changed in [from_, thru) or have no stamp; None for all, without a from_."""
         if from_ is None:
             return None
-        stamped = {name: partial(self.api.since, name, "last_updated_stamp", from_) for name in STAMPED}
-        rows = self.api.at_once(**stamped) | self.api.whole(*MEMBERSHIPS, "shopify_shop_location")
+        changed = {name: partial(self.api.since, name, "last_updated_stamp", from_) for name in STAMPED}
+        rows = self.api.at_once(**changed) | self.api.whole(*MEMBERSHIPS, "shopify_shop_location")
         name, shop = "shopify_shop_product", self._of_shop()
         mapped = self.api.at_once(**{stamp: partial(self.api.since, name, stamp, from_, shop) for stamp in STAMPS})
-        rows[name] = {key: row for found in mapped.values() for key, row in found.items()}
-        with closing(self._holding(rows)) as held:
-            moved = held.moved_facilities(self._read_from(from_), thru, group=group, store=store or self.store)
+        rows[name] = {key: row for stamped in mapped.values() for key, row in stamped.items()}
+        with closing(self._in_memory(rows)) as database:
+            moved = database.moved_facilities(self._read_from(from_), thru, group=group, store=store or self.store)
         rows["product_facility"] |= self.api.among("product_facility", "facility_id", moved)
-        with closing(self._holding(rows)) as held:
-            return held.changed_products(self._read_from(from_), thru, group=group, store=store or self.store)
+        with closing(self._in_memory(rows)) as database:
+            return database.changed_products(self._read_from(from_), thru, group=group, store=store or self.store)
 
     def products_of(self, items: pl.Series) -> pl.Series:
-        """The distinct product_id of the products that these inventory items are mapped to."""
+        """Return the distinct product_id of the products that these inventory items are mapped to."""
         name, texts = "shopify_shop_product", items.drop_nulls().unique().cast(pl.String).to_list()
         rows = {name: self.api.among(name, "shopify_inventory_item_id", texts, self._of_shop())}
-        with closing(self._holding(rows)) as held:
-            return held.products_of(items)
+        with closing(self._in_memory(rows)) as database:
+            return database.products_of(items)
 
     def events(self, from_: datetime, thru: datetime | None) -> pl.DataFrame:
-        """EVENTS recorded in [from_, thru), or since from_, and those without a stamp."""
+        """Return EVENTS recorded in [from_, thru), or since from_, and those without a stamp."""
         detail = self.api.since("inventory_item_detail", "created_stamp", from_)
         items = self.api.among("inventory_item", "inventory_item_id", _column(detail, "inventory_item_detail"))
         rows = {"inventory_item_detail": detail, "inventory_item": items} | self._reasons(detail)
-        with closing(self._holding(rows)) as held:
-            return held.events(self._read_from(from_), thru)
+        with closing(self._in_memory(rows)) as database:
+            return database.events(self._read_from(from_), thru)
 
     def _read_from(self, from_: datetime) -> datetime:
-        """The moment that the lowest stamp of the window is read as: of an hour that occurs twice, the first."""
+        """Return the moment from which on to read, where local time is ambiguous: the first of the two hours."""
         zone = self.api.timezone
         return earliest(from_, zone).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
     def cancelled_orders(self, from_: datetime) -> list[int]:
-        """The Shopify orders of which an item was cancelled in the OMS at or after this moment."""
+        """Return the Shopify orders of which an item was cancelled in the OMS at or after this moment."""
         name = "order_item"
         status, part = (COLUMNS[name].split().index(column) for column in ("status_id", "cancel_quantity"))
         recent = self.api.since(name, "last_updated_stamp", from_)
@@ -103,28 +114,50 @@ class Rest:
         rows = {name: items} | {
             other: self.api.among(other, "order_id", orders) for other in ("order_header", "shopify_shop_order")
         }
-        with closing(self._holding(rows)) as held:
-            return held.cancelled_orders(self._read_from(from_))
+        with closing(self._in_memory(rows)) as database:
+            return database.cancelled_orders(self._read_from(from_))
 
     def delta_reasons(self) -> pl.DataFrame:
-        """DELTA_REASONS: the members of SHPFY_INV_DLT_REASON; none where the OMS has no such group."""
+        """Return DELTA_REASONS: the members of SHPFY_INV_DLT_REASON; none where the OMS has no such group."""
         name = "enumeration_group_member"
         rows = self.api.read(name, Filter("enumeration_group_id", among=[DELTA_GROUP]))
-        with closing(self._holding({name: rows})) as held:
-            return held.delta_reasons()
+        with closing(self._in_memory({name: rows})) as database:
+            return database.delta_reasons()
 
     def remotes(self) -> frozenset[str]:
-        """The system_message_remote_id of this shop; none where the OMS does not keep them."""
+        """Return the system_message_remote_id of this shop; none where the OMS does not keep them."""
         rows = self.api.read("shopify_shop_remote", self._of_shop())
-        with closing(self._holding({"shopify_shop_remote": rows})) as held:
-            return held.remotes()
+        with closing(self._in_memory({"shopify_shop_remote": rows})) as database:
+            return database.remotes()
+
+    def sample(
+        self,
+        table: str,
+        schema: tables.Schema,
+        limit: int,
+        *,
+        where: Mapping[str, Sequence[str]] | None = None,
+        newest: str = "",
+    ) -> pl.DataFrame:
+        """Return one page of any table's rows, those with the newest stamp first where the server sorts."""
+        filters = [Filter(column, among=values) for column, values in (where or {}).items()]
+        rows = self.api.sample(table, list(schema), limit, *filters, order=f"-{newest}" if newest else None)
+        if rows is None:
+            raise Lacking(f"table {table} over its APIs")
+        sampled = frame(rows, schema, "UTC")
+        return sampled.drop_nulls(newest) if newest else sampled
+
+    def order_history(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Raise UsageError: the history of orders is not read over HTTP."""
+        raise UsageError("HotWax's APIs give no history of orders: read its database.")
 
     def snapshot(
         self, products: pl.Series | None = None, *, orders: Sequence[int] = (), events_from: datetime | None = None
     ) -> tables.Snapshot:
-        """HotWax's rows for these products, or for all, and what it holds of these Shopify orders, whatever their age.
+        """Return these products, or all, and what HotWax holds of these Shopify orders.
 
-        With `events_from`, their stock events since then, the same before and after the stock was read.
+        With `events_from` it has the products' stock events since then too, the same before and after the stock was
+        read. Raises OmsFailed where they differ PASSES times.
         """
         wanted = None if products is None else sorted(products.drop_nulls().unique())
         known = self._known(orders)
@@ -145,13 +178,13 @@ class Rest:
                 break
         else:
             raise OmsFailed("HotWax's stock moved while it was read, three times over: run again in a quieter moment.")
-        with closing(self._holding(rows)) as held:
+        with closing(self._in_memory(rows)) as database:
             since = None if events_from is None else self._read_from(events_from)
-            snapshot = held.snapshot(products, orders=orders, events_from=since)
+            snapshot = database.snapshot(products, orders=orders, events_from=since)
         if snapshot.booked.height:  # what was released while the stock was read is not booked any more
-            with closing(self._holding(rows | self._booked(known))) as held:
+            with closing(self._in_memory(rows | self._booked(known))) as database:
                 snapshot = replace(
-                    snapshot, booked=_least(snapshot.booked, held.snapshot(products, orders=orders).booked)
+                    snapshot, booked=_least(snapshot.booked, database.snapshot(products, orders=orders).booked)
                 )
         return replace(snapshot, now=self.now())
 
@@ -161,8 +194,8 @@ class Rest:
             return self.api.since(name, *recorded)
         return self.api.among(name, "inventory_item_id", items, since=recorded)
 
-    def _known(self, orders: Sequence[int]) -> Held:
-        """The headers of these Shopify orders, and the rows that name one by its Shopify id."""
+    def _known(self, orders: Sequence[int]) -> Tables:
+        """Fetch the headers of these Shopify orders, and the rows that link one to its Shopify id."""
         texts = spellings(orders)
         headers = self.api.among("order_header", "external_id", texts)
         named = self.api.among("shopify_shop_order", "shopify_order_id", texts)
@@ -173,20 +206,20 @@ class Rest:
             "shopify_shop_order": named,
         }
 
-    def _booked(self, known: Held) -> Held:
-        """The items, ship groups, reservations and stock events of these orders."""
+    def _booked(self, known: Tables) -> Tables:
+        """Fetch the items, ship groups, reservations and stock events of these orders."""
         ids = _column(known["order_header"], "order_header")
         names = ("order_item", "order_item_ship_group", "order_item_ship_grp_inv_res", "inventory_item_detail")
         rows = known | {name: self.api.among(name, "order_id", ids) for name in names}
         stock = {item for name in names[2:] for item in _column(rows[name], name, "inventory_item_id")}
         return rows | {"inventory_item": self.api.among("inventory_item", "inventory_item_id", sorted(stock))}
 
-    def _queue(self, products: Sequence[str] | None, headers: Rows, known: Rows) -> Held:
-        """The open items of these products, and what has become of known ones, with their orders and ship groups."""
+    def _queue(self, products: Sequence[str] | None, headers: Rows, known: Rows) -> Tables:
+        """Fetch the open items of these products, and the known ones again, with their orders and ship groups."""
         name = "order_item"
         at = COLUMNS[name].split().index("status_id")
-        found = self._of(name, "product_id", products)
-        items = {key: row for key, row in found.items() if key in known or row[at] not in CLOSED_ITEMS}
+        every = self._of(name, "product_id", products)
+        items = {key: row for key, row in every.items() if key in known or row[at] not in CLOSED_ITEMS}
         orders = _column(items, name)
         older = [order for order in orders if (order,) not in headers]
         return {
@@ -195,8 +228,8 @@ class Rest:
             "order_item_ship_group": self.api.among("order_item_ship_group", "order_id", orders),
         }
 
-    def _mapping(self, products: Sequence[str] | None) -> Held:
-        """What the pairs are made of: locations, memberships, and the products with all that share their items."""
+    def _mapping(self, products: Sequence[str] | None) -> Tables:
+        """Fetch what pairs are mapped from: locations, memberships, and the products with all that share their items."""
         name, shop = "shopify_shop_product", self._of_shop()
         mapped = self._of(name, "product_id", products, shop)
         if products is not None:
@@ -210,8 +243,8 @@ class Rest:
             **self.api.whole(*MEMBERSHIPS),
         }
 
-    def _reasons(self, detail: Rows) -> Held:
-        """The variances and the resets that these stock events name."""
+    def _reasons(self, detail: Rows) -> Tables:
+        """Fetch the variances and resets that these stock events refer to."""
         name = "inventory_item_detail"
         counted = {key: row for key, row in detail.items() if row[COLUMNS[name].split().index("physical_inventory_id")]}
         resets = _column(detail, name, "reset_item_id")
@@ -230,8 +263,8 @@ class Rest:
     def _of_shop(self) -> Filter:
         return Filter("shop_id", among=[self.oms.shop_id])
 
-    def _holding(self, rows: Held) -> Database:
-        """These rows through the door, in memory."""
+    def _in_memory(self, rows: Tables) -> Database:
+        """Return these rows, validated, as a database in memory."""
         entered = {name: _entered(name, (self.fixed | rows).get(name, {})) for name in COLUMNS}
         values = {name: one.values for name, one in entered.items()}
         faults = schemas.held(pl.concat([one.faults for one in entered.values()]), values)
@@ -255,13 +288,13 @@ def _texts(row: Row) -> tuple[str | None, ...]:
 
 
 def _least(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
-    """BOOKED at both moments: the smaller number of units."""
+    """Return BOOKED with the smaller of two numbers of units."""
     key = ["external_id", "product_id", "facility_id"]
     both = before.join(after.rename({"units": "later"}), on=key, nulls_equal=True)
     return both.select(*key, units=pl.min_horizontal("units", "later"))
 
 
 def _column(rows: Rows, name: str, column: str | None = None) -> list[str]:
-    """The distinct values of one column (the first one), in order, without null."""
+    """Return the distinct values of one column (the first by default), sorted, without null."""
     at = COLUMNS[name].split().index(column) if column else 0
-    return sorted({row[at] for row in rows.values() if row[at] is not None})
+    return sorted({str(row[at]) for row in rows.values() if row[at] is not None})

@@ -1,1 +1,1 @@
-"""HotWax over SQL: SQLite, MySQL, PostgreSQL, and the in-memory tables that files and REST fill."""
+"""HotWax over SQL: SQLite, MySQL and PostgreSQL, and in-memory tables for files and REST."""

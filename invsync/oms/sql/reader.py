@@ -1,7 +1,7 @@
-"""Reading a SQL database: one consistent transaction, rows streamed into frames, errors in one sentence."""
+"""Read a SQL database: consistent transactions, rows streamed into frames, errors as one sentence."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from invsync import tables
 from invsync.errors import OmsFailed, UsageError
-from invsync.oms.sql.statements import Rows
+from invsync.oms.sql.statements import Column, Rows
 from invsync.oms.sql.values import frame, stamp
 
 FETCH = 5_000
@@ -23,7 +23,7 @@ DRIVERS = {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql", "postgresql":
 
 
 def connect(url: str, timezone: str = "UTC") -> sa.Engine:
-    """An engine for this URL; a SQLite file that does not exist is refused, never created."""
+    """Return an engine for a URL; raises UsageError, or OmsFailed for a SQLite file that does not exist."""
     try:
         address = sa.make_url(url)
         file = address.database
@@ -43,11 +43,11 @@ def _must_exist(file: Path) -> None:
 
 
 def _engine(address: sa.URL, timezone: str) -> sa.Engine:
-    """Servers read in REPEATABLE READ; their drivers hand over floats, MySQL's also stamps as text."""
+    """Return an engine that reads in REPEATABLE READ and returns decimals as floats, and MySQL's timestamps as text."""
     if address.get_backend_name() == "sqlite":
         return sa.create_engine(address)
     driver: Any = address.get_dialect().import_dbapi()
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, object] = {}
     if address.get_driver_name() == "pymysql":
         kinds = driver.constants.FIELD_TYPE
         kept = {k: v for k, v in driver.converters.conversions.items() if k not in (kinds.DATETIME, kinds.TIMESTAMP)}
@@ -62,14 +62,14 @@ def _engine(address: sa.URL, timezone: str) -> sa.Engine:
 
 
 class Reader:
-    """A database whose naive stamps are in `timezone`."""
+    """A database whose timestamps without a zone are in `timezone`."""
 
     def __init__(self, engine: sa.Engine, timezone: str) -> None:
         self.engine, self.timezone = engine, timezone
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """One consistent read; any database error becomes one sentence without the address."""
+        """Open a consistent read; raises OmsFailed, without the address, for any database error."""
         try:
             with self.engine.connect() as connection:
                 if connection.dialect.name == "sqlite":
@@ -77,42 +77,44 @@ class Reader:
                 yield connection
                 connection.rollback()
         except SQLAlchemyError as error:
-            raise OmsFailed(f"The OMS ({self}) could not be read: {self._told(error)}; check it, run again.") from None
+            raise OmsFailed(
+                f"The OMS ({self}) could not be read: {self._message(error)}; check it, run again."
+            ) from None
 
     def __str__(self) -> str:
         return f"{self.engine.dialect.name} database {Path(self.engine.url.database or 'memory').name}"
 
-    def _told(self, error: SQLAlchemyError) -> str:
+    def _message(self, error: SQLAlchemyError) -> str:
         password = str(self.engine.url.password or "")
-        told = " ".join(str(getattr(error, "orig", None) or error).split())
-        return told.replace(password, "***") if password else told
+        message = " ".join(str(getattr(error, "orig", None) or error).split())
+        return message.replace(password, "***") if password else message
 
     def now(self, connection: sa.Connection) -> datetime:
-        """The database's clock, UTC."""
+        """Return the database's clock, UTC."""
         clock = "UTC_TIMESTAMP(6)" if connection.dialect.name in ("mysql", "mariadb") else "CURRENT_TIMESTAMP"
-        found = stamp(connection.exec_driver_sql(f"SELECT {clock}").scalar(), UTC)
-        if found is None:
+        now = stamp(connection.exec_driver_sql(f"SELECT {clock}").scalar(), UTC)
+        if now is None:
             raise OmsFailed("The OMS database did not tell its time: check its CURRENT_TIMESTAMP.")
-        return found
+        return now
 
     def rows(self, connection: sa.Connection, query: Rows, schema: tables.Schema) -> pl.DataFrame:
-        """The query's rows in columns of this schema, streamed."""
-        options: Any = {"yield_per": FETCH} if connection.dialect.name == "postgresql" else {}
+        """Return the query's rows as a frame of this schema, fetched in batches."""
+        options = {"yield_per": FETCH} if connection.dialect.name == "postgresql" else {}
         result = connection.execute(query, execution_options=options)
         cursor: Any = result.cursor
-        found = result.partitions() if options else iter(lambda: cursor.fetchmany(FETCH), ())
-        parts = [frame(part, schema, self.timezone) for part in itertools.takewhile(len, found)]
+        batches = result.partitions() if options else iter(lambda: cursor.fetchmany(FETCH), ())
+        parts = [frame(batch, schema, self.timezone) for batch in itertools.takewhile(len, batches)]
         return pl.concat([tables.empty(schema), *parts])
 
     def rows_of(
         self,
         connection: sa.Connection,
         query: Rows,
-        of: sa.ColumnElement[Any],
-        values: list[str],
+        column: Column,
+        values: Sequence[str],
         schema: tables.Schema,
     ) -> pl.DataFrame:
-        """The query's rows whose column is among the values, asked for in chunks."""
+        """Return the query's rows whose column is among the values, queried in chunks."""
         chunks = (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
-        frames = [self.rows(connection, query.where(of.in_(chunk)), schema) for chunk in chunks]
+        frames = [self.rows(connection, query.where(column.in_(chunk)), schema) for chunk in chunks]
         return pl.concat([tables.empty(schema), *frames])

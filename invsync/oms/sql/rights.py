@@ -1,9 +1,10 @@
-"""Which of HotWax's tables the database role may write."""
+"""What doctor asks of a database alone: which of HotWax's tables its role may write."""
 
 import re
 
 import sqlalchemy as sa
 
+from invsync.oms.checks import Answer, SourceCheck, counted
 from invsync.oms.sql.source import Database
 from invsync.oms.sql.statements import COLUMNS
 
@@ -14,9 +15,20 @@ POSTGRESQL = sa.text(
 )
 
 
+def role(source: Database) -> Answer | None:
+    """Whether the role may do more than read; a file has no roles."""
+    if (rights := writable(source)) is None:
+        return None
+    name, tables = rights
+    if tables:
+        fix = "give invsync a role of its own that has SELECT alone"
+        return "warning", counted(f"Role {name} may write HotWax's tables", tables, fix)
+    return "ok", f"Role {name} may read HotWax's tables and write none of them."
+
+
 def writable(source: Database) -> tuple[str, list[str]] | None:
-    """The role and those of the tables that invsync reads which it may write; None for SQLite, which has no roles."""
-    tables = sorted(source.names[name] for name in COLUMNS if name in source.names)
+    """Return the role, and which of the tables that invsync reads it may write; None for SQLite, which has no roles."""
+    tables = sorted(source.catalog.names[name] for name in COLUMNS if name in source.catalog.names)
     with source.reader.transaction() as connection:
         if connection.dialect.name == "sqlite":
             return None
@@ -29,14 +41,14 @@ def writable(source: Database) -> tuple[str, list[str]] | None:
 
 
 def granted(grants: list[str], database: str, tables: list[str]) -> list[str]:
-    """The tables of this database that these lines of SHOW GRANTS let a role write, some column of them at least."""
-    found: set[str] = set()
+    """Return the tables of which these lines of SHOW GRANTS let a role write at least one column."""
+    allowed: set[str] = set()
     for line in grants:
-        if told := GRANT.match(line):
-            rights, place, name = told.groups()
+        if grant := GRANT.match(line):
+            rights, place, name = grant.groups()
             if _writes(rights) and re.fullmatch(_like(place), database):
-                found |= {table for table in tables if name in ("*", f"`{table}`")}
-    return sorted(found)
+                allowed |= {table for table in tables if name in ("*", f"`{table}`")}
+    return sorted(allowed)
 
 
 def _writes(rights: str) -> bool:
@@ -44,8 +56,11 @@ def _writes(rights: str) -> bool:
 
 
 def _like(place: str) -> str:
-    """A grant's database, in which % and _ are wildcards unless a backslash stands before them, as an expression."""
+    """Return a grant's database, in which % and _ are wildcards unless escaped, as a regular expression."""
     if place == "*":
         return ".*"
     parts = re.findall(r"\\.|.", place.strip("`"))
     return "".join({"%": ".*", "_": "."}.get(part, re.escape(part[-1])) for part in parts)
+
+
+CHECKS: list[SourceCheck[Database]] = [SourceCheck("role", role, group="HotWax")]

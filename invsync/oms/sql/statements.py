@@ -1,4 +1,4 @@
-"""The portable SELECTs over HotWax's tables, as SQLAlchemy Core constructs."""
+"""Portable SELECTs on HotWax's tables, in SQLAlchemy Core."""
 
 from collections.abc import Mapping
 from math import inf
@@ -70,19 +70,20 @@ VIRTUAL = "VIRTUAL_FACILITY"
 CHANNEL_GROUP = "CHANNEL_FAC_GROUP"
 CANCELLED_ITEMS = ["ITEM_CANCELLED", "ITEM_REJECTED"]
 CLOSED_ITEMS = ["ITEM_CANCELLED", "ITEM_COMPLETED", "ITEM_REJECTED"]
-Rows = sa.Select[Any]
+Rows = sa.Select[Any]  # columns have no types: values come as the driver hands them over
+Column = sa.ColumnElement[Any]
 
 
 def table(name: str, real_name: str | None = None) -> sa.TableClause:
-    """The named HotWax table with the columns that are read, untyped: values come as the driver has them."""
+    """Return the named HotWax table with the columns that are read, without types."""
     return sa.table(real_name or name, *(sa.column(column) for column in COLUMNS[name].split()))
 
 
 class Statements:
     """The SELECTs for one database, given the real (case-sensitive) names of its tables.
 
-    `has_origin` says that a reset's stock event leads to the remote that it came from (newer connectors), `texts` that
-    a column of numbers may hold a text (SQLite), which would add up as 0.
+    `has_origin`: the stock event of a reset leads to the remote that it came from, as in newer connectors. `texts`: a
+    column of numbers may hold text, which SQLite would add up as 0.
     """
 
     def __init__(self, names: Mapping[str, str], *, has_origin: bool, texts: bool = False) -> None:
@@ -94,11 +95,11 @@ class Statements:
         return self.tables[name]
 
     def plain(self, name: str, columns: list[str]) -> Rows:
-        """These columns of one table."""
+        """Select these columns of one table."""
         return sa.select(*(self[name].c[column] for column in columns))
 
     def facilities(self) -> Rows:
-        """facility with its type's parent."""
+        """Select facilities with their type's parent."""
         facility, kind = self["facility"], self["facility_type"]
         joined = facility.outerjoin(kind, facility.c.facility_type_id == kind.c.facility_type_id)
         return sa.select(
@@ -109,7 +110,7 @@ class Statements:
         ).select_from(joined)
 
     def group_members(self) -> Rows:
-        """facility_group_member with the group's type."""
+        """Select memberships of facility groups with the group's type."""
         member, group = self["facility_group_member"], self["facility_group"]
         joined = member.outerjoin(group, member.c.facility_group_id == group.c.facility_group_id)
         return sa.select(
@@ -120,8 +121,8 @@ class Statements:
             group.c.facility_group_type_id,
         ).select_from(joined)
 
-    def _waiting(self, store: str, *columns: sa.ColumnElement[Any]) -> Rows:
-        """These columns of the items that wait at a virtual facility: the store's sales orders, open items."""
+    def _waiting(self, store: str, *columns: Column) -> Rows:
+        """Select these columns of the store's open sales order items at a virtual facility."""
         item, header, where = self["order_item"], self["order_header"], self["order_item_ship_group"]
         facility, kind = self["facility"], self["facility_type"]
         same_group = (where.c.order_id == item.c.order_id) & (where.c.ship_group_seq_id == item.c.ship_group_seq_id)
@@ -142,43 +143,43 @@ class Statements:
             )
         )
 
-    def _sum(self, units: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        """The sum of these units, infinite where one of them is a text."""
+    def _sum(self, units: Column) -> Column:
+        """The sum of these units; infinite where one of them is text."""
         if self.texts:
             units = sa.case((sa.func.typeof(units) == "text", sa.literal(inf)), else_=units)
         return sa.func.sum(units)
 
     def queue(self, store: str) -> Rows:
-        """Units per product that wait in the brokering queue."""
+        """Select the units per product in the brokering queue: product_id, quantity."""
         item = self["order_item"].c
         return self._waiting(store, item.product_id, self._sum(item.quantity)).group_by(item.product_id)
 
     def queued(self, store: str) -> Rows:
-        """Units that wait in the brokering queue: order_id, product_id, units."""
+        """Select the units per order in the brokering queue: order_id, product_id, units."""
         item = self["order_item"].c
         key = (item.order_id, item.product_id)
         return self._waiting(store, *key, self._sum(item.quantity)).group_by(*key)
 
     def items(self) -> Rows:
-        """Units of the orders' items, 0 of a cancelled one: order_id, product_id, units."""
+        """Select the units of order items, 0 for a cancelled one: order_id, product_id, units."""
         item = self["order_item"].c
         left = sa.case((item.status_id.in_(CANCELLED_ITEMS), 0), else_=item.quantity)
         return sa.select(item.order_id, item.product_id, left)
 
     def cancelled(self, *, in_part: bool) -> Rows:
-        """The orders with a cancelled item, or with one that is cancelled in part where that is known: order_id."""
+        """Select the orders with a cancelled item or, `in_part`, with a partly cancelled one: order_id."""
         item = self["order_item"].c
         part = item.cancel_quantity > 0 if in_part else sa.false()
         return sa.select(item.order_id).where(item.status_id.in_(CANCELLED_ITEMS) | part).distinct()
 
     def reserved(self) -> Rows:
-        """Reservations: order_id, product_id, facility_id, units."""
+        """Select reservations: order_id, product_id, facility_id, units."""
         res, stock = self["order_item_ship_grp_inv_res"], self["inventory_item"]
         joined = res.join(stock, stock.c.inventory_item_id == res.c.inventory_item_id)
         return sa.select(res.c.order_id, stock.c.product_id, stock.c.facility_id, res.c.quantity).select_from(joined)
 
     def moved(self) -> Rows:
-        """Stock events of orders, returns left out: order_id, product_id, facility_id, atp, qoh."""
+        """Select stock events of orders without returns: order_id, product_id, facility_id, atp, qoh."""
         detail, stock = self["inventory_item_detail"], self["inventory_item"]
         joined = detail.join(stock, stock.c.inventory_item_id == detail.c.inventory_item_id)
         key = (detail.c.order_id, stock.c.product_id, stock.c.facility_id)
@@ -186,12 +187,12 @@ class Statements:
         return sa.select(*key, *diffs).select_from(joined).where(detail.c.return_id.is_(None))
 
     def events(self) -> Rows:
-        """Stock events: the columns of EVENTS, names_movement as 0 or 1."""
+        """Select stock events: the columns of EVENTS, with names_movement as 0 or 1."""
         detail, stock = self["inventory_item_detail"], self["inventory_item"]
         reset, variance = self["external_inventory_reset"], self["inventory_item_variance"]
         joined: Any = detail.outerjoin(stock, stock.c.inventory_item_id == detail.c.inventory_item_id)
         reasons = [detail.c.reason_enum_id]
-        origin: sa.ColumnElement[Any] = sa.null()
+        origin: Column = sa.null()
         if self.has_variance:
             same_count = variance.c.physical_inventory_id == detail.c.physical_inventory_id
             joined = joined.outerjoin(
@@ -218,7 +219,7 @@ class Statements:
         ).select_from(joined)
 
     def delta_reasons(self) -> Rows:
-        """The members of the group of reasons that are pushed, with their dates."""
+        """Select the reasons that are pushed as deltas, with their dates."""
         member = self["enumeration_group_member"]
         columns = self.plain("enumeration_group_member", ["enumeration_id", "from_date", "thru_date"])
         return columns.where(member.c.enumeration_group_id == DELTA_GROUP)

@@ -1,10 +1,9 @@
-"""Rows as a database driver hands them over, made into typed columns."""
+"""Convert rows from a database driver to typed columns."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from math import isfinite, nan
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -14,12 +13,13 @@ from invsync.tables import Schema
 
 QUARTER, CHANGE = timedelta(minutes=15), 12  # clocks are set by at most so many quarters of an hour
 STAMP_FORMAT = "%Y-%m-%d %H:%M:%S%.f"
+Value = str | bytes | int | float | Decimal | datetime | None  # what drivers return
 
 
-def frame(rows: Sequence[Sequence[Any]], schema: Schema, timezone: str) -> pl.DataFrame:
-    """The rows as a frame of this schema; naive stamps are in this time zone.
+def frame(rows: Sequence[Sequence[Value]], schema: Schema, timezone: str) -> pl.DataFrame:
+    """Return the rows as a frame of this schema; timestamps without a zone are in this time zone.
 
-    A number that cannot be read is NaN, and such a stamp NEVER.
+    A number that cannot be read becomes NaN, and a timestamp NEVER.
     """
     columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
     made = [
@@ -28,26 +28,26 @@ def frame(rows: Sequence[Sequence[Any]], schema: Schema, timezone: str) -> pl.Da
     return pl.DataFrame(made)
 
 
-def column(name: str, values: Sequence[Any], dtype: pl.DataType, timezone: str) -> pl.Series:
-    """One column, by the kind of its type: text, number or stamp; at once when its values are uniform."""
+def column(name: str, values: Sequence[Value], dtype: pl.DataType, timezone: str) -> pl.Series:
+    """Return one column of text, numbers or timestamps; converted at once where its values are uniform."""
     kinds = set(map(type, values)) - {type(None)}
     if dtype == pl.String:
         uniform = kinds <= {str}
         return pl.Series(name, values if uniform else [None if v is None else text(v) for v in values], dtype)
     if dtype == pl.Float64:
         plain = kinds <= {int, float}
-        found = pl.Series(name, values if plain else [number(v) for v in values], dtype, strict=False)
-        return found.set(found.is_infinite().fill_null(False), nan)
+        numbers = pl.Series(name, values if plain else [number(v) for v in values], dtype, strict=False)
+        return numbers.set(numbers.is_infinite().fill_null(False), nan)
     zone = ZoneInfo(timezone)
     if kinds in ({str}, {datetime}):
-        found = _in_utc(pl.Series(name, values), timezone)
-        if found.null_count() == values.count(None):
-            return found
+        stamps = _in_utc(pl.Series(name, values), timezone)
+        if stamps.null_count() == values.count(None):
+            return stamps
     return pl.Series(name, [None if v is None or v == "" else stamp(v, zone) or NEVER for v in values], dtype)
 
 
 def _in_utc(stamps: pl.Series, timezone: str) -> pl.Series:
-    """Stamps of one kind in UTC, null where one is written unusually or is ambiguous in the time zone."""
+    """Convert timestamps of one type to UTC; null where one has an unusual format or is ambiguous in the time zone."""
     if stamps.dtype == pl.String:
         stamps = stamps.str.to_datetime(STAMP_FORMAT, time_unit="us", strict=False)
     if stamps.dtype.time_zone is None:  # type: ignore[attr-defined]
@@ -55,26 +55,28 @@ def _in_utc(stamps: pl.Series, timezone: str) -> pl.Series:
     return stamps.dt.convert_time_zone("UTC")
 
 
-def text(value: Any) -> str:
-    """The value as text; a whole decimal or float without its fraction."""
+def text(value: Value) -> str:
+    """Return the value as text; a whole decimal or float without a fraction."""
     if isinstance(value, float | Decimal) and isfinite(value) and value == int(value):
         return str(int(value))
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def number(value: Any) -> float | None:
-    """The value in units; NaN when it cannot be read as a finite number."""
+def number(value: Value) -> float | None:
+    """Return the value in units; NaN where it is not a finite number, None where it is empty."""
     if value is None or value == "":
         return None
+    if isinstance(value, datetime):
+        return nan
     try:
-        found = float(value)
+        units = float(value)
     except (TypeError, ValueError):
         return nan
-    return found if isfinite(found) else nan
+    return units if isfinite(units) else nan
 
 
-def stamp(value: Any, zone: tzinfo) -> datetime | None:
-    """The moment in UTC; null when it cannot be read, which counts as touched."""
+def stamp(value: Value, zone: tzinfo) -> datetime | None:
+    """Return the timestamp in UTC; None where it cannot be read, which counts as changed."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.strip())
@@ -86,9 +88,9 @@ def stamp(value: Any, zone: tzinfo) -> datetime | None:
 
 
 def earliest(moment: datetime, timezone: str) -> datetime:
-    """The lowest stamp without zone that any moment from this one on is written with.
+    """Return the lowest local time with which any moment from this one on can be stamped.
 
-    Where the clocks go back, what happens later may be stamped earlier: an hour that occurs twice widens a window.
+    Where the clocks go back, a later moment may have an earlier stamp, so that a window starts an hour before.
     """
     return min(
         naive(one, timezone) for one in (moment, *(_quarter(moment) + n * QUARTER for n in range(1, CHANGE + 1)))
@@ -96,23 +98,23 @@ def earliest(moment: datetime, timezone: str) -> datetime:
 
 
 def latest(moment: datetime, timezone: str) -> datetime:
-    """The stamp without zone below which every moment before this one is written."""
+    """Return the local time below which every moment before this one is stamped."""
     just, before = timedelta.resolution, (_quarter(moment) - n * QUARTER for n in range(CHANGE))
     return max(naive(one - just, timezone) + just for one in (moment, *before))
 
 
 def _quarter(moment: datetime) -> datetime:
-    """The start of the quarter of an hour; clocks change at no other time."""
+    """Return the start of the quarter of an hour; clocks change at no other time."""
     start = moment.astimezone(UTC)
     return start.replace(minute=start.minute // 15 * 15, second=0, microsecond=0)
 
 
 def naive(moment: datetime, timezone: str) -> datetime:
-    """The moment as a stamp without zone, as the database writes it."""
+    """Return the moment as local time without a zone, as the database stores it."""
     return moment.astimezone(ZoneInfo(timezone)).replace(tzinfo=None)
 
 
 def bound(local: datetime) -> str:
-    """A stamp without zone as the text that sorts right among stamps with and without a fraction."""
+    """Return a local time as text that sorts correctly among stamps with and without a fraction."""
     whole = local.strftime("%Y-%m-%d %H:%M:%S")
     return f"{whole}.{local.microsecond:06d}".rstrip("0") if local.microsecond else whole

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from invsync.config import settings
+from invsync.config import secrets, settings
 from invsync.config.settings import Settings
 from invsync.jobs.launch import notebooks
 from invsync.schedule.export import EXPORTERS, Exporter
@@ -55,9 +55,5 @@ def _services(configured: Settings, shops: Sequence[str]) -> list[Service]:
 
 def _variables(configured: Settings, shops: Sequence[str]) -> list[str]:
     """The names of the variables whose secrets these shops need."""
-    variables = [configured.alerts.url_env]
-    for name in shops:
-        shop = configured.shop(name)
-        variables += [shop.token_env, shop.client_secret_env, shop.webhook_secret_env, shop.oms.url_env]
-        variables += [shop.oms.token_env, shop.oms.password_env]
-    return sorted({variable for variable in variables if variable})
+    parts = [configured.alerts, *map(configured.shop, shops)]
+    return sorted({variable for part in parts for variable in secrets.variables(part)})
