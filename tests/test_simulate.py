@@ -65,33 +65,33 @@ def story() -> History:
     ],
 )
 def test_the_documentations_story(policy: str, oversold: int) -> None:
-    told = totals(story(), policy, lag=(120.0,))
+    measures = totals(story(), policy, lag=(120.0,))
 
-    assert told["oversold"] == oversold
-    assert told["put_back"] == (4 if policy == "reset" else 0)
-    assert told["orders_touched"] == {4: 2, 1: 1, 0: 0}[oversold]
+    assert measures["oversold"] == oversold
+    assert measures["put_back"] == (4 if policy == "reset" else 0)
+    assert measures["orders_touched"] == {4: 2, 1: 1, 0: 0}[oversold]
 
 
-def test_a_customer_takes_what_is_shown_and_what_is_missed_is_told_apart() -> None:
-    told = totals(small([(10, 0, 0, 4), (20, 1, 0, 4)], [], [6]), "deltas", buffer=1)
+def test_customers_take_what_is_shown_and_lost_sales_have_their_cause() -> None:
+    measures = totals(small([(10, 0, 0, 4), (20, 1, 0, 4)], [], [6]), "deltas", buffer=1)
 
-    assert [told[name] for name in ("requested", "sold", "lost_to_hidden", "lost_to_empty")] == [8, 5, 1, 2]
+    assert [measures[name] for name in ("requested", "sold", "lost_to_hidden", "lost_to_empty")] == [8, 5, 1, 2]
 
 
 def test_units_are_hidden_and_shown_too_many_on_average_over_time() -> None:
-    found_and_lost = small([], [(0, 0, 6), (720, 0, -12)], [10], days=2)
-    told = totals(found_and_lost, "deltas", cadence=720, lag=(0,))
+    variances = small([], [(0, 0, 6), (720, 0, -12)], [10], days=2)
+    punctual = totals(variances, "deltas", cadence=720, lag=(0,))
 
-    assert told["hidden"] == pytest.approx(0) and told["beyond"] == pytest.approx(0)
+    assert punctual["hidden"] == pytest.approx(0) and punctual["beyond"] == pytest.approx(0)
     late = totals(small([], [(1, 0, 6), (721, 0, -12)], [10], days=2), "deltas", cadence=720)
     assert late["hidden"] == pytest.approx(6 * 719 / 4320) and late["beyond"] == pytest.approx(12 * 719 / 4320)
 
 
 def test_an_order_that_comes_late_is_put_back_at_every_reset_that_shows_it() -> None:
-    told = totals(small([(1, 0, 0, 2), (2, 1, 0, 3)], [(5, 0, 1), (20, 0, 1)], [10]), "reset", lag=(40.0,))
+    measures = totals(small([(1, 0, 0, 2), (2, 1, 0, 3)], [(5, 0, 1), (20, 0, 1)], [10]), "reset", lag=(40.0,))
 
-    assert told["put_back"] == 5 + 5
-    assert told["writes"] == 3  # 10 - 5 -> 11, 11 -> 12, 12 -> 7
+    assert measures["put_back"] == 5 + 5
+    assert measures["writes"] == 3  # 10 - 5 -> 11, 11 -> 12, 12 -> 7
 
 
 def test_a_lost_webhook_is_healed_by_the_next_of_its_pair() -> None:
@@ -124,7 +124,7 @@ def test_stores_take_their_share_from_the_same_stock() -> None:
     assert shelf["requested"].item() == 1000 - shelf["removed"].item() - shelf["lost_to_empty"].item()
 
 
-def test_a_replay_is_repeatable_and_a_knob_moves_no_others_luck() -> None:
+def test_a_replay_is_repeatable_and_a_knob_moves_no_other_draw() -> None:
     history = simulate.history(*simulate.retail(sales()))
     base = simulate.Scenario("reset", pos_share=0.3, peak=1.2, edits=3, seed=7)
     for policy in ("reset", "realtime"):
@@ -219,9 +219,9 @@ def put_back(placed: pl.DataFrame, lag: int, cadence: int) -> int:
 def test_units_put_back_are_those_of_a_plain_loop(lag: int, cadence: int) -> None:
     history, placed = unlimited(sales())
 
-    told = totals(history, "reset", lag=(float(lag),), cadence=float(cadence))
-    assert told["put_back"] == put_back(placed, lag, cadence) > 0
-    assert told["oversold"] == told["lost_to_hidden"] == told["lost_to_empty"] == 0
+    measures = totals(history, "reset", lag=(float(lag),), cadence=float(cadence))
+    assert measures["put_back"] == put_back(placed, lag, cadence) > 0
+    assert measures["oversold"] == measures["lost_to_hidden"] == measures["lost_to_empty"] == 0
     assert totals(history, "reset_in_flight", lag=(float(lag),), cadence=float(cadence))["put_back"] == 0
 
 
@@ -229,9 +229,9 @@ def test_units_put_back_are_those_of_a_plain_loop(lag: int, cadence: int) -> Non
 def test_units_put_back_over_nine_months_are_those_of_a_plain_loop() -> None:
     history, placed = unlimited(pl.read_parquet(WHOLE))
 
-    told = totals(history, "reset")
-    print(f"{placed.height:,} sale lines, {told['put_back']:,} units put back at a lag and a reset of 15 minutes")
-    assert told["put_back"] == put_back(placed, 15, 15) == 182_875
+    measures = totals(history, "reset")
+    print(f"{placed.height:,} sale lines, {measures['put_back']:,} units put back at a lag and a reset of 15 minutes")
+    assert measures["put_back"] == put_back(placed, 15, 15) == 182_875
 
 
 class Stream:
@@ -250,24 +250,24 @@ Demand = list[tuple[float, int]]
 Waits = list[float]
 
 
-def one_run(luck: Stream, reorder: int, up_to: int) -> tuple[float, Demand, Waits]:
+def one_run(rng: Stream, reorder: int, up_to: int) -> tuple[float, Demand, Waits]:
     """The book's inventory system in a plain loop: its cost a month, the demands, and each review's delivery lag."""
     stock, ordered, cost, last = FIRST, 0, 0.0, 0.0
     demands: Demand = []
     waits: Waits = []
-    arrival, demand, review = math.inf, -0.1 * math.log(luck.next()), 0.0
+    arrival, demand, review = math.inf, -0.1 * math.log(rng.next()), 0.0
     while (at := min(arrival, demand, MONTHS, review)) < MONTHS:
         cost += (at - last) * (max(stock, 0) + 5 * max(-stock, 0))
         last = at
         if at == arrival:
             stock, arrival = stock + ordered, math.inf
         elif at == demand:
-            drawn = luck.next()
+            drawn = rng.next()
             demands.append((at, 1 + sum(drawn >= share for share in (0.167, 0.5, 0.833))))
             stock -= demands[-1][1]
-            demand = at - 0.1 * math.log(luck.next())
+            demand = at - 0.1 * math.log(rng.next())
         else:
-            waits.append(0.5 + luck.next() / 2 if stock < reorder else 0.5)
+            waits.append(0.5 + rng.next() / 2 if stock < reorder else 0.5)
             if stock < reorder:
                 ordered, arrival = up_to - stock, at + waits[-1]
                 cost += 32 + 3 * ordered
@@ -295,25 +295,25 @@ def replayed(demands: Demand, waits: Waits, reorder: int, up_to: int) -> float:
     off = pl.Series([False]).to_numpy()
     variants = engine.Variants(off, off, off, off, off, off, numbers.pop("safety"), numbers.pop("buffer"))
     log = engine.run(made, engine.Levels(**numbers), variants)
-    stories = ledger.stories(events.Drawn(made, sold, 1))
-    told = stories.rows.with_columns(left=pl.Series(ledger.accounts(stories, log, variants, 0)["left"]))
+    timeline = ledger.Timeline.of(events.Drawn(made, sold, 1))
+    timed = timeline.rows.with_columns(left=pl.Series(ledger.ledger_columns(timeline, log, variants, 0)["left"]))
     spent = pl.min_horizontal("until", MONTHS) - pl.col("at")
-    held = told.select(((pl.col("left").clip(0) + 5 * (-pl.col("left")).clip(0)) * spent).sum()).item()
-    at_review = told.filter(pl.col("kind") == engine.REVIEW, pl.col("left") < reorder)
+    held = timed.select(((pl.col("left").clip(0) + 5 * (-pl.col("left")).clip(0)) * spent).sum()).item()
+    at_review = timed.filter(pl.col("kind") == engine.REVIEW, pl.col("left") < reorder)
     return (held + at_review.select((32 + 3 * (up_to - pl.col("left"))).sum()).item()) / MONTHS
 
 
 def test_the_costs_of_law_and_keltons_policies_to_the_printed_digits() -> None:
-    luck, found = Stream(), {}
+    rng, monthly = Stream(), {}
     for reorder, up_to in [(20, 40), (20, 60), (20, 80), (20, 100), (40, 60), (40, 80), (40, 100), (60, 80), (60, 100)]:
-        cost, demands, waits = one_run(luck, reorder, up_to)
-        found[reorder, up_to] = round(cost, 2), round(replayed(demands, waits, reorder, up_to), 2)
+        cost, demands, waits = one_run(rng, reorder, up_to)
+        monthly[reorder, up_to] = round(cost, 2), round(replayed(demands, waits, reorder, up_to), 2)
 
     published = {(20, 40): 126.61, (20, 60): 122.74, (40, 60): 126.37}
-    assert {policy: found[policy] for policy in published} == {
+    assert {policy: monthly[policy] for policy in published} == {
         policy: (cost, cost) for policy, cost in published.items()
     }
-    assert all(plain == ours for plain, ours in found.values())
+    assert all(plain == ours for plain, ours in monthly.values())
 
 
 @pytest.mark.parametrize(
@@ -366,24 +366,24 @@ def test_reads_and_writes_cost_what_shopify_asks(number: int) -> None:
 
 
 def test_orders_cost_what_shopify_asks() -> None:
-    asked = parse(document("orders"))
+    query = parse(document("orders"))
     page = costs.ORDER_POINTS * math.log2(costs.ORDERS_A_PAGE)
 
-    assert page == pytest.approx(requested_cost(asked, {"first": costs.ORDERS_A_PAGE}), rel=0.02)
+    assert page == pytest.approx(requested_cost(query, {"first": costs.ORDERS_A_PAGE}), rel=0.02)
 
 
 def test_every_run_is_paid_also_those_that_change_nothing() -> None:
-    told = totals(small([(1, 0, 0, 1)], [(5, 0, -1)], [10, 10]), "reset_in_flight", cadence=720, lag=(30.0,))
+    measures = totals(small([(1, 0, 0, 1)], [(5, 0, -1)], [10, 10]), "reset_in_flight", cadence=720, lag=(30.0,))
 
-    assert told["runs"] == 4
-    assert told["calls"] == 4 + 1 + 2  # a page of orders each; levels once; a line, and its levels read back
-    assert told["points"] == 4 * costs.ORDER_POINTS + 4 + 10 + 4
+    assert measures["runs"] == 4
+    assert measures["calls"] == 4 + 1 + 2  # a page of orders each; levels once; a line, and its levels read back
+    assert measures["points"] == 4 * costs.ORDER_POINTS + 4 + 10 + 4
 
 
 def test_a_day_ends_with_what_stands_then() -> None:
-    told = simulate.replay(small([(1430, 0, 0, 3)], [(1450, 0, -1)], [10], days=2), simulate.Scenario("deltas"))
+    replay = simulate.replay(small([(1430, 0, 0, 3)], [(1450, 0, -1)], [10], days=2), simulate.Scenario("deltas"))
 
-    assert told.by_day().to_dicts()[:2] == [
+    assert replay.by_day().to_dicts()[:2] == [
         {
             "day": datetime(2026, 3, 2).date(),
             "drift": 0,
@@ -406,9 +406,9 @@ def test_a_day_ends_with_what_stands_then() -> None:
 
 
 def test_every_measure_is_defined_in_words() -> None:
-    told = totals(story(), "reset")
+    measures = totals(story(), "reset")
 
-    assert list(told) == list(simulate.MEASURES)
+    assert list(measures) == list(simulate.MEASURES)
     assert all(words.endswith(".") for words in simulate.MEASURES.values())
     assert isinstance(simulate.replay(story(), simulate.Scenario()), Replay)
 

@@ -100,7 +100,7 @@ def test_a_return_comes_back_days_after_the_import() -> None:
     assert ledger["left"][-1] == 8
 
 
-def test_each_share_is_of_the_orders_and_moves_no_other_luck() -> None:
+def test_each_share_is_of_the_orders_and_moves_no_other_draw() -> None:
     history = small([(600.0 + order // 4, order, 0, 1) for order in range(4000)], [], [10_000])
     plain, some, more = (
         events.drawn(history, Scenario(lives=of), {"reset"})

@@ -4,12 +4,12 @@ from invsync.lab import pictures, runs
 from invsync.lab.causes import by_cause
 from invsync.lab.data import buffer_table, history, lags, scenario
 from invsync.lab.knobs import knobs
-from invsync.lab.tables import causes_told, facts, largest_buffers, lives, policies, words
+from invsync.lab.tables import cause_table, facts, largest_buffers, lives, policies, words
 
 __all__ = [
     "buffer_table",
     "by_cause",
-    "causes_told",
+    "cause_table",
     "facts",
     "history",
     "knobs",

@@ -41,8 +41,8 @@ def by_cause(
     """
     looks = looked.sort("at", "path").with_row_index("look")
     compared = looks.filter(~_is_delta_run())
-    told = _moves(compared, looks.filter(_is_delta_run()), events, edits)
-    parts = [_standing(compared), _held(compared), told]
+    moves = _moves(compared, looks.filter(_is_delta_run()), events, edits)
+    parts = [_standing(compared), _held(compared), moves]
     whole = pl.concat([part.select("look", "cause", "units") for part in parts]).filter(pl.col("units") != 0)
     named = whole.join(looks.select("look", "path", "at"), on="look")
     sums = named.group_by("path", "at", "cause").agg(pairs=pl.len(), units=pl.col("units").abs().sum())
@@ -99,8 +99,8 @@ def _moves(
     apart = rows.sort(*PAIR_OF_SHOP, "at").with_columns(_explained()).filter(pl.col("delta") != 0)
     rest = "not_told_apart" if events is None else "changed_in_shopify"
     left = (pl.col("delta") - pl.sum_horizontal(EXPLAINED)).alias(rest)
-    told = apart.with_columns(left).select("look", *EXPLAINED, rest)
-    return told.unpivot(index="look", variable_name="cause", value_name="units")
+    parts_of_delta = apart.with_columns(left).select("look", *EXPLAINED, rest)
+    return parts_of_delta.unpivot(index="look", variable_name="cause", value_name="units")
 
 
 def _explained() -> list[pl.Expr]:
@@ -125,9 +125,9 @@ def _between(looks: pl.DataFrame, moved: pl.DataFrame | None, name: str, *, unti
     if moved is None or moved.is_empty():
         return pl.DataFrame(schema={"look": pl.UInt32, name: pl.Float64})
     ends = looks.sort("at").select("look", "at", *tables.KEY, until=until)
-    found = (
+    matched = (
         moved.sort("at")
         .join_asof(ends, on="at", by=tables.KEY, strategy="forward", check_sortedness=False)
         .filter(pl.col("at") <= pl.col("until"))
     )
-    return found.group_by("look").agg(pl.col("units").sum().cast(pl.Float64).alias(name))
+    return matched.group_by("look").agg(pl.col("units").sum().cast(pl.Float64).alias(name))

@@ -35,10 +35,10 @@ def history(
     """
     checked(sales=(sales, str), shop=(shop, str), config=(config, Config), days=(days, int))
     if shop:
-        found = simulate.history(*_own(*opened(shop, config)), rule)
+        whole = simulate.history(*_own(*opened(shop, config)), rule)
     else:
-        found = simulate.history(*simulate.retail(_read(Path(sales)) if sales else world.sales()), rule)
-    return found.between(max(found.days - days, 0), found.days) if days else found
+        whole = simulate.history(*simulate.retail(_read(Path(sales)) if sales else world.sales()), rule)
+    return whole.between(max(whole.days - days, 0), whole.days) if days else whole
 
 
 def lags(*, shop: str = "", config: Config = "invsync.toml", minutes: float = 15.0) -> tuple[float, ...]:
@@ -68,7 +68,7 @@ def buffer_table(suggested: pl.DataFrame, path: str, *, shop: str = "", config: 
     checked(path=(path, str), shop=(shop, str), config=(config, str))
     if not path:
         return "Nothing was saved: give a path in `save`."
-    told = suggested.select("sku", "units")
+    table = suggested.select("sku", "units")
     if shop:
         source, chosen = opened(shop, config)
         seen = source.snapshot()
@@ -79,10 +79,10 @@ def buffer_table(suggested: pl.DataFrame, path: str, *, shop: str = "", config: 
             store=source.store,
             at=seen.now,
         )
-        told = buffers.for_pairs(suggested, pairs)
-    told.write_parquet(path)
+        table = buffers.for_pairs(suggested, pairs)
+    table.write_parquet(path)
     kind = f'set table = "{path}" under [shops.{shop}.buffer]' if shop else "by SKU; a shop's table needs `shop`"
-    return f"{told.height} buffers were saved to {path}: {kind}."
+    return f"{table.height} buffers were saved to {path}: {kind}."
 
 
 def _read(path: Path) -> pl.DataFrame:

@@ -58,10 +58,10 @@ NAMES = {
 
 def _drawing(history: History, base: Scenario, turned: dict[str, Any], drawn: widgets.Output) -> Callable[[Any], None]:
     def draw(_: Any) -> None:
-        told = replay(history, scenario(base, {name: one.value for name, one in turned.items()}))
+        result = replay(history, scenario(base, {name: one.value for name, one in turned.items()}))
         with drawn:
             clear_output(wait=True)
-            display(summary(told), over_days(told.by_day()))
+            display(summary(result), over_days(result.by_day()))
 
     return draw
 

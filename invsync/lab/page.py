@@ -53,9 +53,9 @@ class PageExporter(Exporter):
 
     def from_notebook_node(self, nb: Any, resources: Any = None, **given: Any) -> tuple[str, Any]:  # type: ignore[override]
         """The page of an executed notebook."""
-        told, resources = super().from_notebook_node(nb, resources, **given)
+        notebook, resources = super().from_notebook_node(nb, resources, **given)
         resources["output_extension"] = ".html"
-        return page(told), resources
+        return page(notebook), resources
 
 
 def page(notebook: Any) -> str:

@@ -35,7 +35,7 @@ def causes(apart: pl.DataFrame) -> Chart:
     if days.is_empty():
         return sentence("No run found Shopify and the OMS apart.")
     sums = dict(days.group_by("cause").agg(pl.col("units").sum()).sort("units", descending=True).iter_rows())
-    told = ", ".join(f"{plain(cause)} {reader().number(round(units))}" for cause, units in sums.items())
+    totals = ", ".join(f"{plain(cause)} {reader().number(round(units))}" for cause, units in sums.items())
     names = [cause for cause in CAUSES if cause in sums]
     rows = [
         {
@@ -50,7 +50,7 @@ def causes(apart: pl.DataFrame) -> Chart:
     bars = _over(rows, "day", alt.Chart.mark_bar, "units", "Units apart", size=18).encode(
         color=alt.Color("label:N", title=None, scale=scale)
     )
-    return _sized(bars, "Shopify and the OMS apart, by cause", f"Units apart by cause, all days together: {told}.")
+    return _sized(bars, "Shopify and the OMS apart, by cause", f"Units apart by cause, all days together: {totals}.")
 
 
 def in_flight(runs: pl.DataFrame) -> Chart:
@@ -98,9 +98,9 @@ def durations(runs: pl.DataFrame) -> Chart:
     if ended.is_empty():
         return sentence("No run has ended.")
     middle = ended.group_by("job").agg(pl.col("seconds").median()).sort("job")
-    told = ", ".join(f"{job} {reader().number(round(seconds, 1))} s" for job, seconds in middle.iter_rows())
+    medians = ", ".join(f"{job} {reader().number(round(seconds, 1))} s" for job, seconds in middle.iter_rows())
     points = _over(_rows(ended, "seconds", "seconds"), "at", alt.Chart.mark_point, "seconds", "Seconds", filled=True)
-    return _sized(points.encode(color="label:N"), "Durations", f"Seconds that runs took; the median by job: {told}.")
+    return _sized(points.encode(color="label:N"), "Durations", f"Seconds that runs took; the median by job: {medians}.")
 
 
 def plain(cause: str) -> str:

@@ -18,14 +18,14 @@ def history(*, reports: str = "reports", shop: str = "", days: int = 30) -> tupl
     """RUNS of the last `days` before the newest one, of a shop or of all, and what they LOOKED at."""
     checked(reports=(reports, str), shop=(shop, str), days=(days, int))
     root = Path(reports)
-    found = folders.table(root, folders.found(root)) if root.is_dir() else tables.empty(folders.RUNS)
-    found = found.filter(pl.col("status") != PLANNED, pl.lit(not shop) | (pl.col("shop") == shop))
-    found = found.filter(pl.col("started_at") >= pl.col("started_at").max() - timedelta(days=days))
-    if found.is_empty():
+    runs = folders.table(root, folders.found(root)) if root.is_dir() else tables.empty(folders.RUNS)
+    runs = runs.filter(pl.col("status") != PLANNED, pl.lit(not shop) | (pl.col("shop") == shop))
+    runs = runs.filter(pl.col("started_at") >= pl.col("started_at").max() - timedelta(days=days))
+    if runs.is_empty():
         raise UsageError(
             f"There are no runs of {shop or 'any shop'} below {reports}: correct `reports`, or run a job first."
         )
-    return found, folders.looked(root, found)
+    return runs, folders.looked(root, runs)
 
 
 def events(looked: pl.DataFrame, *, shop: str = "", config: str = "invsync.toml") -> pl.DataFrame | None:

@@ -50,10 +50,10 @@ def lives(by_life: pl.DataFrame) -> Html:
     return table(f"What each life costs, lived by {LIFE_SHARE:.0%} of the orders", columns, rows)
 
 
-def summary(told: Replay) -> Html:
+def summary(replay: Replay) -> Html:
     """What one replay came to."""
-    row = told.totals()
-    return table(POLICY_NAMES[told.scenario.policy], [Column(head, "n") for head in HEADS.values()], [_numbers(row)])
+    row = replay.totals()
+    return table(POLICY_NAMES[replay.scenario.policy], [Column(head, "n") for head in HEADS.values()], [_numbers(row)])
 
 
 def words() -> Html:
@@ -103,7 +103,7 @@ def _few(value: float) -> str:
     return reader().number(round(value, 3))
 
 
-def causes_told(apart: pl.DataFrame) -> Html:
+def cause_table(apart: pl.DataFrame) -> Html:
     """Each cause with the pairs and units that it set apart, over all runs, and what it means."""
     sums = apart.group_by("cause").agg(pl.col("pairs", "units").sum())
     known = {row["cause"]: row for row in sums.to_dicts()}

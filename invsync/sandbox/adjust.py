@@ -97,8 +97,8 @@ class Adjust:
             field = ["inventoryItemId"] if item not in self._shop.items else ["locationId"]
             return {"inventoryLevel": None, "userErrors": [{"field": field, "message": "Not found."}]}
         level = self._shop.levels.setdefault((item, location), Level(0, False))
-        level.active, asked = True, arguments.get("available")
-        level.change(self._shop.clock(), available=0 if asked is None else asked - level.available)
+        level.active, available = True, arguments.get("available")
+        level.change(self._shop.clock(), available=0 if available is None else available - level.available)
         return {"inventoryLevel": self._reads.level(item, location, level), "userErrors": []}
 
     def _key(self, info: Info) -> str | None:
@@ -137,8 +137,8 @@ class Adjust:
         return faults
 
     def _change_faults(self, changes: list[Mapping[str, Any]]) -> list[Node]:
-        found = ((str(index), self._change_fault(change)) for index, change in enumerate(changes))
-        faults = [_fault(fault[0], "changes", index, fault[1]) for index, fault in found if fault]
+        checked = ((str(index), self._change_fault(change)) for index, change in enumerate(changes))
+        faults = [_fault(fault[0], "changes", index, fault[1]) for index, fault in checked if fault]
         spoilt = self._shop.spoil & {number_of(change["inventoryItemId"], "InventoryItem") for change in changes}
         return faults or ([_fault("ADJUST_QUANTITIES_FAILED")] if spoilt else [])
 

@@ -140,8 +140,8 @@ def create_app(shop: Shop) -> ASGIApp:
 
     async def results(request: Request) -> Response:
         body = shop.results.get(request.path_params["id"])
-        found = Response(body or b"", 200 if body is not None else 404, media_type="application/jsonl")
-        return await _guarded(shop, request, request.url.path, lambda: found)
+        response = Response(body or b"", 200 if body is not None else 404, media_type="application/jsonl")
+        return await _guarded(shop, request, request.url.path, lambda: response)
 
     async def upload(request: Request) -> Response:
         form = await request.form(max_part_size=MAX_BYTES)

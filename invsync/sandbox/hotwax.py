@@ -55,7 +55,7 @@ class HotWax:
     def __init__(self, url: str, password: str = "") -> None:
         self.engine, self.password = sa.create_engine(url), password or secrets.token_hex(8)
         self.traps, self.token = Traps(), secrets.token_hex(16)
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
         self.logins = 0
 
     def takes(self, trap: str) -> bool:
@@ -68,12 +68,12 @@ class HotWax:
     def find(self, entity: str, where: list[Any], order: str, start: int, size: int) -> tuple[Entity, int]:
         """Rows of an entity with HotWax's field names, and how many there are in all."""
         table = METADATA.tables[snake(entity).lstrip("_")]
-        found = sa.select(table).where(*where)
+        query = sa.select(table).where(*where)
         columns = [(part.lstrip("-"), part.startswith("-")) for part in order.split(",")] if order else []
         ordered = [table.c[snake(name)].desc() if down else table.c[snake(name)] for name, down in columns]
         with self.engine.connect() as connection:
             total = connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one()
-            rows = connection.execute(found.order_by(*ordered).offset(start).limit(size)).mappings()
+            rows = connection.execute(query.order_by(*ordered).offset(start).limit(size)).mappings()
             return [{camel(name): value for name, value in row.items() if value is not None} for row in rows], total
 
 
@@ -113,7 +113,7 @@ async def _answered(hotwax: HotWax, request: Request, answer: Any) -> Response:
     if request.headers.get("Authorization") != f"Bearer {hotwax.token}":
         return JSONResponse({"errorCode": 401, "errors": "No user is currently logged in"}, 401)
     body = await request.json()
-    hotwax.asked.append((request.url.path, str(body.get("selectedEntity") or body.get("entityName"))))
+    hotwax.requests.append((request.url.path, str(body.get("selectedEntity") or body.get("entityName"))))
     if hotwax.takes("error"):
         return Response("Bad Gateway", 502)
     done: Response = await run_in_threadpool(answer, hotwax, body)
@@ -126,11 +126,11 @@ def _moqui(hotwax: HotWax, body: dict[str, Any]) -> Response:
     traps, entity = hotwax.traps, body["selectedEntity"].rsplit(".", 1)[-1]
     if entity in traps.hidden or snake(entity).lstrip("_") not in METADATA.tables:
         return JSONResponse({"errorCode": 500, "errors": f"No definition found for entity-name {entity}"}, 500)
-    asked = dict(body.get("customParametersMap") or {})
-    size = min(int(asked.pop("pageSize", None) or body.get("pageLimit") or 20), traps.largest_page)
-    number = 0 if "pageIndex" in traps.ignored else int(asked.pop("pageIndex", 0))
-    order = asked.pop("orderByField", "")
-    where = _conditions(entity, asked, traps)
+    parameters = dict(body.get("customParametersMap") or {})
+    size = min(int(parameters.pop("pageSize", None) or body.get("pageLimit") or 20), traps.largest_page)
+    number = 0 if "pageIndex" in traps.ignored else int(parameters.pop("pageIndex", 0))
+    order = parameters.pop("orderByField", "")
+    where = _conditions(entity, parameters, traps)
     rows, total = hotwax.find(entity, where, order, number * int(size), size)
     if rows and hotwax.takes("short"):
         rows = rows[:-1]
@@ -156,10 +156,10 @@ def _ofbiz(hotwax: HotWax, body: dict[str, Any]) -> Response:
     return JSONResponse({"count": total, "docs": shown})
 
 
-def _conditions(entity: str, asked: dict[str, Any], traps: Traps) -> list[Any]:
+def _conditions(entity: str, parameters: dict[str, Any], traps: Traps) -> list[Any]:
     """The conditions that the parameters name, but for the ignored ones."""
     table, made = METADATA.tables[snake(entity).lstrip("_")], []
-    for name, value in asked.items():
+    for name, value in parameters.items():
         head = next((name.removesuffix(end) for end in ("_from", "_fld0_value") if name.endswith(end)), name)
         column = table.c.get(snake(head.removesuffix("_op")))
         if column is None or head.removesuffix("_op") in traps.ignored:

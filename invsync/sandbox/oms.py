@@ -105,8 +105,8 @@ class Oms(Stock):
             for name, row in _new_product(self.shop_id, product_id, sku, item_id, facility_id, units, at).items():
                 new.setdefault(name, []).append(row)
         with self.batch():
-            for name, found in new.items():
-                self._add(name, at, *found)
+            for name, added in new.items():
+                self._add(name, at, *added)
 
     def map_location(self, facility_id: str, location_id: int) -> None:
         """Map a facility to a Shopify location; `_NA_` names the aggregate one."""
@@ -175,8 +175,8 @@ class Oms(Stock):
         """Broker an order whole to a facility: ATP falls there by what the queue falls by."""
         t = T["order_item"]
         with self.batch() as connection:
-            found = select(t).where(t.c.order_id == order_id, t.c.status_id == "ITEM_APPROVED")
-            for row in connection.execute(found).mappings().all():
+            query = select(t).where(t.c.order_id == order_id, t.c.status_id == "ITEM_APPROVED")
+            for row in connection.execute(query).mappings().all():
                 place = {k: row[k] for k in ("order_id", "order_item_seq_id", "ship_group_seq_id")}
                 item = self._move(row["product_id"], facility_id, -float(row["quantity"]), at, on_hand=0.0, **place)
                 self._add(

@@ -159,15 +159,15 @@ class Stock:
     def _row(self, key: dict[str, Any]) -> Any:
         t = T["product_facility"]
         with self.batch() as connection:
-            found = select(t).where(*(t.c[name] == value for name, value in key.items()))
-            return connection.execute(found).mappings().first()
+            query = select(t).where(*(t.c[name] == value for name, value in key.items()))
+            return connection.execute(query).mappings().first()
 
     def _place(self, inventory_item_id: str) -> tuple[str, str]:
         """The product and the facility of an inventory item."""
         t = T["inventory_item"]
         with self.batch() as connection:
-            found = select(t.c.product_id, t.c.facility_id).where(t.c.inventory_item_id == inventory_item_id)
-            product_id, facility_id = connection.execute(found).one()
+            query = select(t.c.product_id, t.c.facility_id).where(t.c.inventory_item_id == inventory_item_id)
+            product_id, facility_id = connection.execute(query).one()
         return product_id, facility_id
 
     def _move(
@@ -217,8 +217,8 @@ class Stock:
         if item not in self._sequence:
             t = T["inventory_item_detail"]
             with self.batch() as connection:
-                found = select(func.count()).select_from(t).where(t.c.inventory_item_id == item)
-                self._sequence[item] = connection.execute(found).scalar_one()
+                query = select(func.count()).select_from(t).where(t.c.inventory_item_id == item)
+                self._sequence[item] = connection.execute(query).scalar_one()
         self._sequence[item] += 1
         return f"{self._sequence[item]:05}"
 

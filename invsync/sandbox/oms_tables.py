@@ -107,8 +107,8 @@ for _name, _columns in COLUMNS.items():
     _table(_name, _columns)
 for _place in INDEXES.split():
     _name, _columns = _place.split(".")
-    _found = [METADATA.tables[_name].c[column] for column in _columns.split("+")]
-    Index(f"{_name}_{_columns.replace('+', '_')}"[:60], *_found)
+    _indexed = [METADATA.tables[_name].c[column] for column in _columns.split("+")]
+    Index(f"{_name}_{_columns.replace('+', '_')}"[:60], *_indexed)
 
 _START = datetime(2010, 1, 1, tzinfo=UTC)
 _PARKING = "_NA_ UNF_HOLD_PARKING UNFILLABLE_PARKING REJECTED_ITM_PARKING PRE_ORDER_PARKING BACKORDER_PARKING"

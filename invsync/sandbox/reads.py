@@ -55,22 +55,22 @@ class Reads:
         """One object by its id, whatever its kind."""
         kind = id.removeprefix("gid://shopify/").split("/")[0]
         number = number_of(id, kind)
-        found: Node | None = None
+        node: Node | None = None
         if kind == "InventoryItem" and number in self._shop.items:
-            found = self._item(self._shop.items[number])
+            node = self._item(self._shop.items[number])
         elif kind == "Location" and number in self._shop.locations:
-            found = self._location(number)
+            node = self._location(number)
         elif kind == "Order" and number in self._shop.orders:
-            found = self._order(self._shop.orders[number])
+            node = self._order(self._shop.orders[number])
         elif kind in ("Fulfillment", "Refund"):
-            found = self._moved(kind, number)
+            node = self._moved(kind, number)
         elif kind == "FulfillmentOrder" and number in self._shop.orders and self._shop.orders[number].routed:
-            found = self._fulfillment_order(self._shop.orders[number])
+            node = self._fulfillment_order(self._shop.orders[number])
         elif kind == "ProductVariant" and number in self._shop.items:
-            found = self._variant(self._shop.items[number])
+            node = self._variant(self._shop.items[number])
         elif kind == "BulkOperation" and number in self._shop.operations:
-            found = self._shop.operations[number].poll()
-        return found
+            node = self._shop.operations[number].poll()
+        return node
 
     def nodes(self, info: Info, ids: list[str]) -> list[Node | None]:
         """Up to 250 objects by their ids, in that order; null for an unknown one."""
@@ -170,16 +170,16 @@ class Reads:
     def _item(self, item: Item) -> Node:
         def level(info: Info, locationId: str, includeInactive: bool = False) -> Node | None:
             location = number_of(locationId, "Location")
-            found = self._shop.levels.get((item.item_id, location or 0))
-            if found is None or location is None or not (found.active or includeInactive):
+            stock = self._shop.levels.get((item.item_id, location or 0))
+            if stock is None or location is None or not (stock.active or includeInactive):
                 return None
-            return self.level(item.item_id, location, found)
+            return self.level(item.item_id, location, stock)
 
         def levels(info: Info, includeInactive: bool = False, **arguments: Any) -> Node:
             rows = [
-                (location, found)
+                (location, stock)
                 for location in self._shop.locations
-                if (found := self._shop.levels.get((item.item_id, location))) and (found.active or includeInactive)
+                if (stock := self._shop.levels.get((item.item_id, location))) and (stock.active or includeInactive)
             ]
             return self._page(rows, lambda r: self.level(item.item_id, *r), lambda r: (r[0],), arguments)
 

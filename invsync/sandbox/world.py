@@ -104,9 +104,9 @@ class World:
         with self.oms.batch(), self.shop.lock:
             self.oms.add_facility(WAREHOUSE, "Warehouse")
             self.oms.map_location("_NA_", LOCATION)
-            found = [(f"P{sku}", sku, self.items[sku], units + SPARE) for sku, units in stock.iter_rows()]
-            self.oms.stock_up(found, WAREHOUSE, self.start)
-            for _, sku, item, units in found:
+            products = [(f"P{sku}", sku, self.items[sku], units + SPARE) for sku, units in stock.iter_rows()]
+            self.oms.stock_up(products, WAREHOUSE, self.start)
+            for _, sku, item, units in products:
                 self.shop.add_item(item, sku)
                 self.shop.set_level(item, LOCATION, units)
 
@@ -131,9 +131,9 @@ def _dated(sales: pl.DataFrame, start: datetime | None, speed: int) -> pl.DataFr
 def _events(rows: pl.DataFrame, items: dict[str, int]) -> list[Sale]:
     """One event an invoice, and one more for its variances, in the order of time."""
     parts = rows.sort("invoiced_at", maintain_order=True).group_by("invoice", "variance", maintain_order=True)
-    found = []
+    events = []
     for (invoice, variance), part in parts:
         lines = part.select("sku", "quantity").iter_rows()
         moved = tuple((items[sku], f"P{sku}", int(units)) for sku, units in lines)
-        found.append(Sale(part["invoiced_at"][0], str(invoice), moved, bool(variance)))
-    return sorted(found, key=lambda sale: sale.at)
+        events.append(Sale(part["invoiced_at"][0], str(invoice), moved, bool(variance)))
+    return sorted(events, key=lambda sale: sale.at)

@@ -49,7 +49,7 @@ def critical_ratio(oversold: float, hidden: float) -> float:
 
 
 @dataclass(frozen=True)
-class Taken:
+class WindowDemand:
     """Units that go unseen in a window, shape (pairs, windows): mean and variance in each of equally likely windows."""
 
     mean: Numbers
@@ -57,27 +57,29 @@ class Taken:
 
     def within(self, units: Numbers) -> Numbers:
         """The chance that at most so many units go, shape (pairs,)."""
-        found: Numbers = self._law("cdf", units).mean(axis=1)
-        return found
+        chance: Numbers = self._distribution("cdf", units).mean(axis=1)
+        return chance
 
     def beyond(self, units: Numbers) -> Numbers:
         """The units that go beyond so many, the mean over windows: what is oversold if no more was left."""
-        tail = self.mean * self._law("sf", units - 1, more=1) - units[:, None] * self._law("sf", units)
-        found: Numbers = tail.mean(axis=1)
-        return found
+        tail = self.mean * self._distribution("sf", units - 1, more=1) - units[:, None] * self._distribution(
+            "sf", units
+        )
+        excess: Numbers = tail.mean(axis=1)
+        return excess
 
-    def _law(self, function: str, units: Numbers, more: int = 0) -> Numbers:
+    def _distribution(self, function: str, units: Numbers, more: int = 0) -> Numbers:
         """A function of the law; `more` is added to a negative binomial's size, as its partial mean needs."""
         n, spread = units[:, None], self.variance - self.mean
         varies = spread > 1e-9 * self.mean
         with np.errstate(divide="ignore", invalid="ignore"):
             size, share = self.mean**2 / spread + more, self.mean / self.variance
             wide = getattr(stats.nbinom, function)(n, size, share)
-        found: Numbers = np.where(varies, wide, getattr(stats.poisson, function)(n, self.mean))
-        return found
+        values: Numbers = np.where(varies, wide, getattr(stats.poisson, function)(n, self.mean))
+        return values
 
 
-def taken(history: History, scenario: Scenario) -> Taken:
+def window_demand(history: History, scenario: Scenario) -> WindowDemand:
     """What goes unseen at each pair, by the rates of this history's open hours and the scenario's windows."""
     lines, stores = orders(history, scenario)
     losses = pl.concat([history.moves, stores]).filter(pl.col("units") < 0)
@@ -85,7 +87,7 @@ def taken(history: History, scenario: Scenario) -> Taken:
     sold, lost = (_moments(history, rows) / open_minutes for rows in (lines, losses))
     lags, waits = _windows(scenario)
     mean, variance = (sold[n][:, None] * lags[None, :] + lost[n][:, None] * waits[None, :] for n in (0, 1))
-    return Taken(mean, variance)
+    return WindowDemand(mean, variance)
 
 
 def _moments(history: History, rows: pl.DataFrame) -> Numbers:
@@ -110,18 +112,18 @@ def suggest(history: History, scenario: Scenario, ratio: float, *, largest: int 
 
     `mean` is what goes in a window, `beyond` what of it goes beyond the buffer, both on average over windows.
     """
-    return _suggested(history, taken(history, scenario), ratio, largest)
+    return _suggested(history, window_demand(history, scenario), ratio, largest)
 
 
-def _suggested(history: History, found: Taken, ratio: float, largest: int) -> pl.DataFrame:
+def _suggested(history: History, demand: WindowDemand, ratio: float, largest: int) -> pl.DataFrame:
     low, high = np.full(history.stock.height, -1.0), np.zeros(history.stock.height)
-    while (short := (found.within(high) < ratio) & (high < largest)).any():
+    while (short := (demand.within(high) < ratio) & (high < largest)).any():
         low, high = np.where(short, high, low), np.where(short, np.minimum(2 * high + 1, largest), high)
     while (open_ := high - low > 1).any():
         middle = np.where(open_, np.floor((low + high) / 2), high)
-        enough = found.within(middle) >= ratio
+        enough = demand.within(middle) >= ratio
         low, high = np.where(open_ & ~enough, middle, low), np.where(open_ & enough, middle, high)
-    means = {"mean": found.mean.mean(axis=1), "beyond": found.beyond(high)}
+    means = {"mean": demand.mean.mean(axis=1), "beyond": demand.beyond(high)}
     made = pl.DataFrame({"sku": history.stock["sku"], "units": high.astype(np.int64), **means})
     return tables.conform(made, SUGGESTED, "suggested")
 
@@ -130,8 +132,8 @@ def candidates(
     history: History, scenario: Scenario, *, ratios: Iterable[float] = RATIOS, largest: Sequence[int] = LARGEST
 ) -> dict[Sized, pl.DataFrame]:
     """The tables of every ratio, each also cut off at every largest buffer."""
-    found = taken(history, scenario)
-    whole = {ratio: _suggested(history, found, ratio, max(largest)) for ratio in ratios}
+    demand = window_demand(history, scenario)
+    whole = {ratio: _suggested(history, demand, ratio, max(largest)) for ratio in ratios}
     return {
         (ratio, most): table.with_columns(pl.col("units").clip(upper_bound=most))
         for ratio, table in whole.items()
@@ -161,8 +163,8 @@ def judge(
     rows = []
     for seed in seeds:
         ways = [(name, replace(of, seed=seed), table) for name, of, table in alike + sized]
-        told = replays(history, [way[1] for way in ways], buffers=[way[2] for way in ways])
-        rows += [way[0] | one.sums() for way, one in zip(ways, told, strict=True)]
+        replayed = replays(history, [way[1] for way in ways], buffers=[way[2] for way in ways])
+        rows += [way[0] | one.sums() for way, one in zip(ways, replayed, strict=True)]
     key, measures = ["buffer", "ratio", "largest"], ["oversold", "hidden", "lost_to_hidden"]
     return pl.DataFrame(rows).group_by(key, maintain_order=True).agg(pl.col(measures).mean())
 
@@ -208,20 +210,20 @@ def judged(
     seeds: Sequence[int] = (0, 1, 2),
 ) -> Judged:
     """Tables made from the past against single buffers, chosen on past weeks and judged on held-out ones."""
-    found = [judge(of, scenario, singles=singles, suggested=suggested, seeds=seeds) for of in (past, held_out)]
-    return Judged(found[0], found[1], compare(found[0], found[1]))
+    results = [judge(of, scenario, singles=singles, suggested=suggested, seeds=seeds) for of in (past, held_out)]
+    return Judged(results[0], results[1], compare(results[0], results[1]))
 
 
 def verdict(compared: pl.DataFrame) -> str:
     """What the comparison says of the suggested tables, in words that the numbers choose."""
     real = compared.filter(pl.col("buffer") > 0)
     won = real.filter("beaten")
-    told = f"On the held-out weeks the tables by SKU beat {won.height} of {real.height} single buffers in both oversold and hidden units"
+    sentence = f"On the held-out weeks the tables by SKU beat {won.height} of {real.height} single buffers in both oversold and hidden units"
     if won.height == real.height:
-        return f"{told}: every one."
+        return f"{sentence}: every one."
     lost = ", ".join(str(units) for units in real.filter(~pl.col("beaten"))["buffer"])
     return (
-        f"{told}, not those of {lost} units. What oversells is few orders of many units, and weeks that oversell little "
+        f"{sentence}, not those of {lost} units. What oversells is few orders of many units, and weeks that oversell little "
         "in the past say little of which SKU will next; the larger the buffer, the more that is luck."
     )
 

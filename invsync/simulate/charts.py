@@ -62,8 +62,8 @@ CLOCK = "pad(floor(datum.value / 60), 2, '0', 'left') + ':' + pad(datum.value % 
 def frontier(studied: pl.DataFrame) -> Chart:
     """Units oversold against units hidden, a line a policy over its buffers; lag, cadence, loss and peak are turned."""
     rows = _named(studied.filter(pl.col("policy") != "none"))
-    told = rows.with_columns(words=_words("buffer", "oversold", "hidden", "lost_to_hidden"))
-    base, knobs = _turned(told, ["lag", "cadence", "loss", "peak"], ["oversold", "hidden", "buffer"])
+    labelled = rows.with_columns(words=_words("buffer", "oversold", "hidden", "lost_to_hidden"))
+    base, knobs = _turned(labelled, ["lag", "cadence", "loss", "peak"], ["oversold", "hidden", "buffer"])
     lines = base.encode(
         x=_x("hidden", "Units hidden, on average"), y=_y("oversold", "Units oversold"), order="buffer:Q"
     )
@@ -77,8 +77,8 @@ def frontier(studied: pl.DataFrame) -> Chart:
 def lag_curve(studied: pl.DataFrame) -> Chart:
     """Units oversold over the order lag, a line a policy; cadence, loss, peak and buffer are turned."""
     rows = _named(studied.filter(pl.col("policy") != "none"))
-    told = rows.with_columns(words=_words("lag", "oversold", "put_back", "lost_to_hidden"))
-    base, knobs = _turned(told, ["cadence", "loss", "peak", "buffer"], ["lag", "oversold"])
+    labelled = rows.with_columns(words=_words("lag", "oversold", "put_back", "lost_to_hidden"))
+    base, knobs = _turned(labelled, ["cadence", "loss", "peak", "buffer"], ["lag", "oversold"])
     minutes = alt.Axis(values=rows["lag"].unique().sort().to_list(), format=",d", grid=False)
     lines = base.encode(
         x=alt.X("lag:Q", title="Order lag, minutes on average", axis=minutes), y=_y("oversold", "Units oversold")
@@ -99,8 +99,8 @@ def at_risk(risks: pl.DataFrame) -> Chart:
     if risks.is_empty():
         return sentence("No SKU oversold under any policy, in five draws of luck.")
     rows = _named(risks).with_columns(sku=pl.col("sku").map_elements(clean, pl.String))
-    told = rows.with_columns(words=_words("oversold", "put_back"))
-    base, knobs = _turned(told, ["policy", "lag"], ["sku", "oversold"])
+    labelled = rows.with_columns(words=_words("oversold", "put_back"))
+    base, knobs = _turned(labelled, ["policy", "lag"], ["sku", "oversold"])
     worst = rows.filter(pl.col("policy") == "reset", _starting("lag")).head(3)["sku"].to_list()
     words = (
         "The SKUs that oversell most, in units a day, the mean over five draws of luck. Under the classic reset at a "
@@ -148,11 +148,11 @@ def day(story: pl.DataFrame) -> Chart:
     rows = _named(story).with_columns(sku=pl.col("sku").map_elements(clean, pl.String))
     long = rows.unpivot(list(LINES), index=["sku", "policy", "label", "at"], variable_name="line", value_name="units")
     names = list(LINES.values())
-    told = long.with_columns(line=pl.col("line").replace_strict(LINES)).with_columns(
+    labelled = long.with_columns(line=pl.col("line").replace_strict(LINES)).with_columns(
         words=pl.format("{}: {} units", "line", "units")
     )
     first = rows["sku"][0]
-    base, knobs = _turned(told, ["sku", "policy"], ["at", "units", "line"], starts={"sku": first})
+    base, knobs = _turned(labelled, ["sku", "policy"], ["at", "units", "line"], starts={"sku": first})
     lines = base.mark_line(interpolate="step-after", strokeWidth=2, clip=True).encode(
         x=_clock(rows["at"]),
         y=_y("units", "Units"),
@@ -175,8 +175,8 @@ def judged(held_out: pl.DataFrame) -> Chart:
     sized = pl.format("{} of windows, at most {} units", pl.col("ratio"), "largest")
     name = pl.when(alike).then(pl.format("{} units at each SKU", "buffer")).otherwise(sized)
     label = pl.when(alike).then(pl.lit("One buffer for all")).otherwise(pl.lit("Suggested by SKU"))
-    told = held_out.with_columns(label=label, words=name + ": " + _words("oversold", "hidden", "lost_to_hidden"))
-    shown = told.select("label", "oversold", "hidden", "words").to_dicts()
+    labelled = held_out.with_columns(label=label, words=name + ": " + _words("oversold", "hidden", "lost_to_hidden"))
+    shown = labelled.select("label", "oversold", "hidden", "words").to_dicts()
     ways = ["One buffer for all", "Suggested by SKU"]
     points = (
         alt.Chart(alt.InlineData(values=shown))
@@ -198,14 +198,14 @@ def over_days(days: pl.DataFrame) -> Chart:
     """A replay by day: units oversold in it, and units hidden and shown beyond what was there at its end."""
     names = {"oversold": "Oversold", "hidden": "Hidden", "beyond": "Shown, not there"}
     long = days.unpivot(list(names), index="day", variable_name="line", value_name="units")
-    told = long.with_columns(
+    labelled = long.with_columns(
         line=pl.col("line").replace_strict(names),
         day=pl.col("day").cast(pl.String),
         words=pl.format("{} units", "units"),
     )
     scale = alt.Scale(domain=list(names.values()), range=[LOWERED, GREY, PINK])
     lines = (
-        alt.Chart(alt.InlineData(values=told.to_dicts()))
+        alt.Chart(alt.InlineData(values=labelled.to_dicts()))
         .mark_line(point=True)
         .encode(
             x=alt.X("day:T", title=None, axis=alt.Axis(format="%d %b", grid=False)),

@@ -38,8 +38,8 @@ def _ticks(
     looked = looks.filter(pl.col("kind") == kind).select("looked", "written", number=number)
     orders = placed.group_by(number=number).agg(orders=pl.len())
     ticks = pl.DataFrame({"number": range(int((days * DAY_MINUTES - first) // every) + 1)})
-    found = ticks.join(looked, on="number", how="left").join(orders, on="number", how="left").fill_null(0)
-    return found.select("looked", "written", "orders")
+    rows = ticks.join(looked, on="number", how="left").join(orders, on="number", how="left").fill_null(0)
+    return rows.select("looked", "written", "orders")
 
 
 def _calls() -> pl.Expr:

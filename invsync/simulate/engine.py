@@ -110,7 +110,7 @@ def run(events: Events, levels: Levels, variants: Variants) -> Log:
         kind, pair, line = int(events.kind[first]), events.pair[here], events.line[here]
         numbers, units = state[:, pair], events.units[here, None]
         if kind in (HOOK, JOB, HARD):
-            looked[here] = asked(kind, numbers, variants, line, sold)
+            looked[here] = looked_at(kind, numbers, variants, line, sold)
             write(numbers, looked[here], kind == JOB, variants, pair)
         elif kind == REVIEW:
             review(numbers, levels.reorder[pair], levels.up_to[pair])
@@ -217,7 +217,7 @@ def arrive(numbers: Units) -> Units:
     return moved
 
 
-def asked(kind: int, numbers: Units, variants: Variants, line: Units, sold: Units) -> Flags:
+def looked_at(kind: int, numbers: Units, variants: Variants, line: Units, sold: Units) -> Flags:
     """Whether the job, the hard sync or the webhook looks at the pair in each variant."""
     if kind == HARD:
         return np.broadcast_to(variants.hard_sync, numbers[COUNT].shape)

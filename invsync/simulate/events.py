@@ -38,8 +38,8 @@ def drawn(history: History, scenario: Scenario, policies: Set[str]) -> Drawn:
     """
     lines, stores = orders(history, scenario)
     placed = lines.with_columns(line=pl.int_range(pl.len()), imported=pl.col("at") + _lags(lines, scenario, LAGS))
-    lived = _lived(placed, scenario, history.days, "realtime" in policies)
-    sales = pl.concat([placed, lived.added.select(placed.columns)])
+    living = _life_events(placed, scenario, history.days, "realtime" in policies)
+    sales = pl.concat([placed, living.added.select(placed.columns)])
     imports = sales.select("pair", "line", at="imported", units=0)
     parts = [
         _events(engine.OPEN, pl.DataFrame({"pair": range(history.stock.height), "at": 0})),
@@ -47,7 +47,7 @@ def drawn(history: History, scenario: Scenario, policies: Set[str]) -> Drawn:
         _events(engine.IMPORT, imports),
         _events(engine.MOVE, pl.concat([history.moves, stores])),
         _events(engine.EDIT, _edits(history, scenario)),
-        *(_events(kind, rows) for kind, rows in lived.parts),
+        *(_events(kind, rows) for kind, rows in living.parts),
     ]
     latest = float(pl.concat(parts)["at"].to_numpy().max(initial=history.days * DAY_MINUTES))
     days = ceil((latest + scenario.cadence) / DAY_MINUTES)
@@ -56,16 +56,16 @@ def drawn(history: History, scenario: Scenario, policies: Set[str]) -> Drawn:
     return Drawn(_ranked(pl.concat(parts), sales.height), sales.select(list(LINES)), days)
 
 
-def _lived(placed: pl.DataFrame, scenario: Scenario, days: int, realtime: bool) -> lives.Lived:
+def _life_events(placed: pl.DataFrame, scenario: Scenario, days: int, realtime: bool) -> lives.LifeEvents:
     """What orders live after they were placed; who lives what and the lag of its news have luck of their own."""
     if not scenario.lives.any and not scenario.search_lag:
-        return lives.Lived(placed.head(0), [])
+        return lives.LifeEvents(placed.head(0), [])
     known = placed.with_columns(
-        life=lives.life(placed["order"], scenario.lives, _luck(scenario, LIVES)),
+        life=lives.life(placed["order"], scenario.lives, _rng(scenario, LIVES)),
         again=_lags(placed, scenario, LAGS_AGAIN),
         heard=pl.when(_heard(placed, scenario)).then(pl.col("at") + scenario.delivery),
     )
-    return lives.lived(known, scenario, days=days, realtime=realtime)
+    return lives.life_events(known, scenario, days=days, realtime=realtime)
 
 
 def _ranked(events: pl.DataFrame, lines: int) -> engine.Events:
@@ -84,7 +84,7 @@ def _events(kind: int, rows: pl.DataFrame) -> pl.DataFrame:
     return whole.select(pl.col(name).cast(dtype) for name, dtype in EVENTS.items())
 
 
-def _luck(scenario: Scenario, knob: int) -> np.random.Generator:
+def _rng(scenario: Scenario, knob: int) -> np.random.Generator:
     return np.random.default_rng((scenario.seed, knob))
 
 
@@ -92,9 +92,9 @@ def orders(history: History, scenario: Scenario) -> tuple[pl.DataFrame, pl.DataF
     """LINES of the shop, and MOVES: what stores took. A peak copies orders within half an hour of the real ones."""
     known, copies = int(history.lines["order"].max() or 0) + 1, ceil(scenario.peak)  # type: ignore[arg-type]
     order = history.lines["order"].to_numpy()
-    last = _luck(scenario, COPIES).random(known) < scenario.peak - (copies - 1)
-    shifts = _luck(scenario, SHIFTS).uniform(-PEAK_SPREAD, PEAK_SPREAD, (copies, known))
-    stores = _luck(scenario, STORES).random((copies, known)) < scenario.pos_share
+    last = _rng(scenario, COPIES).random(known) < scenario.peak - (copies - 1)
+    shifts = _rng(scenario, SHIFTS).uniform(-PEAK_SPREAD, PEAK_SPREAD, (copies, known))
+    stores = _rng(scenario, STORES).random((copies, known)) < scenario.pos_share
     parts = [history.lines.head(0).with_columns(store=pl.lit(False))]
     for copy in range(copies):
         moment = (pl.col("at") + pl.Series(shifts[copy][order])).floor().clip(lower_bound=0) if copy else pl.col("at")
@@ -110,16 +110,16 @@ def orders(history: History, scenario: Scenario) -> tuple[pl.DataFrame, pl.DataF
 def _lags(lines: pl.DataFrame, scenario: Scenario, knob: int) -> pl.Series:
     """Minutes until the OMS hears of the order of each line, which is not before the order search shows it."""
     order, lags = lines["order"].to_numpy(), np.sort(scenario.lag).clip(scenario.search_lag)
-    luck = _luck(scenario, knob).random(int(order.max(initial=0)) + 1)[order]
-    return pl.Series(lags[(luck * len(lags)).astype(np.int64)], dtype=pl.Float64)
+    draws = _rng(scenario, knob).random(int(order.max(initial=0)) + 1)[order]
+    return pl.Series(lags[(draws * len(lags)).astype(np.int64)], dtype=pl.Float64)
 
 
 def _edits(history: History, scenario: Scenario) -> pl.DataFrame:
-    luck = _luck(scenario, EDITS)
-    number = int(luck.poisson(scenario.edits * history.days))
-    at = luck.integers(0, history.days, number) * DAY_MINUTES + EDITS_FROM + luck.integers(0, EDITS_FOR, number)
-    units = luck.integers(1, LARGEST_EDIT + 1, number) * luck.choice([-1, 1], number)
-    return pl.DataFrame({"pair": luck.integers(0, history.stock.height, number), "at": at, "units": units})
+    rng = _rng(scenario, EDITS)
+    number = int(rng.poisson(scenario.edits * history.days))
+    at = rng.integers(0, history.days, number) * DAY_MINUTES + EDITS_FROM + rng.integers(0, EDITS_FOR, number)
+    units = rng.integers(1, LARGEST_EDIT + 1, number) * rng.choice([-1, 1], number)
+    return pl.DataFrame({"pair": rng.integers(0, history.stock.height, number), "at": at, "units": units})
 
 
 def _deliveries(history: History, moved: pl.DataFrame) -> list[pl.DataFrame]:
@@ -153,7 +153,7 @@ def _writes(scenario: Scenario, policies: Set[str], parts: list[pl.DataFrame]) -
 
 def _heard(rows: pl.DataFrame, scenario: Scenario) -> pl.Series:
     """Whether each row's webhook comes; the first rows of all are the lines placed."""
-    return pl.Series(_luck(scenario, HEARD).random(rows.height) >= scenario.loss)
+    return pl.Series(_rng(scenario, HEARD).random(rows.height) >= scenario.loss)
 
 
 def _next(rows: pl.DataFrame, every: float, offset: float = 0) -> pl.DataFrame:

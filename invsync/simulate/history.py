@@ -62,10 +62,10 @@ class History:
 
     def pair(self, sku: str) -> int:
         """The number of a SKU's pair; an unknown one is a usage error."""
-        found = self.stock["sku"].index_of(sku)
-        if found is None:
+        number = self.stock["sku"].index_of(sku)
+        if number is None:
             raise UsageError(f"SKU {sku!r} is not in this history: choose one that was sold.")
-        return found
+        return number
 
     def only(self, sku: str) -> "History":
         """This SKU's lines and movements alone."""
@@ -119,10 +119,10 @@ def _stock(
     level, reorder = (
         pl.max_horizontal(daily * span, "line").ceil().cast(pl.Int64) for span in (rule.cover_days, rule.reorder_days)
     )
-    luck = pl.Series(np.random.default_rng(rule.seed).random(rows.height))
-    found = rows.with_columns(up_to=level, reorder=reorder)
-    opening = pl.col("reorder") + (luck * (pl.col("up_to") - pl.col("reorder") + 1)).floor().cast(pl.Int64)
-    return tables.conform(found.with_columns(opening=opening), STOCK, "stock")
+    draws = pl.Series(np.random.default_rng(rule.seed).random(rows.height))
+    sized = rows.with_columns(up_to=level, reorder=reorder)
+    opening = pl.col("reorder") + (draws * (pl.col("up_to") - pl.col("reorder") + 1)).floor().cast(pl.Int64)
+    return tables.conform(sized.with_columns(opening=opening), STOCK, "stock")
 
 
 def _shifted(frame: pl.DataFrame, first: int, last: int) -> pl.DataFrame:

@@ -28,30 +28,32 @@ STANDING = ("drift", "in_flight", "hidden", "beyond")
 
 
 @dataclass(frozen=True)
-class Stories:
+class Timeline:
     """The events of all variants by pair and time, each with the `until` of its pair's next; and their log's order."""
 
     rows: pl.DataFrame
     order: NDArray[np.uint32]
 
+    @classmethod
+    def of(cls, drawn: Drawn) -> "Timeline":
+        """The drawn events, pair by pair."""
+        names = ("pair", "at", "kind", "units", "line", "rank")
+        rows = pl.DataFrame({name: getattr(drawn.events, name) for name in names}).with_row_index("place")
+        rows = rows.sort(pl.col("pair").cast(pl.Int64) * 2**32 + pl.col("rank"))
+        last = pl.col("pair") != pl.col("pair").shift(-1, fill_value=-1)
+        until = pl.when(last).then(pl.lit(float(drawn.days * DAY_MINUTES))).otherwise(pl.col("at").shift(-1))
+        return cls(rows.drop("place", "rank").with_columns(until=until), rows["place"].to_numpy())
 
-def stories(drawn: Drawn) -> Stories:
-    """The events, pair by pair."""
-    names = ("pair", "at", "kind", "units", "line", "rank")
-    rows = pl.DataFrame({name: getattr(drawn.events, name) for name in names}).with_row_index("place")
-    rows = rows.sort(pl.col("pair").cast(pl.Int64) * 2**32 + pl.col("rank"))
-    last = pl.col("pair") != pl.col("pair").shift(-1, fill_value=-1)
-    until = pl.when(last).then(pl.lit(float(drawn.days * DAY_MINUTES))).otherwise(pl.col("at").shift(-1))
-    return Stories(rows.drop("place", "rank").with_columns(until=until), rows["place"].to_numpy())
 
-
-def accounts(stories: Stories, log: engine.Log, variants: engine.Variants, number: int) -> dict[str, engine.Units]:
+def ledger_columns(
+    timeline: Timeline, log: engine.Log, variants: engine.Variants, number: int
+) -> dict[str, engine.Units]:
     """One variant's columns beside the events: the pair's NUMBERS after each, the SUMS, and what stands (STANDING)."""
-    count, queue, in_flight, shown, amount = (getattr(log, name)[stories.order, number] for name in NUMBERS)
-    looked = log.looked[stories.order, number]
-    pair, kind, asked = (stories.rows[name].to_numpy() for name in ("pair", "kind", "units"))
+    count, queue, in_flight, shown, amount = (getattr(log, name)[timeline.order, number] for name in NUMBERS)
+    looked = log.looked[timeline.order, number]
+    pair, kind, demand = (timeline.rows[name].to_numpy() for name in ("pair", "kind", "units"))
     sale, moved = kind == engine.SALE, np.where(np.isin(kind, MOVING), amount, 0)
-    left, sold, requested = count - queue - in_flight, np.where(sale, amount, 0), np.where(sale, asked, 0)
+    left, sold, requested = count - queue - in_flight, np.where(sale, amount, 0), np.where(sale, demand, 0)
     there, offered, had = (np.maximum(units, 0) for units in (left, shown, left + sold))
     hidden, beyond = np.maximum(there - offered, 0), np.maximum(offered - there, 0)
     lost_to_hidden = np.minimum(requested - sold, np.maximum(had - sold, 0))
@@ -83,15 +85,15 @@ def accounts(stories: Stories, log: engine.Log, variants: engine.Variants, numbe
     }
 
 
-def is_conserved(stories: Stories, log: engine.Log, opening: engine.Units) -> bool:
+def is_conserved(timeline: Timeline, log: engine.Log, opening: engine.Units) -> bool:
     """Whether units sold and not given back + units left = units stocked, pair by pair in every variant."""
-    kind, amount = stories.rows["kind"], log.amount[stories.order]
+    kind, amount = timeline.rows["kind"], log.amount[timeline.order]
     sold, moved = (kind.is_in(kinds).to_numpy()[:, None] for kinds in ([engine.SALE], MOVING))
     back = (kind == engine.RESTOCK).to_numpy()[:, None]
-    firsts = np.flatnonzero(np.diff(stories.rows["pair"].to_numpy(), prepend=-1))
+    firsts = np.flatnonzero(np.diff(timeline.rows["pair"].to_numpy(), prepend=-1))
     stocked = opening + np.add.reduceat(np.where(moved, amount, 0), firsts)
     ends = np.append(firsts[1:], len(amount)) - 1
-    left = (log.count - log.queue - log.in_flight)[stories.order[ends]]
+    left = (log.count - log.queue - log.in_flight)[timeline.order[ends]]
     return np.array_equal(np.add.reduceat(np.where(sold, amount, np.where(back, -amount, 0)), firsts) + left, stocked)
 
 

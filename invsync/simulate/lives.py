@@ -16,23 +16,23 @@ Parts = list[tuple[int, pl.DataFrame]]  # a kind of event, and its rows: pair, a
 
 
 @dataclass(frozen=True)
-class Lived:
+class LifeEvents:
     """The lines that were added to orders, like the lines placed, and the events of all that lives."""
 
     added: pl.DataFrame
     parts: Parts
 
 
-def life(order: pl.Series, lives: Lives, luck: np.random.Generator) -> pl.Series:
+def life(order: pl.Series, lives: Lives, rng: np.random.Generator) -> pl.Series:
     """The life of each line's order, null where it has none: one draw an order and life, and the first that is drawn."""
     shares = asdict(lives)
     number = order.to_numpy()
-    drawn = luck.random((len(shares), int(number.max(initial=0)) + 1)) < np.array([*shares.values()])[:, None]
+    drawn = rng.random((len(shares), int(number.max(initial=0)) + 1)) < np.array([*shares.values()])[:, None]
     first = np.where(drawn.any(axis=0), drawn.argmax(axis=0), len(shares))
     return pl.Series([*shares, None], dtype=pl.String).gather(first[number])
 
 
-def lived(placed: pl.DataFrame, scenario: Scenario, *, days: int, realtime: bool) -> Lived:
+def life_events(placed: pl.DataFrame, scenario: Scenario, *, days: int, realtime: bool) -> LifeEvents:
     """What follows from the lines `placed`.
 
     Each has the columns at, order, pair, units, line, its order's life, when it is `imported`, when its webhook is
@@ -48,7 +48,7 @@ def lived(placed: pl.DataFrame, scenario: Scenario, *, days: int, realtime: bool
     if realtime:
         seen = pl.min_horizontal(searched, "heard")
         parts += _unseen(engine.UNHEARD_BY, engine.LIVE_BY, placed, seen, scenario.settle)
-    return Lived(added, parts)
+    return LifeEvents(added, parts)
 
 
 def _first() -> pl.Expr:

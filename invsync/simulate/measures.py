@@ -13,7 +13,7 @@ from invsync.errors import UsageError
 from invsync.simulate import costs, engine
 from invsync.simulate.events import BATCHED, Drawn, drawn
 from invsync.simulate.history import DAY_MINUTES, History
-from invsync.simulate.ledger import SUMS, Stories, accounts, day_ends, is_conserved, stories
+from invsync.simulate.ledger import SUMS, Timeline, day_ends, is_conserved, ledger_columns
 from invsync.simulate.scenario import Scenario
 
 MEASURES = {
@@ -44,8 +44,8 @@ class Replay:
     """One scenario's ledger, a row an event, over so many days; `stock` names the pairs, `lines` are the order lines."""
 
     scenario: Scenario
-    stories: Stories
-    accounts: Mapping[str, engine.Units]
+    timeline: Timeline
+    columns: Mapping[str, engine.Units]
     lines: pl.DataFrame
     stock: pl.DataFrame
     start: datetime
@@ -54,14 +54,14 @@ class Replay:
     @cached_property
     def ledger(self) -> pl.DataFrame:
         """The events in the order of the pairs and of time, with every number."""
-        return self.stories.rows.with_columns(**{name: pl.Series(told) for name, told in self.accounts.items()})
+        return self.timeline.rows.with_columns(**{name: pl.Series(values) for name, values in self.columns.items()})
 
     def sums(self) -> dict[str, float]:
         """The measures that are sums over events or means over time: units, in all pairs together."""
-        until, at = (self.stories.rows[name].to_numpy() for name in ("until", "at"))
+        until, at = (self.timeline.rows[name].to_numpy() for name in ("until", "at"))
         spent = (until - at) / (self.days * DAY_MINUTES)
-        sums = {name: int(self.accounts[name].sum(dtype=np.int64)) for name in SUMS}
-        return sums | {name: float((self.accounts[name] * spent).sum()) for name in MEANS}
+        sums = {name: int(self.columns[name].sum(dtype=np.int64)) for name in SUMS}
+        return sums | {name: float((self.columns[name] * spent).sum()) for name in MEANS}
 
     def pairs(self) -> pl.DataFrame:
         """One row a pair: what it was stocked with, its sums in units, what is left, and its means over time."""
@@ -69,8 +69,8 @@ class Replay:
         rows = self.ledger.set_sorted("pair").group_by("pair", maintain_order=True)
         spent = (pl.col("until") - pl.col("at")) / (self.days * DAY_MINUTES)
         means = {name: (pl.col(name) * spent).sum() for name in MEANS}
-        found = rows.agg(*sums, **means).rename({"at_the_end": "left"})
-        return pl.concat([self.stock.select("sku", stocked="opening"), found.drop("pair")], how="horizontal")
+        measured = rows.agg(*sums, **means).rename({"at_the_end": "left"})
+        return pl.concat([self.stock.select("sku", stocked="opening"), measured.drop("pair")], how="horizontal")
 
     def by_day(self) -> pl.DataFrame:
         """One row a day: what stands at its end (drift, in flight, hidden, beyond), oversold and writes in it."""
@@ -81,10 +81,10 @@ class Replay:
         """Each of MEASURES."""
         days, runs = self.by_day(), costs.runs(self.scenario, self.ledger, self.lines, days=self.days)
         oversold = self.ledger.filter(pl.col("oversold") > 0)["line"]
-        found: dict[str, Any] = self.sums() | {"orders_touched": self.lines["order"].gather(oversold).n_unique()}
-        found |= {"drift": days["drift"].mean(), "drift_end": days["drift"].item(-1), "runs": runs.height}
-        found |= runs.select(pl.col("calls", "points").sum()).row(0, named=True)
-        return {name: found[name] for name in MEASURES}
+        measures: dict[str, Any] = self.sums() | {"orders_touched": self.lines["order"].gather(oversold).n_unique()}
+        measures |= {"drift": days["drift"].mean(), "drift_end": days["drift"].item(-1), "runs": runs.height}
+        measures |= runs.select(pl.col("calls", "points").sum()).row(0, named=True)
+        return {name: measures[name] for name in MEASURES}
 
 
 Table = pl.DataFrame | None  # buffers (sku, units), 0 where a SKU lacks; None: the scenario's own buffer at each pair
@@ -104,14 +104,14 @@ def replays(
         together.setdefault(replace(one[0], policy="none", buffer=0, safety=0), []).append(one)
     for shared, of in together.items():
         events = drawn(history, shared, {scenario.policy for scenario, _ in of})
-        told = stories(events)
+        timeline = Timeline.of(events)
         size = max(1, CELLS // len(events.events.pair))
         for first in range(0, len(of), size):
-            yield from _replays(history, of[first : first + size], events, told)
+            yield from _replays(history, of[first : first + size], events, timeline)
 
 
 def _replays(
-    history: History, scenarios: Sequence[tuple[Scenario, Table]], events: Drawn, told: Stories
+    history: History, scenarios: Sequence[tuple[Scenario, Table]], events: Drawn, timeline: Timeline
 ) -> Iterator[Replay]:
     stock = history.stock
     levels = engine.Levels(
@@ -119,10 +119,10 @@ def _replays(
     )
     variants = _variants(stock, scenarios)
     log = engine.run(events.events, levels, variants)
-    assert is_conserved(told, log, levels.opening), "units were made or lost in the replay"
+    assert is_conserved(timeline, log, levels.opening), "units were made or lost in the replay"
     for number, (scenario, _) in enumerate(scenarios):
-        told_of = accounts(told, log, variants, number)
-        yield Replay(scenario, told, told_of, events.lines, stock, history.start, events.days)
+        columns = ledger_columns(timeline, log, variants, number)
+        yield Replay(scenario, timeline, columns, events.lines, stock, history.start, events.days)
 
 
 def _variants(stock: pl.DataFrame, scenarios: Sequence[tuple[Scenario, Table]]) -> engine.Variants:

@@ -45,9 +45,9 @@ def scenarios(base: Scenario, *, buffers: Sequence[int] = BUFFERS) -> Iterator[S
 
 def studied(history: History, base: Scenario) -> pl.DataFrame:
     """The grid of `scenarios`; a knob that does not move a policy is null in its rows."""
-    found = grid(history, list(scenarios(base)))
+    rows = grid(history, list(scenarios(base)))
     batched, realtime = pl.col("policy").is_in(sorted(BATCHED)), pl.col("policy") == "realtime"
-    return found.with_columns(
+    return rows.with_columns(
         lag=pl.col("lag").round(6), cadence=pl.when(batched).then("cadence"), loss=pl.when(realtime).then("loss")
     )
 
@@ -108,18 +108,18 @@ def story(history: History, base: Scenario, *, top: int = 4) -> pl.DataFrame:
     One row an event: sku, policy, at (minute of the day), what was left, the OMS's number, what Shopify showed, units
     in flight, and the units oversold in it. The worst day is the one with most oversold or, where none is, put back.
     """
-    told = list(replays(history, [replace(base, policy=policy) for policy in STORY]))
+    replayed = list(replays(history, [replace(base, policy=policy) for policy in STORY]))
     day = (pl.col("at") // DAY_MINUTES).cast(pl.Int64)
-    sums = told[0].ledger.group_by("pair", day=day).agg(pl.col("oversold", "put_back").sum())
+    sums = replayed[0].ledger.group_by("pair", day=day).agg(pl.col("oversold", "put_back").sum())
     ordered = sums.filter(pl.col("put_back") > 0).sort("oversold", "put_back", "pair", descending=[True, True, False])
     worst = ordered.unique("pair", keep="first", maintain_order=True).head(top).select("pair", "day")
-    return pl.concat([_day(one, worst) for one in told])
+    return pl.concat([_day(one, worst) for one in replayed])
 
 
-def _day(told: Replay, worst: pl.DataFrame) -> pl.DataFrame:
+def _day(replayed: Replay, worst: pl.DataFrame) -> pl.DataFrame:
     """The events of these days of these pairs, each day begun with what stood before it and ended with what stands."""
     start = pl.col("day") * DAY_MINUTES
-    rows = told.ledger.join(worst, on="pair").filter(pl.col("at") < start + DAY_MINUTES)
+    rows = replayed.ledger.join(worst, on="pair").filter(pl.col("at") < start + DAY_MINUTES)
     before = rows.filter(pl.col("at") < start).group_by("pair", maintain_order=True).last()
     within = rows.filter(pl.col("at") >= start)
     after = rows.group_by("pair", maintain_order=True).last()
@@ -128,7 +128,7 @@ def _day(told: Replay, worst: pl.DataFrame) -> pl.DataFrame:
         within.with_columns(pl.col("oversold").cast(pl.Int32)),
         after.with_columns(at=(start + DAY_MINUTES).cast(pl.Float64), oversold=0),
     ]
-    skus = told.stock.select("sku", pair=pl.int_range(pl.len(), dtype=pl.Int32))
+    skus = replayed.stock.select("sku", pair=pl.int_range(pl.len(), dtype=pl.Int32))
     whole = pl.concat([part.select(rows.columns) for part in parts], how="vertical_relaxed").join(skus, on="pair")
     return whole.sort("pair", "at", maintain_order=True).select(
         "sku",
@@ -136,7 +136,7 @@ def _day(told: Replay, worst: pl.DataFrame) -> pl.DataFrame:
         "shown",
         "in_flight",
         "oversold",
-        policy=pl.lit(told.scenario.policy),
+        policy=pl.lit(replayed.scenario.policy),
         at=pl.col("at") - start,
         oms=pl.col("count") - pl.col("queue"),
     )

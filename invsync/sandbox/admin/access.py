@@ -19,17 +19,17 @@ class _Fields(Visitor):
 
     def __init__(self, types: TypeInfo) -> None:
         super().__init__()
-        self.found: list[tuple[str, str]] = []
+        self.needed: list[tuple[str, str]] = []
         self._types = types
 
     def enter_field(self, node: FieldNode, *_: object) -> None:
         parent, kind = self._types.get_parent_type(), self._types.get_type()
         name = node.name.value
         if parent and parent.name == "Mutation" and name.startswith("inventory"):
-            self.found.append((name, "write_inventory"))
+            self.needed.append((name, "write_inventory"))
         for type in (parent, get_named_type(kind) if kind else None):
             if type and type.name.removesuffix("Connection") in NEEDED:
-                self.found.append((name, NEEDED[type.name.removesuffix("Connection")]))
+                self.needed.append((name, NEEDED[type.name.removesuffix("Connection")]))
 
 
 def denied(schema: GraphQLSchema, document: DocumentNode, scopes: str) -> GraphQLError | None:
@@ -38,7 +38,7 @@ def denied(schema: GraphQLSchema, document: DocumentNode, scopes: str) -> GraphQ
     fields = _Fields(types)
     visit(document, TypeInfoVisitor(types, fields))
     granted = scopes.split(",")
-    return next((_denial(*pair) for pair in fields.found if pair[1] not in granted), None)
+    return next((_denial(*pair) for pair in fields.needed if pair[1] not in granted), None)
 
 
 def _denial(field: str, scope: str) -> GraphQLError:

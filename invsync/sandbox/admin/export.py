@@ -35,10 +35,10 @@ class Export:
             if inner is not None:
                 yield from self._connection(getattr(self._root, field.name.value)(None, **arguments), inner, key, None)
 
-    def _connection(self, found: Node, wanted: SelectionSetNode, key: str, parent: str | None) -> Iterator[Node]:
+    def _connection(self, connection: Node, wanted: SelectionSetNode, key: str, parent: str | None) -> Iterator[Node]:
         inner = _nodes(wanted)
         assert inner is not None, f"{key} is no connection"
-        for node in found["each"]():
+        for node in connection["each"]():
             row, lists = {}, []
             for name, field, arguments, below in self._fields(inner, node["__typename"]):
                 value = _resolved(node[field.name.value], arguments)
@@ -47,8 +47,8 @@ class Export:
                 else:
                     row[name] = value if below is None else self._plain(value, below)
             yield row | ({"__parentId": parent} if parent else {})
-            for connection in lists:
-                yield from self._connection(*connection, row["id"])
+            for nested in lists:
+                yield from self._connection(*nested, row["id"])
 
     def _plain(self, value: Any, wanted: SelectionSetNode) -> Any:
         if isinstance(value, list):
@@ -56,9 +56,9 @@ class Export:
         if value is None:
             return None
         return {
-            name: found if below is None else self._plain(found, below)
+            name: child if below is None else self._plain(child, below)
             for name, field, arguments, below in self._fields(wanted, value.get("__typename", ""))
-            for found in [_resolved(value[field.name.value], arguments)]
+            for child in [_resolved(value[field.name.value], arguments)]
         }
 
     def _fields(self, wanted: SelectionSetNode, kind: str) -> list[Field]:
