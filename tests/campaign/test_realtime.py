@@ -18,14 +18,14 @@ from test_replay import for_sale, in_the_oms, moved, of_products
 from invsync import webhooks
 from invsync.errors import LeaseHeld
 from invsync.jobs import launch
-from invsync.sandbox.admin.webhooks import Weather, Webhooks
+from invsync.sandbox.admin.webhooks import DeliveryFaults, Webhooks
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.shop import Shop
 from invsync.sandbox.world import LOCATION, World, sales
 
 ITEMS = 500
 A_SECOND, SECONDS, CONNECTIONS = 500, 60, 24
-BAD_WEATHER = Weather(lost=0.3, doubled=0.2, latest=timedelta(minutes=40), shuffled=True)
+BAD_DELIVERY = DeliveryFaults(lost=0.3, doubled=0.2, latest=timedelta(minutes=40), shuffled=True)
 REALTIME, RECENT = "realtime-sync", "upload-recent-changes"
 
 
@@ -46,7 +46,7 @@ class Day:
     def __init__(self, world: World, system: Live) -> None:
         self.world, self.system, self.chance = world, system, random.Random(1)
         self.rows = of_products(sales(7))
-        self.hooks = Webhooks(world.shop, DOMAIN, BAD_WEATHER, clock=lambda: world.now)
+        self.hooks = Webhooks(world.shop, DOMAIN, BAD_DELIVERY, clock=lambda: world.now)
         self.truth, self.seen = for_sale(world), world.start - timedelta(days=1)
         self.moved_at: dict[int, datetime] = {}
         self.written_at: dict[int, datetime] = {}
@@ -70,7 +70,7 @@ class Day:
         for sku in {*sold, *variances, *late, *edited}:
             self.moved_at[self.world.items[sku]] = at
         for sku in {*variances, *late}:
-            if self.chance.random() >= BAD_WEATHER.lost:
+            if self.chance.random() >= BAD_DELIVERY.lost:
                 self.events += 1
                 assert self.system.event(f"P{sku}", (sku, at)) == 200
         self.seen = at

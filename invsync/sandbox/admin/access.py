@@ -1,4 +1,4 @@
-"""Which access scope a document needs, by the types of its fields."""
+"""The access scopes that a document needs, by the types of its fields."""
 
 from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, TypeInfo, TypeInfoVisitor, Visitor, visit
 from graphql.type import get_named_type
@@ -15,7 +15,7 @@ HELP = "https://shopify.dev/api/usage/access-scopes"
 
 
 class _Fields(Visitor):
-    """Collects each field with the scope that it needs."""
+    """Collect each field with the scope that it needs."""
 
     def __init__(self, types: TypeInfo) -> None:
         super().__init__()
@@ -33,12 +33,15 @@ class _Fields(Visitor):
 
 
 def denied(schema: GraphQLSchema, document: DocumentNode, scopes: str) -> GraphQLError | None:
-    """The error for the first field of a valid document that these scopes, with commas between, do not cover."""
+    """The error for the first field of a valid document that the scopes do not cover.
+
+    `scopes` is a list with commas between.
+    """
     types = TypeInfo(schema)
     fields = _Fields(types)
     visit(document, TypeInfoVisitor(types, fields))
     granted = scopes.split(",")
-    return next((_denial(*pair) for pair in fields.needed if pair[1] not in granted), None)
+    return next((_denial(field, scope) for field, scope in fields.needed if scope not in granted), None)
 
 
 def _denial(field: str, scope: str) -> GraphQLError:
