@@ -102,7 +102,9 @@ def test_held_out_weeks_judge_what_past_weeks_chose() -> None:
     scenario = simulate.Scenario("reset", lag=simulate.lognormal(60), pos_share=0.2)
     tables_ = buffers.candidates(past, scenario, ratios=(0.95, 0.99, 0.9999), largest=(2, 4))
     singles = (0, 2, 4)
-    judged = [buffers.judge(of, scenario, singles=singles, suggested=tables_, seeds=(1, 2)) for of in (past, held_out)]
+    judged = [
+        buffers.evaluate(of, scenario, singles=singles, suggested=tables_, seeds=(1, 2)) for of in (past, held_out)
+    ]
     compared = buffers.compare(*judged)
 
     assert judged[0].height == len(singles) + len(tables_) == 9

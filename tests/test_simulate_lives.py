@@ -129,7 +129,7 @@ def real() -> History:
 
 
 def test_what_each_life_puts_back_on_real_sales(real: History) -> None:
-    costs = study.by_life(real, Scenario(lag=simulate.lognormal(15), pos_share=0.2))
+    costs = study.life_costs(real, Scenario(lag=simulate.lognormal(15), pos_share=0.2))
     put_back = {row["life"]: row["put_back"] for row in costs.filter(policy="reset_by_header").to_dicts()}
 
     assert costs.filter(~pl.col("policy").is_in(SEARCHES))["put_back"].sum() == 0

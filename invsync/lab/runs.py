@@ -1,8 +1,7 @@
-"""Run folders and what else is needed to say why a run found what it found."""
+"""The history of runs, and the events and edits that explain it."""
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -15,7 +14,10 @@ from invsync.vocabulary import PLANNED
 
 
 def history(*, reports: str = "reports", shop: str = "", days: int = 30) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """RUNS of the last `days` before the newest one, of a shop or of all, and what they LOOKED at."""
+    """The RUNS of the last `days` before the newest one, of one shop or all, and the pairs that they LOOKED at.
+
+    Raises a UsageError if there are none.
+    """
     checked(reports=(reports, str), shop=(shop, str), days=(days, int))
     root = Path(reports)
     runs = folders.table(root, folders.found(root)) if root.is_dir() else tables.empty(folders.RUNS)
@@ -29,21 +31,24 @@ def history(*, reports: str = "reports", shop: str = "", days: int = 30) -> tupl
 
 
 def events(looked: pl.DataFrame, *, shop: str = "", config: str = "invsync.toml") -> pl.DataFrame | None:
-    """OWN_EVENTS of the shop's OMS since the first look; None where no shop is named."""
+    """OWN_EVENTS of the shop's OMS since the first look; None without a shop."""
     if not shop:
         return None
     source, chosen = opened(shop, config)
-    since: Any = looked["at"].min()
-    seen = source.events(since, None).filter(pl.col("reason").is_not_null() & ~pl.col("reason").is_in(NOT_OWN))
+    since = looked.select(pl.min("at")).item()
+    own = source.events(since, None).filter(pl.col("reason").is_not_null() & ~pl.col("reason").is_in(NOT_OWN))
     snapshot = source.snapshot()
     where = {"aggregate_location": chosen.aggregate_location}
     pairs, _ = mapping.pairs(snapshot, **where, group=chosen.oms.facility_group_id, store=source.store, at=snapshot.now)
-    at = delta.concerned(seen, pairs, mapping.locations(snapshot, **where)).drop_nulls("inventory_item_id")
-    return tables.conform(at.rename({"created_at": "at", "atp": "units"}).drop_nulls("at"), OWN_EVENTS, "events")
+    by_pair = delta.concerned(own, pairs, mapping.locations(snapshot, **where)).drop_nulls("inventory_item_id")
+    return tables.conform(by_pair.rename({"created_at": "at", "atp": "units"}).drop_nulls("at"), OWN_EVENTS, "events")
 
 
 def edits(path: str = "") -> pl.DataFrame | None:
-    """EDITS from a Parquet or CSV file, as exported from Shopify's inventory history; None where no file is named."""
+    """EDITS from a Parquet or CSV file, as exported from Shopify's inventory history; None without a path.
+
+    Raises a UsageError if the file cannot be read.
+    """
     checked(edits=(path, str))
     if not path:
         return None

@@ -1,4 +1,4 @@
-"""What a replay leaves behind in one table: a row an event, with what was sold, missed, put back and written in it."""
+"""The ledger of a replay: a row an event, with the units sold, missed, put back and written in it."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,10 @@ STANDING = ("drift", "in_flight", "hidden", "beyond")
 
 @dataclass(frozen=True)
 class Timeline:
-    """The events of all variants by pair and time, each with the `until` of its pair's next; and their log's order."""
+    """The events by pair and time, shared by all variants.
+
+    `until` is the time of the pair's next event. `order` gives the place of each row in the log.
+    """
 
     rows: pl.DataFrame
     order: NDArray[np.uint32]
@@ -48,7 +51,7 @@ class Timeline:
 def ledger_columns(
     timeline: Timeline, log: engine.Log, variants: engine.Variants, number: int
 ) -> dict[str, engine.Units]:
-    """One variant's columns beside the events: the pair's NUMBERS after each, the SUMS, and what stands (STANDING)."""
+    """The ledger's columns of one variant: a pair's NUMBERS after each event, the SUMS, and the STANDING numbers."""
     count, queue, in_flight, shown, amount = (getattr(log, name)[timeline.order, number] for name in NUMBERS)
     looked = log.looked[timeline.order, number]
     pair, kind, demand = (timeline.rows[name].to_numpy() for name in ("pair", "kind", "units"))
@@ -86,7 +89,7 @@ def ledger_columns(
 
 
 def is_conserved(timeline: Timeline, log: engine.Log, opening: engine.Units) -> bool:
-    """Whether units sold and not given back + units left = units stocked, pair by pair in every variant."""
+    """Whether, in every pair and variant, units sold and not given back + units left = units stocked."""
     kind, amount = timeline.rows["kind"], log.amount[timeline.order]
     sold, moved = (kind.is_in(kinds).to_numpy()[:, None] for kinds in ([engine.SALE], MOVING))
     back = (kind == engine.RESTOCK).to_numpy()[:, None]
@@ -98,7 +101,7 @@ def is_conserved(timeline: Timeline, log: engine.Log, opening: engine.Units) -> 
 
 
 def day_ends(ledger: pl.DataFrame, days: int) -> pl.DataFrame:
-    """One row a day: what stands at its end, over all pairs, and the units oversold and the numbers written in it."""
+    """One row a day: the STANDING numbers at its end, oversold units and writes during it, over all pairs."""
     first, next_ = (((pl.col(name) / DAY_MINUTES).ceil() - 1).clip(0).cast(pl.Int64) for name in ("at", "until"))
     last = pl.col("pair") != pl.col("pair").shift(-1, fill_value=-1)
     after = pl.when(last).then(days).otherwise(next_)
