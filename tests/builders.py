@@ -1,4 +1,4 @@
-"""Literal rows made into the package's frames, with defaults for what a test does not speak of."""
+"""Build the package's frames from literal rows, with defaults for the columns that a test leaves out."""
 
 from datetime import UTC, datetime
 from pathlib import Path

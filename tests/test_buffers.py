@@ -1,4 +1,4 @@
-"""Buffers against published newsvendors, against sums by hand, and on weeks that they have not seen."""
+"""Buffers against published newsvendors, against sums by hand, and on held-out weeks."""
 
 import math
 from pathlib import Path
@@ -29,20 +29,20 @@ def test_published_newsvendors_to_the_printed_digits(
     assert buffers.newsvendor(*prices, *demand) == pytest.approx((stock, cost), rel=1e-15, abs=0)
 
 
-def test_a_cost_of_nothing_is_refused() -> None:
+def test_a_cost_of_zero_is_refused() -> None:
     with pytest.raises(UsageError, match="must be above 0"):
         buffers.critical_ratio(5, 0)
 
 
 def binomial(size: float, share: float, units: int) -> float:
-    """The chance of so many units by a negative binomial law, factor by factor."""
+    """The probability of `units` in a negative binomial distribution, factor by factor."""
     chance = share**size
     for n in range(units):
         chance *= (size + n) / (n + 1) * (1 - share)
     return chance
 
 
-def test_the_laws_are_those_of_a_sum_by_hand() -> None:
+def test_the_distributions_equal_sums_by_hand() -> None:
     demand = buffers.WindowDemand(np.array([[2.0], [3.0], [0.0]]), np.array([[2.0], [9.0], [0.0]]))
     poisson = [math.exp(-2) * 2**n / math.factorial(n) for n in range(60)]
     wide = [binomial(1.5, 1 / 3, n) for n in range(400)]
@@ -125,7 +125,7 @@ def compared(*beaten: bool) -> pl.DataFrame:
     return pl.DataFrame({"buffer": [0, *range(1, len(beaten) + 1)], "beaten": [False, *beaten]})
 
 
-def test_the_verdict_says_where_it_lost() -> None:
+def test_the_verdict_names_the_single_buffers_that_were_not_beaten() -> None:
     assert buffers.verdict(compared(True, True)).endswith(
         "beat 2 of 2 single buffers in both oversold and hidden units: every one."
     )

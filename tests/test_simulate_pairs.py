@@ -1,4 +1,4 @@
-"""Order lives in the replay beside plain loops over one pair, and beside the production ledger of units in flight."""
+"""Order lives in the replay against plain loops over one pair, and against the production ledger of units in flight."""
 
 from dataclasses import dataclass, replace
 from math import inf
@@ -277,7 +277,7 @@ def busy(seed: int) -> tuple[History, Scenario]:
 
 @pytest.mark.parametrize("search_lag", [0.0, 1.0, 4.0])
 @pytest.mark.parametrize("name", [*NAMES, "mixed", "plain"])
-def test_every_life_under_every_policy_is_that_of_plain_loops(
+def test_every_life_under_every_policy_equals_plain_loops(
     name: str, search_lag: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(lives.RESTOCKED_AFTER, "returned", 60)
@@ -293,7 +293,7 @@ def test_every_life_under_every_policy_is_that_of_plain_loops(
 
 
 @pytest.mark.parametrize("policy", ["reset_in_flight", "realtime"])
-def test_units_in_flight_are_those_of_the_production_ledger(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_units_in_flight_equal_those_of_the_production_ledger(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(lives.RESTOCKED_AFTER, "returned", 60)
     history, scenario = busy(3)
     scenario = replace(scenario, policy=policy, cadence=7.0, lives=Lives(**MIXED), search_lag=4.0, settle=1.0)

@@ -1,4 +1,4 @@
-"""The replay beside the production functions: every number of every pair after every event and at every tick."""
+"""The replay against the production functions: every number of every pair after every event and tick."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -205,7 +205,7 @@ def tick(shop: Shop, kind: int, policy: str) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("policy", simulate.POLICIES)
-def test_every_number_is_what_the_production_functions_say(policy: str, seed: int) -> None:
+def test_every_number_equals_that_of_the_production_functions(policy: str, seed: int) -> None:
     history, scenario = world(seed)
     replay = simulate.replay(history, replace(scenario, policy=policy))
     opening, levels = history.stock["opening"].to_list(), history.stock.select("reorder", "up_to").rows()

@@ -69,9 +69,9 @@ UNITS = alt.Axis(format=",~r", tickMinStep=1, tickCount=5)
 CLOCK = "pad(floor(datum.value / 60), 2, '0', 'left') + ':' + pad(datum.value % 60, 2, '0', 'left')"
 
 
-def frontier(studied: pl.DataFrame) -> Chart:
+def frontier(grid: pl.DataFrame) -> Chart:
     """Units oversold against units hidden, a line a policy over its buffers; selections of lag, cadence, loss, peak."""
-    rows = _named(studied.filter(pl.col("policy") != "none"))
+    rows = _named(grid.filter(pl.col("policy") != "none"))
     labelled = rows.with_columns(words=_words("buffer", "oversold", "hidden", "lost_to_hidden"))
     base, knobs = _turned(labelled, ["lag", "cadence", "loss", "peak"], ["oversold", "hidden", "buffer"])
     lines = base.encode(
@@ -85,9 +85,9 @@ def frontier(studied: pl.DataFrame) -> Chart:
     return _lined(lines, knobs, "What a buffer buys", words)
 
 
-def lag_curve(studied: pl.DataFrame) -> Chart:
+def lag_curve(grid: pl.DataFrame) -> Chart:
     """Units oversold over the order lag, a line a policy; selections of cadence, loss, peak and buffer."""
-    rows = _named(studied.filter(pl.col("policy") != "none"))
+    rows = _named(grid.filter(pl.col("policy") != "none"))
     labelled = rows.with_columns(words=_words("lag", "oversold", "put_back", "lost_to_hidden"))
     base, knobs = _turned(labelled, ["cadence", "loss", "peak", "buffer"], ["lag", "oversold"])
     minutes = alt.Axis(values=rows["lag"].unique().sort().to_list(), format=",d", grid=False)

@@ -292,6 +292,7 @@ def test_a_damaged_export_is_right_held_or_refused(family: str, tmp_path: Path) 
         at = f"INVSYNC_SEED={SEED} INVSYNC_CASE={family}/{number}, {export.dialect.name}, zone {export.world.zone}"
         tally.add(damage.kind, outcome, f"{at}: {damage}: {words}")
     print(f"\n{family}: repeat with INVSYNC_SEED={SEED}\n{tally}", *tally.wrong, sep="\n")
+    assert tally.counts, "no export was damaged"
     assert not tally.wrong, f"{len(tally.wrong)} damages went wrong, the first: {tally.wrong[0]}"
 
 

@@ -321,7 +321,7 @@ class World(RuleBasedStateMachine):
             job, shop="demo", config=str(self.config), dry_run=False, transport=transport, at=self.now.isoformat()
         )
         if job == "hard-sync":
-            self.reading = run.run_id
+            self.reading = run.context.run_id
             self.reads[self.reading] = {pair: Read(self.model.target(pair), self.model.counted[pair]) for pair in PAIRS}
         try:
             selection = run.select(run.settle())
