@@ -1,4 +1,4 @@
-"""Literal rows made into the package's frames, with defaults for what a test does not speak of."""
+"""Build the package's frames from literal rows, with defaults for the columns that a test leaves out."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +23,8 @@ def exported(connection: sa.Connection, folder: Path, suffix: str = "csv") -> Pa
     """The OMS's tables as CSV or Parquet files in a new folder."""
     folder.mkdir()
     for table in METADATA.sorted_tables:
-        found = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
-        frame = pl.DataFrame(found, infer_schema_length=None) if found else pl.DataFrame(schema=table.c.keys())
+        records = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+        frame = pl.DataFrame(records, infer_schema_length=None) if records else pl.DataFrame(schema=table.c.keys())
         write = frame.write_csv if suffix == "csv" else frame.write_parquet
         write(folder / f"{table.name}.{suffix}")
     return folder
@@ -32,9 +32,9 @@ def exported(connection: sa.Connection, folder: Path, suffix: str = "csv") -> Pa
 
 def best_sellers(path: Path) -> Path:
     """Four days of real sales of the forty products that sell most, in a Parquet file."""
-    found = sales(4)
-    most = found.group_by("sku").agg(pl.col("quantity").sum()).top_k(40, by="quantity")["sku"]
-    found.filter(pl.col("sku").is_in(most.implode())).write_parquet(path)
+    sold = sales(4)
+    most = sold.group_by("sku").agg(pl.col("quantity").sum()).top_k(40, by="quantity")["sku"]
+    sold.filter(pl.col("sku").is_in(most.implode())).write_parquet(path)
     return path
 
 
@@ -109,7 +109,7 @@ def listed(*values: tuple[str, Any]) -> pl.DataFrame:
 
 def snapshot(**frames: Any) -> tables.Snapshot:
     """A Snapshot: product A (item 1) on Shopify, W1..W3 in the group and the store, `_NA_` at ONLINE."""
-    found: Row = {
+    defaults: Row = {
         "product_facility": stock(("A", "W1", 10)),
         "facility": DEFAULT_FACILITIES,
         "facility_group_member": group("W1", "W2", "W3", "CONFIG"),
@@ -124,7 +124,7 @@ def snapshot(**frames: Any) -> tables.Snapshot:
         "newest_known": None,
         "now": NOW,
     }
-    return tables.Snapshot(**(found | frames))
+    return tables.Snapshot(**(defaults | frames))
 
 
 def levels(*values: tuple[Any, ...]) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Buffers against published newsvendors, against sums by hand, and on weeks that they have not seen."""
+"""Buffers against published newsvendors, against sums by hand, and on held-out weeks."""
 
 import math
 from pathlib import Path
@@ -29,35 +29,35 @@ def test_published_newsvendors_to_the_printed_digits(
     assert buffers.newsvendor(*prices, *demand) == pytest.approx((stock, cost), rel=1e-15, abs=0)
 
 
-def test_a_cost_of_nothing_is_refused() -> None:
+def test_a_cost_of_zero_is_refused() -> None:
     with pytest.raises(UsageError, match="must be above 0"):
         buffers.critical_ratio(5, 0)
 
 
 def binomial(size: float, share: float, units: int) -> float:
-    """The chance of so many units by a negative binomial law, factor by factor."""
+    """The probability of `units` in a negative binomial distribution, factor by factor."""
     chance = share**size
     for n in range(units):
         chance *= (size + n) / (n + 1) * (1 - share)
     return chance
 
 
-def test_the_laws_are_those_of_a_sum_by_hand() -> None:
-    found = buffers.Taken(np.array([[2.0], [3.0], [0.0]]), np.array([[2.0], [9.0], [0.0]]))
+def test_the_distributions_equal_sums_by_hand() -> None:
+    demand = buffers.WindowDemand(np.array([[2.0], [3.0], [0.0]]), np.array([[2.0], [9.0], [0.0]]))
     poisson = [math.exp(-2) * 2**n / math.factorial(n) for n in range(60)]
     wide = [binomial(1.5, 1 / 3, n) for n in range(400)]
 
-    assert found.within(np.array([2.0, 4.0, 0.0])) == pytest.approx([sum(poisson[:3]), sum(wide[:5]), 1.0])
+    assert demand.within(np.array([2.0, 4.0, 0.0])) == pytest.approx([sum(poisson[:3]), sum(wide[:5]), 1.0])
     by_hand = [
         sum((n - 2) * p for n, p in enumerate(poisson) if n > 2),
         sum((n - 4) * p for n, p in enumerate(wide) if n > 4),
     ]
-    assert found.beyond(np.array([2.0, 4.0, 0.0])) == pytest.approx([*by_hand, 0.0])
+    assert demand.beyond(np.array([2.0, 4.0, 0.0])) == pytest.approx([*by_hand, 0.0])
 
 
 def test_a_window_that_varies_is_a_mixture_not_its_mean() -> None:
     wait = np.array([[1.0, 9.0]])
-    mixed, mean = buffers.Taken(wait, wait), buffers.Taken(np.array([[5.0]]), np.array([[5.0]]))
+    mixed, mean = buffers.WindowDemand(wait, wait), buffers.WindowDemand(np.array([[5.0]]), np.array([[5.0]]))
     nine = np.array([9.0])
 
     assert mixed.beyond(nine)[0] > 2 * mean.beyond(nine)[0]
@@ -70,10 +70,10 @@ def shop() -> History:
 
 def test_rates_are_units_and_squared_units_an_open_minute() -> None:
     lag, wait = 30.0, 15.0
-    found = buffers.taken(shop(), simulate.Scenario("reset", lag=(lag,), cadence=wait))
+    demand = buffers.window_demand(shop(), simulate.Scenario("reset", lag=(lag,), cadence=wait))
 
-    assert found.mean.mean(axis=1) == pytest.approx([20 / 60 * lag, 2 / 60 * wait / 2, 0])
-    assert found.variance.mean(axis=1) == pytest.approx([100 / 60 * lag, 4 / 60 * wait / 2, 0])
+    assert demand.mean.mean(axis=1) == pytest.approx([20 / 60 * lag, 2 / 60 * wait / 2, 0])
+    assert demand.variance.mean(axis=1) == pytest.approx([100 / 60 * lag, 4 / 60 * wait / 2, 0])
 
 
 def test_only_the_classic_reset_forgets_the_orders_in_flight() -> None:
@@ -88,10 +88,10 @@ def test_only_the_classic_reset_forgets_the_orders_in_flight() -> None:
 def test_a_suggestion_is_the_fewest_units_that_cover_the_windows(ratio: float) -> None:
     history, scenario = simulate.history(*simulate.retail(sales())), simulate.Scenario("reset", pos_share=0.2)
     units = buffers.suggest(history, scenario, ratio)["units"].to_numpy().astype(float)
-    found = buffers.taken(history, scenario)
+    demand = buffers.window_demand(history, scenario)
 
-    assert (found.within(units) >= ratio).all()
-    assert (found.within(units - 1) < ratio).all()
+    assert (demand.within(units) >= ratio).all()
+    assert (demand.within(units - 1) < ratio).all()
     cut = buffers.suggest(history, scenario, ratio, largest=3)["units"].to_numpy()
     assert (cut == np.minimum(units, 3)).all()
 
@@ -102,7 +102,9 @@ def test_held_out_weeks_judge_what_past_weeks_chose() -> None:
     scenario = simulate.Scenario("reset", lag=simulate.lognormal(60), pos_share=0.2)
     tables_ = buffers.candidates(past, scenario, ratios=(0.95, 0.99, 0.9999), largest=(2, 4))
     singles = (0, 2, 4)
-    judged = [buffers.judge(of, scenario, singles=singles, suggested=tables_, seeds=(1, 2)) for of in (past, held_out)]
+    judged = [
+        buffers.evaluate(of, scenario, singles=singles, suggested=tables_, seeds=(1, 2)) for of in (past, held_out)
+    ]
     compared = buffers.compare(*judged)
 
     assert judged[0].height == len(singles) + len(tables_) == 9
@@ -123,7 +125,7 @@ def compared(*beaten: bool) -> pl.DataFrame:
     return pl.DataFrame({"buffer": [0, *range(1, len(beaten) + 1)], "beaten": [False, *beaten]})
 
 
-def test_the_verdict_says_where_it_lost() -> None:
+def test_the_verdict_names_the_single_buffers_that_were_not_beaten() -> None:
     assert buffers.verdict(compared(True, True)).endswith(
         "beat 2 of 2 single buffers in both oversold and hidden units: every one."
     )

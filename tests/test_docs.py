@@ -70,6 +70,10 @@ def test_every_command_and_option_exists(page: Path) -> None:
         assert {word for word in words if word.startswith("--")} <= options, words
 
 
+def test_some_pages_have_configurations() -> None:
+    assert [page.name for page in PAGES if blocks(page, "toml")]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=label)
 def test_every_configuration_loads(page: Path) -> None:
     for text in blocks(page, "toml"):

@@ -1,4 +1,4 @@
-"""The notebooks for people: causes told apart by hand, both notebooks executed, and the page that is handed on."""
+"""The lab: causes against small tables by hand, both notebooks executed, and the exported page."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from invsync import lab
 from invsync.engine import inprocess
 from invsync.errors import UsageError
 from invsync.lab.page import page
+from invsync.simulate.charts import POLICY_NAMES
 from invsync.site import folders
 
 ROOT = Path(__file__).parents[1]
@@ -23,9 +24,9 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 RESET, PUSH = "acme/hard-sync/1", "acme/push-deltas/2"
 
 
-def look(path: str, minutes: int, *, oms: float, available: int | None, **told: Any) -> dict[str, Any]:
-    """A look at item 1 at location 7; what is not told is as a run leaves a pair that was right."""
-    target = oms - told.get("in_flight", 0) - told.get("buffer", 0)
+def look(path: str, minutes: int, *, oms: float, available: int | None, **facts: Any) -> dict[str, Any]:
+    """A look at item 1 at location 7; without `facts` as a run leaves a pair that was right."""
+    target = oms - facts.get("in_flight", 0) - facts.get("buffer", 0)
     return {
         "path": path,
         "shop": "acme",
@@ -33,13 +34,13 @@ def look(path: str, minutes: int, *, oms: float, available: int | None, **told: 
         "inventory_item_id": 1,
         "location_id": 7,
         "oms": oms,
-        "in_flight": told.get("in_flight", 0),
+        "in_flight": facts.get("in_flight", 0),
         "target": target,
         "available": available,
         "delta": None if available is None else round(target - available),
-        "after": told.get("after", round(target)),
-        "outcome": told.get("outcome", "applied"),
-        "reason": told.get("reason"),
+        "after": facts.get("after", round(target)),
+        "outcome": facts.get("outcome", "applied"),
+        "reason": facts.get("reason"),
     }
 
 
@@ -61,13 +62,13 @@ def units(apart: pl.DataFrame, minutes: int) -> dict[str, float]:
     return dict(at.select("cause", "units").iter_rows())
 
 
-def test_orders_in_flight_and_the_buffer_stand_between_the_numbers_by_rule() -> None:
+def test_orders_in_flight_and_the_buffer_set_the_numbers_apart_by_rule() -> None:
     rows = looked(look(RESET, 0, oms=10, available=6, in_flight=3, buffer=1))
 
     assert units(lab.by_cause(rows), 0) == {"in_flight": 3, "buffer": 1}
 
 
-def test_news_of_the_oms_a_change_in_shopify_and_an_edit_by_hand_are_told_apart() -> None:
+def test_oms_news_changes_in_shopify_and_edits_by_hand_are_distinguished() -> None:
     rows = looked(look(RESET, 0, oms=10, available=10), look(RESET, 60, oms=12, available=7))
     edits = events((40, -3.0)).with_columns(app=pl.lit(None, dtype=pl.String))
 
@@ -78,14 +79,14 @@ def test_news_of_the_oms_a_change_in_shopify_and_an_edit_by_hand_are_told_apart(
     assert units(lab.by_cause(rows, events((30, 2.0)), by_app), 60) == {"news": 2, "another_app": 3}
 
 
-def test_an_event_that_a_delta_run_should_have_pushed_is_lost() -> None:
+def test_an_event_that_a_delta_run_did_not_push_is_a_lost_event() -> None:
     pushed = look(PUSH, 40, oms=12, available=10, outcome="already_right")
     rows = looked(look(RESET, 0, oms=10, available=10), pushed, look(RESET, 60, oms=12, available=10))
 
     assert units(lab.by_cause(rows, events((30, 2.0))), 60) == {"lost_event": 2}
 
 
-def test_a_pair_that_an_earlier_run_left_is_not_settled_and_an_unmapped_one_counts_as_a_pair() -> None:
+def test_a_pair_that_the_previous_run_left_is_not_settled_and_an_unmapped_pair_is_counted() -> None:
     left = look(RESET, 0, oms=10, available=8, outcome="refused", after=8)
     rows = looked(left, look(RESET, 60, oms=10, available=8))
     unmapped = looked(look(RESET, 0, oms=10, available=None, outcome="held", reason="unmapped_product"))
@@ -113,7 +114,7 @@ def scenarios(tmp_path_factory: pytest.TempPathFactory) -> Any:
     )
 
 
-def told(notebook: Any) -> str:
+def output_text(notebook: Any) -> str:
     return "\n".join(
         "".join(output.get("text", "")) + str(output.get("data", {}).get("text/html", ""))
         for cell in notebook.cells
@@ -122,23 +123,23 @@ def told(notebook: Any) -> str:
 
 
 def test_the_oversell_notebook_replays_a_file_of_sales_and_saves_buffers(scenarios: Any) -> None:
-    said = told(scenarios)
+    text = output_text(scenarios)
     saved = pl.read_parquet(Path(scenarios.metadata.papermill.parameters.save))
 
-    assert "Reset with units in flight" in said or "reset" in said.lower()
-    assert "What each life costs" in said and "A unit added after the import" in said
-    assert f"{saved.height} buffers were saved" in said and set(saved.columns) == {"sku", "units"}
+    assert [name for name in POLICY_NAMES.values() if name not in text] == []
+    assert "What each life costs" in text and "A unit added after the import" in text
+    assert f"{saved.height} buffers were saved" in text and set(saved.columns) == {"sku", "units"}
 
 
 def test_the_history_notebook_reads_the_sample_runs(tmp_path: Path) -> None:
-    said = told(executed("run_history.ipynb", tmp_path, reports=str(SAMPLE)))
+    text = output_text(executed("run_history.ipynb", tmp_path, reports=str(SAMPLE)))
+    runs, looked = lab.runs.history(reports=str(SAMPLE))
 
-    many = len(list(SAMPLE.glob("*/*/*/run.json")))
-    assert "runs looked at" in said and many > 10
-    assert "in flight" in said
+    assert f"{runs.height:,} runs looked at {looked.height:,} pairs." in text and runs.height > 10
+    assert "Apart, by cause, over all runs" in text
 
 
-def test_parameters_and_files_that_are_wrong_are_refused_by_name(tmp_path: Path) -> None:
+def test_wrong_parameters_and_files_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "s.parquet").write_text("no table")
     for wrong, name in (
         (lambda: lab.history(days="7"), "days"),
@@ -153,7 +154,7 @@ def test_parameters_and_files_that_are_wrong_are_refused_by_name(tmp_path: Path)
 
 @needs_chromium
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_turns_its_charts_without_a_network(scenarios: Any, tmp_path: Path, scheme: str) -> None:
+def test_the_charts_of_the_page_are_interactive_without_a_network(scenarios: Any, tmp_path: Path, scheme: str) -> None:
     file = tmp_path / "page.html"
     file.write_text(page(scenarios), encoding="utf-8")
     with chromium() as browser, opened(browser, file, scheme=scheme) as visit:
@@ -184,12 +185,12 @@ def test_a_shops_own_orders_lags_and_runs_are_read_from_its_oms(
             own.oms.import_order(f"O{number}", 1000 + number, [("P1", 2)], heard, sold_at=sold)
         own.oms.damage("P1", "WH", 3, datetime.now(UTC), "PI1")
         own.run(datetime.now(UTC) + timedelta(minutes=1))
-        told: dict[str, Any] = {"shop": "demo", "config": str(own.config)}
+        source: dict[str, Any] = {"shop": "demo", "config": str(own.config)}
 
-        history, scenario = lab.history(**told), lab.scenario(**told)
-        saved = lab.buffer_table(pl.DataFrame({"sku": ["A"], "units": [4]}), str(tmp_path / "b.parquet"), **told)
+        history, scenario = lab.history(**source), lab.scenario(**source)
+        saved = lab.buffer_table(pl.DataFrame({"sku": ["A"], "units": [4]}), str(tmp_path / "b.parquet"), **source)
         many, seen = lab.runs.history(reports=str(own.config.parent / "reports"), shop="demo")
-        apart = lab.by_cause(seen, lab.runs.events(seen, **told))
+        apart = lab.by_cause(seen, lab.runs.events(seen, **source))
 
     assert history.lines["units"].to_list() == [2, 2, 2] and history.moves["units"].to_list() == [-3]
     assert (min(scenario.lag), scenario.mean_lag, max(scenario.lag)) == (10.0, 20.0, 30.0) and scenario.pos_share == 0.0

@@ -84,8 +84,8 @@ def imported(tree: ast.AST) -> Iterator[tuple[ast.stmt, str]]:
             yield from ((node, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def ours(path: Path) -> Iterator[tuple[str, bool]]:
-    """Each part of the package that a file imports, and whether it does so when it is loaded."""
+def loaded(path: Path) -> Iterator[tuple[str, bool]]:
+    """Each dotted name that a file imports, and whether it does so outside of functions."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     inside = {
         id(node)
@@ -94,14 +94,57 @@ def ours(path: Path) -> Iterator[tuple[str, bool]]:
         for node in ast.walk(function)
     }
     for node, name in imported(tree):
+        yield name, id(node) not in inside
+
+
+def ours(path: Path) -> Iterator[tuple[str, bool]]:
+    """Each part of the package that a file imports, and whether it does so when it is loaded or type-checked."""
+    for name, at_load in loaded(path):
         if name.startswith("invsync.") and name != "invsync.__version__":
-            yield part(name.removeprefix("invsync.")), id(node) not in inside
+            yield part(name.removeprefix("invsync.")), at_load
+
+
+def dotted(path: Path) -> str:
+    """The name of a module of the package by its file."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Each module of the package with the others that it imports when it is loaded or type-checked."""
+    paths = {dotted(path): path for path in PACKAGE.rglob("*.py")}
+    graph = {}
+    for module, path in paths.items():
+        names = [name for name, at_load in loaded(path) if at_load]
+        others = {name if name in paths else name.rpartition(".")[0] for name in names}
+        graph[module] = others & paths.keys() - {module}
+    return graph
+
+
+def reachable(graph: dict[str, set[str]], module: str) -> set[str]:
+    """The modules that loading one loads, itself only by way of others."""
+    seen: set[str] = set()
+    waiting = set(graph[module])
+    while waiting:
+        seen |= waiting
+        waiting = {other for name in waiting for other in graph[name]} - seen
+    return seen
+
+
+def cycles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
+    """Each group of modules that reach one another."""
+    reach = {module: reachable(graph, module) for module in graph}
+    return {
+        frozenset(other for other in others if module in reach[other])
+        for module, others in reach.items()
+        if module in others
+    }
 
 
 def test_the_reading_order_names_every_module() -> None:
-    found = {part(path.stem) for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    parts = {part(path.stem) for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
 
-    assert found - {"__init__"} == set(ORDER)
+    assert parts - {"__init__"} == set(ORDER)
 
 
 @pytest.mark.parametrize("name", ORDER)
@@ -115,6 +158,26 @@ def test_a_module_imports_only_those_before_it(name: str) -> None:
 
     assert sources(name)
     assert not wrong
+
+
+def test_no_modules_import_one_another() -> None:
+    assert cycles(import_graph()) == set()
+
+
+def test_a_cycle_is_a_group_that_reaches_itself() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a", "e"}, "e": set[str]()}
+
+    assert cycles(graph) == {frozenset("abc")}
+    assert cycles(graph | {"c": set()}) == set()
+
+
+def test_an_import_for_types_counts_and_one_inside_a_function_does_not(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from invsync.a import B\n"
+        "def late() -> None:\n    import invsync.c\n"
+    )
+
+    assert dict(loaded(tmp_path / "m.py")) == {"typing.TYPE_CHECKING": True, "invsync.a.B": True, "invsync.c": False}
 
 
 @pytest.mark.parametrize("name", CORE)

@@ -176,13 +176,13 @@ def test_moqui_gives_the_frames_of_the_database(opened: Opened, url: str) -> Non
 def test_ofbiz_gives_them_where_moqui_no_longer_does(opened: Opened, hotwax: HotWax, url: str) -> None:
     hotwax.traps.removed = {MOQUI}
     all_the_same(opened(page_size=7, ofbiz_url=True), url)
-    assert {address for address, _ in hotwax.asked} == {OFBIZ}
+    assert {address for address, _ in hotwax.requests} == {OFBIZ}
 
 
 def test_ofbiz_gives_one_entity_that_moqui_does_not_know(opened: Opened, hotwax: HotWax, url: str) -> None:
     hotwax.traps.hidden = {"OrderItem", "ExternalInventoryReset"}
     all_the_same(opened(ofbiz_url=True), url)
-    assert {entity for address, entity in hotwax.asked if address == OFBIZ} >= {"OrderItem"}
+    assert {entity for address, entity in hotwax.requests if address == OFBIZ} >= {"OrderItem"}
 
 
 def test_without_ofbiz_what_moqui_does_not_give_is_named(opened: Opened, hotwax: HotWax) -> None:
@@ -271,9 +271,9 @@ def test_without_the_shops_table_its_orders_are_unknown(opened: Opened, hotwax: 
 
 def test_no_order_is_read_where_none_is_asked_for(opened: Opened, hotwax: HotWax) -> None:
     source = opened()
-    hotwax.asked.clear()
+    hotwax.requests.clear()
     assert source.snapshot().booked.is_empty()
-    assert not {"ShopifyShopOrder", "OrderItemShipGrpInvRes", "InventoryItemDetail"} & {e for _, e in hotwax.asked}
+    assert not {"ShopifyShopOrder", "OrderItemShipGrpInvRes", "InventoryItemDetail"} & {e for _, e in hotwax.requests}
 
 
 def while_reading(hotwax: HotWax, name: str, act: Callable[[], None]) -> None:
@@ -331,10 +331,10 @@ def test_a_cut_full_read_goes_on_where_it_was(opened: Opened, hotwax: HotWax, ur
     whole = theirs.snapshot(orders=ASKED)
     asked = []
     for cuts in (0, 4):
-        hotwax.asked.clear()
+        hotwax.requests.clear()
         hotwax.traps.cut = cuts
         same(source.snapshot(orders=ASKED), whole)
-        asked.append((len(hotwax.asked), hotwax.asked.count((MOQUI, "ProductFacility"))))
+        asked.append((len(hotwax.requests), hotwax.requests.count((MOQUI, "ProductFacility"))))
     pages, ahead = ceil(2 * PRODUCTS / 5) + 1, 3
     assert pages <= asked[0][1] <= pages + ahead
     assert asked[1][0] <= asked[0][0] + 4 + ahead * len(METADATA.tables) and asked[1][1] <= pages + ahead + 4
@@ -365,9 +365,9 @@ def test_never_more_requests_at_once_than_are_allowed(opened: Opened, hotwax: Ho
 @pytest.mark.parametrize("near", [0, 1, 2, 2 * PRODUCTS - 1, 2 * PRODUCTS, 2 * PRODUCTS + 1, 900])
 def test_rows_are_counted_wherever_the_count_begins(opened: Opened, hotwax: HotWax, near: int) -> None:
     source = opened()
-    hotwax.asked.clear()
+    hotwax.requests.clear()
     assert source.row_count(near) == 2 * PRODUCTS
-    assert len(hotwax.asked) == 3 or near != 2 * PRODUCTS
+    assert len(hotwax.requests) == 3 or near != 2 * PRODUCTS
 
 
 def test_one_of_several_requests_logs_in_again(opened: Opened, hotwax: HotWax) -> None:
@@ -389,10 +389,10 @@ def test_a_login_that_a_gateway_fails_is_tried_again(opened: Opened, hotwax: Hot
 
 def test_a_quiet_quarter_asks_little(opened: Opened, hotwax: HotWax) -> None:
     source = opened()
-    hotwax.asked.clear()
+    hotwax.requests.clear()
     changed = source.changed_products(NOON + DAY, NOON + 2 * DAY, group="FAC_GRP")
     assert changed is not None and changed.is_empty()
-    assert len(hotwax.asked) < 32
+    assert len(hotwax.requests) < 32
 
 
 def test_stock_that_moves_while_it_is_read_is_read_again(opened: Opened, hotwax: HotWax, url: str) -> None:

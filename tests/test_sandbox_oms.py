@@ -100,7 +100,7 @@ def test_each_movement_names_what_caused_it(oms: Oms, path: Path) -> None:
     assert rows(path, "select last_inventory_count from product_facility") == [(14,)]
 
 
-def test_a_reset_tells_its_origin_and_has_no_effective_date(oms: Oms, path: Path) -> None:
+def test_a_reset_has_its_origin_and_no_effective_date(oms: Oms, path: Path) -> None:
     oms.set_stock("P1", "WH", 10, NOON)
     oms.reset("P1", "WH", 7, NOON, origin="SANDBOX_REMOTE")
     oms.reset("P1", "WH", 9, NOON)

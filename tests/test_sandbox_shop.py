@@ -1,4 +1,4 @@
-"""The shop over real loopback HTTP: what Shopify's own server would answer."""
+"""The sandbox's shop over real loopback HTTP, as Shopify's own server would answer."""
 
 import json
 import time
@@ -34,7 +34,7 @@ ORDERS = """query($q: String!, $n: Int!, $after: String) { orders(query: $q, fir
 
 
 class Client:
-    """Posts documents to a served shop."""
+    """A client that posts documents to a served shop."""
 
     def __init__(self, base: str, shop: Shop) -> None:
         self.base, self.shop, self.http = base, shop, httpx.Client()
@@ -139,7 +139,7 @@ def test_retired_version_falls_forward(client: Client) -> None:
     assert client.post("{ shop { name } }", version="banana").status_code == 404
 
 
-def test_levels_by_ids_hide_inactive_ones_unless_asked(client: Client) -> None:
+def test_levels_by_ids_hide_inactive_ones_unless_requested(client: Client) -> None:
     ids = [f"gid://shopify/InventoryItem/{n}" for n in (1, 5, 99)]
     one, bundle, unknown = client.data(LEVELS, {"ids": ids})["nodes"]
     assert one["a"] == {"isActive": True, "quantities": [{"name": "available", "quantity": 10}]}
@@ -149,7 +149,8 @@ def test_levels_by_ids_hide_inactive_ones_unless_asked(client: Client) -> None:
 
 def test_nodes_takes_at_most_250_ids(client: Client) -> None:
     answer = client.post(LEVELS, {"ids": ["gid://shopify/InventoryItem/1"] * 251})
-    assert answer.status_code == 200 and answer.json()["errors"][0]["extensions"]["code"]
+    assert answer.status_code == 200
+    assert answer.json()["errors"][0]["extensions"]["code"] == "MAX_INPUT_SIZE_EXCEEDED"
 
 
 def test_adjust_applies_once_per_key_and_keeps_a_journal(client: Client, shop: Shop) -> None:
@@ -215,22 +216,22 @@ def test_a_forgotten_key_executes_again(client: Client, shop: Shop) -> None:
     assert len(shop.journal) == 2 and shop.available(1, 1) == 12
 
 
-def test_the_same_request_in_progress_is_told(client: Client, shop: Shop) -> None:
+def test_a_key_in_progress_is_a_concurrent_request(client: Client, shop: Shop) -> None:
     shop.faults.arm("concurrent")
     assert client.adjust(change(1, 1, 10))["userErrors"][0]["code"] == "IDEMPOTENCY_CONCURRENT_REQUEST"
     assert client.adjust(change(1, 1, 10))["userErrors"] == [] and len(shop.journal) == 1
 
 
-def test_runtime_rules_answer_at_top_level(client: Client) -> None:
+def test_a_broken_runtime_rule_is_a_top_level_error(client: Client) -> None:
     bare = ADJUST.replace(" @idempotent(key: $idempotencyKey)", "").replace(", $idempotencyKey: String!", "")
     incomplete = change(1, 1, 1)
     del incomplete["changeFromQuantity"]
-    asked = [
+    requests = [
         (bare, {"input": adjustment(change(1, 1, 1))}),
         (ADJUST, {"input": adjustment(incomplete), "idempotencyKey": "k"}),
         (ADJUST, {"input": adjustment(*[change(1, 1, None)] * 251), "idempotencyKey": "k"}),
     ]
-    answers = [client.post(*one) for one in asked]
+    answers = [client.post(*one) for one in requests]
     codes = [answer.json()["errors"][0]["extensions"]["code"] for answer in answers]
     assert codes == ["BAD_REQUEST", "INVALID_FIELD_ARGUMENTS", "MAX_INPUT_SIZE_EXCEEDED"]
     assert {answer.status_code for answer in answers} == {200}
@@ -250,7 +251,7 @@ def test_activate_keeps_quantities(client: Client, shop: Shop) -> None:
     assert shop.levels[1, 2].active and shop.available(1, 2) == 3
 
 
-def test_orders_take_stock_and_are_found_to_the_second(client: Client, shop: Shop) -> None:
+def test_orders_take_stock_and_are_searched_to_the_second(client: Client, shop: Shop) -> None:
     shop.place_order(70, "#70", NOON.replace(microsecond=900_000), [(1, 2), (4, 1)], 1)
     shop.place_order(71, "#71", NOON + timedelta(seconds=5), [(2, 1)], 1)
     q = f"updated_at:>='{NOON:%Y-%m-%dT%H:%M:%SZ}'"
@@ -281,7 +282,7 @@ def test_gateway_errors_before_and_after_the_commit(client: Client, shop: Shop, 
 
 
 @pytest.mark.parametrize(("kind", "executed"), [("cut_before", 0), ("cut_after", 1)])
-def test_connections_cut_without_an_answer(client: Client, shop: Shop, kind: str, executed: int) -> None:
+def test_connections_cut_without_a_response(client: Client, shop: Shop, kind: str, executed: int) -> None:
     shop.faults.arm(kind, 1, "inventoryAdjustQuantities")
     with pytest.raises(httpx.TransportError):
         client.post(ADJUST, {"input": adjustment(change(1, 1, 10)), "idempotencyKey": "k"})
@@ -289,7 +290,7 @@ def test_connections_cut_without_an_answer(client: Client, shop: Shop, kind: str
     assert client.adjust(change(1, 1, 10))["userErrors"] == [] and len(shop.journal) == 1
 
 
-def test_a_garbage_answer_is_not_json_and_was_executed(client: Client, shop: Shop) -> None:
+def test_a_garbage_response_is_not_json_and_was_executed(client: Client, shop: Shop) -> None:
     shop.faults.arm("garbage", 1, "inventoryAdjustQuantities")
     answer = client.post(ADJUST, {"input": adjustment(change(1, 1, 10)), "idempotencyKey": "k"})
     assert answer.status_code == 200 and not answer.text.startswith("{") and len(shop.journal) == 1
@@ -305,13 +306,13 @@ def test_an_upload_can_fail_before_and_after_it_is_stored(client: Client, shop: 
     assert sum(body is not None for body in shop.uploads.values()) == kept
 
 
-def test_a_result_file_can_fail_to_come(client: Client, shop: Shop) -> None:
+def test_the_download_of_a_result_file_can_fail(client: Client, shop: Shop) -> None:
     done = client.poll(client.run_bulk([{"input": adjustment(change(1, 1, 10)), "idempotencyKey": "k"}]))
     shop.faults.arm("error_before", 1, "/_results")
     assert client.http.get(done["url"]).status_code == 502 and len(client.result(done["url"])) == 1
 
 
-def test_a_shop_that_goes_down_executes_nothing_that_waits_at_its_door(client: Client, shop: Shop) -> None:
+def test_a_shop_that_goes_down_executes_no_waiting_request(client: Client, shop: Shop) -> None:
     with ThreadPoolExecutor(1) as pool:
         with shop.lock:
             given = {"input": adjustment(change(1, 1, 10)), "idempotencyKey": "k"}
@@ -345,30 +346,30 @@ def test_a_scope_that_was_not_granted_denies_the_field(
     assert f"Access denied for {field} field. Required access: `{scope}`" in error["message"]
 
 
-def test_a_quantity_tells_when_it_last_changed(client: Client, shop: Shop) -> None:
+def test_a_quantity_has_the_time_of_its_last_change(client: Client, shop: Shop) -> None:
     query = """{ node(id: "gid://shopify/InventoryItem/1") { ... on InventoryItem {
       inventoryLevel(locationId: "gid://shopify/Location/1") {
         quantities(names: ["available", "committed", "on_hand"]) { name updatedAt } } } } }"""
 
-    def told() -> dict[str, str | None]:
+    def change_times() -> dict[str, str | None]:
         rows = client.data(query)["node"]["inventoryLevel"]["quantities"]
         return {row["name"]: row["updatedAt"] for row in rows}
 
     shop.clock = lambda: NOON + timedelta(hours=1)
     shop.place_order(70, "#70", NOON + timedelta(hours=1), [(1, 2)], 1)
-    ordered = told()
+    ordered = change_times()
     shop.clock = lambda: NOON + timedelta(hours=2)
     shop.fulfil_order(70)
-    fulfilled = told()
+    fulfilled = change_times()
     shop.clock = lambda: NOON + timedelta(hours=3)
     client.adjust(change(1, 5, 8))
 
     assert ordered == {"available": "2026-11-23T13:00:00Z", "committed": "2026-11-23T13:00:00Z", "on_hand": None}
     assert fulfilled == ordered | {"committed": "2026-11-23T14:00:00Z", "on_hand": "2026-11-23T14:00:00Z"}
-    assert told() == fulfilled | {"available": "2026-11-23T15:00:00Z", "on_hand": "2026-11-23T15:00:00Z"}
+    assert change_times() == fulfilled | {"available": "2026-11-23T15:00:00Z", "on_hand": "2026-11-23T15:00:00Z"}
 
 
-def test_throttled_is_200_or_429_and_costs_are_told(client: Client, shop: Shop) -> None:
+def test_throttled_is_200_or_429_and_answers_carry_their_cost(client: Client, shop: Shop) -> None:
     shop.faults.arm("throttle")
     soft = client.post("{ shop { name } }")
     shop.faults.arm("throttle_429")
@@ -474,16 +475,16 @@ def units(shop: Shop, item: int = 1, location: int = 1) -> tuple[int, int, int]:
     return level.available, level.committed, level.on_hand
 
 
-def found(client: Client, query: str) -> list[str]:
+def order_names(client: Client, query: str) -> list[str]:
     return [order["name"] for order in client.data(ORDERS, {"q": query, "n": 9})["orders"]["nodes"]]
 
 
 def test_a_till_sale_is_shipped_at_once_and_never_committed(client: Client, shop: Shop) -> None:
     shop.sell_at_till(70, "#70", NOON, [(1, 2)], 1)
-    told = life(client)
-    (shipped,) = told["fulfillments"]
+    order = life(client)
+    (shipped,) = order["fulfillments"]
     assert units(shop) == (8, 0, 8) and set(shop.levels[1, 1].changed_at) == {"available", "on_hand"}
-    assert (told["sourceName"], told["retailLocation"], told["closed"]) == ("pos", {"id": WEB}, True)
+    assert (order["sourceName"], order["retailLocation"], order["closed"]) == ("pos", {"id": WEB}, True)
     assert (shipped["status"], shipped["location"]) == ("SUCCESS", {"id": WEB})
     assert shipped["fulfillmentLineItems"]["nodes"] == [
         {
@@ -494,7 +495,7 @@ def test_a_till_sale_is_shipped_at_once_and_never_committed(client: Client, shop
             },
         }
     ]
-    assert told["fulfillmentOrders"]["nodes"][0]["status"] == "CLOSED"
+    assert order["fulfillmentOrders"]["nodes"][0]["status"] == "CLOSED"
 
 
 def test_an_order_ships_in_parts(client: Client, shop: Shop) -> None:
@@ -510,9 +511,9 @@ def test_an_order_ships_in_parts(client: Client, shop: Shop) -> None:
     assert units(shop, item=4) == (40, 0, 40)  # what is not tracked does not move
     page = """query($id: ID!, $after: String) { node(id: $id) { ... on Fulfillment {
       fulfillmentLineItems(first: 1, after: $after) { nodes { quantity } pageInfo { hasNextPage endCursor } } } } }"""
-    asked = {"id": rest["fulfillments"][1]["id"]}
-    first = client.data(page, asked)["node"]["fulfillmentLineItems"]
-    second = client.data(page, asked | {"after": first["pageInfo"]["endCursor"]})["node"]["fulfillmentLineItems"]
+    variables = {"id": rest["fulfillments"][1]["id"]}
+    first = client.data(page, variables)["node"]["fulfillmentLineItems"]
+    second = client.data(page, variables | {"after": first["pageInfo"]["endCursor"]})["node"]["fulfillmentLineItems"]
     assert [one["nodes"][0]["quantity"] for one in (first, second)] == [3, 1]
     assert first["pageInfo"]["hasNextPage"] and not second["pageInfo"]["hasNextPage"]
 
@@ -523,10 +524,10 @@ def test_an_edit_takes_units_off_without_a_refund(
 ) -> None:
     shop.place_order(70, "#70", NOON, [(1, 5)], 1)
     shop.edit_order(70, add=[(2, 3)], remove=[(70001, 3)], restock=restock)
-    told = life(client)
+    order = life(client)
     assert units(shop) == left and units(shop, item=2) == (17, 3, 20)
-    assert told["edited"] and told["refunds"] == []
-    first, second = told["lineItems"]["nodes"]
+    assert order["edited"] and order["refunds"] == []
+    first, second = order["lineItems"]["nodes"]
     assert first == {"quantity": 5, "currentQuantity": 2, "unfulfilledQuantity": 2, "nonFulfillableQuantity": 3}
     assert second["currentQuantity"] == 3
 
@@ -540,21 +541,21 @@ def test_an_edit_takes_units_off_without_a_refund(
         ("NO_RESTOCK", 4, (5, 0, 5), (1, 0), None),
     ],
 )
-def test_a_refund_tells_what_came_back(
+def test_a_refund_records_what_came_back(
     client: Client, shop: Shop, kind: str, refunded: int, left: tuple[int, int, int], line: tuple[int, int], place: Any
 ) -> None:
     shop.place_order(70, "#70", NOON, [(1, 5)], 1)
     shop.fulfil_order(70, [(70001, 2)])
     shop.refund(70, [(70001, refunded)], kind, 2)
-    told = life(client)
-    (one,) = told["refunds"][0]["refundLineItems"]["nodes"]
-    (row,) = told["lineItems"]["nodes"]
+    order = life(client)
+    (one,) = order["refunds"][0]["refundLineItems"]["nodes"]
+    (row,) = order["lineItems"]["nodes"]
     assert units(shop) == left and shop.available(1, 2) == (5 if kind == "RETURN" else 3)
     assert (row["currentQuantity"], row["unfulfilledQuantity"]) == line
     assert (one["quantity"], one["restockType"], one["location"]) == (refunded, kind, place)
     assert one["restocked"] == (kind != "NO_RESTOCK") and one["lineItem"] == {"id": "gid://shopify/LineItem/70001"}
-    kept = client.data("query($id: ID!) { node(id: $id) { id } }", {"id": told["refunds"][0]["id"]})
-    assert kept["node"]["id"] == told["refunds"][0]["id"]
+    kept = client.data("query($id: ID!) { node(id: $id) { id } }", {"id": order["refunds"][0]["id"]})
+    assert kept["node"]["id"] == order["refunds"][0]["id"]
 
 
 @pytest.mark.parametrize(("restock", "kind", "left"), [(True, "CANCEL", (8, 0, 8)), (False, "NO_RESTOCK", (5, 0, 5))])
@@ -564,10 +565,10 @@ def test_a_cancellation_records_a_refund_of_what_remained(
     shop.place_order(70, "#70", NOON, [(1, 5)], 1)
     shop.fulfil_order(70, [(70001, 2)])
     shop.cancel_order(70, restock)
-    told = life(client)
-    (one,) = told["refunds"][0]["refundLineItems"]["nodes"]
+    order = life(client)
+    (one,) = order["refunds"][0]["refundLineItems"]["nodes"]
     assert (one["quantity"], one["restockType"]) == (3, kind) and units(shop) == left
-    assert told["fulfillmentOrders"]["nodes"][0]["lineItems"]["nodes"] == [{"remainingQuantity": 0}]
+    assert order["fulfillmentOrders"]["nodes"][0]["lineItems"]["nodes"] == [{"remainingQuantity": 0}]
 
 
 def test_an_order_is_routed_late_and_can_be_held(client: Client, shop: Shop) -> None:
@@ -599,13 +600,13 @@ def test_the_search_lags_and_a_read_by_id_does_not(client: Client, shop: Shop) -
     now = NOON
     shop.clock, shop.search_lag = lambda: now, timedelta(minutes=2)
     shop.place_order(70, "#70", NOON, [(1, 5)], 1)
-    assert found(client, "") == [] and life(client)["closed"] is False
+    assert order_names(client, "") == [] and life(client)["closed"] is False
     now = NOON + timedelta(minutes=5)
     shop.fulfil_order(70)
     late = f"updated_at:>='{now:%Y-%m-%dT%H:%M:%SZ}'"
-    assert found(client, "") == ["#70"] and found(client, late) == [] and life(client)["closed"] is True
+    assert order_names(client, "") == ["#70"] and order_names(client, late) == [] and life(client)["closed"] is True
     now += timedelta(minutes=2)
-    assert found(client, late) == ["#70"]
+    assert order_names(client, late) == ["#70"]
 
 
 def test_the_search_knows_open_closed_and_shipped_orders(client: Client, shop: Shop) -> None:
@@ -624,4 +625,4 @@ def test_the_search_knows_open_closed_and_shipped_orders(client: Client, shop: S
         "fulfillment_status:shipped": ["#71"],
         "status:open fulfillment_status:unshipped unheard_of:1": ["#70"],
     }
-    assert {query: found(client, query) for query in wanted} == wanted
+    assert {query: order_names(client, query) for query in wanted} == wanted

@@ -20,7 +20,6 @@ from invsync.sandbox.world import sales
 from invsync.shopify.orders import document
 from invsync.simulate import costs, engine, events, ledger
 from invsync.simulate.history import LINES, MOVES, NEVER, STOCK, History
-from invsync.simulate.measures import Replay
 
 WHOLE = Path(os.environ.get("INVSYNC_SALES", "../shared/data/online_retail.parquet"))
 needs_the_whole = pytest.mark.skipif(not WHOLE.exists(), reason="nine months of sales: set INVSYNC_SALES to the file")
@@ -64,37 +63,37 @@ def story() -> History:
         ("none", 1),
     ],
 )
-def test_the_documentations_story(policy: str, oversold: int) -> None:
-    told = totals(story(), policy, lag=(120.0,))
+def test_the_oversell_story_of_the_documentation(policy: str, oversold: int) -> None:
+    measures = totals(story(), policy, lag=(120.0,))
 
-    assert told["oversold"] == oversold
-    assert told["put_back"] == (4 if policy == "reset" else 0)
-    assert told["orders_touched"] == {4: 2, 1: 1, 0: 0}[oversold]
-
-
-def test_a_customer_takes_what_is_shown_and_what_is_missed_is_told_apart() -> None:
-    told = totals(small([(10, 0, 0, 4), (20, 1, 0, 4)], [], [6]), "deltas", buffer=1)
-
-    assert [told[name] for name in ("requested", "sold", "lost_to_hidden", "lost_to_empty")] == [8, 5, 1, 2]
+    assert measures["oversold"] == oversold
+    assert measures["put_back"] == (4 if policy == "reset" else 0)
+    assert measures["orders_touched"] == {4: 2, 1: 1, 0: 0}[oversold]
 
 
-def test_units_are_hidden_and_shown_too_many_on_average_over_time() -> None:
-    found_and_lost = small([], [(0, 0, 6), (720, 0, -12)], [10], days=2)
-    told = totals(found_and_lost, "deltas", cadence=720, lag=(0,))
+def test_customers_take_what_is_shown_and_lost_sales_have_their_cause() -> None:
+    measures = totals(small([(10, 0, 0, 4), (20, 1, 0, 4)], [], [6]), "deltas", buffer=1)
 
-    assert told["hidden"] == pytest.approx(0) and told["beyond"] == pytest.approx(0)
+    assert [measures[name] for name in ("requested", "sold", "lost_to_hidden", "lost_to_empty")] == [8, 5, 1, 2]
+
+
+def test_hidden_and_beyond_are_means_over_time() -> None:
+    variances = small([], [(0, 0, 6), (720, 0, -12)], [10], days=2)
+    punctual = totals(variances, "deltas", cadence=720, lag=(0,))
+
+    assert punctual["hidden"] == pytest.approx(0) and punctual["beyond"] == pytest.approx(0)
     late = totals(small([], [(1, 0, 6), (721, 0, -12)], [10], days=2), "deltas", cadence=720)
     assert late["hidden"] == pytest.approx(6 * 719 / 4320) and late["beyond"] == pytest.approx(12 * 719 / 4320)
 
 
-def test_an_order_that_comes_late_is_put_back_at_every_reset_that_shows_it() -> None:
-    told = totals(small([(1, 0, 0, 2), (2, 1, 0, 3)], [(5, 0, 1), (20, 0, 1)], [10]), "reset", lag=(40.0,))
+def test_a_late_order_is_put_back_at_each_reset_that_shows_it() -> None:
+    measures = totals(small([(1, 0, 0, 2), (2, 1, 0, 3)], [(5, 0, 1), (20, 0, 1)], [10]), "reset", lag=(40.0,))
 
-    assert told["put_back"] == 5 + 5
-    assert told["writes"] == 3  # 10 - 5 -> 11, 11 -> 12, 12 -> 7
+    assert measures["put_back"] == 5 + 5
+    assert measures["writes"] == 3  # 10 - 5 -> 11, 11 -> 12, 12 -> 7
 
 
-def test_a_lost_webhook_is_healed_by_the_next_of_its_pair() -> None:
+def test_a_pair_whose_webhooks_are_lost_is_never_looked_at() -> None:
     history = small([(500, 0, 0, 1)], [(10, 0, -2)], [5])
     heard, lost = (simulate.replay(history, simulate.Scenario("realtime", loss=loss)) for loss in (0.0, 1.0))
 
@@ -103,7 +102,7 @@ def test_a_lost_webhook_is_healed_by_the_next_of_its_pair() -> None:
     assert lost.by_day()["drift"].to_list() == [2, 2]
 
 
-def test_a_peak_brings_more_orders_at_the_same_hours_and_no_more_stock() -> None:
+def test_a_peak_adds_orders_within_half_an_hour_of_the_real_ones() -> None:
     history = small([(600.0, order, 0, 1) for order in range(400)], [], [10_000])
     requested = [totals(history, "none", peak=peak)["requested"] for peak in (0.5, 1.0, 1.5, 3.0)]
 
@@ -124,7 +123,7 @@ def test_stores_take_their_share_from_the_same_stock() -> None:
     assert shelf["requested"].item() == 1000 - shelf["removed"].item() - shelf["lost_to_empty"].item()
 
 
-def test_a_replay_is_repeatable_and_a_knob_moves_no_others_luck() -> None:
+def test_a_replay_is_repeatable_and_a_knob_changes_no_other_draws() -> None:
     history = simulate.history(*simulate.retail(sales()))
     base = simulate.Scenario("reset", pos_share=0.3, peak=1.2, edits=3, seed=7)
     for policy in ("reset", "realtime"):
@@ -136,7 +135,7 @@ def test_a_replay_is_repeatable_and_a_knob_moves_no_others_luck() -> None:
     assert not other.equals(events.drawn(history, replace(base, seed=8), {"reset"}).lines)
 
 
-def test_scenarios_replayed_together_are_as_if_alone() -> None:
+def test_scenarios_replayed_together_equal_those_replayed_alone() -> None:
     history = simulate.history(*simulate.retail(sales())).between(0, 4)
     scenarios = [
         simulate.Scenario(policy, buffer=buffer, safety=safety, pos_share=0.2)
@@ -151,7 +150,7 @@ def test_scenarios_replayed_together_are_as_if_alone() -> None:
         assert {name: row[name] for name in alone} == pytest.approx(alone)
 
 
-def test_a_table_of_buffers_stands_in_for_the_one_buffer() -> None:
+def test_a_table_of_buffers_replaces_the_single_buffer() -> None:
     history = small([], [], [10, 10, 10])
     table = pl.DataFrame({"sku": ["S1", "S2"], "units": [4, 40]})
     shown = simulate.replay(history, simulate.Scenario("none", buffer=1), buffers=table).ledger
@@ -161,7 +160,7 @@ def test_a_table_of_buffers_stands_in_for_the_one_buffer() -> None:
         simulate.replay(history, simulate.Scenario(), buffers=pl.concat([table, table]))
 
 
-def test_one_skus_replay_is_that_of_the_whole() -> None:
+def test_a_replay_of_one_sku_equals_its_part_of_the_whole() -> None:
     history = simulate.history(*simulate.retail(sales()))
     scenario = simulate.Scenario("reset", lag=simulate.lognormal(30))
     whole = simulate.replay(history, scenario).pairs()
@@ -174,7 +173,7 @@ def test_one_skus_replay_is_that_of_the_whole() -> None:
 
 
 @pytest.mark.parametrize("policy", simulate.POLICIES)
-def test_units_sold_and_units_left_are_the_units_stocked(policy: str) -> None:
+def test_units_sold_and_left_add_up_to_the_units_stocked(policy: str) -> None:
     scenario = simulate.Scenario(policy, pos_share=0.2, edits=9)
     pairs = simulate.replay(simulate.history(*simulate.retail(sales())), scenario).pairs()
 
@@ -216,22 +215,22 @@ def put_back(placed: pl.DataFrame, lag: int, cadence: int) -> int:
 
 
 @pytest.mark.parametrize(("lag", "cadence"), [(5, 5), (15, 15), (60, 15)])
-def test_units_put_back_are_those_of_a_plain_loop(lag: int, cadence: int) -> None:
+def test_units_put_back_equal_those_of_a_plain_loop(lag: int, cadence: int) -> None:
     history, placed = unlimited(sales())
 
-    told = totals(history, "reset", lag=(float(lag),), cadence=float(cadence))
-    assert told["put_back"] == put_back(placed, lag, cadence) > 0
-    assert told["oversold"] == told["lost_to_hidden"] == told["lost_to_empty"] == 0
+    measures = totals(history, "reset", lag=(float(lag),), cadence=float(cadence))
+    assert measures["put_back"] == put_back(placed, lag, cadence) > 0
+    assert measures["oversold"] == measures["lost_to_hidden"] == measures["lost_to_empty"] == 0
     assert totals(history, "reset_in_flight", lag=(float(lag),), cadence=float(cadence))["put_back"] == 0
 
 
 @needs_the_whole
-def test_units_put_back_over_nine_months_are_those_of_a_plain_loop() -> None:
+def test_units_put_back_over_nine_months_equal_those_of_a_plain_loop() -> None:
     history, placed = unlimited(pl.read_parquet(WHOLE))
 
-    told = totals(history, "reset")
-    print(f"{placed.height:,} sale lines, {told['put_back']:,} units put back at a lag and a reset of 15 minutes")
-    assert told["put_back"] == put_back(placed, 15, 15) == 182_875
+    measures = totals(history, "reset")
+    print(f"{placed.height:,} sale lines, {measures['put_back']:,} units put back at a lag and a reset of 15 minutes")
+    assert measures["put_back"] == put_back(placed, 15, 15) == 182_875
 
 
 class Stream:
@@ -250,24 +249,24 @@ Demand = list[tuple[float, int]]
 Waits = list[float]
 
 
-def one_run(luck: Stream, reorder: int, up_to: int) -> tuple[float, Demand, Waits]:
+def one_run(rng: Stream, reorder: int, up_to: int) -> tuple[float, Demand, Waits]:
     """The book's inventory system in a plain loop: its cost a month, the demands, and each review's delivery lag."""
     stock, ordered, cost, last = FIRST, 0, 0.0, 0.0
     demands: Demand = []
     waits: Waits = []
-    arrival, demand, review = math.inf, -0.1 * math.log(luck.next()), 0.0
+    arrival, demand, review = math.inf, -0.1 * math.log(rng.next()), 0.0
     while (at := min(arrival, demand, MONTHS, review)) < MONTHS:
         cost += (at - last) * (max(stock, 0) + 5 * max(-stock, 0))
         last = at
         if at == arrival:
             stock, arrival = stock + ordered, math.inf
         elif at == demand:
-            drawn = luck.next()
+            drawn = rng.next()
             demands.append((at, 1 + sum(drawn >= share for share in (0.167, 0.5, 0.833))))
             stock -= demands[-1][1]
-            demand = at - 0.1 * math.log(luck.next())
+            demand = at - 0.1 * math.log(rng.next())
         else:
-            waits.append(0.5 + luck.next() / 2 if stock < reorder else 0.5)
+            waits.append(0.5 + rng.next() / 2 if stock < reorder else 0.5)
             if stock < reorder:
                 ordered, arrival = up_to - stock, at + waits[-1]
                 cost += 32 + 3 * ordered
@@ -276,7 +275,7 @@ def one_run(luck: Stream, reorder: int, up_to: int) -> tuple[float, Demand, Wait
 
 
 def replayed(demands: Demand, waits: Waits, reorder: int, up_to: int) -> float:
-    """The same run in the replay's engine, in months for minutes: a shop that takes every order, told at once."""
+    """The same run in the replay's engine, in months instead of minutes: a shop that takes and imports every order."""
     sold = pl.DataFrame({"at": [at for at, _ in demands], "units": [units for _, units in demands]})
     sold = sold.with_columns(pair=0, line=pl.int_range(pl.len()))
     reviews = pl.DataFrame({"pair": 0, "at": range(MONTHS)})
@@ -295,25 +294,25 @@ def replayed(demands: Demand, waits: Waits, reorder: int, up_to: int) -> float:
     off = pl.Series([False]).to_numpy()
     variants = engine.Variants(off, off, off, off, off, off, numbers.pop("safety"), numbers.pop("buffer"))
     log = engine.run(made, engine.Levels(**numbers), variants)
-    stories = ledger.stories(events.Drawn(made, sold, 1))
-    told = stories.rows.with_columns(left=pl.Series(ledger.accounts(stories, log, variants, 0)["left"]))
+    timeline = ledger.Timeline.of(events.Drawn(made, sold, 1))
+    timed = timeline.rows.with_columns(left=pl.Series(ledger.ledger_columns(timeline, log, variants, 0)["left"]))
     spent = pl.min_horizontal("until", MONTHS) - pl.col("at")
-    held = told.select(((pl.col("left").clip(0) + 5 * (-pl.col("left")).clip(0)) * spent).sum()).item()
-    at_review = told.filter(pl.col("kind") == engine.REVIEW, pl.col("left") < reorder)
+    held = timed.select(((pl.col("left").clip(0) + 5 * (-pl.col("left")).clip(0)) * spent).sum()).item()
+    at_review = timed.filter(pl.col("kind") == engine.REVIEW, pl.col("left") < reorder)
     return (held + at_review.select((32 + 3 * (up_to - pl.col("left"))).sum()).item()) / MONTHS
 
 
-def test_the_costs_of_law_and_keltons_policies_to_the_printed_digits() -> None:
-    luck, found = Stream(), {}
+def test_law_and_keltons_inventory_costs_to_the_printed_digits() -> None:
+    rng, monthly = Stream(), {}
     for reorder, up_to in [(20, 40), (20, 60), (20, 80), (20, 100), (40, 60), (40, 80), (40, 100), (60, 80), (60, 100)]:
-        cost, demands, waits = one_run(luck, reorder, up_to)
-        found[reorder, up_to] = round(cost, 2), round(replayed(demands, waits, reorder, up_to), 2)
+        cost, demands, waits = one_run(rng, reorder, up_to)
+        monthly[reorder, up_to] = round(cost, 2), round(replayed(demands, waits, reorder, up_to), 2)
 
     published = {(20, 40): 126.61, (20, 60): 122.74, (40, 60): 126.37}
-    assert {policy: found[policy] for policy in published} == {
+    assert {policy: monthly[policy] for policy in published} == {
         policy: (cost, cost) for policy, cost in published.items()
     }
-    assert all(plain == ours for plain, ours in found.values())
+    assert all(plain == ours for plain, ours in monthly.values())
 
 
 @pytest.mark.parametrize(
@@ -338,7 +337,7 @@ def test_a_knob_out_of_its_range_is_refused_by_name(knob: str, value: Any) -> No
         simulate.Scenario(**{knob: value})
 
 
-def test_a_rule_that_cannot_be_kept_is_refused() -> None:
+def test_a_restock_rule_that_cannot_be_kept_is_refused() -> None:
     with pytest.raises(UsageError, match="before the next review"):
         simulate.Restock(lead_days=7)
 
@@ -348,7 +347,7 @@ def test_a_history_without_orders_is_refused() -> None:
         simulate.history(*(frame.clear() for frame in simulate.retail(sales())))
 
 
-def test_a_lag_with_a_long_tail_has_the_mean_it_was_given() -> None:
+def test_a_lognormal_lag_has_the_given_mean_and_a_long_tail() -> None:
     lags = simulate.lognormal(30.0)
 
     assert sum(lags) / len(lags) == pytest.approx(30) and max(lags) > 150 > 10 > min(lags)
@@ -356,7 +355,7 @@ def test_a_lag_with_a_long_tail_has_the_mean_it_was_given() -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2, 60, 250])
-def test_reads_and_writes_cost_what_shopify_asks(number: int) -> None:
+def test_reads_and_writes_cost_what_shopify_charges(number: int) -> None:
     document = parse((OPERATIONS / "levels.graphql").read_text())
     read = math.ceil(costs.LEVEL_POINTS * pl.select(costs._lists(pl.lit(number), costs.BATCH)).item())
     written = parse((OPERATIONS / "adjust_quantities.graphql").read_text())
@@ -365,25 +364,25 @@ def test_reads_and_writes_cost_what_shopify_asks(number: int) -> None:
     assert requested_cost(written, {}) == costs.WRITE_POINTS
 
 
-def test_orders_cost_what_shopify_asks() -> None:
-    asked = parse(document("orders"))
+def test_a_page_of_orders_costs_what_shopify_charges() -> None:
+    query = parse(document("orders"))
     page = costs.ORDER_POINTS * math.log2(costs.ORDERS_A_PAGE)
 
-    assert page == pytest.approx(requested_cost(asked, {"first": costs.ORDERS_A_PAGE}), rel=0.02)
+    assert page == pytest.approx(requested_cost(query, {"first": costs.ORDERS_A_PAGE}), rel=0.02)
 
 
-def test_every_run_is_paid_also_those_that_change_nothing() -> None:
-    told = totals(small([(1, 0, 0, 1)], [(5, 0, -1)], [10, 10]), "reset_in_flight", cadence=720, lag=(30.0,))
+def test_runs_that_change_nothing_cost_too() -> None:
+    measures = totals(small([(1, 0, 0, 1)], [(5, 0, -1)], [10, 10]), "reset_in_flight", cadence=720, lag=(30.0,))
 
-    assert told["runs"] == 4
-    assert told["calls"] == 4 + 1 + 2  # a page of orders each; levels once; a line, and its levels read back
-    assert told["points"] == 4 * costs.ORDER_POINTS + 4 + 10 + 4
+    assert measures["runs"] == 4
+    assert measures["calls"] == 4 + 1 + 2  # a page of orders each; levels once; a line, and its levels read back
+    assert measures["points"] == 4 * costs.ORDER_POINTS + 4 + 10 + 4
 
 
-def test_a_day_ends_with_what_stands_then() -> None:
-    told = simulate.replay(small([(1430, 0, 0, 3)], [(1450, 0, -1)], [10], days=2), simulate.Scenario("deltas"))
+def test_each_day_has_the_numbers_at_its_end() -> None:
+    replay = simulate.replay(small([(1430, 0, 0, 3)], [(1450, 0, -1)], [10], days=2), simulate.Scenario("deltas"))
 
-    assert told.by_day().to_dicts()[:2] == [
+    assert replay.by_day().to_dicts()[:2] == [
         {
             "day": datetime(2026, 3, 2).date(),
             "drift": 0,
@@ -405,12 +404,12 @@ def test_a_day_ends_with_what_stands_then() -> None:
     ]
 
 
-def test_every_measure_is_defined_in_words() -> None:
-    told = totals(story(), "reset")
+def test_every_measure_is_a_number_and_is_defined() -> None:
+    measures = totals(story(), "reset")
 
-    assert list(told) == list(simulate.MEASURES)
+    assert measures.keys() == simulate.MEASURES.keys()
+    assert all(isinstance(measure, int | float) and math.isfinite(measure) for measure in measures.values())
     assert all(words.endswith(".") for words in simulate.MEASURES.values())
-    assert isinstance(simulate.replay(story(), simulate.Scenario()), Replay)
 
 
 def test_days_of_a_history_keep_its_stock_and_lose_no_line() -> None:

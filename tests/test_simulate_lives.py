@@ -1,4 +1,4 @@
-"""Orders that live in the replay: days worked by hand, and what each life comes to on real sales."""
+"""Order lives in the replay: days worked by hand, and the cost of each life on real sales."""
 
 from dataclasses import fields
 from math import inf
@@ -47,7 +47,7 @@ def test_a_unit_added_after_the_import_is_put_back_by_header_and_not_by_units() 
     assert (by_header.sums()["put_back"], by_units.sums()["put_back"]) == (1, 0)
 
 
-def test_an_order_that_the_search_does_not_show_yet_is_put_back_by_header_and_witnessed_by_units() -> None:
+def test_an_order_not_in_the_search_yet_is_put_back_by_header_and_kept_by_the_witness() -> None:
     lines, moves = [(9, 0, 0, 2)], [(9, 0, 1)]
     by_header, by_units = (
         day(policy, lines, moves, search_lag=3.0) for policy in ("reset_by_header", "reset_in_flight")
@@ -61,9 +61,7 @@ def test_an_order_that_the_search_does_not_show_yet_is_put_back_by_header_and_wi
 @pytest.mark.parametrize(
     ("settle", "numbers", "put_back"), [(5.0, [8, 8, 9], 0), (3.0, [8, 8, 9], 0), (1.0, [8, 11, 11], 2)]
 )
-def test_a_raise_over_a_till_sale_waits_as_long_as_it_is_fresh(
-    settle: float, numbers: list[int], put_back: int
-) -> None:
+def test_a_raise_waits_while_a_till_sale_is_fresh(settle: float, numbers: list[int], put_back: int) -> None:
     replayed = day("reset_in_flight", [(9, 0, 0, 2)], [(9, 0, 1)], lives=Lives(till=1), search_lag=3.0, settle=settle)
 
     assert shown(replayed, 9, 10, 20) == numbers
@@ -78,7 +76,7 @@ def test_a_lower_number_never_waits() -> None:
 
 
 @pytest.mark.parametrize(("life", "back"), [("refunded", 1), ("cancelled", 3)])
-def test_units_given_back_are_on_sale_at_once_and_a_reset_hides_them_until_the_oms_hears(life: str, back: int) -> None:
+def test_restocked_units_are_on_sale_at_once_and_a_reset_hides_them_until_the_oms_knows(life: str, back: int) -> None:
     at = {"refunded": 5 + lives.REFUNDED_AFTER, "cancelled": 5 + lives.CANCELLED_AFTER}[life]
     resets, deltas = (
         day(policy, [(5, 0, 0, 3)], [], lives=Lives(**{life: 1})) for policy in ("reset_in_flight", "deltas")
@@ -100,7 +98,7 @@ def test_a_return_comes_back_days_after_the_import() -> None:
     assert ledger["left"][-1] == 8
 
 
-def test_each_share_is_of_the_orders_and_moves_no_other_luck() -> None:
+def test_each_share_is_of_the_orders_and_changes_no_other_draws() -> None:
     history = small([(600.0 + order // 4, order, 0, 1) for order in range(4000)], [], [10_000])
     plain, some, more = (
         events.drawn(history, Scenario(lives=of), {"reset"})
@@ -129,7 +127,7 @@ def real() -> History:
 
 
 def test_what_each_life_puts_back_on_real_sales(real: History) -> None:
-    costs = study.by_life(real, Scenario(lag=simulate.lognormal(15), pos_share=0.2))
+    costs = study.life_costs(real, Scenario(lag=simulate.lognormal(15), pos_share=0.2))
     put_back = {row["life"]: row["put_back"] for row in costs.filter(policy="reset_by_header").to_dicts()}
 
     assert costs.filter(~pl.col("policy").is_in(SEARCHES))["put_back"].sum() == 0
@@ -140,7 +138,7 @@ def test_what_each_life_puts_back_on_real_sales(real: History) -> None:
 
 
 @pytest.mark.parametrize("policy", simulate.POLICIES)
-def test_units_sold_and_not_given_back_and_units_left_are_the_units_stocked(real: History, policy: str) -> None:
+def test_units_sold_less_restocked_and_left_add_up_to_the_units_stocked(real: History, policy: str) -> None:
     pairs = simulate.replay(real, Scenario(policy, pos_share=0.2, edits=9, lives=Lives(**MIXED), search_lag=5)).pairs()
     stocked = pairs["stocked"] + pairs["received"] - pairs["removed"]
 

@@ -1,4 +1,4 @@
-"""Order lives in the replay beside plain loops over one pair, and beside the production ledger of units in flight."""
+"""Order lives in the replay against plain loops over one pair, and against the production ledger of units in flight."""
 
 from dataclasses import dataclass, replace
 from math import inf
@@ -167,9 +167,9 @@ class Pair:
             self.changed = self.look(counted, witness=policy == "reset_in_flight")
 
     def hook(self, number: int) -> None:
-        asked = number == engine.OWN or (number == engine.DELIVERY and self.arrived > 0)
-        asked |= number >= 0 and self.lines[number].units > 0
-        if asked or (number == engine.DEFERRED and self.waiting):
+        due = number == engine.OWN or (number == engine.DELIVERY and self.arrived > 0)
+        due |= number >= 0 and self.lines[number].units > 0
+        if due or (number == engine.DEFERRED and self.waiting):
             self.waiting = self.look(self.ledger(), witness=True)
 
     def happen(self, kind: int, units: int, number: int, life: str | None, added: bool) -> None:
@@ -226,7 +226,7 @@ SCHEDULED = (engine.JOB, engine.HARD, engine.REVIEW, engine.ARRIVE)
 def life(history: History, scenario: Scenario) -> list[str | None]:
     """The life of each line placed."""
     placed = events.orders(history, scenario)[0]
-    return lives.life(placed["order"], scenario.lives, events._luck(scenario, events.LIVES)).to_list()
+    return lives.life(placed["order"], scenario.lives, events._rng(scenario, events.LIVES)).to_list()
 
 
 def check(history: History, replayed: Replay, lived: list[str | None], kind_of_pair: type[Pair] = Pair) -> None:
@@ -253,31 +253,31 @@ def check(history: History, replayed: Replay, lived: list[str | None], kind_of_p
 
 def busy(seed: int) -> tuple[History, Scenario]:
     """Three hours in which two scarce items are ordered and counted all the time, and the knobs of a scenario."""
-    luck = Random(seed)
-    at = sorted(luck.randrange(10, 200) for _ in range(70))
+    rng = Random(seed)
+    at = sorted(rng.randrange(10, 200) for _ in range(70))
     lines = [
-        (float(t), order, pair, luck.randint(1, 4))
+        (float(t), order, pair, rng.randint(1, 4))
         for order, t in enumerate(at)
-        for pair in luck.sample(range(2), luck.randint(1, 2))
+        for pair in rng.sample(range(2), rng.randint(1, 2))
     ]
-    moves = sorted((float(luck.randrange(10, 240)), luck.randrange(2), luck.choice([-3, -1, 2, 5])) for _ in range(90))
+    moves = sorted((float(rng.randrange(10, 240)), rng.randrange(2), rng.choice([-3, -1, 2, 5])) for _ in range(90))
     scenario = Scenario(
-        lag=simulate.lognormal(luck.choice([4, 20]), parts=5),
-        cadence=luck.choice([1.0, 3.0, 7.0]),
+        lag=simulate.lognormal(rng.choice([4, 20]), parts=5),
+        cadence=rng.choice([1.0, 3.0, 7.0]),
         seed=seed,
-        loss=luck.choice([0.0, 0.3]),
-        delivery=luck.choice([0.0, 1.0, 3.0]),
-        buffer=luck.choice([0, 0, 2]),
-        safety=luck.choice([0, 0, 3]),
-        pos_share=luck.choice([0.0, 0.2]),
-        edits=luck.choice([0, 20]),
+        loss=rng.choice([0.0, 0.3]),
+        delivery=rng.choice([0.0, 1.0, 3.0]),
+        buffer=rng.choice([0, 0, 2]),
+        safety=rng.choice([0, 0, 3]),
+        pos_share=rng.choice([0.0, 0.2]),
+        edits=rng.choice([0, 20]),
     )
-    return small(lines, moves, [luck.randint(5, 60), 40]), scenario
+    return small(lines, moves, [rng.randint(5, 60), 40]), scenario
 
 
 @pytest.mark.parametrize("search_lag", [0.0, 1.0, 4.0])
 @pytest.mark.parametrize("name", [*NAMES, "mixed", "plain"])
-def test_every_life_under_every_policy_is_that_of_plain_loops(
+def test_every_life_under_every_policy_equals_plain_loops(
     name: str, search_lag: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(lives.RESTOCKED_AFTER, "returned", 60)
@@ -293,7 +293,7 @@ def test_every_life_under_every_policy_is_that_of_plain_loops(
 
 
 @pytest.mark.parametrize("policy", ["reset_in_flight", "realtime"])
-def test_units_in_flight_are_those_of_the_production_ledger(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_units_in_flight_equal_those_of_the_production_ledger(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(lives.RESTOCKED_AFTER, "returned", 60)
     history, scenario = busy(3)
     scenario = replace(scenario, policy=policy, cadence=7.0, lives=Lives(**MIXED), search_lag=4.0, settle=1.0)

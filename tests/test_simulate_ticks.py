@@ -1,4 +1,4 @@
-"""The replay beside the production functions: every number of every pair after every event and at every tick."""
+"""The replay against the production functions: every number of every pair after every event and tick."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -99,11 +99,11 @@ class Shop:
             placed, tables.empty(tables.BUFFERS), mapped, seen, counted=mapping.counted_facilities(seen, RULES)
         )
         shown = levels(*((pair + 1, ONLINE, units) for pair, units in enumerate(self.shown)))
-        found = equation.variances(
+        variances = equation.variances(
             mapping.targets(mapped, seen, RULES), shown, flight if subtracts else flight.clear(), buffer=self.buffer
         )
-        decided = plan.decide(found)
-        assert decided.held.is_empty() and found.height == len(pairs)
+        decided = plan.decide(variances)
+        assert decided.held.is_empty() and variances.height == len(pairs)
         for item, change in decided.adjustments.select("inventory_item_id", "delta").iter_rows():
             self.shown[item - 1] += change
         for pair in pairs:
@@ -122,18 +122,18 @@ class Shop:
 
 def world(seed: int) -> tuple[History, simulate.Scenario]:
     """A small random history with scarce stock, and the knobs of a scenario."""
-    luck = Random(seed)
-    at = sorted(luck.randrange(0, DAYS * 1440 - 200) for _ in range(20))
+    rng = Random(seed)
+    at = sorted(rng.randrange(0, DAYS * 1440 - 200) for _ in range(20))
     lines = [
-        (float(t), order, pair, luck.randint(1, 5))
+        (float(t), order, pair, rng.randint(1, 5))
         for order, t in enumerate(at)
-        for pair in luck.sample(range(3), luck.randint(1, 2))
+        for pair in rng.sample(range(3), rng.randint(1, 2))
     ]
     moves = [
-        (float(luck.randrange(0, DAYS * 1440)), luck.randrange(3), luck.choice([-4, -2, -1, 3, 8])) for _ in range(10)
+        (float(rng.randrange(0, DAYS * 1440)), rng.randrange(3), rng.choice([-4, -2, -1, 3, 8])) for _ in range(10)
     ]
-    levels_ = [(f"S{pair}", luck.randint(0, 12), 4, 9) for pair in range(3)]
-    rule = Restock(review_days=1, lead_days=0.3) if luck.random() < 0.5 else None
+    levels_ = [(f"S{pair}", rng.randint(0, 12), 4, 9) for pair in range(3)]
+    rule = Restock(review_days=1, lead_days=0.3) if rng.random() < 0.5 else None
     history = History(
         pl.DataFrame(lines, schema=LINES, orient="row"),
         pl.DataFrame(sorted(moves), schema=MOVES, orient="row"),
@@ -143,14 +143,14 @@ def world(seed: int) -> tuple[History, simulate.Scenario]:
         rule,
     )
     scenario = simulate.Scenario(
-        lag=simulate.lognormal(luck.choice([5, 40, 150]), parts=5),
+        lag=simulate.lognormal(rng.choice([5, 40, 150]), parts=5),
         cadence=CADENCE,
-        loss=luck.choice([0.0, 0.4]),
-        buffer=luck.choice([0, 0, 2]),
-        safety=luck.choice([0, 0, 3]),
-        pos_share=luck.choice([0.0, 0.3]),
-        edits=luck.choice([0, 4]),
-        peak=luck.choice([1.0, 1.5]),
+        loss=rng.choice([0.0, 0.4]),
+        buffer=rng.choice([0, 0, 2]),
+        safety=rng.choice([0, 0, 3]),
+        pos_share=rng.choice([0.0, 0.3]),
+        edits=rng.choice([0, 4]),
+        peak=rng.choice([1.0, 1.5]),
         seed=seed,
     )
     return history, scenario
@@ -203,13 +203,15 @@ def tick(shop: Shop, kind: int, policy: str) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("policy", simulate.POLICIES)
-def test_every_number_is_what_the_production_functions_say(policy: str, seed: int) -> None:
+def test_every_number_equals_that_of_the_production_functions(policy: str, seed: int) -> None:
     history, scenario = world(seed)
-    told = simulate.replay(history, replace(scenario, policy=policy))
+    replay = simulate.replay(history, replace(scenario, policy=policy))
     opening, levels = history.stock["opening"].to_list(), history.stock.select("reorder", "up_to").rows()
     shop = Shop(opening, safety=scenario.safety, buffer=scenario.buffer)
-    replayed = told.ledger.select("at", "kind", "pair", "units", "line", "shown", "count", "queue", "in_flight").rows()
-    ticks = [(*event, None) for event in scheduled(history, scenario, told.days * 1440)]
+    replayed = replay.ledger.select(
+        "at", "kind", "pair", "units", "line", "shown", "count", "queue", "in_flight"
+    ).rows()
+    ticks = [(*event, None) for event in scheduled(history, scenario, replay.days * 1440)]
     stood: dict[int, tuple[int, ...]] = {}
     for *event, numbers in sorted([*((*row[:5], row[5:]) for row in replayed), *ticks], key=lambda one: one[:3]):
         happen(shop, tuple(event), policy, levels)
@@ -217,4 +219,4 @@ def test_every_number_is_what_the_production_functions_say(policy: str, seed: in
             assert shop.numbers(event[2]) == numbers, event
             stood[event[2]] = numbers
     assert stood == {pair: shop.numbers(pair) for pair in range(len(opening))}
-    assert told.totals()["sold"] == sum(shop.sold.values())
+    assert replay.totals()["sold"] == sum(shop.sold.values())

@@ -1,4 +1,4 @@
-"""Why a run found Shopify and the OMS apart: each pair's difference taken apart by cause, look by look."""
+"""Why Shopify and the OMS were apart in a run: each pair's difference, split by cause."""
 
 import polars as pl
 
@@ -16,16 +16,16 @@ EDITS: tables.Schema = OWN_EVENTS | {"app": tables.TEXT}
 CAUSES = {
     "in_flight": "Orders that the OMS did not know: subtracted, not drift.",
     "buffer": "Units hidden on purpose.",
-    "news": "The OMS's own events since the look before: what the job is for.",
+    "news": "The OMS's own events since the previous look: what the job is for.",
     "lost_event": "The OMS's own events that delta runs should have brought and had not.",
     "manual_edit": "Edits by hand in Shopify's admin, from the table of edits.",
     "another_app": "Changes by another app, from the table of edits.",
-    "changed_in_shopify": "Changes in Shopify that no table of edits tells of: by hand or by another app.",
-    "not_settled": "Left over from the look before, which did not settle the pair.",
+    "changed_in_shopify": "Changes in Shopify that are in no table of edits: by hand or by another app.",
+    "not_settled": "Left over from the previous look, which did not settle the pair.",
     "rounding": "Fractions of a unit in the OMS.",
     "unmapped": "Pairs that are not linked; there is no number to compare.",
     "inactive": "Pairs that are not stocked at the location in Shopify.",
-    "first_look": "The pair's first look: nothing is known of before.",
+    "first_look": "The pair's first look: nothing is known of the time before.",
     "not_told_apart": "Without the OMS's events, its news and changes in Shopify look alike.",
 }
 EXPLAINED = ["first_look", "news", "lost_event", "manual_edit", "another_app", "not_settled"]
@@ -34,15 +34,15 @@ EXPLAINED = ["first_look", "news", "lost_event", "manual_edit", "another_app", "
 def by_cause(
     looked: pl.DataFrame, events: pl.DataFrame | None = None, edits: pl.DataFrame | None = None
 ) -> pl.DataFrame:
-    """One row a run and cause: path, at, cause, pairs, and units apart (absolute), from LOOKED rows of any jobs.
+    """One row a run and cause: path, at, cause, pairs, and the units apart (absolute), from LOOKED rows of any jobs.
 
-    `events` (OWN_EVENTS) are the OMS's own by pair; `edits` (EDITS) what Shopify's inventory history shows of others,
-    with the name of the app or null for a person. Without them the causes that need them are told as one.
+    `events` (OWN_EVENTS) are the OMS's own events by pair. `edits` (EDITS) are changes by others in Shopify's inventory
+    history, with the name of the app, or null for a person. Without them the causes that need them are one cause.
     """
     looks = looked.sort("at", "path").with_row_index("look")
     compared = looks.filter(~_is_delta_run())
-    told = _moves(compared, looks.filter(_is_delta_run()), events, edits)
-    parts = [_standing(compared), _held(compared), told]
+    moves = _moves(compared, looks.filter(_is_delta_run()), events, edits)
+    parts = [_standing(compared), _held(compared), moves]
     whole = pl.concat([part.select("look", "cause", "units") for part in parts]).filter(pl.col("units") != 0)
     named = whole.join(looks.select("look", "path", "at"), on="look")
     sums = named.group_by("path", "at", "cause").agg(pairs=pl.len(), units=pl.col("units").abs().sum())
@@ -56,7 +56,7 @@ def _is_delta_run() -> pl.Expr:
 
 
 def _standing(looks: pl.DataFrame) -> pl.DataFrame:
-    """What stands between the OMS's number and the target by rule: orders in flight, the buffer, fractions."""
+    """The units between the OMS's number and the target by rule: orders in flight, the buffer, fractions."""
     hidden = pl.col("oms") - pl.col("in_flight").fill_null(0) - pl.col("target")
     parts = looks.select(
         "look",
@@ -69,7 +69,7 @@ def _standing(looks: pl.DataFrame) -> pl.DataFrame:
 
 
 def _held(looks: pl.DataFrame) -> pl.DataFrame:
-    """Pairs that a run could not compare, or not write: each with the units apart, or 1 where there is no number."""
+    """Pairs that a run could not compare or write, with the units apart, or 1 if there is no number."""
     reason = pl.col("reason").fill_null("")
     cause = (
         pl.when(reason.str.starts_with("unmapped"))
@@ -85,26 +85,28 @@ def _held(looks: pl.DataFrame) -> pl.DataFrame:
 def _moves(
     looks: pl.DataFrame, delta_runs: pl.DataFrame, events: pl.DataFrame | None, edits: pl.DataFrame | None
 ) -> pl.DataFrame:
-    """What moved between a pair's look and the one before, for each look that found the pair off its target."""
+    """The units by cause since a pair's previous look, for each look at which the pair was off its target."""
     known = looks.filter(pl.all_horizontal(pl.col("delta", *tables.KEY).is_not_null()))
-    ran = delta_runs.select("shop", "at", last_push="at").unique().sort("at")
-    rows = known.sort("at").join_asof(ran, on="at", by="shop", check_sortedness=False)
+    pushes = delta_runs.select("shop", "at", last_push="at").unique().sort("at")
+    rows = known.sort("at").join_asof(pushes, on="at", by="shop", check_sortedness=False)
     pushed = delta_runs.filter(pl.col("outcome").is_in(LANDED)).select(*tables.KEY, "at", units="delta")
-    hand, other = (
-        None if edits is None else edits.filter(of) for of in (pl.col("app").is_null(), pl.col("app").is_not_null())
-    )
-    for name, moved in {"own": events, "old": events, "pushed": pushed, "hand": hand, "other": other}.items():
+    by_hand = None if edits is None else edits.filter(pl.col("app").is_null())
+    by_app = None if edits is None else edits.filter(pl.col("app").is_not_null())
+    for name, moved in {"own": events, "old": events, "pushed": pushed, "by_hand": by_hand, "by_app": by_app}.items():
         sums = _between(rows, moved, name, until="last_push" if name == "old" else "at")
         rows = rows.join(sums, on="look", how="left").with_columns(pl.col(name).fill_null(0.0))
     apart = rows.sort(*PAIR_OF_SHOP, "at").with_columns(_explained()).filter(pl.col("delta") != 0)
     rest = "not_told_apart" if events is None else "changed_in_shopify"
     left = (pl.col("delta") - pl.sum_horizontal(EXPLAINED)).alias(rest)
-    told = apart.with_columns(left).select("look", *EXPLAINED, rest)
-    return told.unpivot(index="look", variable_name="cause", value_name="units")
+    return (
+        apart.with_columns(left)
+        .select("look", *EXPLAINED, rest)
+        .unpivot(index="look", variable_name="cause", value_name="units")
+    )
 
 
 def _explained() -> list[pl.Expr]:
-    """The known parts of a look's delta; a pair's first look is a part of its own."""
+    """The known parts of a look's delta; the delta of a pair's first look is one part."""
     first = pl.int_range(pl.len()).over(PAIR_OF_SHOP) == 0
     settled = pl.col("outcome").is_in(RIGHT)
     left_over = pl.when(~settled).then(pl.col("target") - pl.coalesce("after", "available")).shift(1).over(PAIR_OF_SHOP)
@@ -112,8 +114,8 @@ def _explained() -> list[pl.Expr]:
     parts = {
         "news": pl.col("own") - pl.when(by_deltas).then("old").otherwise(0.0),
         "lost_event": pl.when(by_deltas).then(pl.col("old") - pl.col("pushed")),
-        "manual_edit": -pl.col("hand"),
-        "another_app": -pl.col("other"),
+        "manual_edit": -pl.col("by_hand"),
+        "another_app": -pl.col("by_app"),
         "not_settled": left_over,
     }
     since = [pl.when(~first).then(part).fill_null(0.0).alias(name) for name, part in parts.items()]
@@ -121,13 +123,13 @@ def _explained() -> list[pl.Expr]:
 
 
 def _between(looks: pl.DataFrame, moved: pl.DataFrame | None, name: str, *, until: str) -> pl.DataFrame:
-    """The units moved after the pair's look before and up to this look's `until`: look, and a column of this name."""
+    """The units moved between the pair's previous look and this look's `until`: look, and a column of this name."""
     if moved is None or moved.is_empty():
         return pl.DataFrame(schema={"look": pl.UInt32, name: pl.Float64})
     ends = looks.sort("at").select("look", "at", *tables.KEY, until=until)
-    found = (
+    matched = (
         moved.sort("at")
         .join_asof(ends, on="at", by=tables.KEY, strategy="forward", check_sortedness=False)
         .filter(pl.col("at") <= pl.col("until"))
     )
-    return found.group_by("look").agg(pl.col("units").sum().cast(pl.Float64).alias(name))
+    return matched.group_by("look").agg(pl.col("units").sum().cast(pl.Float64).alias(name))

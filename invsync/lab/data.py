@@ -1,8 +1,8 @@
-"""A history to replay and the lag of its orders: the bundled real sales, a file like them, or a shop's own OMS."""
+"""A history to replay and the lag of its orders, from the bundled real sales, a file like them, or a shop's OMS."""
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from types import UnionType
 
 import polars as pl
 
@@ -17,7 +17,7 @@ Config = str | settings.Settings  # a configuration, or the file that holds it
 NOT_OWN = ["INV_RES_CREATE", "INV_RES_RELEASE"]
 LOOK_BACK = timedelta(days=400)
 RULE = Restock()
-SAMPLE = 99  # lags kept of those measured
+SAMPLE = 99  # quantiles of the measured lags
 
 
 def history(
@@ -25,25 +25,28 @@ def history(
 ) -> History:
     """The last `days` (0: all) of a shop's own orders and movements, of a file of sales, or of the bundled sales.
 
-    A file has the columns invoice, sku, quantity, invoiced_at and unit_price, and its rows without a price are the
-    retailer's own variances.
+    A file has the columns invoice, sku, quantity, invoiced_at and unit_price; rows without a price are the retailer's
+    own variances. Raises a UsageError for a wrong parameter, or a file that cannot be read.
     """
     checked(sales=(sales, str), shop=(shop, str), config=(config, Config), days=(days, int))
     if shop:
-        found = simulate.history(*_own(opened(shop, config)[0]), rule)
+        whole = simulate.history(*_own(opened(shop, config)[0]), rule)
     else:
-        found = simulate.history(*simulate.retail(_read(Path(sales)) if sales else world.sales()), rule)
-    return found.between(max(found.days - days, 0), found.days) if days else found
+        whole = simulate.history(*simulate.retail(_read(Path(sales)) if sales else world.sales()), rule)
+    return whole.between(max(whole.days - days, 0), whole.days) if days else whole
 
 
 def lags(*, shop: str = "", config: Config = "invsync.toml", minutes: float = 15.0) -> tuple[float, ...]:
-    """The minutes that a shop's orders took to reach its OMS, as measured there; else a long-tailed lag of this mean."""
+    """The minutes that a shop's orders took to reach its OMS; without a shop, a long-tailed lag of this mean.
+
+    Raises a UsageError if no order of the shop has both stamps.
+    """
     checked(shop=(shop, str), config=(config, Config), minutes=(minutes, float | int))
     if not shop:
         return simulate.lognormal(float(minutes))
     headers, _ = opened(shop, config)[0].order_history()
-    taken = (pl.col("created_stamp") - pl.col("order_date")).dt.total_seconds() / 60
-    measured = headers.select(taken.clip(lower_bound=0).alias("minutes"))["minutes"].drop_nulls()
+    delay = (pl.col("created_stamp") - pl.col("order_date")).dt.total_seconds() / 60
+    measured = headers.select(delay.clip(lower_bound=0).alias("minutes"))["minutes"].drop_nulls()
     if measured.is_empty():
         raise UsageError(f"Shop {shop!r} has no order with both stamps in its OMS: give the lag in minutes.")
     return tuple(float(measured.quantile((n + 0.5) / SAMPLE) or 0.0) for n in range(SAMPLE))
@@ -52,26 +55,29 @@ def lags(*, shop: str = "", config: Config = "invsync.toml", minutes: float = 15
 def scenario(
     *, shop: str = "", config: str = "invsync.toml", minutes: float = 15.0, pos_share: float = 0.2
 ) -> simulate.Scenario:
-    """The scenario to vary: its lags, and the share of store sales, which a shop's own movements hold already."""
+    """The scenario to vary: the lag, and the share of store sales, which a shop's own movements include already."""
     checked(pos_share=(pos_share, float | int))
     lag = lags(shop=shop, config=config, minutes=minutes)
     return simulate.Scenario(lag=lag, pos_share=0.0 if shop else float(pos_share))
 
 
 def buffer_table(suggested: pl.DataFrame, path: str, *, shop: str = "", config: str = "invsync.toml") -> str:
-    """Save the suggestion: for a shop as the table that its jobs read, else by SKU; what was written, in a sentence."""
+    """Save suggested buffers to a Parquet file: for a shop as the table that its jobs read, else by SKU.
+
+    Returns a sentence that says what was saved.
+    """
     checked(path=(path, str), shop=(shop, str), config=(config, str))
     if not path:
         return "Nothing was saved: give a path in `save`."
-    told = suggested.select("sku", "units")
+    table = suggested.select("sku", "units")
     if shop:
         source, chosen = opened(shop, config)
-        seen = source.snapshot()
-        pairs, _ = mapping.pairs(seen, oms.mapping_rules(chosen, source, seen.now))
-        told = buffers.for_pairs(suggested, pairs)
-    told.write_parquet(path)
+        snapshot = source.snapshot()
+        pairs, _ = mapping.pairs(snapshot, oms.mapping_rules(chosen, source, snapshot.now))
+        table = buffers.for_pairs(suggested, pairs)
+    table.write_parquet(path)
     kind = f'set table = "{path}" under [shops.{shop}.buffer]' if shop else "by SKU; a shop's table needs `shop`"
-    return f"{told.height} buffers were saved to {path}: {kind}."
+    return f"{table.height} buffers were saved to {path}: {kind}."
 
 
 def _read(path: Path) -> pl.DataFrame:
@@ -81,15 +87,18 @@ def _read(path: Path) -> pl.DataFrame:
         raise UsageError(f"The sales file {path} cannot be read ({type(error).__name__}): correct `sales`.") from None
 
 
-def checked(**given: tuple[Any, Any]) -> None:
-    """Refuse a parameter of the wrong type by name."""
-    for name, (value, kind) in given.items():
+def checked(**parameters: tuple[object, type | UnionType]) -> None:
+    """Raise a UsageError for the first parameter whose value is not of its type."""
+    for name, (value, kind) in parameters.items():
         if not isinstance(value, kind) or isinstance(value, bool):
             raise UsageError(f"Parameter {name} is {value!r}, of the wrong type: correct it.")
 
 
 def opened(shop: str, config: Config) -> tuple[oms.Source, settings.ShopSettings]:
-    """The OMS and the settings of a shop whose OMS keeps its history."""
+    """The OMS and the settings of a shop.
+
+    Raises a UsageError if its OMS keeps no history.
+    """
     configured = config if isinstance(config, settings.Settings) else settings.load(Path(config))
     chosen = configured.shop(shop)
     source = oms.open_source(chosen.oms)
@@ -101,7 +110,7 @@ def opened(shop: str, config: Config) -> tuple[oms.Source, settings.ShopSettings
 
 
 def _own(source: oms.Source) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """ORDER_LINES and MOVEMENTS of the OMS: Shopify's orders, and stock events that no reservation made."""
+    """ORDER_LINES and MOVEMENTS of the OMS: Shopify's orders, and stock events other than reservations."""
     headers, items = source.order_history()
     skus = source.snapshot().product.rename({"internal_name": "sku"})
     lines = (

@@ -1,4 +1,4 @@
-"""An executed notebook as one page to hand on: its charts can be turned without a network and without a server.
+"""Export an executed notebook as one page whose charts stay interactive, without a network or a server.
 
 `jupyter nbconvert --to invsync_page NOTEBOOK.ipynb`, or in JupyterLab File > Save and Export Notebook As.
 """
@@ -6,6 +6,7 @@
 import base64
 import gzip
 import json
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import vl_convert
 from markupsafe import Markup
 from nbconvert.exporters.exporter import Exporter
+from nbformat import NotebookNode
 
 from invsync import __version__
 from invsync.charts import SPEC_MIME
@@ -42,8 +44,11 @@ STYLE = """
 """
 
 
+Spec = dict[str, Any]  # a Vega-Lite specification: JSON
+
+
 class PageExporter(Exporter):
-    """Notebook to page: prose, tables and charts, without code; charts with selections stay live."""
+    """Export a notebook as a page: prose, tables and charts, without code; charts with selections stay live."""
 
     export_from_notebook = "Page with live charts (HTML)"
     output_mimetype = "text/html"
@@ -51,15 +56,17 @@ class PageExporter(Exporter):
     def _file_extension_default(self) -> str:
         return ".html"
 
-    def from_notebook_node(self, nb: Any, resources: Any = None, **given: Any) -> tuple[str, Any]:  # type: ignore[override]
+    def from_notebook_node(  # type: ignore[override]  # every exporter to text returns text
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **options: Any
+    ) -> tuple[str, dict[str, Any]]:
         """The page of an executed notebook."""
-        told, resources = super().from_notebook_node(nb, resources, **given)
+        notebook, resources = super().from_notebook_node(nb, resources, **options)
         resources["output_extension"] = ".html"
-        return page(told), resources
+        return page(notebook), resources
 
 
-def page(notebook: Any) -> str:
-    """One self-contained HTML file that asks nobody: the browser is told to refuse whatever is not in it."""
+def page(notebook: NotebookNode) -> str:
+    """One self-contained HTML file; its policy makes the browser refuse whatever is not in it."""
     shown = [cell for cell in notebook["cells"] if not cells.REMOVED & set(cell.get("metadata", {}).get("tags", []))]
     title, shown = _titled(shown)
     specs = list(_specs(shown))
@@ -81,16 +88,16 @@ def page(notebook: Any) -> str:
     )
 
 
-def _titled(shown: list[Any]) -> tuple[str, list[Any]]:
+def _titled(shown: list[NotebookNode]) -> tuple[str, list[NotebookNode]]:
     """The notebook's first heading, and its cells without it."""
     head, _, rest = "".join(shown[0]["source"]).partition("\n") if shown else ("", "", "")
     if not head.startswith("# "):
         return "A notebook", shown
-    return head.removeprefix("# "), [{**shown[0], "source": rest}, *shown[1:]]
+    return head.removeprefix("# "), [NotebookNode({**shown[0], "source": rest}), *shown[1:]]
 
 
-def _specs(shown: Any) -> Any:
-    """The specification of each drawn chart that has selections, None for one that has none."""
+def _specs(shown: Iterable[NotebookNode]) -> Iterator[Spec | None]:
+    """The specification of each chart, None for a chart without selections."""
     for cell in shown:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
@@ -99,12 +106,12 @@ def _specs(shown: Any) -> Any:
                 yield spec if spec and spec.get("params") else None
 
 
-def _json(specs: list[Any]) -> str:
+def _json(specs: list[Spec | None]) -> str:
     return json.dumps(specs, separators=(",", ":")).replace("</", "<\\/")
 
 
 @cache
 def _vega() -> str:
-    """Vega and its embedding, as the wheel that draws our pictures carries them."""
+    """Vega and its embedding, from the wheel that draws the charts."""
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
     return base64.b64encode(gzip.compress(bundle.encode(), 9, mtime=0)).decode()

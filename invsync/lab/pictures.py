@@ -1,7 +1,5 @@
 """Charts over many runs: drift by cause, units in flight, refusals and holds, durations."""
 
-from typing import Any
-
 import altair as alt
 import polars as pl
 
@@ -11,6 +9,7 @@ from invsync.lab.causes import CAUSES
 from invsync.vocabulary import FAULTS, HELD, OUTCOMES
 
 HEIGHT = 220
+Row = dict[str, str | float]  # of a chart's data
 WRONG = (*FAULTS, HELD)
 COLOURS = {
     "in_flight": PROTECTED,
@@ -30,12 +29,12 @@ COLOURS = {
 
 
 def causes(apart: pl.DataFrame) -> Chart:
-    """Units that the OMS and Shopify were apart, by day and cause (`by_cause`)."""
+    """The units that the OMS and Shopify were apart, by day and cause (`by_cause`)."""
     days = apart.group_by("cause", day=pl.col("at").dt.date()).agg(pl.col("units").sum()).filter(pl.col("units") > 0)
     if days.is_empty():
         return sentence("No run found Shopify and the OMS apart.")
     sums = dict(days.group_by("cause").agg(pl.col("units").sum()).sort("units", descending=True).iter_rows())
-    told = ", ".join(f"{plain(cause)} {reader().number(round(units))}" for cause, units in sums.items())
+    totals = ", ".join(f"{plain(cause)} {reader().number(round(units))}" for cause, units in sums.items())
     names = [cause for cause in CAUSES if cause in sums]
     rows = [
         {
@@ -47,28 +46,25 @@ def causes(apart: pl.DataFrame) -> Chart:
         for row in days.to_dicts()
     ]
     scale = alt.Scale(domain=[plain(name) for name in names], range=[COLOURS[name] for name in names])
-    bars = _over(rows, "day", alt.Chart.mark_bar, "units", "Units apart", size=18).encode(
+    bars = _over("day", "units", "Units apart", _chart(rows).mark_bar(size=18)).encode(
         color=alt.Color("label:N", title=None, scale=scale)
     )
-    return _sized(bars, "Shopify and the OMS apart, by cause", f"Units apart by cause, all days together: {told}.")
+    return _sized(bars, "Shopify and the OMS apart, by cause", f"Units apart by cause, all days together: {totals}.")
 
 
 def in_flight(runs: pl.DataFrame) -> Chart:
-    """Units in flight that each run kept off sale, by job."""
+    """The units in flight that each run kept off sale, by job."""
     rows = _rows(runs.filter(pl.col("in_flight").is_not_null()), "in_flight", "units in flight")
     if not rows:
         return sentence("No run looked at orders.")
-    most = max(row["in_flight"] for row in rows)
+    most = runs.select(pl.max("in_flight")).item()
     words = f"Units in flight that each run kept off sale; at most {reader().number(most)}."
-    return _sized(
-        _over(rows, "at", alt.Chart.mark_point, "in_flight", "Units in flight", filled=True).encode(color="label:N"),
-        "Units in flight",
-        words,
-    )
+    points = _over("at", "in_flight", "Units in flight", _chart(rows).mark_point(filled=True))
+    return _sized(points.encode(color="label:N"), "Units in flight", words)
 
 
 def trouble(runs: pl.DataFrame) -> Chart:
-    """Pairs that each run could not bring right: refused, not known, held."""
+    """The pairs that each run did not bring right: refused, unknown, held."""
     long = runs.unpivot(list(WRONG), index=["started_at", "job"], variable_name="kind", value_name="pairs").filter(
         pl.col("pairs") > 0
     )
@@ -85,7 +81,7 @@ def trouble(runs: pl.DataFrame) -> Chart:
         for row in long.to_dicts()
     ]
     scale = alt.Scale(domain=list(names.values()), range=[OUTCOMES[kind].colour for kind in WRONG])
-    bars = _over(rows, "at", alt.Chart.mark_bar, "pairs", "Pairs", size=6).encode(
+    bars = _over("at", "pairs", "Pairs", _chart(rows).mark_bar(size=6)).encode(
         color=alt.Color("label:N", title=None, scale=scale)
     )
     total = ", ".join(f"{names[kind]} {reader().number(int(runs[kind].sum() or 0))}" for kind in WRONG)
@@ -93,14 +89,15 @@ def trouble(runs: pl.DataFrame) -> Chart:
 
 
 def durations(runs: pl.DataFrame) -> Chart:
-    """How long each run took, by job."""
+    """The seconds that each run took, by job."""
     ended = runs.filter(pl.col("seconds").is_not_null())
     if ended.is_empty():
         return sentence("No run has ended.")
     middle = ended.group_by("job").agg(pl.col("seconds").median()).sort("job")
-    told = ", ".join(f"{job} {reader().number(round(seconds, 1))} s" for job, seconds in middle.iter_rows())
-    points = _over(_rows(ended, "seconds", "seconds"), "at", alt.Chart.mark_point, "seconds", "Seconds", filled=True)
-    return _sized(points.encode(color="label:N"), "Durations", f"Seconds that runs took; the median by job: {told}.")
+    medians = ", ".join(f"{job} {reader().number(round(seconds, 1))} s" for job, seconds in middle.iter_rows())
+    rows = _rows(ended, "seconds", "seconds")
+    points = _over("at", "seconds", "Seconds", _chart(rows).mark_point(filled=True))
+    return _sized(points.encode(color="label:N"), "Durations", f"Seconds that runs took; the median by job: {medians}.")
 
 
 def plain(cause: str) -> str:
@@ -108,7 +105,7 @@ def plain(cause: str) -> str:
     return cause.replace("_", " ").replace("shopify", "Shopify")
 
 
-def _rows(runs: pl.DataFrame, column: str, words: str) -> list[dict[str, Any]]:
+def _rows(runs: pl.DataFrame, column: str, words: str) -> list[Row]:
     return [
         {
             "at": row["started_at"].isoformat(),
@@ -120,16 +117,18 @@ def _rows(runs: pl.DataFrame, column: str, words: str) -> list[dict[str, Any]]:
     ]
 
 
-def _over(rows: list[dict[str, Any]], time: str, mark: Any, column: str, title: str, **look: Any) -> alt.Chart:
-    made: alt.Chart = mark(alt.Chart(alt.InlineData(values=rows)), **look).encode(
+def _chart(rows: list[Row]) -> alt.Chart:
+    return alt.Chart(alt.InlineData(values=rows))
+
+
+def _over(time: str, column: str, title: str, marks: alt.Chart) -> alt.Chart:
+    return marks.encode(
         x=alt.X(f"{time}:T", title=None, axis=alt.Axis(format="%d %b", tickCount=7, grid=False)),
         y=alt.Y(f"{column}:Q", title=title, axis=alt.Axis(format=",~r", tickCount=5)),
         tooltip=[alt.Tooltip("label:N", title=" "), alt.Tooltip("words:N", title=" ")],
         description="words:N",
     )
-    return made
 
 
 def _sized(chart: alt.Chart, title: str, words: str) -> Chart:
-    made: alt.Chart = chart.properties(title=title, description=words, width=WIDTH, height=HEIGHT)
-    return made
+    return chart.properties(title=title, description=words, width=WIDTH, height=HEIGHT)

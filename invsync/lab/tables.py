@@ -1,7 +1,7 @@
 """The lab's tables, as the notebook and the page show them."""
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -27,43 +27,43 @@ HEADS = {
 }
 
 
-def policies(spent: pl.DataFrame) -> Html:
-    """Every policy under the same knobs: what it sold, oversold, hid and spent."""
-    rows = [[POLICY_NAMES[row["policy"]], *_numbers(row)] for row in spent.to_dicts()]
+def policy_costs(costs: pl.DataFrame) -> Html:
+    """The measures of each policy under the same knobs (`study.policy_costs`)."""
+    rows = [[POLICY_NAMES[row["policy"]], *_numbers(row)] for row in costs.to_dicts()]
     columns = [Column("Policy", "wide"), *(Column(head, "n") for head in HEADS.values())]
-    lag = reader().number(round(spent["lag"][0], 1))
+    lag = reader().number(round(costs["lag"][0], 1))
     title = f"Every policy at an order lag of {lag} minutes on average, {LOSS:.0%} of the webhooks lost, no buffer"
     return table(title, columns, rows)
 
 
-def lives(by_life: pl.DataFrame) -> Html:
-    """What each life costs under every policy."""
+def life_costs(costs: pl.DataFrame) -> Html:
+    """What each life costs under each policy (`study.life_costs`)."""
     rows = [
         [
             LIFE_NAMES[row["life"]],
             POLICY_NAMES[row["policy"]],
             *(reader().number(round(row[name], 1)) for name in COST_NAMES),
         ]
-        for row in by_life.to_dicts()
+        for row in costs.to_dicts()
     ]
     columns = [Column("Life", "wide"), Column("Policy", "wide"), *(Column(HEADS[name], "n") for name in COST_NAMES)]
-    return table(f"What each life costs, lived by {LIFE_SHARE:.0%} of the orders", columns, rows)
+    return table(f"What each life costs, if {LIFE_SHARE:.0%} of the orders have it", columns, rows)
 
 
-def summary(told: Replay) -> Html:
-    """What one replay came to."""
-    row = told.totals()
-    return table(POLICY_NAMES[told.scenario.policy], [Column(head, "n") for head in HEADS.values()], [_numbers(row)])
+def summary(replay: Replay) -> Html:
+    """The measures of one replay."""
+    row = replay.totals()
+    return table(POLICY_NAMES[replay.scenario.policy], [Column(head, "n") for head in HEADS.values()], [_numbers(row)])
 
 
-def words() -> Html:
-    """Each measure in words."""
+def measures() -> Html:
+    """The definition of each measure."""
     rows = [[HEADS.get(name, name.replace("_", " ").capitalize()), meaning] for name, meaning in MEASURES.items()]
     return table("The measures, in words", [Column("Measure"), Column("Meaning", "wide")], rows)
 
 
 def facts(history: History, base: Scenario) -> Html:
-    """What is replayed: days, orders, units, SKUs, and the lag of the orders."""
+    """The size of the history and the lag of its orders."""
     orders, units = history.lines["order"].n_unique(), int(history.lines["units"].sum())
     end = history.start + timedelta(days=history.days - 1)
     lag = np.quantile(base.lag, [0.5, 0.9])
@@ -81,9 +81,12 @@ def facts(history: History, base: Scenario) -> Html:
 
 
 def largest_buffers(suggested: pl.DataFrame, *, top: int = 20) -> Html:
-    """The largest suggested buffers, with the units that go unseen in a window and those beyond the buffer."""
-    rows = suggested.sort("units", "mean", "sku", descending=[True, True, False]).head(top)
-    shown = [[row["sku"], _few(row["units"]), _few(row["mean"]), _few(row["beyond"])] for row in rows.to_dicts()]
+    """The largest suggested buffers, with the unseen demand in a window and the part of it beyond the buffer."""
+    largest = suggested.sort("units", "mean", "sku", descending=[True, True, False]).head(top)
+    rows = [
+        [row["sku"], _precise(row["units"]), _precise(row["mean"]), _precise(row["beyond"])]
+        for row in largest.to_dicts()
+    ]
     columns = [
         Column("SKU"),
         Column("Buffer, units", "n"),
@@ -92,23 +95,23 @@ def largest_buffers(suggested: pl.DataFrame, *, top: int = 20) -> Html:
     ]
     some = suggested.filter(pl.col("units") > 0).height
     note = f"{reader().number(some)} of {reader().number(suggested.height)} SKUs get a buffer."
-    return table("The largest suggested buffers", columns, shown, note=note)
+    return table("The largest suggested buffers", columns, rows, note=note)
 
 
-def _numbers(row: dict[str, Any]) -> list[str]:
+def _numbers(row: Mapping[str, float]) -> list[str]:
     return [reader().number(round(row[name], 1)) for name in HEADS]
 
 
-def _few(value: float) -> str:
+def _precise(value: float) -> str:
     return reader().number(round(value, 3))
 
 
-def causes_told(apart: pl.DataFrame) -> Html:
-    """Each cause with the pairs and units that it set apart, over all runs, and what it means."""
+def cause_table(apart: pl.DataFrame) -> Html:
+    """Each cause with its pairs and units over all runs, and its meaning."""
     sums = apart.group_by("cause").agg(pl.col("pairs", "units").sum())
     known = {row["cause"]: row for row in sums.to_dicts()}
     rows = [
-        [cause.replace("_", " "), _few(known[cause]["pairs"]), _few(known[cause]["units"]), meaning]
+        [cause.replace("_", " "), _precise(known[cause]["pairs"]), _precise(known[cause]["units"]), meaning]
         for cause, meaning in CAUSES.items()
         if cause in known
     ]

@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NotRequired, TypedDict, Unpack
 
 from graphql import GraphQLError
 from graphql.execution.values import get_directive_values
 
+from invsync.sandbox.admin.records import JournalEntry
 from invsync.sandbox.admin.search import MAX_PAGE, Info, Node, gid, number_of, stamp
 from invsync.sandbox.reads import Reads, too_many
 from invsync.sandbox.shop import Attempt, Level, Shop
@@ -56,6 +57,33 @@ MESSAGES = {
 }
 
 
+class ChangeInput(TypedDict):
+    """Shopify's InventoryChangeInput."""
+
+    inventoryItemId: str
+    locationId: str
+    delta: int
+    changeFromQuantity: NotRequired[int | None]
+    ledgerDocumentUri: NotRequired[str | None]
+
+
+class AdjustInput(TypedDict):
+    """Shopify's InventoryAdjustQuantitiesInput."""
+
+    name: str
+    reason: str
+    referenceDocumentUri: NotRequired[str | None]
+    changes: list[ChangeInput]
+
+
+class ChangeFilter(TypedDict, total=False):
+    """The arguments of the list of changes in an adjustment group."""
+
+    inventoryItemIds: list[str] | None
+    locationIds: list[str] | None
+    quantityNames: list[str] | None
+
+
 class Adjust:
     """The mutations over one shop, as served under one API version."""
 
@@ -63,9 +91,38 @@ class Adjust:
         self._shop, self._version = shop, version
         self._reads = Reads(shop)
 
-    def inventoryAdjustQuantities(self, info: Info, input: Mapping[str, Any]) -> Node:
+    def inventoryAdjustQuantities(self, info: Info, input: AdjustInput) -> Node:
         """Change quantities by deltas: all of them or none, once per idempotency key in 24 hours."""
-        changes = input["changes"]
+        key, fingerprint = self._checked_key(info, input["changes"]), json.dumps(input)
+        if self._shop.faults.take("concurrent", fingerprint):
+            return _failed("IDEMPOTENCY_CONCURRENT_REQUEST")
+        if key and self._shop.faults.take("key_forgotten", fingerprint):
+            self._shop.attempts.pop(key, None)
+        if key and (known := self._remembered(key, fingerprint)):
+            return known
+        if errors := self._input_errors(input) + self._change_errors(input["changes"]):
+            self._remember(key, fingerprint, None)
+            return {"inventoryAdjustmentGroup": None, "userErrors": errors}
+        payload = self._apply(key, input)
+        self._remember(key, fingerprint, payload)
+        return payload
+
+    def inventoryActivate(
+        self, info: Info, inventoryItemId: str, locationId: str, available: int | None = None, **_: object
+    ) -> Node:
+        """Activate a level; without `available` it keeps its quantity."""
+        self._key(info)
+        item, location = number_of(inventoryItemId, "InventoryItem"), number_of(locationId, "Location")
+        if item not in self._shop.items or location not in self._shop.locations:
+            field = ["inventoryItemId"] if item not in self._shop.items else ["locationId"]
+            return {"inventoryLevel": None, "userErrors": [{"field": field, "message": "Not found."}]}
+        level = self._shop.levels.setdefault((item, location), Level(0, False))
+        level.active = True
+        level.change(self._shop.clock(), available=0 if available is None else available - level.available)
+        return {"inventoryLevel": self._reads.level(item, location, level), "userErrors": []}
+
+    def _checked_key(self, info: Info, changes: list[ChangeInput]) -> str | None:
+        """The idempotency key of a request that keeps the rules that the API checks before it executes."""
         if len(changes) > MAX_PAGE:
             raise too_many(len(changes), "input.changes")
         key = self._key(info)
@@ -74,32 +131,7 @@ class Adjust:
                 "InventoryChangeInput must include the following argument: changeFromQuantity",
                 extensions={"code": "INVALID_FIELD_ARGUMENTS"},
             )
-        if self._shop.faults.take("concurrent", json.dumps(input)):
-            return _failed("IDEMPOTENCY_CONCURRENT_REQUEST")
-        fingerprint = json.dumps(input)
-        if key and self._shop.faults.take("key_forgotten", fingerprint):
-            self._shop.attempts.pop(key, None)
-        if key and (known := self._remembered(key, fingerprint)):
-            return known
-        errors = self._top_faults(input) + self._change_faults(changes)
-        if errors:
-            self._remember(key, fingerprint, None)
-            return {"inventoryAdjustmentGroup": None, "userErrors": errors}
-        payload = self._apply(key, input)
-        self._remember(key, fingerprint, payload)
-        return payload
-
-    def inventoryActivate(self, info: Info, inventoryItemId: str, locationId: str, **arguments: Any) -> Node:
-        """Make a level active; without `available` it keeps the quantity it has."""
-        self._key(info)
-        item, location = number_of(inventoryItemId, "InventoryItem"), number_of(locationId, "Location")
-        if item not in self._shop.items or location not in self._shop.locations:
-            field = ["inventoryItemId"] if item not in self._shop.items else ["locationId"]
-            return {"inventoryLevel": None, "userErrors": [{"field": field, "message": "Not found."}]}
-        level = self._shop.levels.setdefault((item, location), Level(0, False))
-        level.active, asked = True, arguments.get("available")
-        level.change(self._shop.clock(), available=0 if asked is None else asked - level.available)
-        return {"inventoryLevel": self._reads.level(item, location, level), "userErrors": []}
+        return key
 
     def _key(self, info: Info) -> str | None:
         directive = info.schema.get_directive("idempotent")
@@ -125,24 +157,25 @@ class Adjust:
         if key and (payload or self._shop.remember_failures):
             self._shop.attempts[key] = Attempt(self._shop.clock(), fingerprint, payload)
 
-    def _top_faults(self, input: Mapping[str, Any]) -> list[Node]:
-        faults = []
+    def _input_errors(self, input: AdjustInput) -> list[Node]:
+        errors = []
         if input["name"] != "available":
-            faults.append(_fault("INVALID_QUANTITY_NAME", "name"))
+            errors.append(_error("INVALID_QUANTITY_NAME", "name"))
         if input["reason"] not in LABELS:
-            faults.append(_fault("INVALID_REASON", "reason"))
+            errors.append(_error("INVALID_REASON", "reason"))
         uri = input.get("referenceDocumentUri")
         if uri is not None and not _valid_uri(uri):
-            faults.append(_fault("INVALID_REFERENCE_DOCUMENT", "referenceDocumentUri"))
-        return faults
+            errors.append(_error("INVALID_REFERENCE_DOCUMENT", "referenceDocumentUri"))
+        return errors
 
-    def _change_faults(self, changes: list[Mapping[str, Any]]) -> list[Node]:
-        found = ((str(index), self._change_fault(change)) for index, change in enumerate(changes))
-        faults = [_fault(fault[0], "changes", index, fault[1]) for index, fault in found if fault]
+    def _change_errors(self, changes: list[ChangeInput]) -> list[Node]:
+        checked = ((str(index), self._change_error(change)) for index, change in enumerate(changes))
+        errors = [_error(error[0], "changes", index, error[1]) for index, error in checked if error]
         spoilt = self._shop.spoil & {number_of(change["inventoryItemId"], "InventoryItem") for change in changes}
-        return faults or ([_fault("ADJUST_QUANTITIES_FAILED")] if spoilt else [])
+        return errors or ([_error("ADJUST_QUANTITIES_FAILED")] if spoilt else [])
 
-    def _change_fault(self, change: Mapping[str, Any]) -> tuple[str, str] | None:
+    def _change_error(self, change: ChangeInput) -> tuple[str, str] | None:
+        """The code and the field of the first rule that a change breaks."""
         shop = self._shop
         item = number_of(change["inventoryItemId"], "InventoryItem")
         location = number_of(change["locationId"], "Location")
@@ -155,52 +188,58 @@ class Adjust:
         if change.get("ledgerDocumentUri") is not None:
             return "INVALID_AVAILABLE_DOCUMENT", "ledgerDocumentUri"
         if abs(change["delta"]) > MAX_DELTA:
-            too = "TOO_HIGH" if change["delta"] > 0 else "TOO_LOW"
-            return f"INVALID_QUANTITY_{too}", "delta"
+            return f"INVALID_QUANTITY_TOO_{'HIGH' if change['delta'] > 0 else 'LOW'}", "delta"
         expected = change.get("changeFromQuantity")
         if expected is not None and expected != (shop.available(item, location) or 0):
             return "CHANGE_FROM_QUANTITY_STALE", "changeFromQuantity"
         return None
 
-    def _apply(self, key: str | None, input: Mapping[str, Any]) -> Node:
-        shop, now, rows = self._shop, self._shop.clock(), []
-        for change in input["changes"]:
-            item = number_of(change["inventoryItemId"], "InventoryItem") or 0
-            location = number_of(change["locationId"], "Location") or 0
-            level = shop.levels.setdefault((item, location), Level(0, False))
-            before = level.available
-            level.change(now, available=change["delta"])
-            shop.tell("INVENTORY_LEVELS_UPDATE", item, location)
-            shop.journal.append(
-                {
-                    "key": key,
-                    "reference": input.get("referenceDocumentUri"),
-                    "inventory_item_id": item,
-                    "location_id": location,
-                    "delta": change["delta"],
-                    "before": before,
-                    "after": level.available,
-                    "time": now,
-                }
-            )
-            rows += [self._change(name, item, location, change["delta"]) for name in ("available", "on_hand")]
+    def _apply(self, key: str | None, input: AdjustInput) -> Node:
+        now = self._shop.clock()
+        entries = [self._applied(key, input, change, now) for change in input["changes"]]
+        rows = [self._change(name, entry) for entry in entries for name in ("available", "on_hand")]
+
+        def changes(info: Info, **arguments: Unpack[ChangeFilter]) -> list[Node]:
+            return _filtered(rows, arguments)
+
         group = {
             "__typename": "InventoryAdjustmentGroup",
-            "id": gid("InventoryAdjustmentGroup", len(shop.journal)),
+            "id": gid("InventoryAdjustmentGroup", len(self._shop.journal)),
             "reason": LABELS[input["reason"]],
             "referenceDocumentUri": input.get("referenceDocumentUri"),
             "createdAt": stamp(now),
             "app": None,
             "staffMember": None,
-            "changes": lambda info, **arguments: _chosen(rows, arguments),
+            "changes": changes,
         }
         return {"inventoryAdjustmentGroup": group, "userErrors": []}
 
-    def _change(self, name: str, item: int, location: int, delta: int) -> Node:
-        item_id, location_id = gid("InventoryItem", item), gid("Location", location)
+    def _applied(self, key: str | None, input: AdjustInput, change: ChangeInput, now: datetime) -> JournalEntry:
+        """Apply one change and journal it."""
+        item = number_of(change["inventoryItemId"], "InventoryItem") or 0
+        location = number_of(change["locationId"], "Location") or 0
+        level = self._shop.levels.setdefault((item, location), Level(0, False))
+        before = level.available
+        level.change(now, available=change["delta"])
+        self._shop.emit("INVENTORY_LEVELS_UPDATE", item, location)
+        entry: JournalEntry = {
+            "key": key,
+            "reference": input.get("referenceDocumentUri"),
+            "inventory_item_id": item,
+            "location_id": location,
+            "delta": change["delta"],
+            "before": before,
+            "after": level.available,
+            "time": now,
+        }
+        self._shop.journal.append(entry)
+        return entry
+
+    def _change(self, name: str, entry: JournalEntry) -> Node:
+        item_id, location_id = gid("InventoryItem", entry["inventory_item_id"]), gid("Location", entry["location_id"])
         return {
             "name": name,
-            "delta": delta,
+            "delta": entry["delta"],
             "quantityAfterChange": None,
             "ledgerDocumentUri": None,
             "_item": item_id,
@@ -210,13 +249,16 @@ class Adjust:
         }
 
 
-def _chosen(rows: list[Node], arguments: Mapping[str, Any]) -> list[Node]:
-    wanted = {"inventoryItemIds": "_item", "locationIds": "_location", "quantityNames": "name"}
-    kept = [(field, set(arguments[a])) for a, field in wanted.items() if arguments.get(a) is not None]
-    return [row for row in rows if all(row[field] in values for field, values in kept)]
+def _filtered(rows: Iterable[Node], arguments: ChangeFilter) -> list[Node]:
+    wanted = {
+        "_item": arguments.get("inventoryItemIds"),
+        "_location": arguments.get("locationIds"),
+        "name": arguments.get("quantityNames"),
+    }
+    return [row for row in rows if all(values is None or row[field] in values for field, values in wanted.items())]
 
 
-def _fault(code: str, *path: str) -> Node:
+def _error(code: str, *path: str) -> Node:
     return {"code": code, "field": ["input", *path], "message": MESSAGES[code]}
 
 

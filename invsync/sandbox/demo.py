@@ -1,9 +1,9 @@
-"""Hours of real sales in a loopback shop, the job run beside them, and the proof at the end."""
+"""Real sales in a loopback shop: a demo that runs the job beside them, and a shop to try things on."""
 
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ facility_group_id = "FAC_GRP"
 
 
 def build(folder: Path, *, start: datetime | None = None, speed: int = 1) -> World:
-    """A world of real sales whose OMS is a new SQLite file in this folder; its orders arrive there 15 minutes late."""
+    """A world of real sales whose OMS is a new SQLite file in this folder; orders arrive there 15 minutes late."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("oms.db", "invsync.db"):
         (folder / name).unlink(missing_ok=True)
@@ -53,7 +53,7 @@ def build(folder: Path, *, start: datetime | None = None, speed: int = 1) -> Wor
 
 
 def live(folder: Path) -> World:
-    """A world whose first afternoon is now and whose morning nobody synchronised; ten minutes of sales pass in one."""
+    """A world where it is the first afternoon and no job has run yet; ten minutes of sales pass in one."""
     now = datetime.now(UTC)
     world = build(folder, start=now - AFTERNOON / SPEED, speed=SPEED)
     world.advance(now)
@@ -61,15 +61,18 @@ def live(folder: Path) -> World:
 
 
 def configure(folder: Path, endpoint: str) -> Path:
-    """Write the configuration that points at this sandbox."""
+    """Write a configuration for this sandbox and return its path."""
     path = folder / "invsync.toml"
     path.write_text(CONFIG.format(folder=folder, endpoint=endpoint, token_env=TOKEN_ENV), encoding="utf-8")
     return path
 
 
 def play(folder: Path, *, hours: int, tell: Tell) -> Path:
-    """Replay the first hours of a shop's day with the job every 15 minutes; the last run's page."""
-    from invsync.jobs import launch
+    """Replay the first hours of a shop's day with the job every 15 minutes; return the last run's page.
+
+    Raises a UsageError if a run does not end well.
+    """
+    from invsync.jobs import launch  # late, as the notebook engine is slow to load and `serve` needs none
 
     world = build(folder)
     at, end = world.start + OPENS, world.start + OPENS + timedelta(hours=hours)
@@ -77,27 +80,27 @@ def play(folder: Path, *, hours: int, tell: Tell) -> Path:
         config = str(configure(folder, endpoint))
         while at <= end:
             world.advance(at)
-            given = {"shop": "demo", "config": config, "at": at.isoformat()}
-            facts = launch.run(JOB, given, engine="kernel" if at + EVERY > end else "inprocess")
-            _say(tell, at, facts)
-            if facts["exit_code"]:
-                raise UsageError(f"The demo's run {facts['run_id']} ended as {facts['status']}: read its report.")
+            parameters = {"shop": "demo", "config": config, "at": at.isoformat()}
+            record = launch.run(JOB, parameters, engine="kernel" if at + EVERY > end else "inprocess")
+            tell(_line(at, record))
+            if record["exit_code"]:
+                raise UsageError(f"The demo's run {record['run_id']} ended as {record['status']}: read its report.")
             at += EVERY
-    return Path(folder) / "reports" / "demo" / JOB / str(facts["run_id"]) / "report.html"
+    return Path(folder) / "reports" / "demo" / JOB / str(record["run_id"]) / "report.html"
 
 
-def _say(tell: Tell, at: datetime, facts: dict[str, Any]) -> None:
-    counts, flight = facts["counts"], facts["in_flight"]
-    tell(
-        f"{at:%H:%M}  {facts['status']}: {counts['selected']:>5} pairs looked at, {counts['applied']:>3} adjusted, "
+def _line(at: datetime, record: Mapping[str, Any]) -> str:
+    counts, flight = record["counts"], record["in_flight"]
+    return (
+        f"{at:%H:%M}  {record['status']}: {counts['selected']:>5} pairs looked at, {counts['applied']:>3} adjusted, "
         f"{flight['units']:>5} units in {flight['orders']:>2} orders in flight kept off sale"
     )
 
 
 def serve(folder: Path, *, port: int, tell: Tell) -> None:
-    """Serve a shop on loopback from an afternoon on, ten minutes of real sales a minute, until interrupted.
+    """Serve a shop on loopback from its first afternoon on, ten minutes of real sales a minute, until interrupted.
 
-    It sends webhooks to those who subscribe on this machine, signed with the secret of its app.
+    It sends webhooks to subscribers on this machine, signed with the secret of its app.
     """
     world = live(folder)
     webhooks = Webhooks(world.shop, world.shop.domain)

@@ -1,4 +1,4 @@
-"""HotWax's HTTP face over the sandbox's OMS database, with the traps of real instances on demand.
+"""HotWax's HTTP APIs over the sandbox's OMS database, with the traps of real instances on demand.
 
 Moqui   POST /rest/s1/admin/login, POST /rest/s1/oms/entityData
 OFBiz   POST /api/performFind
@@ -7,6 +7,7 @@ OFBiz   POST /api/performFind
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -20,60 +21,69 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from invsync.sandbox.oms_tables import METADATA
+from invsync.sandbox.oms_tables import METADATA, Value
 
-TOKEN_LASTS = 3600
-Entity = list[dict[str, Any]]
+TOKEN_LASTS = 3600  # seconds
+Entities = list[dict[str, Value]]  # the rows of an entity by HotWax's field names
+Parameters = dict[str, Any]  # the parameters of a request: JSON
 
 
 @dataclass
 class Traps:
-    """How this instance misbehaves; a number counts down with each answer that it spoils."""
+    """How this instance misbehaves; a count falls by one with each response that it spoils."""
 
     envelope: str = "entityValueList"  # the name of the list, or "" for a bare list
     totals: bool = False  # whether X-Total-Count is sent
-    largest_page: int = 1_000  # more rows than this are never in one answer
+    largest_page: int = 1_000  # the most rows in one response
     ignored: set[str] = field(default_factory=set)  # fields whose filters are ignored; "pageIndex" for the paging
     date_shift: timedelta = timedelta(0)  # how far a _from date is misread
     removed: set[str] = field(default_factory=set)  # addresses that answer 404
     hidden: set[str] = field(default_factory=set)  # entities that Moqui does not know
-    zero_bytes: bool = False  # an empty list is answered with no body at all
-    spurious: int = 0  # 200 without a body where there are rows
-    cut: int = 0  # an answer that ends in the middle
+    zero_bytes: bool = False  # an empty list is a response without a body
+    spurious: int = 0  # 200 without a body, though there are rows
+    cut: int = 0  # a response that ends in the middle
     error: int = 0  # HTTP 502
-    short: int = 0  # a page that lacks its last row, though the total tells it
+    short: int = 0  # a page that lacks its last row, though the total counts it
     expired: int = 0  # the token is refused, as after its hour
     no_login: int = 0  # HTTP 502 instead of a token
-    slow: float = 0.0  # seconds before each answer
+    slow: float = 0.0  # seconds before each response
 
 
 class HotWax:
-    """An instance: its database, its one user, the tokens that it gave, and its traps."""
+    """An instance: its database, its one user, the token of the last login, and its traps.
+
+    `requests` are the address and the entity of each request.
+    """
 
     user = "sync"
 
     def __init__(self, url: str, password: str = "") -> None:
         self.engine, self.password = sa.create_engine(url), password or secrets.token_hex(8)
         self.traps, self.token = Traps(), secrets.token_hex(16)
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
         self.logins = 0
 
     def takes(self, trap: str) -> bool:
-        """Whether this trap spoils one more answer; counts it down."""
+        """Whether this trap spoils one more response; it then spoils one less."""
         left = getattr(self.traps, trap)
         if left:
             setattr(self.traps, trap, left - 1)
         return bool(left)
 
-    def find(self, entity: str, where: list[Any], order: str, start: int, size: int) -> tuple[Entity, int]:
-        """Rows of an entity with HotWax's field names, and how many there are in all."""
+    def find(
+        self, entity: str, where: list[sa.ColumnElement[bool]], order: str, start: int, size: int
+    ) -> tuple[Entities, int]:
+        """A page of an entity's rows, and the number of rows on all pages.
+
+        `order` is a list of field names with commas between; a minus before a name sorts downwards.
+        """
         table = METADATA.tables[snake(entity).lstrip("_")]
-        found = sa.select(table).where(*where)
+        query = sa.select(table).where(*where)
         columns = [(part.lstrip("-"), part.startswith("-")) for part in order.split(",")] if order else []
         ordered = [table.c[snake(name)].desc() if down else table.c[snake(name)] for name, down in columns]
         with self.engine.connect() as connection:
             total = connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one()
-            rows = connection.execute(found.order_by(*ordered).offset(start).limit(size)).mappings()
+            rows = connection.execute(query.order_by(*ordered).offset(start).limit(size)).mappings()
             return [{camel(name): value for name, value in row.items() if value is not None} for row in rows], total
 
 
@@ -81,13 +91,7 @@ def create_app(hotwax: HotWax) -> ASGIApp:
     """The application that serves this instance."""
 
     async def login(request: Request) -> Response:
-        body = await request.json()
-        if hotwax.takes("no_login"):
-            return Response("Bad Gateway", 502)
-        if (body.get("username"), body.get("password")) != (hotwax.user, hotwax.password):
-            return JSONResponse({"errorCode": 401, "errors": "Username or password incorrect"}, 401)
-        hotwax.token, hotwax.logins = secrets.token_hex(16), hotwax.logins + 1
-        return JSONResponse({"token": hotwax.token, "expirationTime": int((time.time() + TOKEN_LASTS) * 1000)})
+        return _login(hotwax, await request.json())
 
     async def entity_data(request: Request) -> Response:
         return await _answered(hotwax, request, _moqui)
@@ -103,8 +107,17 @@ def create_app(hotwax: HotWax) -> ASGIApp:
     return Starlette(routes=routes)
 
 
-async def _answered(hotwax: HotWax, request: Request, answer: Any) -> Response:
-    """The answer between its traps."""
+def _login(hotwax: HotWax, body: Parameters) -> Response:
+    if hotwax.takes("no_login"):
+        return Response("Bad Gateway", 502)
+    if (body.get("username"), body.get("password")) != (hotwax.user, hotwax.password):
+        return JSONResponse({"errorCode": 401, "errors": "Username or password incorrect"}, 401)
+    hotwax.token, hotwax.logins = secrets.token_hex(16), hotwax.logins + 1
+    return JSONResponse({"token": hotwax.token, "expirationTime": int((time.time() + TOKEN_LASTS) * 1000)})
+
+
+async def _answered(hotwax: HotWax, request: Request, answer: Callable[[HotWax, Parameters], Response]) -> Response:
+    """Answer a request, unless a trap spoils the response."""
     await asyncio.sleep(hotwax.traps.slow)
     if request.url.path in hotwax.traps.removed:
         return JSONResponse({"errorCode": 404, "errors": f"Resource {request.url.path} not valid"}, 404)
@@ -113,24 +126,24 @@ async def _answered(hotwax: HotWax, request: Request, answer: Any) -> Response:
     if request.headers.get("Authorization") != f"Bearer {hotwax.token}":
         return JSONResponse({"errorCode": 401, "errors": "No user is currently logged in"}, 401)
     body = await request.json()
-    hotwax.asked.append((request.url.path, str(body.get("selectedEntity") or body.get("entityName"))))
+    hotwax.requests.append((request.url.path, str(body.get("selectedEntity") or body.get("entityName"))))
     if hotwax.takes("error"):
         return Response("Bad Gateway", 502)
-    done: Response = await run_in_threadpool(answer, hotwax, body)
+    response = await run_in_threadpool(answer, hotwax, body)
     if hotwax.takes("spurious"):
         return Response(b"", 200)
-    return Cut(done.body) if hotwax.takes("cut") else done
+    return CutResponse(response.body) if hotwax.takes("cut") else response
 
 
-def _moqui(hotwax: HotWax, body: dict[str, Any]) -> Response:
+def _moqui(hotwax: HotWax, body: Parameters) -> Response:
     traps, entity = hotwax.traps, body["selectedEntity"].rsplit(".", 1)[-1]
     if entity in traps.hidden or snake(entity).lstrip("_") not in METADATA.tables:
         return JSONResponse({"errorCode": 500, "errors": f"No definition found for entity-name {entity}"}, 500)
-    asked = dict(body.get("customParametersMap") or {})
-    size = min(int(asked.pop("pageSize", None) or body.get("pageLimit") or 20), traps.largest_page)
-    number = 0 if "pageIndex" in traps.ignored else int(asked.pop("pageIndex", 0))
-    order = asked.pop("orderByField", "")
-    where = _conditions(entity, asked, traps)
+    parameters = dict(body.get("customParametersMap") or {})
+    size = min(int(parameters.pop("pageSize", None) or body.get("pageLimit") or 20), traps.largest_page)
+    number = 0 if "pageIndex" in traps.ignored else int(parameters.pop("pageIndex", 0))
+    order = parameters.pop("orderByField", "")
+    where = _conditions(entity, parameters, traps)
     rows, total = hotwax.find(entity, where, order, number * int(size), size)
     if rows and hotwax.takes("short"):
         rows = rows[:-1]
@@ -141,7 +154,7 @@ def _moqui(hotwax: HotWax, body: dict[str, Any]) -> Response:
     return JSONResponse({traps.envelope: shown} if traps.envelope else shown, 200, headers)
 
 
-def _ofbiz(hotwax: HotWax, body: dict[str, Any]) -> Response:
+def _ofbiz(hotwax: HotWax, body: Parameters) -> Response:
     traps, entity = hotwax.traps, body["entityName"]
     if snake(entity).lstrip("_") not in METADATA.tables:
         return JSONResponse({"error": f"Could not find definition for entity name {entity}"})
@@ -156,38 +169,38 @@ def _ofbiz(hotwax: HotWax, body: dict[str, Any]) -> Response:
     return JSONResponse({"count": total, "docs": shown})
 
 
-def _conditions(entity: str, asked: dict[str, Any], traps: Traps) -> list[Any]:
-    """The conditions that the parameters name, but for the ignored ones."""
-    table, made = METADATA.tables[snake(entity).lstrip("_")], []
-    for name, value in asked.items():
+def _conditions(entity: str, parameters: Parameters, traps: Traps) -> list[sa.ColumnElement[bool]]:
+    """The conditions of the parameters, without the ignored ones."""
+    table, conditions = METADATA.tables[snake(entity).lstrip("_")], list[sa.ColumnElement[bool]]()
+    for name, value in parameters.items():
         head = next((name.removesuffix(end) for end in ("_from", "_fld0_value") if name.endswith(end)), name)
         column = table.c.get(snake(head.removesuffix("_op")))
         if column is None or head.removesuffix("_op") in traps.ignored:
             continue
         if head != name:
-            made.append(column >= _moment(value) + traps.date_shift)
+            conditions.append(column >= _time(value) + traps.date_shift)
         elif name.endswith("_op") and value == "empty":
-            made.append(column.is_(None))
+            conditions.append(column.is_(None))
         elif not name.endswith("_op"):
-            made.append(column.in_(value) if isinstance(value, list) else column == value)
-    return made
+            conditions.append(column.in_(value) if isinstance(value, list) else column == value)
+    return conditions
 
 
-def _moment(value: Any) -> datetime:
+def _time(value: int | str) -> datetime:
     if isinstance(value, int):
         return datetime.fromtimestamp(value / 1000, UTC)
     return datetime.fromisoformat(value).replace(tzinfo=UTC)
 
 
-def _json(value: Any, *, as_millis: bool) -> Any:
-    """A value as HotWax writes it: decimals as text, moments in milliseconds, or as text."""
+def _json(value: Value, *, as_millis: bool) -> int | str | None:
+    """A value as HotWax writes it: numbers as text, times in milliseconds or as text."""
     if isinstance(value, datetime):
         return int(value.timestamp() * 1000) if as_millis else f"{value:%Y-%m-%d %H:%M:%S.%f}"[:-3]
     return str(value) if isinstance(value, float | Decimal) else value
 
 
-class Cut(Response):
-    """An answer that ends in the middle of its body."""
+class CutResponse(Response):
+    """A response that ends in the middle of its body."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Promise the whole body and send half of it."""
@@ -197,11 +210,11 @@ class Cut(Response):
 
 
 def snake(name: str) -> str:
-    """The column of a field, the table of an entity with a leading underscore."""
+    """The column of a HotWax field; of an entity its table, after an underscore."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
 def camel(name: str) -> str:
-    """HotWax's field name of a column."""
+    """The HotWax field of a column."""
     head, *rest = name.split("_")
     return head + "".join(map(str.capitalize, rest))

@@ -1,15 +1,15 @@
-"""HotWax's stock of a product at a facility: each writer appends its event and keeps the totals after it."""
+"""HotWax's stock of a product at a facility: each writer appends its event and updates the totals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Table, create_engine, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, create_engine, func, insert, select, update
 
-from invsync.sandbox.oms_tables import METADATA
+from invsync.sandbox.oms_tables import METADATA, Row, Value
 
 T = METADATA.tables
+Values = Mapping[str, Value | ColumnElement[float]]  # what to set, by column
 
 
 class Stock:
@@ -22,12 +22,12 @@ class Stock:
         self._sequence: dict[str, int] = {}
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the connections to the database."""
         self._engine.dispose()
 
     @contextmanager
     def batch(self) -> Iterator[Connection]:
-        """One transaction for everything written inside; a batch in a batch joins it."""
+        """One transaction for everything written inside; an inner batch joins the outer one."""
         if self._open is not None:
             yield self._open
             return
@@ -47,29 +47,25 @@ class Stock:
         minimum_stock: float = 0,
         allow_brokering: str | None = None,
     ) -> None:
-        """Bring a product's count at a facility to `count` units, by a receipt of the difference."""
+        """Set a product's count at a facility to `count` units, by a receipt of the difference."""
         key = {"product_id": product_id, "facility_id": facility_id}
         with self.batch():
             row = self._row(key)
             if row is None:
                 item = f"{product_id}-{facility_id}"
-                self._add(
-                    "inventory_item",
-                    at,
-                    key
-                    | {
-                        "inventory_item_id": item,
-                        "inventory_item_type_id": "NON_SERIAL_INV_ITEM",
-                        "quantity_on_hand_total": 0,
-                        "available_to_promise_total": 0,
-                        "datetime_received": at,
-                    },
-                )
-                self._add("product_facility", at, key | {"inventory_item_id": item, "last_inventory_count": 0})
+                new: Row = {
+                    "inventory_item_id": item,
+                    "inventory_item_type_id": "NON_SERIAL_INV_ITEM",
+                    "quantity_on_hand_total": 0,
+                    "available_to_promise_total": 0,
+                    "datetime_received": at,
+                }
+                self._add("inventory_item", at, {**key, **new})
+                self._add("product_facility", at, {**key, "inventory_item_id": item, "last_inventory_count": 0})
             rules = {"minimum_stock": minimum_stock, "allow_brokering": allow_brokering}
             self._set("product_facility", key, rules, at)
             before = float(row["last_inventory_count"] or 0) if row else 0.0
-            self._move(product_id, facility_id, count - before, at)
+            self._move(product_id, facility_id, count - before, at, {})
 
     def adjust(
         self,
@@ -79,23 +75,16 @@ class Stock:
         at: datetime,
         reason: str,
         physical_inventory_id: str | None = None,
-        **names: Any,
+        **names: Value,
     ) -> None:
         """Record a stock event of `diff` units; with a physical inventory id it is a variance.
 
-        `names` are the order_id, shipment_id, return_id … that the event names; `at` may be earlier than the
-        events that are there already, as for one that was committed late.
+        `names` are the order_id, shipment_id, return_id … of the event. `at` may lie before the events that are
+        stored already, as for an event that was committed late.
         """
         with self.batch():
-            item = self._move(
-                product_id,
-                facility_id,
-                diff,
-                at,
-                reason_enum_id=reason,
-                physical_inventory_id=physical_inventory_id,
-                **names,
-            )
+            detail: Row = {"reason_enum_id": reason, "physical_inventory_id": physical_inventory_id, **names}
+            item = self._move(product_id, facility_id, diff, at, detail)
             if physical_inventory_id is not None:
                 self._add(
                     "inventory_item_variance",
@@ -123,24 +112,17 @@ class Stock:
         self.adjust(product_id, facility_id, units, at, "RTN_ITM_RCPT", return_id=return_id)
 
     def reset(self, product_id: str, facility_id: str, count: float, at: datetime, origin: str | None = None) -> None:
-        """Bring a product's count to what another system says: an event without an effective date.
+        """Set a product's count to that of another system: an event without an effective date.
 
-        `origin` is the remote that said so.
+        `origin` is the remote that the count came from.
         """
         with self.batch() as connection:
-            row = self._row({"product_id": product_id, "facility_id": facility_id})
+            row = self._stocked(product_id, facility_id)
             diff = count - float(row["last_inventory_count"] or 0)
             number = connection.execute(select(func.count()).select_from(T["external_inventory_reset"])).scalar_one()
             reset_id = f"RESET{number + 1}"
-            item = self._move(
-                product_id,
-                facility_id,
-                diff,
-                at,
-                effective_date=None,
-                reset_item_id=reset_id,
-                reason_enum_id="VAR_EXT_RESET",
-            )
+            detail: Row = {"effective_date": None, "reset_item_id": reset_id, "reason_enum_id": "VAR_EXT_RESET"}
+            item = self._move(product_id, facility_id, diff, at, detail)
             self._add(
                 "external_inventory_reset",
                 at,
@@ -156,80 +138,75 @@ class Stock:
                 },
             )
 
-    def _row(self, key: dict[str, Any]) -> Any:
+    def _stocked(self, product_id: str, facility_id: str) -> RowMapping:
+        """The product_facility row of a product that has stock at a facility.
+
+        Raises a ValueError if it has none.
+        """
+        row = self._row({"product_id": product_id, "facility_id": facility_id})
+        if row is None:
+            raise ValueError(f"Product {product_id} has no stock at {facility_id}: call set_stock first.")
+        return row
+
+    def _row(self, key: Row) -> RowMapping | None:
         t = T["product_facility"]
         with self.batch() as connection:
-            found = select(t).where(*(t.c[name] == value for name, value in key.items()))
-            return connection.execute(found).mappings().first()
+            query = select(t).where(*(t.c[name] == value for name, value in key.items()))
+            return connection.execute(query).mappings().first()
 
     def _place(self, inventory_item_id: str) -> tuple[str, str]:
         """The product and the facility of an inventory item."""
         t = T["inventory_item"]
         with self.batch() as connection:
-            found = select(t.c.product_id, t.c.facility_id).where(t.c.inventory_item_id == inventory_item_id)
-            product_id, facility_id = connection.execute(found).one()
+            query = select(t.c.product_id, t.c.facility_id).where(t.c.inventory_item_id == inventory_item_id)
+            product_id, facility_id = connection.execute(query).one()
         return product_id, facility_id
 
     def _move(
-        self,
-        product_id: str,
-        facility_id: str,
-        diff: float,
-        at: datetime,
-        on_hand: float | None = None,
-        **detail: Any,
+        self, product_id: str, facility_id: str, diff: float, at: datetime, detail: Row, *, on_hand: float | None = None
     ) -> str:
-        """Append an inventory item detail and bring the totals and the sellable count after it."""
-        key = {"product_id": product_id, "facility_id": facility_id}
-        row = self._row(key)
-        if row is None:
-            raise ValueError(f"Product {product_id} has no stock at {facility_id}: call set_stock first.")
+        """Append an inventory item detail, update the totals and the sellable count, and return the inventory item."""
+        row = self._stocked(product_id, facility_id)
         item, before = str(row["inventory_item_id"]), float(row["last_inventory_count"] or 0)
         moved = diff if on_hand is None else on_hand
-        self._add(
-            "inventory_item_detail",
-            at,
-            {
-                "inventory_item_id": item,
-                "inventory_item_detail_seq_id": self._next(item),
-                "effective_date": at,
-                "available_to_promise_diff": diff,
-                "quantity_on_hand_diff": moved,
-                "last_available_to_promise": before,
-            }
-            | detail,
-        )
+        event: Row = {
+            "inventory_item_id": item,
+            "inventory_item_detail_seq_id": self._next(item),
+            "effective_date": at,
+            "available_to_promise_diff": diff,
+            "quantity_on_hand_diff": moved,
+            "last_available_to_promise": before,
+        }
+        self._add("inventory_item_detail", at, {**event, **detail})
         last, minimum = before + diff, float(row["minimum_stock"] or 0)
         counts = {
             "last_inventory_count": last,
             "computed_last_inventory_count": last - minimum if last >= minimum else 0,
         }
-        self._set("product_facility", key, counts, at)
-        t = T["inventory_item"].c
-        totals = {
-            "available_to_promise_total": last,
-            "quantity_on_hand_total": t.quantity_on_hand_total + moved,
-        }
+        self._set("product_facility", {"product_id": product_id, "facility_id": facility_id}, counts, at)
+        on_hand_total = T["inventory_item"].c.quantity_on_hand_total + moved
+        totals: Values = {"available_to_promise_total": last, "quantity_on_hand_total": on_hand_total}
         self._set("inventory_item", {"inventory_item_id": item}, totals, at)
         return item
 
     def _next(self, item: str) -> str:
+        """The next sequence id of an inventory item's details."""
         if item not in self._sequence:
             t = T["inventory_item_detail"]
             with self.batch() as connection:
-                found = select(func.count()).select_from(t).where(t.c.inventory_item_id == item)
-                self._sequence[item] = connection.execute(found).scalar_one()
+                query = select(func.count()).select_from(t).where(t.c.inventory_item_id == item)
+                self._sequence[item] = connection.execute(query).scalar_one()
         self._sequence[item] += 1
         return f"{self._sequence[item]:05}"
 
-    def _add(self, name: str, at: datetime, *rows: dict[str, Any]) -> None:
-        stamped: Sequence[dict[str, Any]] = [{"created_stamp": at, "last_updated_stamp": at} | row for row in rows]
+    def _add(self, name: str, at: datetime, *rows: Row) -> None:
+        stamped = [{"created_stamp": at, "last_updated_stamp": at, **row} for row in rows]
         with self.batch() as connection:
             if stamped:
                 connection.execute(insert(T[name]), stamped)
 
-    def _set(self, name: str, key: dict[str, Any], values: dict[str, Any], at: datetime) -> None:
-        table: Table = T[name]
+    def _set(self, name: str, key: Row, values: Values, at: datetime) -> None:
+        table = T[name]
         where = [table.c[column] == value for column, value in key.items()]
         with self.batch() as connection:
             connection.execute(update(table).where(*where).values(**values, last_updated_stamp=at))

@@ -1,5 +1,6 @@
 """The DDL of the HotWax tables that the jobs read, and HotWax's own seed rows."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,13 +11,13 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
 class Stamp(TypeDecorator[datetime]):
-    """A moment kept as naive UTC; in SQLite as text `YYYY-MM-DD HH:MM:SS.ffffff`, in MySQL as DATETIME(3)."""
+    """A time stored as naive UTC: in SQLite as text `YYYY-MM-DD HH:MM:SS.ffffff`, in MySQL as DATETIME(3)."""
 
     impl = DateTime
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """HotWax's own type in MySQL."""
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime]:
+        """The database's type: HotWax's own in MySQL."""
         return dialect.type_descriptor(mysql.DATETIME(fsp=3) if dialect.name in ("mysql", "mariadb") else DateTime())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -28,9 +29,11 @@ class Stamp(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value is not None else None
 
 
+Value = str | int | float | datetime | None  # of a column
+Row = Mapping[str, Value]  # by column
 ID, LONG, TEXT, FLAG = String(40), String(255), String(255), String(1)
 DEC, WHOLE = Numeric(26, 6, asdecimal=False), Numeric(20, 0, asdecimal=False)
-# Columns by table; a star marks the primary key.
+# The columns of each table: a star marks the primary key, the letter after a colon the type (TYPES).
 COLUMNS: dict[str, str] = {
     "product_facility": "product_id* facility_id* minimum_stock:d reorder_quantity:d days_to_ship:n"
     " last_inventory_count:d computed_last_inventory_count:d allow_pickup:f allow_brokering:f"
@@ -92,23 +95,23 @@ INDEXES = (
     " order_item.status_id order_item.external_id order_item_ship_group.facility_id"
     " order_item_ship_grp_inv_res.inventory_item_id order_item_ship_grp_inv_res.order_id+order_item_seq_id"
 )
-TYPES: dict[str, Any] = {"": ID, "d": DEC, "n": WHOLE, "t": Stamp(), "x": TEXT, "l": LONG, "f": FLAG}
+TYPES: dict[str, TypeEngine[Any]] = {"": ID, "d": DEC, "n": WHOLE, "t": Stamp(), "x": TEXT, "l": LONG, "f": FLAG}
 METADATA = MetaData()
 
 
 def _table(name: str, columns: str) -> Table:
     parts = [column.partition(":") for column in columns.split()]
-    stamps: list[C[Any]] = [C("created_stamp", Stamp()), C("last_updated_stamp", Stamp())]
-    made = [C(label.rstrip("*"), TYPES[kind], primary_key=label.endswith("*")) for label, _, kind in parts]
-    return Table(name, METADATA, *made, *stamps)
+    stamps: list[C[datetime]] = [C("created_stamp", Stamp()), C("last_updated_stamp", Stamp())]
+    own = [C(label.rstrip("*"), TYPES[kind], primary_key=label.endswith("*")) for label, _, kind in parts]
+    return Table(name, METADATA, *own, *stamps)
 
 
 for _name, _columns in COLUMNS.items():
     _table(_name, _columns)
 for _place in INDEXES.split():
     _name, _columns = _place.split(".")
-    _found = [METADATA.tables[_name].c[column] for column in _columns.split("+")]
-    Index(f"{_name}_{_columns.replace('+', '_')}"[:60], *_found)
+    _indexed = [METADATA.tables[_name].c[column] for column in _columns.split("+")]
+    Index(f"{_name}_{_columns.replace('+', '_')}"[:60], *_indexed)
 
 _START = datetime(2010, 1, 1, tzinfo=UTC)
 _PARKING = "_NA_ UNF_HOLD_PARKING UNFILLABLE_PARKING REJECTED_ITM_PARKING PRE_ORDER_PARKING BACKORDER_PARKING"
@@ -116,7 +119,7 @@ _REASONS = (
     "CYCLE_COUNT POS_SALE SHOPIFY_POS_SALE VAR_DAMAGED VAR_FOUND VAR_INTEGR VAR_LOST VAR_MANUAL VAR_SAMPLE"
     " VAR_STOLEN VAR_SHIP_RECV VAR_EXT_RESET RTN_ITM_RCPT INV_RES_CREATE INV_RES_RELEASE"
 )
-SEEDS: dict[str, list[dict[str, Any]]] = {
+SEEDS: dict[str, list[Row]] = {
     "facility_type": [
         {"facility_type_id": "VIRTUAL_FACILITY", "parent_type_id": None},
         {"facility_type_id": "BROKERING_QUEUE", "parent_type_id": "VIRTUAL_FACILITY"},

@@ -1,4 +1,4 @@
-"""A shop, or another application, served on 127.0.0.1 for as long as a block lasts."""
+"""Serve a shop, or another application, on 127.0.0.1 while a block lasts."""
 
 import socket
 import threading
@@ -14,17 +14,22 @@ from invsync.sandbox.shop import Shop
 
 
 def serve(shop: Shop, port: int = 0) -> AbstractContextManager[str]:
-    """Serve the shop in a thread on 127.0.0.1 and give its base address; port 0 takes a free one.
+    """Serve the shop in a thread on 127.0.0.1 and yield its base address; port 0 takes a free one.
 
-    Its answers tell the shop's own time.
+    The Date of a response is the shop's own time.
     """
     return hosting(create_app(shop), port, date_header=False)
 
 
 @contextmanager
 def hosting(app: ASGIApp, port: int = 0, *, date_header: bool = True) -> Iterator[str]:
-    """Serve an application in a thread on 127.0.0.1 and give its base address; port 0 takes a free one."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # so that answers leave at once
+    """Serve an application in a thread on 127.0.0.1 and yield its base address; port 0 takes a free one.
+
+    Raises a RuntimeError if the application does not start.
+    """
+    listener = socket.socket(
+        socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )  # without Nagle, so that responses leave at once
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
     config = uvicorn.Config(

@@ -1,178 +1,43 @@
 """The state of a Shopify shop, in memory: what the GraphQL server reads and changes."""
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from invsync.sandbox.admin.costs import Bucket
 from invsync.sandbox.admin.faults import Faults
+from invsync.sandbox.admin.operations import Operation
+from invsync.sandbox.admin.records import (
+    Attempt,
+    Event,
+    Fulfillment,
+    Item,
+    JournalEntry,
+    Level,
+    Line,
+    Order,
+    Refund,
+    Request,
+    Subscription,
+)
 
-if TYPE_CHECKING:
-    from invsync.sandbox.admin.bulk import Operation
+__all__ = ["SCOPES", "Attempt", "Fulfillment", "Item", "Level", "Line", "Order", "Refund", "Shop", "Subscription"]
 
 SCOPES = (
     "read_inventory,write_inventory,read_locations,read_products,read_orders,read_merchant_managed_fulfillment_orders"
 )
-
-
-@dataclass
-class Item:
-    """An inventory item; one whose variant requires components is a bundle."""
-
-    item_id: int
-    sku: str
-    tracked: bool = True
-    requires_components: bool = False
-
-
-@dataclass
-class Level:
-    """Stock of one item at one location, in units; an inactive level keeps its quantities.
-
-    `changed_at` holds when each quantity last changed, by its name.
-    """
-
-    available: int
-    active: bool
-    committed: int = 0
-    reserved: int = 0
-    damaged: int = 0
-    quality_control: int = 0
-    safety_stock: int = 0
-    updated_at: datetime | None = None
-    changed_at: dict[str, datetime] = field(default_factory=dict)
-
-    def change(self, at: datetime, **units: int) -> None:
-        """Add units to the quantities of these names; on hand is the sum of all."""
-        for name, moved in units.items():
-            setattr(self, name, getattr(self, name) + moved)
-        self.updated_at = at
-        changed = units | {"on_hand": sum(units.values())}
-        self.changed_at |= {name: at for name, moved in changed.items() if moved}
-
-    @property
-    def on_hand(self) -> int:
-        """The units that are physically there, as Shopify counts them."""
-        aside = self.reserved + self.damaged + self.quality_control + self.safety_stock
-        return self.available + self.committed + aside
-
-
-@dataclass
-class Line:
-    """One line of an order: units ordered, units left after refunds and edits, units left to ship."""
-
-    line_id: int
-    item_id: int
-    quantity: int
-    current: int
-    remaining: int
-
-
-@dataclass
-class Fulfillment:
-    """Units that were shipped from a location, as (line, units)."""
-
-    number: int
-    location_id: int
-    created_at: datetime
-    lines: list[tuple[int, int]]
-    status: str = "SUCCESS"
-
-
-@dataclass
-class Refund:
-    """Units of lines that were refunded, as (line, units); the kind says whether and how they were restocked."""
-
-    number: int
-    created_at: datetime
-    location_id: int | None
-    kind: str
-    lines: list[tuple[int, int]]
-
-
-@dataclass
-class Order:
-    """An order with one fulfilment order at one location, or with none where it is not routed yet.
-
-    `history` holds every `updated_at` it ever had: the order search may be behind.
-    """
-
-    order_id: int
-    name: str
-    created_at: datetime
-    updated_at: datetime
-    location_id: int
-    lines: list[Line]
-    fulfillment_status: str = "OPEN"
-    cancelled_at: datetime | None = None
-    routed: bool = True
-    edited: bool = False
-    held: bool = False
-    retail_location: int | None = None
-    fulfillments: list[Fulfillment] = field(default_factory=list)
-    refunds: list[Refund] = field(default_factory=list)
-    history: list[datetime] = field(init=False, repr=False, compare=False)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "updated_at":
-            self.__dict__.setdefault("history", []).append(value)
-        super().__setattr__(name, value)
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing is left to ship."""
-        return not any(line.remaining for line in self.lines)
-
-    @property
-    def shipped(self) -> str:
-        """How much was shipped, in the words of the order search: unshipped, partial or shipped."""
-        return ("shipped" if self.closed else "partial") if self.fulfillments else "unshipped"
-
-    def updated_by(self, seen: datetime) -> datetime:
-        """The last update up to a moment."""
-        return next((at for at in reversed(self.history) if at <= seen), self.created_at)
-
-    def settle(self) -> None:
-        """Set the status of the fulfilment order by what was shipped and what is left."""
-        self.fulfillment_status = "CLOSED" if self.closed else "IN_PROGRESS" if self.fulfillments else "OPEN"
-
-    def line(self, line_id: int) -> Line:
-        """The line of this id."""
-        return next(line for line in self.lines if line.line_id == line_id)
-
-
-@dataclass
-class Subscription:
-    """A webhook subscription: the events of a topic go to an address, with these fields or with all."""
-
-    number: int
-    topic: str
-    uri: str
-    created_at: datetime
-    fields: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Attempt:
-    """What an idempotency key is remembered by: when, for which input, with what answer."""
-
-    at: datetime
-    fingerprint: str
-    payload: dict[str, Any] | None
+Lines = Iterable[tuple[int, int]]  # (item or line, units)
 
 
 @dataclass
 class Shop:
-    """A shop with its items, locations, levels and orders; every method takes the lock.
+    """A shop with its items, locations, levels and orders; every method that changes it takes the lock.
 
-    An item in `refuse` is refused by name; one in `spoil` makes its whole batch fail without a name.
+    A change of an item in `refuse` is refused by name. One of an item in `spoil` fails its whole batch without a name.
     """
 
     name: str = "Sandbox"
@@ -185,7 +50,7 @@ class Shop:
     locations: dict[int, str] = field(default_factory=dict)
     levels: dict[tuple[int, int], Level] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
-    journal: list[dict[str, Any]] = field(default_factory=list)
+    journal: list[JournalEntry] = field(default_factory=list)
     refuse: set[int] = field(default_factory=set)
     spoil: set[int] = field(default_factory=set)
     attempts: dict[str, Attempt] = field(default_factory=dict)
@@ -197,10 +62,10 @@ class Shop:
     uploads: dict[str, bytes | None] = field(default_factory=dict)
     results: dict[str, bytes] = field(default_factory=dict)
     operations: dict[int, Operation] = field(default_factory=dict)
-    requests: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     subscriptions: dict[int, Subscription] = field(default_factory=dict)
     given_up: int = 0
-    events: deque[tuple[str, tuple[Any, ...]]] = field(default_factory=deque)
+    events: deque[Event] = field(default_factory=deque)
     random: Random = field(default_factory=lambda: Random(20260))
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
@@ -220,9 +85,9 @@ class Shop:
             self.items[item_id] = Item(item_id, sku, tracked, requires_components)
 
     def set_level(self, item: int, location: int, available: int, active: bool = True) -> None:
-        """Set the available units of an item at a location, past every rule and the journal.
+        """Set the available units of an item at a location, without rules and without the journal.
 
-        A level that is new has been so for long: it tells no change.
+        A new level has no time of change.
         """
         with self.lock:
             if (item, location) not in self.levels:
@@ -230,12 +95,12 @@ class Shop:
             level = self.levels[item, location]
             level.active = active
             level.change(self.clock(), available=available - level.available)
-            self.tell("INVENTORY_LEVELS_UPDATE", item, location)
+            self.emit("INVENTORY_LEVELS_UPDATE", item, location)
 
-    def tell(self, topic: str, *ids: int) -> None:
-        """Note an event for those who subscribed to its topic."""
+    def emit(self, topic: str, *ids: int) -> None:
+        """Record an event for the subscribers of its topic; without any it is dropped."""
         if any(one.topic == topic for one in self.subscriptions.values()):
-            self.events.append((topic, ids))
+            self.events.append(Event(topic, ids))
 
     def available(self, item: int, location: int) -> int | None:
         """Available units of an item at a location; None where it has no level."""
@@ -247,13 +112,13 @@ class Shop:
         order_id: int,
         name: str,
         created_at: datetime,
-        lines: Iterable[tuple[int, int]],
+        lines: Lines,
         location: int,
         routed: bool = True,
     ) -> None:
-        """Take an order of (item, units) lines: available falls by the units where the item is tracked.
+        """Take an order of (item, units) lines: the units of tracked items move from available to committed.
 
-        One that is not routed has no fulfilment order yet; its units are committed at the location all the same.
+        An order that is not routed has no fulfilment order yet; its units are committed at the location all the same.
         """
         with self.lock:
             rows = [
@@ -263,11 +128,9 @@ class Shop:
             self.orders[order_id] = Order(order_id, name, created_at, created_at, location, rows, routed=routed)
             for row in rows:
                 self._commit(row.item_id, location, row.quantity, created_at)
-            self.tell("ORDERS_CREATE", order_id)
+            self.emit("ORDERS_CREATE", order_id)
 
-    def sell_at_till(
-        self, order_id: int, name: str, at: datetime, lines: Iterable[tuple[int, int]], location: int
-    ) -> None:
+    def sell_at_till(self, order_id: int, name: str, at: datetime, lines: Lines, location: int) -> None:
         """Sell (item, units) lines at a till: available falls, nothing is committed, the order is closed at once."""
         with self.lock:
             rows = [Line(order_id * 1000 + n, item, units, units, 0) for n, (item, units) in enumerate(lines, start=1)]
@@ -285,7 +148,7 @@ class Shop:
             )
             for row in rows:
                 self._move(row.item_id, location, at, available=-row.quantity)
-            self.tell("ORDERS_CREATE", order_id)
+            self.emit("ORDERS_CREATE", order_id)
 
     def route_order(self, order_id: int, location: int | None = None) -> None:
         """Give an order its fulfilment order, at its location or at another."""
@@ -298,11 +161,14 @@ class Shop:
     def edit_order(
         self,
         order_id: int,
-        add: Iterable[tuple[int, int]] = (),
-        remove: Iterable[tuple[int, int]] = (),
+        add: Lines = (),
+        remove: Lines = (),
         restock: bool = True,
     ) -> None:
-        """Add (item, units) lines to an order and take (line, units) off it; no record says whether they came back."""
+        """Add (item, units) to an order as new lines and take (line, units) off it.
+
+        As at Shopify, no record says whether the units taken off were restocked.
+        """
         with self.lock:
             order = self.orders[order_id]
             order.updated_at, order.edited = self.clock(), True
@@ -313,14 +179,13 @@ class Shop:
             for line_id, units in remove:
                 self._unship(order, line_id, units, restock=restock)
             order.settle()
-            self.tell("ORDERS_EDITED", order_id)
+            self.emit("ORDERS_EDITED", order_id)
 
-    def refund(
-        self, order_id: int, lines: Iterable[tuple[int, int]], kind: str = "NO_RESTOCK", location: int | None = None
-    ) -> None:
-        """Refund (line, units): NO_RESTOCK, CANCEL (units not shipped come back) or RETURN (shipped ones do).
+    def refund(self, order_id: int, lines: Lines, kind: str = "NO_RESTOCK", location: int | None = None) -> None:
+        """Refund (line, units); the kind is NO_RESTOCK, CANCEL or RETURN.
 
-        A RETURN comes back at `location`, or where the order is. NO_RESTOCK takes units that were not shipped first.
+        CANCEL restocks units that were not shipped. RETURN restocks shipped units at `location`, or at the order's
+        own. NO_RESTOCK refunds the units that were not shipped first.
         """
         with self.lock:
             order, rows = self.orders[order_id], list(lines)
@@ -338,38 +203,38 @@ class Shop:
                     self._unship(order, line_id, unshipped, restock=kind == "CANCEL")
                     line.current -= units - unshipped
             order.settle()
-            self.tell("REFUNDS_CREATE", order_id)
+            self.emit("REFUNDS_CREATE", order_id)
 
     def cancel_order(self, order_id: int, restock: bool = True) -> None:
-        """Cancel an order and restock what was not yet fulfilled, or not; its current quantities become 0."""
+        """Cancel an order, with or without restocking its unfulfilled units; its current quantities become 0."""
         with self.lock:
             order = self.orders[order_id]
             order.cancelled_at = order.updated_at = self.clock()
-            open_ = [(line.line_id, line.remaining) for line in order.lines if line.remaining]
-            if open_:
+            unfulfilled = [(line.line_id, line.remaining) for line in order.lines if line.remaining]
+            if unfulfilled:
                 place = order.location_id if restock else None
-                self._record(order, open_, "CANCEL" if restock else "NO_RESTOCK", place)
-            for line_id, units in open_:
+                self._record(order, unfulfilled, "CANCEL" if restock else "NO_RESTOCK", place)
+            for line_id, units in unfulfilled:
                 self._unship(order, line_id, units, restock=restock)
             for line in order.lines:
                 line.current = line.remaining = 0
             order.fulfillment_status = "CLOSED"
-            self.tell("ORDERS_CANCELLED", order_id)
+            self.emit("ORDERS_CANCELLED", order_id)
 
     def _record(self, order: Order, lines: list[tuple[int, int]], kind: str, place: int | None) -> None:
         number = order.order_id * 100 + len(order.refunds) + 1
         order.refunds.append(Refund(number, order.updated_at, place, kind, lines))
 
     def _unship(self, order: Order, line_id: int, units: int, *, restock: bool) -> None:
-        """Take units that were not shipped off a line; they come back to available, or are gone."""
+        """Take units that were not shipped off a line, with or without restocking them."""
         line = order.line(line_id)
         line.current -= units
         line.remaining -= units
         back = {"available": units} if restock else {}
         self._move(line.item_id, order.location_id, order.updated_at, committed=-units, **back)
 
-    def fulfil_order(self, order_id: int, lines: Iterable[tuple[int, int]] | None = None) -> None:
-        """Ship an order, or these (line, units) of it: committed units leave the location, available stays."""
+    def fulfil_order(self, order_id: int, lines: Lines | None = None) -> None:
+        """Ship an order, or these (line, units) of it: committed falls, available stays."""
         with self.lock:
             order = self.orders[order_id]
             order.updated_at = self.clock()
@@ -405,7 +270,7 @@ class Shop:
             self._move(item, location, self.clock(), available=-units, **{name: units})
 
     def rotate_token(self) -> None:
-        """Make the token invalid, as expiry does; the next client-credentials grant gives a new one."""
+        """Replace the token, as when it expires; the next client-credentials grant returns the new one."""
         with self.lock:
             self.token = f"shpat_{uuid4().hex}"
 
@@ -415,7 +280,7 @@ class Shop:
     def _move(self, item: int, location: int, at: datetime, **units: int) -> None:
         if level := self._tracked(item, location):
             level.change(at, **units)
-            self.tell("INVENTORY_LEVELS_UPDATE", item, location)
+            self.emit("INVENTORY_LEVELS_UPDATE", item, location)
 
     def _tracked(self, item: int, location: int) -> Level | None:
         return self.levels.get((item, location)) if item in self.items and self.items[item].tracked else None

@@ -1,4 +1,4 @@
-"""Real sales replayed into a shop and an OMS that hears of them late."""
+"""Real sales replayed into a shop, and into an OMS that imports them late."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ def sales(days: int = 14) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Sale:
-    """What happens at a moment: an order of (item, product, units) lines, or a variance at the warehouse."""
+    """An order of (item, product, units) lines, or a variance at the warehouse."""
 
     at: datetime
     invoice: str
@@ -32,13 +32,14 @@ class Sale:
 
 
 class World:
-    """Sales that reach the shop when they were made and the OMS `lag_minutes` later.
+    """Sales that reach the shop when they are made, and the OMS `lag_minutes` later.
 
-    Each product starts with every unit that the sales and losses will take, plus 20, at warehouse WH and at
-    the shop's one location, which the OMS maps from `_NA_`. Rows without a price are stock variances in the
-    OMS alone; cancelled invoices and rows without a product code are ignored.
-    `start` moves the first day's midnight to that moment; None keeps the days of the sales. With `speed` so many
-    minutes of sales pass in one; the lag stays.
+    Each product starts with all units that the sales and losses will take, plus 20, at warehouse WH and at the
+    shop's one location, which the OMS maps from `_NA_`. Rows without a price are stock variances in the OMS alone.
+    Cancelled invoices and rows without a product code are ignored.
+
+    `start` moves the first day's midnight to that time; None keeps the days of the sales. `speed` is the minutes of
+    sales that pass in a minute; the lag stays.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class World:
         self._stock(rows)
 
     def advance(self, to: datetime) -> None:
-        """Let everything happen up to and including this moment, in one OMS transaction."""
+        """Replay all that happens up to and including this time, in one OMS transaction."""
         with self.oms.batch(), self.shop.lock:
             while (sale := self._next(to)) is not None:
                 late = bool(self._late) and sale is self._late[0]
@@ -104,9 +105,9 @@ class World:
         with self.oms.batch(), self.shop.lock:
             self.oms.add_facility(WAREHOUSE, "Warehouse")
             self.oms.map_location("_NA_", LOCATION)
-            found = [(f"P{sku}", sku, self.items[sku], units + SPARE) for sku, units in stock.iter_rows()]
-            self.oms.stock_up(found, WAREHOUSE, self.start)
-            for _, sku, item, units in found:
+            products = [(f"P{sku}", sku, self.items[sku], units + SPARE) for sku, units in stock.iter_rows()]
+            self.oms.stock_up(products, WAREHOUSE, self.start)
+            for _, sku, item, units in products:
                 self.shop.add_item(item, sku)
                 self.shop.set_level(item, LOCATION, units)
 
@@ -129,11 +130,11 @@ def _dated(sales: pl.DataFrame, start: datetime | None, speed: int) -> pl.DataFr
 
 
 def _events(rows: pl.DataFrame, items: dict[str, int]) -> list[Sale]:
-    """One event an invoice, and one more for its variances, in the order of time."""
+    """One event an invoice, and one more for its variances, by time."""
     parts = rows.sort("invoiced_at", maintain_order=True).group_by("invoice", "variance", maintain_order=True)
-    found = []
+    events = []
     for (invoice, variance), part in parts:
         lines = part.select("sku", "quantity").iter_rows()
         moved = tuple((items[sku], f"P{sku}", int(units)) for sku, units in lines)
-        found.append(Sale(part["invoiced_at"][0], str(invoice), moved, bool(variance)))
-    return sorted(found, key=lambda sale: sale.at)
+        events.append(Sale(part["invoiced_at"][0], str(invoice), moved, bool(variance)))
+    return sorted(events, key=lambda sale: sale.at)

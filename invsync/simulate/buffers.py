@@ -1,9 +1,9 @@
-"""Units to hide from Shopify at each SKU, sized by what may be taken before Shopify hears of it: a newsvendor.
+"""The units to hide from Shopify at each SKU, by a newsvendor model of the demand that Shopify does not see.
 
-Shopify sells on while units go that it does not know of: under the classic reset the orders in flight, which a reset
-puts back on sale, and under every policy the OMS's own losses and store sales until the next write. The units that go
-in such a window are a compound Poisson process, fitted by a Poisson or, where they vary more than that, a negative
-binomial law; the window is itself drawn from the orders' lag and from the wait for the job.
+Shopify keeps selling while units are taken that it does not know of: under the classic reset the orders in flight,
+which a reset puts back on sale, and under all policies the OMS's own losses and store sales until the next write. The
+demand in such a window is a compound Poisson process, fitted by a Poisson distribution or, if its variance is larger,
+by a negative binomial one. The length of the window varies with the lag of the orders and the wait for the job.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +20,7 @@ from invsync import tables
 from invsync.errors import UsageError
 from invsync.simulate import History, Scenario, replays
 from invsync.simulate.events import BATCHED, orders
+from invsync.simulate.measures import BufferTable
 
 Numbers = NDArray[np.float64]
 SUGGESTED: tables.Schema = {
@@ -28,68 +29,81 @@ SUGGESTED: tables.Schema = {
     "units": tables.UNITS,
     "beyond": tables.QUANTITY,
 }
-WINDOWS = 5  # windows of each kind that stand for their distribution
+WINDOWS = 5  # quantiles that represent the distribution of a window
 HOUR = 60
 RATIOS = (0.9, 0.98, 0.995, 0.999, 0.9999)
 LARGEST = (1, 2, 4, 8, 16, 32)
-Sized = tuple[float, int]  # the ratio, and the most units hidden at a SKU, that a table was sized for
+WAY, MEASURED = ["buffer", "ratio", "largest"], ["oversold", "hidden", "lost_to_hidden"]
+Way = tuple[int | None, float | None, int | None]  # the values of WAY
+Size = tuple[float, int]  # the critical ratio and the largest buffer of a table
 
 
 def newsvendor(holding: float, shortage: float, mean: float, deviation: float) -> tuple[float, float]:
-    """The stock that costs least against normal demand, and its cost, by the price of a unit left and of one short."""
+    """The stock of least expected cost against normal demand, and that cost.
+
+    `holding` is the cost of a unit left over, `shortage` that of a unit short.
+    """
     z = NormalDist().inv_cdf(critical_ratio(shortage, holding))
     return mean + z * deviation, (holding + shortage) * deviation * NormalDist().pdf(z)
 
 
 def critical_ratio(oversold: float, hidden: float) -> float:
-    """The share of windows to cover, by the cost of a unit oversold and of a unit hidden for a window."""
+    """The share of windows to cover, by the cost of a unit oversold and of a unit hidden for a window.
+
+    Raises a UsageError if a cost is not above 0.
+    """
     if not (oversold > 0 and hidden > 0):
         raise UsageError(f"Costs {oversold!r} (oversold) and {hidden!r} (hidden) must be above 0: correct them.")
     return oversold / (oversold + hidden)
 
 
 @dataclass(frozen=True)
-class Taken:
-    """Units that go unseen in a window, shape (pairs, windows): mean and variance in each of equally likely windows."""
+class WindowDemand:
+    """The demand that Shopify does not see in each of equally likely windows, in units; shape (pairs, windows)."""
 
     mean: Numbers
     variance: Numbers
 
     def within(self, units: Numbers) -> Numbers:
-        """The chance that at most so many units go, shape (pairs,)."""
-        found: Numbers = self._law("cdf", units).mean(axis=1)
-        return found
+        """The probability that the demand is at most `units`, shape (pairs,)."""
+        chance: Numbers = self._distribution("cdf", units).mean(axis=1)
+        return chance
 
     def beyond(self, units: Numbers) -> Numbers:
-        """The units that go beyond so many, the mean over windows: what is oversold if no more was left."""
-        tail = self.mean * self._law("sf", units - 1, more=1) - units[:, None] * self._law("sf", units)
-        found: Numbers = tail.mean(axis=1)
-        return found
+        """The expected demand beyond `units`, shape (pairs,): what is oversold if no more units are left."""
+        tail = self.mean * self._distribution("sf", units - 1, more=1) - units[:, None] * self._distribution(
+            "sf", units
+        )
+        excess: Numbers = tail.mean(axis=1)
+        return excess
 
-    def _law(self, function: str, units: Numbers, more: int = 0) -> Numbers:
-        """A function of the law; `more` is added to a negative binomial's size, as its partial mean needs."""
+    def _distribution(self, function: str, units: Numbers, more: int = 0) -> Numbers:
+        """A function of the distribution; `more` is added to the negative binomial's size, as its partial mean needs."""
         n, spread = units[:, None], self.variance - self.mean
         varies = spread > 1e-9 * self.mean
         with np.errstate(divide="ignore", invalid="ignore"):
             size, share = self.mean**2 / spread + more, self.mean / self.variance
             wide = getattr(stats.nbinom, function)(n, size, share)
-        found: Numbers = np.where(varies, wide, getattr(stats.poisson, function)(n, self.mean))
-        return found
+        values: Numbers = np.where(varies, wide, getattr(stats.poisson, function)(n, self.mean))
+        return values
 
 
-def taken(history: History, scenario: Scenario) -> Taken:
-    """What goes unseen at each pair, by the rates of this history's open hours and the scenario's windows."""
+def window_demand(history: History, scenario: Scenario) -> WindowDemand:
+    """The unseen demand of each pair, by the rates of this history's open hours and the scenario's windows."""
     lines, stores = orders(history, scenario)
     losses = pl.concat([history.moves, stores]).filter(pl.col("units") < 0)
     open_minutes = HOUR * max(1, (pl.concat([lines["at"], losses["at"]]) // HOUR).n_unique())
     sold, lost = (_moments(history, rows) / open_minutes for rows in (lines, losses))
     lags, waits = _windows(scenario)
     mean, variance = (sold[n][:, None] * lags[None, :] + lost[n][:, None] * waits[None, :] for n in (0, 1))
-    return Taken(mean, variance)
+    return WindowDemand(mean, variance)
 
 
 def _moments(history: History, rows: pl.DataFrame) -> Numbers:
-    """Each pair's units and its units squared, shape (2, pairs): mean and variance of a compound Poisson process."""
+    """The sums of each pair's units and squared units, shape (2, pairs).
+
+    They are in proportion to the mean and the variance of a compound Poisson process.
+    """
     units = pl.col("units").abs().cast(pl.Float64)
     sums = rows.group_by("pair").agg(mean=units.sum(), variance=(units**2).sum())
     every = pl.DataFrame({"pair": range(history.stock.height)}).join(sums, on="pair", how="left", maintain_order="left")
@@ -97,41 +111,47 @@ def _moments(history: History, rows: pl.DataFrame) -> Numbers:
 
 
 def _windows(scenario: Scenario) -> tuple[Numbers, Numbers]:
-    """Equally likely pairs of minutes: of the lag that the classic reset forgets, and of the wait for a write."""
-    middles = (np.arange(WINDOWS) + 0.5) / WINDOWS
-    lags = np.quantile(scenario.lag, middles) if scenario.policy == "reset" else np.zeros(1)
-    waits = middles * scenario.cadence if scenario.policy in BATCHED else np.full(1, scenario.delivery)
+    """Equally likely windows in minutes: the lags of orders, 0 unless the policy is reset, and the waits for a write."""
+    quantiles = (np.arange(WINDOWS) + 0.5) / WINDOWS
+    lags = np.quantile(scenario.lag, quantiles) if scenario.policy == "reset" else np.zeros(1)
+    waits = quantiles * scenario.cadence if scenario.policy in BATCHED else np.full(1, scenario.delivery)
     both = np.array(list(product(lags, waits)))
     return both[:, 0], both[:, 1]
 
 
 def suggest(history: History, scenario: Scenario, ratio: float, *, largest: int = 2**20) -> pl.DataFrame:
-    """SUGGESTED: the fewest units at each SKU that cover this share of the windows, at most `largest`.
+    """SUGGESTED: the fewest units at each SKU that cover the share `ratio` of the windows, at most `largest`.
 
-    `mean` is what goes in a window, `beyond` what of it goes beyond the buffer, both on average over windows.
+    `mean` is the unseen demand in a window, `beyond` the part of it beyond the buffer, both averages over windows.
     """
-    return _suggested(history, taken(history, scenario), ratio, largest)
+    return _suggested(history, window_demand(history, scenario), ratio, largest)
 
 
-def _suggested(history: History, found: Taken, ratio: float, largest: int) -> pl.DataFrame:
-    low, high = np.full(history.stock.height, -1.0), np.zeros(history.stock.height)
-    while (short := (found.within(high) < ratio) & (high < largest)).any():
+def _suggested(history: History, demand: WindowDemand, ratio: float, largest: int) -> pl.DataFrame:
+    units = _fewest(demand, ratio, largest)
+    means = {"mean": demand.mean.mean(axis=1), "beyond": demand.beyond(units)}
+    rows = pl.DataFrame({"sku": history.stock["sku"], "units": units.astype(np.int64), **means})
+    return tables.conform(rows, SUGGESTED, "suggested")
+
+
+def _fewest(demand: WindowDemand, ratio: float, largest: int) -> Numbers:
+    """The fewest units of each pair that cover the ratio, by doubling and bisection, shape (pairs,)."""
+    low, high = np.full(len(demand.mean), -1.0), np.zeros(len(demand.mean))
+    while (short := (demand.within(high) < ratio) & (high < largest)).any():
         low, high = np.where(short, high, low), np.where(short, np.minimum(2 * high + 1, largest), high)
-    while (open_ := high - low > 1).any():
-        middle = np.where(open_, np.floor((low + high) / 2), high)
-        enough = found.within(middle) >= ratio
-        low, high = np.where(open_ & ~enough, middle, low), np.where(open_ & enough, middle, high)
-    means = {"mean": found.mean.mean(axis=1), "beyond": found.beyond(high)}
-    made = pl.DataFrame({"sku": history.stock["sku"], "units": high.astype(np.int64), **means})
-    return tables.conform(made, SUGGESTED, "suggested")
+    while (apart := high - low > 1).any():
+        middle = np.where(apart, np.floor((low + high) / 2), high)
+        enough = demand.within(middle) >= ratio
+        low, high = np.where(apart & ~enough, middle, low), np.where(apart & enough, middle, high)
+    return high
 
 
 def candidates(
     history: History, scenario: Scenario, *, ratios: Iterable[float] = RATIOS, largest: Sequence[int] = LARGEST
-) -> dict[Sized, pl.DataFrame]:
-    """The tables of every ratio, each also cut off at every largest buffer."""
-    found = taken(history, scenario)
-    whole = {ratio: _suggested(history, found, ratio, max(largest)) for ratio in ratios}
+) -> dict[Size, pl.DataFrame]:
+    """The suggested table of each ratio, capped at each largest buffer."""
+    demand = window_demand(history, scenario)
+    whole = {ratio: _suggested(history, demand, ratio, max(largest)) for ratio in ratios}
     return {
         (ratio, most): table.with_columns(pl.col("units").clip(upper_bound=most))
         for ratio, table in whole.items()
@@ -139,93 +159,92 @@ def candidates(
     }
 
 
-def judge(
+def evaluate(
     history: History,
     scenario: Scenario,
     *,
     singles: Sequence[int],
-    suggested: Mapping[Sized, pl.DataFrame],
+    suggested: Mapping[Size, pl.DataFrame],
     seeds: Sequence[int] = (0, 1, 2),
 ) -> pl.DataFrame:
-    """What each way of buffering comes to in this history, the mean over draws of luck: oversold, hidden, lost_to_hidden.
+    """The oversold, hidden and lost_to_hidden units of each way of buffering in this history, the mean over seeds.
 
-    One row a single buffer, which every SKU has alike (`buffer`), and one a table (`ratio` and `largest`).
+    One row a single buffer for all SKUs (`buffer`), and one a table (`ratio` and `largest`).
     """
-    alike = [
-        ({"buffer": units, "ratio": None, "largest": None}, replace(scenario, buffer=units), None) for units in singles
+    ways: list[tuple[Way, Scenario, BufferTable]] = [
+        ((units, None, None), replace(scenario, buffer=units), None) for units in singles
     ]
-    sized = [
-        ({"buffer": None, "ratio": ratio, "largest": most}, scenario, table)
-        for (ratio, most), table in suggested.items()
-    ]
-    rows = []
+    ways += [((None, *size), scenario, table) for size, table in suggested.items()]
+    rows: list[dict[str, float | None]] = []
     for seed in seeds:
-        ways = [(name, replace(of, seed=seed), table) for name, of, table in alike + sized]
-        told = replays(history, [way[1] for way in ways], buffers=[way[2] for way in ways])
-        rows += [way[0] | one.sums() for way, one in zip(ways, told, strict=True)]
-    key, measures = ["buffer", "ratio", "largest"], ["oversold", "hidden", "lost_to_hidden"]
-    return pl.DataFrame(rows).group_by(key, maintain_order=True).agg(pl.col(measures).mean())
+        scenarios = [replace(one, seed=seed) for _, one, _ in ways]
+        replayed = replays(history, scenarios, buffers=[table for *_, table in ways])
+        for (way, *_), result in zip(ways, replayed, strict=True):
+            rows.append({**dict(zip(WAY, way, strict=True)), **result.sums()})
+    return pl.DataFrame(rows).group_by(WAY, maintain_order=True).agg(pl.col(MEASURED).mean())
 
 
 def compare(past: pl.DataFrame, held_out: pl.DataFrame) -> pl.DataFrame:
-    """One row a single buffer: the table that past weeks put in its place, and what both came to on held-out weeks.
+    """One row a single buffer: the table that past weeks chose instead, and the measures of both on held-out weeks.
 
-    The table is the one that in the past hid no more than the single buffer and oversold least, null where every one
-    hid more; `beaten` is whether it did both better, or one as well, on weeks that it had not seen.
+    The chosen table hid no more than the single buffer in the past, and oversold least of all such tables; it is null
+    if all tables hid more. `beaten` is whether on the held-out weeks it was better in oversold or hidden units, and in
+    neither worse.
     """
     single, table = pl.col("buffer").is_not_null(), pl.col("ratio").is_not_null()
     offers = past.filter(table).select("ratio", "largest", offered="oversold", offered_hidden="hidden")
     pairs = past.filter(single).select("buffer", most="hidden").join(offers, how="cross")
     fit = pairs.filter(pl.col("offered_hidden") <= pl.col("most")).sort("offered", "offered_hidden")
     chosen = fit.unique("buffer", keep="first").select("buffer", "ratio", "largest")
-    measures = ["oversold", "hidden", "lost_to_hidden"]
-    alike = held_out.filter(single).select("buffer", *measures)
-    sized = held_out.filter(table).select(
-        "ratio", "largest", *(pl.col(name).alias(f"{name}_by_sku") for name in measures)
+    single_rows = held_out.filter(single).select("buffer", *MEASURED)
+    table_rows = held_out.filter(table).select(
+        "ratio", "largest", *(pl.col(name).alias(f"{name}_by_sku") for name in MEASURED)
     )
-    both = alike.join(chosen, on="buffer", how="left").join(sized, on=["ratio", "largest"], how="left")
+    both = single_rows.join(chosen, on="buffer", how="left").join(table_rows, on=["ratio", "largest"], how="left")
     gains = [pl.col(name) - pl.col(f"{name}_by_sku") for name in ("oversold", "hidden")]
     beaten = pl.all_horizontal(gain >= 0 for gain in gains) & pl.any_horizontal(gain > 0 for gain in gains)
     return both.with_columns(beaten=beaten.fill_null(False)).sort("buffer")
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What past weeks showed, what held-out weeks showed, and the comparison of the two."""
+class Backtest:
+    """The measures on past weeks, those on held-out weeks, and the comparison of the two."""
 
     past: pl.DataFrame
     held_out: pl.DataFrame
     compared: pl.DataFrame
 
 
-def judged(
+def backtest(
     past: History,
     held_out: History,
     scenario: Scenario,
-    suggested: Mapping[Sized, pl.DataFrame],
+    suggested: Mapping[Size, pl.DataFrame],
     *,
     singles: Sequence[int] = (0, *LARGEST),
     seeds: Sequence[int] = (0, 1, 2),
-) -> Judged:
-    """Tables made from the past against single buffers, chosen on past weeks and judged on held-out ones."""
-    found = [judge(of, scenario, singles=singles, suggested=suggested, seeds=seeds) for of in (past, held_out)]
-    return Judged(found[0], found[1], compare(found[0], found[1]))
+) -> Backtest:
+    """Compare suggested tables with single buffers: chosen on past weeks, measured on held-out ones."""
+    before, after = (
+        evaluate(weeks, scenario, singles=singles, suggested=suggested, seeds=seeds) for weeks in (past, held_out)
+    )
+    return Backtest(before, after, compare(before, after))
 
 
 def verdict(compared: pl.DataFrame) -> str:
-    """What the comparison says of the suggested tables, in words that the numbers choose."""
+    """The result of the comparison in a sentence or two."""
     real = compared.filter(pl.col("buffer") > 0)
     won = real.filter("beaten")
-    told = f"On the held-out weeks the tables by SKU beat {won.height} of {real.height} single buffers in both oversold and hidden units"
+    sentence = f"On the held-out weeks the tables by SKU beat {won.height} of {real.height} single buffers in both oversold and hidden units"
     if won.height == real.height:
-        return f"{told}: every one."
+        return f"{sentence}: every one."
     lost = ", ".join(str(units) for units in real.filter(~pl.col("beaten"))["buffer"])
     return (
-        f"{told}, not those of {lost} units. What oversells is few orders of many units, and weeks that oversell little "
+        f"{sentence}, not those of {lost} units. What oversells is few orders of many units, and weeks that oversell little "
         "in the past say little of which SKU will next; the larger the buffer, the more that is luck."
     )
 
 
 def for_pairs(suggested: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
-    """BUFFERS of the mapped PAIRS whose SKU has a suggestion: the table that `[shops.NAME.buffer] table` names."""
+    """BUFFERS of the mapped PAIRS whose SKU has a suggestion, for the setting `[shops.NAME.buffer] table`."""
     return tables.conform(pairs.join(suggested, on="sku"), tables.BUFFERS, "buffers")

@@ -1,7 +1,8 @@
-"""The lab's charts: a precomputed grid, turned by selections that work in a notebook and on the exported page alike."""
+"""The charts of replays. Selections filter a computed grid, in a notebook and on the exported page alike."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from decimal import Decimal
+from typing import cast
 
 import altair as alt
 import polars as pl
@@ -24,7 +25,9 @@ COLOURS = dict(zip(POLICY_NAMES, [GREY, LOWERED, BROWN, RAISED, PROTECTED, AMBER
 SHAPES = dict(
     zip(POLICY_NAMES, ["cross", "diamond", "stroke", "circle", "square", "triangle-up", "triangle-down"], strict=True)
 )
-LINED = [name for name in POLICY_NAMES if name not in ("none", "reset_by_header")]  # the one dwarfs, the other doubles
+LINED = [  # "none" would dwarf the others, "reset_by_header" is the same as "reset_in_flight"
+    name for name in POLICY_NAMES if name not in ("none", "reset_by_header")
+]
 LIFE_NAMES = {
     "plain": "None: placed and imported",
     "edited": "A unit added after the import",
@@ -52,33 +55,41 @@ KNOBS = {
     "sku": "SKU ",
     "cost": "Cost ",
 }
-STARTS = {"lag": 15, "cadence": 15, "loss": 0.1, "peak": 1, "buffer": 0, "policy": POLICY_NAMES["reset"]}
+STARTS: dict[str, str | float] = {
+    "lag": 15,
+    "cadence": 15,
+    "loss": 0.1,
+    "peak": 1,
+    "buffer": 0,
+    "policy": POLICY_NAMES["reset"],
+}
 LINES = {"left": "Truly left", "oms": "The OMS's number", "shown": "Shopify shows", "in_flight": "In flight"}
 LINE_COLOURS, LINE_DASHES = [GREY, AMBER, RAISED, PINK], [[1, 0], [6, 3], [1, 0], [2, 2]]
 UNITS = alt.Axis(format=",~r", tickMinStep=1, tickCount=5)
 CLOCK = "pad(floor(datum.value / 60), 2, '0', 'left') + ':' + pad(datum.value % 60, 2, '0', 'left')"
 
 
-def frontier(studied: pl.DataFrame) -> Chart:
-    """Units oversold against units hidden, a line a policy over its buffers; lag, cadence, loss and peak are turned."""
-    rows = _named(studied.filter(pl.col("policy") != "none"))
-    told = rows.with_columns(words=_words("buffer", "oversold", "hidden", "lost_to_hidden"))
-    base, knobs = _turned(told, ["lag", "cadence", "loss", "peak"], ["oversold", "hidden", "buffer"])
+def frontier(grid: pl.DataFrame) -> Chart:
+    """Units oversold against units hidden, a line a policy over its buffers; selections of lag, cadence, loss, peak."""
+    rows = _named(grid.filter(pl.col("policy") != "none"))
+    labelled = rows.with_columns(words=_words("buffer", "oversold", "hidden", "lost_to_hidden"))
+    base, knobs = _turned(labelled, ["lag", "cadence", "loss", "peak"], ["oversold", "hidden", "buffer"])
     lines = base.encode(
         x=_x("hidden", "Units hidden, on average"), y=_y("oversold", "Units oversold"), order="buffer:Q"
     )
+    least, most = rows.select(least=pl.min("buffer"), most=pl.max("buffer")).row(0)
     words = (
         "Units oversold against units hidden, for every policy but the single upload, as the buffer grows from "
-        f"{_number(rows['buffer'].min())} to {_number(rows['buffer'].max())} units at each SKU."
+        f"{_number(least)} to {_number(most)} units at each SKU."
     )
     return _lined(lines, knobs, "What a buffer buys", words)
 
 
-def lag_curve(studied: pl.DataFrame) -> Chart:
-    """Units oversold over the order lag, a line a policy; cadence, loss, peak and buffer are turned."""
-    rows = _named(studied.filter(pl.col("policy") != "none"))
-    told = rows.with_columns(words=_words("lag", "oversold", "put_back", "lost_to_hidden"))
-    base, knobs = _turned(told, ["cadence", "loss", "peak", "buffer"], ["lag", "oversold"])
+def lag_curve(grid: pl.DataFrame) -> Chart:
+    """Units oversold over the order lag, a line a policy; selections of cadence, loss, peak and buffer."""
+    rows = _named(grid.filter(pl.col("policy") != "none"))
+    labelled = rows.with_columns(words=_words("lag", "oversold", "put_back", "lost_to_hidden"))
+    base, knobs = _turned(labelled, ["cadence", "loss", "peak", "buffer"], ["lag", "oversold"])
     minutes = alt.Axis(values=rows["lag"].unique().sort().to_list(), format=",d", grid=False)
     lines = base.encode(
         x=alt.X("lag:Q", title="Order lag, minutes on average", axis=minutes), y=_y("oversold", "Units oversold")
@@ -94,65 +105,65 @@ def lag_curve(studied: pl.DataFrame) -> Chart:
     )
 
 
-def at_risk(risks: pl.DataFrame) -> Chart:
-    """The SKUs that oversell most, in units a day; policy and lag are turned."""
+def skus_at_risk(risks: pl.DataFrame) -> Chart:
+    """The SKUs that oversell most, in units a day; selections of policy and lag."""
     if risks.is_empty():
-        return sentence("No SKU oversold under any policy, in five draws of luck.")
+        return sentence("No SKU oversold under any policy, with five seeds.")
     rows = _named(risks).with_columns(sku=pl.col("sku").map_elements(clean, pl.String))
-    told = rows.with_columns(words=_words("oversold", "put_back"))
-    base, knobs = _turned(told, ["policy", "lag"], ["sku", "oversold"])
+    labelled = rows.with_columns(words=_words("oversold", "put_back"))
+    base, knobs = _turned(labelled, ["policy", "lag"], ["sku", "oversold"])
     worst = rows.filter(pl.col("policy") == "reset", _starting("lag")).head(3)["sku"].to_list()
     words = (
-        "The SKUs that oversell most, in units a day, the mean over five draws of luck. Under the classic reset at a "
+        "The SKUs that oversell most, in units a day, the mean over five seeds. Under the classic reset at a "
         f"lag of {STARTS['lag']} minutes: {', '.join(worst) or 'none'}."
     )
-    made = base.mark_bar(height=16).encode(
+    bars = base.mark_bar(height=16).encode(
         x=alt.X("oversold:Q", title="Units oversold a day", axis=alt.Axis(tickCount=5)),
         y=alt.Y("sku:N", title=None, sort="-x"),
         tooltip=_tooltip(),
         description="words:N",
         color=_coloured([*POLICY_NAMES.values()], [*COLOURS.values()]).legend(None),
     )
-    return _sized(made.add_params(*knobs), "The SKUs most at risk", words, alt.Step(STEP))
+    return _sized(bars.add_params(*knobs), "The SKUs most at risk", words, alt.Step(STEP))
 
 
-def lives(by_life: pl.DataFrame) -> Chart:
-    """What each life of a tenth of the orders costs; policy and cost are turned."""
-    rows = _named(by_life).with_columns(life=pl.col("life").replace_strict(LIFE_NAMES))
+def life_costs(costs: pl.DataFrame) -> Chart:
+    """What each life of a tenth of the orders costs; selections of policy and cost."""
+    rows = _named(costs).with_columns(life=pl.col("life").replace_strict(LIFE_NAMES))
     long = rows.unpivot(list(COST_NAMES), index=["label", "policy", "life"], variable_name="cost", value_name="units")
-    costs = long.with_columns(cost=pl.col("cost").replace_strict(COST_NAMES), words=_words("units"))
+    labelled = long.with_columns(cost=pl.col("cost").replace_strict(COST_NAMES), words=_words("units"))
     starts = {"policy": POLICY_NAMES["reset_by_header"], "cost": COST_NAMES["put_back"]}
-    base, knobs = _turned(costs, ["policy", "cost"], ["life", "units"], starts=starts)
+    base, knobs = _turned(labelled, ["policy", "cost"], ["life", "units"], starts=starts)
     sums = (
         rows.filter(pl.col("life") == LIFE_NAMES["all"]).select("policy", "put_back").rows_by_key("policy", unique=True)
     )
     words = (
-        "What each life costs, lived by a tenth of the orders. All of them at once: "
+        "What each life costs, if a tenth of the orders have it. All of them at once: "
         f"{_number(sums['reset_by_header'][0])} units put back where unknown orders are subtracted, "
         f"{_number(sums['reset_in_flight'][0])} where units sold and not booked are."
     )
-    made = base.mark_bar(height=16).encode(
+    bars = base.mark_bar(height=16).encode(
         x=_x("units", "Units"),
         y=alt.Y("life:N", title=None, sort=list(LIFE_NAMES.values())),
         tooltip=_tooltip(),
         description="words:N",
         color=_coloured([*POLICY_NAMES.values()], [*COLOURS.values()]).legend(None),
     )
-    return _sized(made.add_params(*knobs), "What each order life costs", words, STEP * len(LIFE_NAMES))
+    return _sized(bars.add_params(*knobs), "What each order life costs", words, STEP * len(LIFE_NAMES))
 
 
-def day(story: pl.DataFrame) -> Chart:
-    """One SKU's day, minute by minute: what was left, what each system said, what was in flight; SKU and policy turned."""
-    if story.is_empty():
-        return sentence("No SKU oversold or had units put back on sale, so no day is worth telling.")
-    rows = _named(story).with_columns(sku=pl.col("sku").map_elements(clean, pl.String))
+def worst_day(days: pl.DataFrame) -> Chart:
+    """One SKU's day: the units left, the number in each system, and the units in flight; selections of SKU and policy."""
+    if days.is_empty():
+        return sentence("No SKU oversold or had units put back on sale, so there is no day to show.")
+    rows = _named(days).with_columns(sku=pl.col("sku").map_elements(clean, pl.String))
     long = rows.unpivot(list(LINES), index=["sku", "policy", "label", "at"], variable_name="line", value_name="units")
     names = list(LINES.values())
-    told = long.with_columns(line=pl.col("line").replace_strict(LINES)).with_columns(
+    labelled = long.with_columns(line=pl.col("line").replace_strict(LINES)).with_columns(
         words=pl.format("{}: {} units", "line", "units")
     )
     first = rows["sku"][0]
-    base, knobs = _turned(told, ["sku", "policy"], ["at", "units", "line"], starts={"sku": first})
+    base, knobs = _turned(labelled, ["sku", "policy"], ["at", "units", "line"], starts={"sku": first})
     lines = base.mark_line(interpolate="step-after", strokeWidth=2, clip=True).encode(
         x=_clock(rows["at"]),
         y=_y("units", "Units"),
@@ -169,14 +180,14 @@ def day(story: pl.DataFrame) -> Chart:
     return _sized(lines.add_params(*knobs), "One SKU's day", words)
 
 
-def judged(held_out: pl.DataFrame) -> Chart:
-    """Oversold against hidden on held-out weeks: one buffer for all beside the tables by SKU (`buffers.judge`)."""
-    alike = pl.col("buffer").is_not_null()
-    sized = pl.format("{} of windows, at most {} units", pl.col("ratio"), "largest")
-    name = pl.when(alike).then(pl.format("{} units at each SKU", "buffer")).otherwise(sized)
-    label = pl.when(alike).then(pl.lit("One buffer for all")).otherwise(pl.lit("Suggested by SKU"))
-    told = held_out.with_columns(label=label, words=name + ": " + _words("oversold", "hidden", "lost_to_hidden"))
-    shown = told.select("label", "oversold", "hidden", "words").to_dicts()
+def held_out_buffers(held_out: pl.DataFrame) -> Chart:
+    """Units oversold against units hidden on held-out weeks: single buffers and tables by SKU (`buffers.evaluate`)."""
+    single = pl.col("buffer").is_not_null()
+    by_sku = pl.format("{} of windows, at most {} units", pl.col("ratio"), "largest")
+    name = pl.when(single).then(pl.format("{} units at each SKU", "buffer")).otherwise(by_sku)
+    label = pl.when(single).then(pl.lit("One buffer for all")).otherwise(pl.lit("Suggested by SKU"))
+    labelled = held_out.with_columns(label=label, words=name + ": " + _words("oversold", "hidden", "lost_to_hidden"))
+    shown = labelled.select("label", "oversold", "hidden", "words").to_dicts()
     ways = ["One buffer for all", "Suggested by SKU"]
     points = (
         alt.Chart(alt.InlineData(values=shown))
@@ -191,21 +202,21 @@ def judged(held_out: pl.DataFrame) -> Chart:
         )
     )
     words = "Units oversold against units hidden on the held-out weeks, for one buffer at every SKU and for the tables by SKU."
-    return _sized(points, "Buffers, judged on weeks they have not seen", words)
+    return _sized(points, "Buffers on weeks that did not choose them", words)
 
 
-def over_days(days: pl.DataFrame) -> Chart:
-    """A replay by day: units oversold in it, and units hidden and shown beyond what was there at its end."""
+def by_day(days: pl.DataFrame) -> Chart:
+    """A replay by day: units oversold during it, and units hidden, and shown but not there, at its end."""
     names = {"oversold": "Oversold", "hidden": "Hidden", "beyond": "Shown, not there"}
     long = days.unpivot(list(names), index="day", variable_name="line", value_name="units")
-    told = long.with_columns(
+    labelled = long.with_columns(
         line=pl.col("line").replace_strict(names),
         day=pl.col("day").cast(pl.String),
         words=pl.format("{} units", "units"),
     )
     scale = alt.Scale(domain=list(names.values()), range=[LOWERED, GREY, PINK])
     lines = (
-        alt.Chart(alt.InlineData(values=told.to_dicts()))
+        alt.Chart(alt.InlineData(values=labelled.to_dicts()))
         .mark_line(point=True)
         .encode(
             x=alt.X("day:T", title=None, axis=alt.Axis(format="%d %b", grid=False)),
@@ -224,35 +235,39 @@ def _named(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _turned(
-    rows: pl.DataFrame, knobs: Sequence[str], shown: Sequence[str], starts: Mapping[str, Any] | None = None
+    rows: pl.DataFrame, knobs: Sequence[str], shown: Sequence[str], starts: Mapping[str, str | float] | None = None
 ) -> tuple[alt.Chart, list[alt.Parameter]]:
-    """The rows as a chart that shows what its selections leave; a row that a knob does not move (null) always stays."""
+    """A chart of the rows that its selections leave, and the selections.
+
+    A row where a knob is null always stays, since the knob does not affect it.
+    """
     columns = [name if name != "policy" else "label" for name in knobs]
     values = rows.select(list(dict.fromkeys(["label", *columns, *shown, "words"]))).to_dicts()
     chart = alt.Chart(alt.InlineData(values=values))
-    made = []
+    parameters = []
     for knob, column in zip(knobs, columns, strict=True):
         options = [value for value in rows[column].unique(maintain_order=True) if value is not None]
         options = options if column in ("label", "sku") else sorted(options)
         start = (starts or {}).get(knob, STARTS.get(knob))
         bind = alt.binding_select(options=options, name=KNOBS[knob])
-        made.append(alt.param(name=f"{knob}_{shown[0]}", value=start if start in options else options[0], bind=bind))
-        chart = chart.transform_filter(f"datum.{column} === null || datum.{column} === {made[-1].name}")
-    return chart, made
+        value = start if start in options else options[0]
+        parameters.append(alt.param(name=f"{knob}_{shown[0]}", value=value, bind=bind))
+        chart = chart.transform_filter(f"datum.{column} === null || datum.{column} === {parameters[-1].name}")
+    return chart, parameters
 
 
 def _lined(lines: alt.Chart, knobs: list[alt.Parameter], title: str, words: str) -> Chart:
-    """A line a policy; its points are hollow, so that those which coincide show one another."""
+    """A line a policy with hollow points, so that points at one place remain visible."""
     names = [POLICY_NAMES[name] for name in LINED]
     coloured = lines.encode(color=_coloured(names, [COLOURS[name] for name in LINED]))
     shape = alt.Shape("label:N", title=None, scale=alt.Scale(domain=names, range=[SHAPES[name] for name in LINED]))
     points = coloured.mark_point(size=90, strokeWidth=2).encode(shape=shape, tooltip=_tooltip(), description="words:N")
-    return _sized(alt.layer(coloured.mark_line(strokeWidth=1.5), points).add_params(*knobs), title, words)
+    layers = cast(alt.LayerChart, alt.layer(coloured.mark_line(strokeWidth=1.5), points).add_params(*knobs))
+    return _sized(layers, title, words)
 
 
-def _sized(chart: Any, title: str, words: str, height: Any = HEIGHT) -> Chart:
-    made: Chart = chart.properties(title=title, description=words, width=WIDTH, height=height)
-    return made
+def _sized(chart: Chart, title: str, words: str, height: int | alt.Step = HEIGHT) -> Chart:
+    return chart.properties(title=title, description=words, width=WIDTH, height=height)
 
 
 def _coloured(names: Sequence[str], colours: Sequence[str], column: str = "label") -> alt.Color:
@@ -261,8 +276,8 @@ def _coloured(names: Sequence[str], colours: Sequence[str], column: str = "label
 
 def _clock(minutes: pl.Series) -> alt.X:
     """The time of day, from the hour of the first event to the hour after the last."""
-    moments = minutes.filter((minutes > 0) & (minutes < 1440))
-    first, last = int(moments.min() // 60 * 60), int(-(-moments.max() // 60) * 60)  # type: ignore[operator, arg-type]
+    hours = minutes.filter((minutes > 0) & (minutes < 1440)).to_frame("at").select(pl.col("at") / 60)
+    first, last = (60 * int(hour) for hour in hours.select(pl.min("at").floor(), last=pl.max("at").ceil()).row(0))
     axis = alt.Axis(labelExpr=CLOCK, values=list(range(first, last + 1, 60)), grid=False)
     return alt.X("at:Q", title="Time of day", axis=axis, scale=alt.Scale(domain=[first, last], nice=False))
 
@@ -280,15 +295,15 @@ def _tooltip() -> list[alt.Tooltip]:
 
 
 def _starting(*knobs: str) -> pl.Expr:
-    """Where the knobs stand when the chart is first drawn."""
+    """Whether the knobs have the values that the chart starts with."""
     return pl.all_horizontal(pl.col(knob).eq(STARTS[knob]) for knob in knobs)
 
 
 def _words(*columns: str) -> pl.Expr:
-    """What a mark says: each measure with its name."""
+    """The tooltip of a mark: each measure with its name."""
     parts = [pl.format("{} {}", pl.lit(name.replace("_", " ")), pl.col(name).round(1)) for name in columns]
     return pl.concat_str(parts, separator=", ")
 
 
-def _number(value: Any) -> str:
-    return reader().number(round(value, 1))
+def _number(value: float | Decimal) -> str:
+    return reader().number(round(float(value), 1))

@@ -1,4 +1,4 @@
-"""What a policy's runs ask of Shopify's API, by its published prices: an object is 1 point, a list its logarithm."""
+"""The calls of a policy's runs and their cost by Shopify's published rules: an object 1 point, a list its logarithm."""
 
 import polars as pl
 
@@ -12,9 +12,9 @@ LEVEL_POINTS, ORDER_POINTS, WRITE_POINTS = 4, 79, 10  # a list of one level, a l
 
 
 def runs(scenario: Scenario, ledger: pl.DataFrame, lines: pl.DataFrame, *, days: int) -> pl.DataFrame:
-    """One row a run: the pairs that it looked at and wrote, the orders that it read (null: none), calls and points.
+    """One row a run: pairs looked at, pairs written, orders read (null if it reads none), calls and points.
 
-    A job runs also when nothing has changed, a hard sync reads every pair, and each minute's webhooks are one run.
+    A job also runs when nothing has changed. A hard sync reads all pairs. The webhooks of one minute are one run.
     """
     looks = ledger.filter("looked").group_by("kind", "at").agg(looked=pl.len(), written=pl.col("writes").sum())
     taken = ledger.filter(pl.col("kind") == engine.SALE, pl.col("sold") > 0)["line"]
@@ -33,24 +33,24 @@ def runs(scenario: Scenario, ledger: pl.DataFrame, lines: pl.DataFrame, *, days:
 def _ticks(
     looks: pl.DataFrame, placed: pl.DataFrame, kind: int, days: int, *, every: float, first: float
 ) -> pl.DataFrame:
-    """Every run of a schedule, with the orders placed since the one before."""
+    """All runs of a schedule, with the orders placed since the run before."""
     number = ((pl.col("at") - first) / every).round(6).ceil().cast(pl.Int64)
     looked = looks.filter(pl.col("kind") == kind).select("looked", "written", number=number)
     orders = placed.group_by(number=number).agg(orders=pl.len())
     ticks = pl.DataFrame({"number": range(int((days * DAY_MINUTES - first) // every) + 1)})
-    found = ticks.join(looked, on="number", how="left").join(orders, on="number", how="left").fill_null(0)
-    return found.select("looked", "written", "orders")
+    rows = ticks.join(looked, on="number", how="left").join(orders, on="number", how="left").fill_null(0)
+    return rows.select("looked", "written", "orders")
 
 
 def _calls() -> pl.Expr:
-    """Levels and orders read, lines written, levels read back."""
+    """Calls that read levels and orders, write lines, and read the levels back."""
     batches = [(pl.col(name) / BATCH).ceil() for name in ("looked", "written", "written")]
     pages = (pl.max_horizontal("orders", pl.when(pl.col("orders").is_not_null()).then(1)) / ORDERS_A_PAGE).ceil()
     return pl.sum_horizontal(*batches, pages).cast(pl.Int64)
 
 
 def _points() -> pl.Expr:
-    """What these calls cost."""
+    """The points of these calls."""
     orders = pl.when(pl.col("orders").is_not_null()).then(
         ORDER_POINTS * _lists(pl.max_horizontal("orders", 1), ORDERS_A_PAGE)
     )
@@ -59,7 +59,7 @@ def _points() -> pl.Expr:
 
 
 def _lists(rows: pl.Expr, batch: int) -> pl.Expr:
-    """Reads of so many rows, in lists of one row."""
+    """The cost of reading these rows batch by batch, as a multiple of the cost of one row."""
     rest = rows % batch
     last = pl.when(rest > 0).then(pl.max_horizontal(rest.log(2), 1.0)).otherwise(0.0)
     return rows // batch * pl.lit(batch).log(2) + last

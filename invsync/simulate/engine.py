@@ -1,13 +1,14 @@
-"""Pairs of item and location in two systems, moved by their events: the same rank of every pair at once.
+"""The numbers of all pairs in two systems, moved by their events: the same rank of every pair at once.
 
-Per pair and variant (a column) the OMS has a count and a queue, Shopify a shown number, and `in_flight` are the units
-sold on Shopify that the OMS does not know, less those back in Shopify that it still holds. What is truly left is
-count - queue - in_flight, negative where more was sold than there was.
+For each pair and variant (a column), the OMS has a count and a queue, and Shopify shows a number. `in_flight` are the
+units sold on Shopify that the OMS does not know, less those back in Shopify that the OMS still holds. What is really
+left is count - queue - in_flight, negative if more was sold than there was.
 
-A rule may subtract another number. `unreleased` units are back in Shopify, but the OMS still holds them for their
-order: every reset hides them. `missed` units are in flight, and the rule by header does not subtract them; `unseen`
-ones are neither committed nor of a visible order, and the witness does not subtract them. `fresh` counts changes of
-what is on hand that no visible order explains: while there are any, the rule that has the witness raises no number.
+A rule may subtract another number than `in_flight`. `unreleased` units are back in Shopify, while the OMS still holds
+them for their order: every reset hides them. `missed` units are in flight, but the rule by header does not subtract
+them. `unseen` units are neither committed nor of a visible order, so the witness does not subtract them. `fresh`
+counts changes of what is on hand that no visible order explains: while there are any, the rule with the witness raises
+no number.
 """
 
 from dataclasses import dataclass
@@ -20,16 +21,16 @@ from invsync.simulate.targets import atp, target
 
 Units = NDArray[np.int32]
 Flags = NDArray[np.bool_]
-# Kinds of events, in the order in which they happen within one minute.
+# The kinds of events, in the order in which they happen within one minute.
 OPEN, ARRIVE, MOVE, SALE, IMPORT, RESTOCK, RELEASE = range(7)
 UNRELEASED_BY, MISSED_BY, UNSEEN_BY, FRESH_BY, UNHEARD_BY, LIVE_BY = range(7, 13)
 EDIT, HOOK, JOB, HARD, REVIEW = range(13, 18)
-OWN, DELIVERY, DEFERRED = -1, -2, -3  # what a webhook follows if not a sale: a movement, goods that came, a deferral
-# The fields of a pair; the later ones are there only where orders live.
+OWN, DELIVERY, DEFERRED = -1, -2, -3  # the cause of a webhook, if it is no sale: a movement, a delivery, a deferral
+# The fields of a pair; the second row is there only if some orders have a life.
 COUNT, QUEUE, IN_FLIGHT, SHOWN, MOVED, CHANGED, ORDERED, ARRIVED = range(8)
 UNRELEASED, MISSED, UNSEEN, FRESH, WAITING = range(8, 13)
 PLAIN, LIVELY = 8, 13
-# Steps of a field; the last two are those of real time, where an order is seen as soon as its webhook comes.
+# The field that a step changes. The last two steps are those of real time, which sees an order with its webhook.
 STEPS = {
     UNRELEASED_BY: UNRELEASED,
     MISSED_BY: MISSED,
@@ -43,7 +44,10 @@ AMOUNT = 4  # the log's last number, after the first four fields
 
 @dataclass(frozen=True)
 class Events:
-    """One entry an event, sorted by its rank within its pair and by kind; `line` is the order line it is about."""
+    """One entry an event, sorted by its rank within its pair and by kind.
+
+    `line` is the number of its order line, or the cause of a webhook. `lines` is the number of order lines.
+    """
 
     pair: Units
     at: NDArray[np.float64]
@@ -56,7 +60,7 @@ class Events:
 
 @dataclass(frozen=True)
 class Variants:
-    """What differs from column to column: how the job writes, what is held back; shape (variants,) or (pairs, variants)."""
+    """How the job writes, shape (variants,), and what is held back, shape (pairs, variants)."""
 
     deltas: Flags
     subtracts: Flags
@@ -69,13 +73,13 @@ class Variants:
 
     @property
     def witness(self) -> Flags:
-        """Where the job subtracts units sold less booked."""
+        """The variants whose job subtracts units sold and not booked."""
         return self.subtracts & ~self.by_header
 
 
 @dataclass(frozen=True)
 class Levels:
-    """The stock that each pair starts with and is refilled to, and below which it is; shape (pairs, 1)."""
+    """The opening stock of each pair, its reorder point and its order-up-to level, shape (pairs, 1)."""
 
     opening: Units
     reorder: Units
@@ -84,7 +88,7 @@ class Levels:
 
 @dataclass(frozen=True)
 class Log:
-    """After each event, shape (events, variants): the pair's numbers; units sold or moved in it; looked at in it."""
+    """After each event, shape (events, variants): the pair's numbers, the units moved, whether it was looked at."""
 
     count: Units
     queue: Units
@@ -95,7 +99,7 @@ class Log:
 
 
 def run(events: Events, levels: Levels, variants: Variants) -> Log:
-    """Every event, those of one rank and kind together; Shopify is right before the first."""
+    """Apply all events, those of one rank and kind at once; Shopify's numbers are right before the first."""
     width = len(variants.deltas)
     fields = LIVELY if np.isin(events.kind, list(STEPS)).any() else PLAIN
     state = np.zeros((fields, len(levels.opening), width), np.int32)
@@ -110,19 +114,22 @@ def run(events: Events, levels: Levels, variants: Variants) -> Log:
         kind, pair, line = int(events.kind[first]), events.pair[here], events.line[here]
         numbers, units = state[:, pair], events.units[here, None]
         if kind in (HOOK, JOB, HARD):
-            looked[here] = asked(kind, numbers, variants, line, sold)
+            looked[here] = looked_at(kind, numbers, variants, line, sold)
             write(numbers, looked[here], kind == JOB, variants, pair)
         elif kind == REVIEW:
             review(numbers, levels.reorder[pair], levels.up_to[pair])
         elif kind != OPEN:
-            log[AMOUNT, here] = happen(kind, numbers, units, line, sold, variants)
+            log[AMOUNT, here] = apply(kind, numbers, units, line, sold, variants)
         state[:, pair] = numbers
         log[:AMOUNT, here] = numbers[:AMOUNT]
     return Log(log[COUNT], log[QUEUE], log[IN_FLIGHT], log[SHOWN], log[AMOUNT], looked)
 
 
-def happen(kind: int, numbers: Units, units: Units, line: Units, sold: Units, variants: Variants) -> Units | int:
-    """What happens without a look at the pair: the units sold, moved or restocked in it. `sold` is kept by line."""
+def apply(kind: int, numbers: Units, units: Units, line: Units, sold: Units, variants: Variants) -> Units | int:
+    """Apply an event that writes nothing; return the units sold, moved or restocked in it.
+
+    `sold` holds the units sold of each order line.
+    """
     if kind == SALE:
         sold[line] = units = sell(numbers, units)
         return units
@@ -131,7 +138,7 @@ def happen(kind: int, numbers: Units, units: Units, line: Units, sold: Units, va
     if kind == ARRIVE:
         return arrive(numbers)
     if kind == IMPORT:
-        learn(numbers, sold[line])
+        download(numbers, sold[line])
     elif kind == RESTOCK:
         return restock(numbers, np.minimum(units, sold[line]), variants)
     elif kind == RELEASE:
@@ -144,15 +151,15 @@ def happen(kind: int, numbers: Units, units: Units, line: Units, sold: Units, va
 
 
 def sell(numbers: Units, units: Units) -> Units:
-    """Customers ask for units and take what Shopify shows: the units sold."""
+    """Customers take what Shopify shows, up to the units that they want; return the units sold."""
     sold: Units = np.minimum(units, np.maximum(numbers[SHOWN], 0))
     numbers[SHOWN] -= sold
     numbers[IN_FLIGHT] += sold
     return sold
 
 
-def learn(numbers: Units, units: Units) -> None:
-    """The OMS downloads order lines: it reserves what it can, the rest waits in the queue."""
+def download(numbers: Units, units: Units) -> None:
+    """The OMS downloads order lines: it reserves what it can, and queues the rest."""
     reserved = np.minimum(numbers[COUNT], units)
     numbers[IN_FLIGHT] -= units
     numbers[COUNT] -= reserved
@@ -161,7 +168,7 @@ def learn(numbers: Units, units: Units) -> None:
 
 
 def restock(numbers: Units, units: Units, variants: Variants) -> Units:
-    """A refund, a cancellation or a return gives units back to Shopify; a job that reads orders looks at the pair."""
+    """A refund, a cancellation or a return puts units back into Shopify; a job that reads orders looks at the pair."""
     numbers[SHOWN] += units
     numbers[IN_FLIGHT] -= units
     numbers[CHANGED] |= variants.witness & (units > 0)
@@ -169,7 +176,7 @@ def restock(numbers: Units, units: Units, variants: Variants) -> Units:
 
 
 def release(numbers: Units, units: Units) -> None:
-    """The OMS hears of units that came back: they serve the queue first. Shopify has them already: no movement."""
+    """The OMS learns of units that came back: they serve the queue first. Shopify has them already."""
     numbers[IN_FLIGHT] += units
     numbers[COUNT] += units
     serve(numbers)
@@ -177,7 +184,7 @@ def release(numbers: Units, units: Units) -> None:
 
 
 def step(kind: int, numbers: Units, units: Units, variants: Variants) -> None:
-    """A field of the rules goes up or down by units sold."""
+    """Add units sold to a field of the rules, or take them off it."""
     if kind in (UNSEEN_BY, FRESH_BY):
         units = np.where(variants.realtime, 0, units)
     elif kind in (UNHEARD_BY, LIVE_BY):
@@ -186,14 +193,14 @@ def step(kind: int, numbers: Units, units: Units, variants: Variants) -> None:
 
 
 def serve(numbers: Units) -> None:
-    """What is in stock goes to orders that wait."""
+    """Use the stock to serve orders that wait in the queue."""
     served = np.minimum(numbers[COUNT], numbers[QUEUE])
     numbers[COUNT] -= served
     numbers[QUEUE] -= served
 
 
 def move(numbers: Units, units: Units) -> Units:
-    """The OMS's own movements: units in, which serve the queue first, or what is really left out."""
+    """Move units in or out of the OMS; no more goes out than is really left. Return the units moved."""
     left = numbers[COUNT] - numbers[QUEUE] - numbers[IN_FLIGHT]
     moved: Units = np.maximum(units, -np.maximum(left, 0))
     numbers[COUNT] += moved
@@ -204,21 +211,21 @@ def move(numbers: Units, units: Units) -> Units:
 
 
 def review(numbers: Units, reorder: Units, up_to: Units) -> None:
-    """Where the OMS's number is below the reorder point, order up to the level."""
+    """Order up to the level where the OMS's number is below the reorder point."""
     own = numbers[COUNT] - numbers[QUEUE]
     numbers[ORDERED] = np.where(own < reorder, up_to - own, 0)
 
 
 def arrive(numbers: Units) -> Units:
-    """What was ordered at the review comes in."""
+    """Receive what was ordered at the review; return the units."""
     changed = numbers[CHANGED] | (numbers[ORDERED] > 0)
     moved = move(numbers, numbers[ORDERED])
     numbers[ARRIVED], numbers[ORDERED], numbers[CHANGED] = moved, 0, changed
     return moved
 
 
-def asked(kind: int, numbers: Units, variants: Variants, line: Units, sold: Units) -> Flags:
-    """Whether the job, the hard sync or the webhook looks at the pair in each variant."""
+def looked_at(kind: int, numbers: Units, variants: Variants, line: Units, sold: Units) -> Flags:
+    """The variants in which the job, the hard sync or the webhook looks at the pair."""
     if kind == HARD:
         return np.broadcast_to(variants.hard_sync, numbers[COUNT].shape)
     if kind == HOOK:
@@ -231,14 +238,16 @@ def asked(kind: int, numbers: Units, variants: Variants, line: Units, sold: Unit
 
 
 def flagged(numbers: Units, field: int) -> Flags | np.bool_:
-    """Where a field is above 0 that is there only where orders live."""
+    """Where a field is above 0; a field of lives is 0 if no order has one."""
     return numbers[field] > 0 if len(numbers) > PLAIN else np.False_
 
 
-def write(numbers: Units, looks: Flags, is_job: bool, variants: Variants, pair: Units) -> None:
-    """Deltas push the OMS's own movements; all else resets to the target, which covers them. Hard syncs subtract.
+def write(numbers: Units, looked: Flags, is_job: bool, variants: Variants, pair: Units) -> None:
+    """Write Shopify's numbers of the pairs that were looked at.
 
-    Where the rule has the witness, a raise waits while a change is fresh; a lower number is written at once.
+    Deltas push the OMS's own movements; everything else resets to the target, which covers them. Hard syncs and
+    webhooks subtract units in flight. With the witness, a raise waits while a change is fresh; a lower number is
+    written at once.
     """
     safety, buffer = variants.safety[pair], variants.buffer[pair]
     now = atp(numbers[COUNT], numbers[QUEUE], safety)
@@ -246,18 +255,18 @@ def write(numbers: Units, looks: Flags, is_job: bool, variants: Variants, pair: 
     subtracts, pushes = (variants.subtracts, variants.deltas) if is_job else (True, False)
     counted = subtracted(numbers, variants.by_header & is_job)
     reset = target(now - np.where(subtracts, counted, 0), buffer)
-    waits = looks & (variants.witness | (not is_job)) & (reset > numbers[SHOWN]) & flagged(numbers, FRESH)
-    writes = looks & ~waits
+    waits = looked & (variants.witness | (not is_job)) & (reset > numbers[SHOWN]) & flagged(numbers, FRESH)
+    writes = looked & ~waits
     numbers[SHOWN] = np.where(writes, np.where(pushes, pushed, reset), numbers[SHOWN])
     numbers[MOVED] = np.where(writes, 0, numbers[MOVED])
     if is_job:
         numbers[CHANGED] = waits
     elif len(numbers) > PLAIN:
-        numbers[WAITING] = np.where(looks, waits, numbers[WAITING])
+        numbers[WAITING] = np.where(looked, waits, numbers[WAITING])
 
 
 def subtracted(numbers: Units, by_header: Flags) -> Units:
-    """The units in flight as each rule counts them: by order header, or sold less booked with the witness."""
+    """The units in flight as each rule counts them: by order header, or sold and not booked, with the witness."""
     units: Units = numbers[IN_FLIGHT]
     if len(numbers) > PLAIN:
         units = units + numbers[UNRELEASED] - np.where(by_header, numbers[MISSED], numbers[UNSEEN])

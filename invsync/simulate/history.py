@@ -1,4 +1,4 @@
-"""What happened in a shop, as a replay takes it: order lines, the OMS's own movements, and levels of stock."""
+"""The history that a replay starts from: order lines, the OMS's own movements, and stock levels."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,12 +22,12 @@ SPARE = 20
 
 @dataclass(frozen=True)
 class Restock:
-    """The rule that makes the stock, which sales do not tell: an (s, S) policy.
+    """The rule that makes the stock, since sales do not say what was in stock: an (s, S) policy.
 
-    Every `review_days` the retailer looks at the OMS's number. Below the reorder point (`reorder_days` of the pair's
-    mean demand, and at least a typical order line) it orders up to the level (`cover_days`, the same floor), and the
-    goods come `lead_days` later. A pair starts anywhere between the two, drawn with the seed. Demand is the mean over
-    the whole history, so the rule knows what no retailer knows.
+    Every `review_days` the retailer reviews the OMS's number. If it is below the reorder point, the retailer orders up
+    to the order-up-to level, and the goods arrive `lead_days` later. The two levels cover `reorder_days` and
+    `cover_days` of the pair's mean demand, and at least a typical order line. The opening stock of a pair lies between
+    them, drawn with the seed. The mean is over the whole history, so the rule knows more than a retailer would.
     """
 
     cover_days: float = 14
@@ -45,7 +45,7 @@ class Restock:
 
 @dataclass(frozen=True)
 class History:
-    """LINES and MOVES in minutes since `start`, a midnight; a pair's number is its row in STOCK."""
+    """LINES and MOVES in minutes since `start`, a midnight; the number of a pair is its row in STOCK."""
 
     lines: pl.DataFrame
     moves: pl.DataFrame
@@ -55,17 +55,20 @@ class History:
     rule: Restock | None
 
     def between(self, first: int, last: int) -> "History":
-        """The days [first, last) alone, with the stock levels of the whole."""
+        """The days [first, last) alone, with the stock levels of the whole history."""
         lines, moves = (_shifted(frame, first, last) for frame in (self.lines, self.moves))
         start = self.start + timedelta(days=first)
         return replace(self, lines=lines, moves=moves, start=start, days=last - first)
 
     def pair(self, sku: str) -> int:
-        """The number of a SKU's pair; an unknown one is a usage error."""
-        found = self.stock["sku"].index_of(sku)
-        if found is None:
+        """The number of a SKU's pair.
+
+        Raises a UsageError if the SKU is not in this history.
+        """
+        number = self.stock["sku"].index_of(sku)
+        if number is None:
             raise UsageError(f"SKU {sku!r} is not in this history: choose one that was sold.")
-        return found
+        return number
 
     def only(self, sku: str) -> "History":
         """This SKU's lines and movements alone."""
@@ -75,9 +78,10 @@ class History:
 
 
 def retail(sales: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """ORDER_LINES and MOVEMENTS of UCI Online Retail rows: rows without a price are the retailer's own variances.
+    """ORDER_LINES and MOVEMENTS of UCI Online Retail rows.
 
-    Cancelled invoices and rows without a product code are left out, as in the sandbox.
+    Rows without a price are the retailer's own variances. Cancelled invoices and rows without a product code are left
+    out, as in the sandbox.
     """
     rows = sales.filter(pl.col("sku").str.contains(r"^\d{5}"), pl.col("invoice").str.contains(r"^\d+$"))
     rows = rows.select(at="invoiced_at", order="invoice", sku="sku", units="quantity", free=pl.col("unit_price") == 0)
@@ -86,15 +90,17 @@ def retail(sales: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def history(orders: pl.DataFrame, movements: pl.DataFrame, rule: Restock | None = Restock()) -> History:
-    """ORDER_LINES and MOVEMENTS as a History; without a rule each pair has all that will be taken, plus 20."""
+    """A History of ORDER_LINES and MOVEMENTS; without a rule each pair opens with all that will be taken, plus 20.
+
+    Raises a UsageError if there are no orders.
+    """
     orders = tables.conform(orders, ORDER_LINES, "orders").sort("at", maintain_order=True)
     movements = tables.conform(movements, MOVEMENTS, "movements").sort("at", maintain_order=True)
-    first = pl.concat([orders["at"], movements["at"]]).min()
-    if orders.is_empty() or not isinstance(first, datetime):
+    times = pl.concat([orders["at"], movements["at"]])
+    first, last = times.min(), times.max()
+    if orders.is_empty() or not isinstance(first, datetime) or not isinstance(last, datetime):
         raise UsageError("There are no order lines to replay: name a longer period.")
     start = datetime.combine(first.date(), datetime.min.time())
-    last = pl.concat([orders["at"], movements["at"]]).max()
-    assert isinstance(last, datetime)
     days = (last - start).days + 1
     skus = pl.concat([orders["sku"], movements["sku"]]).unique().sort().to_frame("sku").with_row_index("pair")
     skus = skus.with_columns(pl.col("pair").cast(pl.Int64))
@@ -119,10 +125,10 @@ def _stock(
     level, reorder = (
         pl.max_horizontal(daily * span, "line").ceil().cast(pl.Int64) for span in (rule.cover_days, rule.reorder_days)
     )
-    luck = pl.Series(np.random.default_rng(rule.seed).random(rows.height))
-    found = rows.with_columns(up_to=level, reorder=reorder)
-    opening = pl.col("reorder") + (luck * (pl.col("up_to") - pl.col("reorder") + 1)).floor().cast(pl.Int64)
-    return tables.conform(found.with_columns(opening=opening), STOCK, "stock")
+    draws = pl.Series(np.random.default_rng(rule.seed).random(rows.height))
+    sized = rows.with_columns(up_to=level, reorder=reorder)
+    opening = pl.col("reorder") + (draws * (pl.col("up_to") - pl.col("reorder") + 1)).floor().cast(pl.Int64)
+    return tables.conform(sized.with_columns(opening=opening), STOCK, "stock")
 
 
 def _shifted(frame: pl.DataFrame, first: int, last: int) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""What a replay leaves behind in one table: a row an event, with what was sold, missed, put back and written in it."""
+"""The ledger of a replay: a row an event, with the units sold, missed, put back and written in it."""
 
 from dataclasses import dataclass
 
@@ -28,30 +28,35 @@ STANDING = ("drift", "in_flight", "hidden", "beyond")
 
 
 @dataclass(frozen=True)
-class Stories:
-    """The events of all variants by pair and time, each with the `until` of its pair's next; and their log's order."""
+class Timeline:
+    """The events by pair and time, shared by all variants.
+
+    `until` is the time of the pair's next event. `order` gives the place of each row in the log.
+    """
 
     rows: pl.DataFrame
     order: NDArray[np.uint32]
 
+    @classmethod
+    def of(cls, drawn: Drawn) -> "Timeline":
+        """The drawn events, pair by pair."""
+        names = ("pair", "at", "kind", "units", "line", "rank")
+        rows = pl.DataFrame({name: getattr(drawn.events, name) for name in names}).with_row_index("place")
+        rows = rows.sort(pl.col("pair").cast(pl.Int64) * 2**32 + pl.col("rank"))
+        last = pl.col("pair") != pl.col("pair").shift(-1, fill_value=-1)
+        until = pl.when(last).then(pl.lit(float(drawn.days * DAY_MINUTES))).otherwise(pl.col("at").shift(-1))
+        return cls(rows.drop("place", "rank").with_columns(until=until), rows["place"].to_numpy())
 
-def stories(drawn: Drawn) -> Stories:
-    """The events, pair by pair."""
-    names = ("pair", "at", "kind", "units", "line", "rank")
-    rows = pl.DataFrame({name: getattr(drawn.events, name) for name in names}).with_row_index("place")
-    rows = rows.sort(pl.col("pair").cast(pl.Int64) * 2**32 + pl.col("rank"))
-    last = pl.col("pair") != pl.col("pair").shift(-1, fill_value=-1)
-    until = pl.when(last).then(pl.lit(float(drawn.days * DAY_MINUTES))).otherwise(pl.col("at").shift(-1))
-    return Stories(rows.drop("place", "rank").with_columns(until=until), rows["place"].to_numpy())
 
-
-def accounts(stories: Stories, log: engine.Log, variants: engine.Variants, number: int) -> dict[str, engine.Units]:
-    """One variant's columns beside the events: the pair's NUMBERS after each, the SUMS, and what stands (STANDING)."""
-    count, queue, in_flight, shown, amount = (getattr(log, name)[stories.order, number] for name in NUMBERS)
-    looked = log.looked[stories.order, number]
-    pair, kind, asked = (stories.rows[name].to_numpy() for name in ("pair", "kind", "units"))
+def ledger_columns(
+    timeline: Timeline, log: engine.Log, variants: engine.Variants, number: int
+) -> dict[str, engine.Units]:
+    """The ledger's columns of one variant: a pair's NUMBERS after each event, the SUMS, and the STANDING numbers."""
+    count, queue, in_flight, shown, amount = (getattr(log, name)[timeline.order, number] for name in NUMBERS)
+    looked = log.looked[timeline.order, number]
+    pair, kind, demand = (timeline.rows[name].to_numpy() for name in ("pair", "kind", "units"))
     sale, moved = kind == engine.SALE, np.where(np.isin(kind, MOVING), amount, 0)
-    left, sold, requested = count - queue - in_flight, np.where(sale, amount, 0), np.where(sale, asked, 0)
+    left, sold, requested = count - queue - in_flight, np.where(sale, amount, 0), np.where(sale, demand, 0)
     there, offered, had = (np.maximum(units, 0) for units in (left, shown, left + sold))
     hidden, beyond = np.maximum(there - offered, 0), np.maximum(offered - there, 0)
     lost_to_hidden = np.minimum(requested - sold, np.maximum(had - sold, 0))
@@ -83,20 +88,20 @@ def accounts(stories: Stories, log: engine.Log, variants: engine.Variants, numbe
     }
 
 
-def is_conserved(stories: Stories, log: engine.Log, opening: engine.Units) -> bool:
-    """Whether units sold and not given back + units left = units stocked, pair by pair in every variant."""
-    kind, amount = stories.rows["kind"], log.amount[stories.order]
+def is_conserved(timeline: Timeline, log: engine.Log, opening: engine.Units) -> bool:
+    """Whether, in every pair and variant, units sold and not given back + units left = units stocked."""
+    kind, amount = timeline.rows["kind"], log.amount[timeline.order]
     sold, moved = (kind.is_in(kinds).to_numpy()[:, None] for kinds in ([engine.SALE], MOVING))
     back = (kind == engine.RESTOCK).to_numpy()[:, None]
-    firsts = np.flatnonzero(np.diff(stories.rows["pair"].to_numpy(), prepend=-1))
+    firsts = np.flatnonzero(np.diff(timeline.rows["pair"].to_numpy(), prepend=-1))
     stocked = opening + np.add.reduceat(np.where(moved, amount, 0), firsts)
     ends = np.append(firsts[1:], len(amount)) - 1
-    left = (log.count - log.queue - log.in_flight)[stories.order[ends]]
+    left = (log.count - log.queue - log.in_flight)[timeline.order[ends]]
     return np.array_equal(np.add.reduceat(np.where(sold, amount, np.where(back, -amount, 0)), firsts) + left, stocked)
 
 
 def day_ends(ledger: pl.DataFrame, days: int) -> pl.DataFrame:
-    """One row a day: what stands at its end, over all pairs, and the units oversold and the numbers written in it."""
+    """One row a day: the STANDING numbers at its end, oversold units and writes during it, over all pairs."""
     first, next_ = (((pl.col(name) / DAY_MINUTES).ceil() - 1).clip(0).cast(pl.Int64) for name in ("at", "until"))
     last = pl.col("pair") != pl.col("pair").shift(-1, fill_value=-1)
     after = pl.when(last).then(days).otherwise(next_)

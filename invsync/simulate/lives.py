@@ -1,4 +1,4 @@
-"""Orders that live: what becomes of some of them after they are placed, as events of their pairs."""
+"""What happens to some orders after they are placed, as events of their pairs."""
 
 from dataclasses import asdict, dataclass
 
@@ -9,34 +9,34 @@ from invsync.simulate import engine
 from invsync.simulate.history import DAY_MINUTES
 from invsync.simulate.scenario import Lives, Scenario
 
-# Minutes after the order was placed; the last two, after its import.
+# Minutes after the order was placed; for edits and returns, after its import.
 SHIPPED_AFTER, REFUNDED_AFTER, CANCELLED_AFTER, EDITED_AFTER, RETURNED_AFTER = 2, 30, 40, 20, 3 * DAY_MINUTES
 RESTOCKED_AFTER = {"refunded": REFUNDED_AFTER, "cancelled": CANCELLED_AFTER, "returned": RETURNED_AFTER}
-Parts = list[tuple[int, pl.DataFrame]]  # a kind of event, and its rows: pair, at, units, line
+Parts = list[tuple[int, pl.DataFrame]]  # a kind of event, and its rows (pair, at, units, line)
 
 
 @dataclass(frozen=True)
-class Lived:
-    """The lines that were added to orders, like the lines placed, and the events of all that lives."""
+class LifeEvents:
+    """The lines that were added to orders, with the columns of the lines placed, and the events of all lives."""
 
     added: pl.DataFrame
     parts: Parts
 
 
-def life(order: pl.Series, lives: Lives, luck: np.random.Generator) -> pl.Series:
-    """The life of each line's order, null where it has none: one draw an order and life, and the first that is drawn."""
+def life(order: pl.Series, lives: Lives, rng: np.random.Generator) -> pl.Series:
+    """The life of each line's order, or null: the first life that is drawn, with one draw an order and life."""
     shares = asdict(lives)
     number = order.to_numpy()
-    drawn = luck.random((len(shares), int(number.max(initial=0)) + 1)) < np.array([*shares.values()])[:, None]
+    drawn = rng.random((len(shares), int(number.max(initial=0)) + 1)) < np.array([*shares.values()])[:, None]
     first = np.where(drawn.any(axis=0), drawn.argmax(axis=0), len(shares))
     return pl.Series([*shares, None], dtype=pl.String).gather(first[number])
 
 
-def lived(placed: pl.DataFrame, scenario: Scenario, *, days: int, realtime: bool) -> Lived:
-    """What follows from the lines `placed`.
+def life_events(placed: pl.DataFrame, scenario: Scenario, *, days: int, realtime: bool) -> LifeEvents:
+    """The events that follow from the lines `placed`.
 
-    Each has the columns at, order, pair, units, line, its order's life, when it is `imported`, when its webhook is
-    `heard` (null: never), and `again`, the minutes until the OMS hears of what happens to the order later.
+    Its columns are at, order, pair, units, line, the life of the order, and minutes: `imported` into the OMS, `heard`
+    by webhook (null: never), and `again`, the delay with which the OMS learns of later changes.
     """
     added, searched = _added(placed), pl.col("at") + scenario.search_lag
     parts = [
@@ -48,7 +48,7 @@ def lived(placed: pl.DataFrame, scenario: Scenario, *, days: int, realtime: bool
     if realtime:
         seen = pl.min_horizontal(searched, "heard")
         parts += _unseen(engine.UNHEARD_BY, engine.LIVE_BY, placed, seen, scenario.settle)
-    return Lived(added, parts)
+    return LifeEvents(added, parts)
 
 
 def _first() -> pl.Expr:
@@ -57,7 +57,7 @@ def _first() -> pl.Expr:
 
 
 def _added(placed: pl.DataFrame) -> pl.DataFrame:
-    """A unit on the first line of each edited order: a line of its own, which the OMS hears of a lag later."""
+    """A unit added to the first line of each edited order, as a line of its own, which the OMS learns of a lag later."""
     edited = placed.filter(pl.col("life") == "edited", _first())
     at = pl.col("imported") + EDITED_AFTER
     line = placed.height + pl.int_range(pl.len())
@@ -65,7 +65,7 @@ def _added(placed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _unseen(kind: int, fresh: int, placed: pl.DataFrame, seen: pl.Expr, settle: float) -> Parts:
-    """Steps of units that are not committed until their order is seen, and of the change that is fresh at first."""
+    """Steps of the units that are not committed while their order is not seen, and of the changes that are fresh."""
     at = pl.col("at")
     off = pl.when(pl.col("life") == "till").then(at).when(pl.col("life") == "shipped_early").then(at + SHIPPED_AFTER)
     changes = placed.with_columns(units=pl.lit(1, pl.Int64))
@@ -73,7 +73,7 @@ def _unseen(kind: int, fresh: int, placed: pl.DataFrame, seen: pl.Expr, settle: 
 
 
 def _restocked(placed: pl.DataFrame, days: int) -> Parts:
-    """Units that are back in Shopify, and released in the OMS a lag later: of the first line, or of every line."""
+    """Units that return to Shopify and are released in the OMS a lag later: one of the first line, or all of each."""
     every = pl.col("life") == "cancelled"
     since = pl.when(pl.col("life") == "returned").then("imported").otherwise("at")
     wait = pl.col("life").replace_strict(RESTOCKED_AFTER, default=None, return_dtype=pl.Float64)
@@ -91,6 +91,6 @@ def _restocked(placed: pl.DataFrame, days: int) -> Parts:
 
 
 def _between(kind: int, rows: pl.DataFrame, first: pl.Expr, after: pl.Expr) -> Parts:
-    """Steps up by the units at one moment and down at a later one; none where there is no time between."""
+    """Steps up by the units at the time `first` and down at `after`; none where `after` is not later."""
     both = rows.with_columns(first=first, after=after).filter(pl.col("first") < pl.col("after"))
     return [(kind, both.with_columns(at="first")), (kind, both.with_columns(-pl.col("units"), at="after"))]

@@ -1,10 +1,9 @@
-"""Replays of a history under scenarios, and what they came to, each measure defined in words."""
+"""Replay a history under scenarios and measure the results; each measure is defined in words."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,7 +12,7 @@ from invsync.errors import UsageError
 from invsync.simulate import costs, engine
 from invsync.simulate.events import BATCHED, Drawn, drawn
 from invsync.simulate.history import DAY_MINUTES, History
-from invsync.simulate.ledger import SUMS, Stories, accounts, day_ends, is_conserved, stories
+from invsync.simulate.ledger import SUMS, Timeline, day_ends, is_conserved, ledger_columns
 from invsync.simulate.scenario import Scenario
 
 MEASURES = {
@@ -28,24 +27,29 @@ MEASURES = {
     "lost_to_empty": "Units asked for and not sold because there were none.",
     "hidden": "Units that were there and not shown: the mean over time, all pairs together.",
     "beyond": "Units that were shown and not there: the mean over time, all pairs together.",
-    "drift": "Units between what Shopify shows and the target, both ways: the mean over the days' ends.",
-    "drift_end": "The same at the very end.",
+    "drift": "Units between Shopify's number and the target, too many or too few: the mean over the ends of the days.",
+    "drift_end": "The same at the end of the last day.",
     "writes": "Numbers changed in Shopify.",
     "runs": "Runs of the jobs or, in real time, minutes in which a webhook was answered.",
     "calls": "API calls: levels and orders read, lines written, levels read back.",
     "points": "What those calls cost in Shopify's points.",
 }
 MEANS = ("hidden", "beyond")
+LEVELS = ("opening", "reorder", "up_to")
 CELLS = 16_000_000  # events times variants replayed at once: about half a gigabyte
 
 
 @dataclass(frozen=True)
 class Replay:
-    """One scenario's ledger, a row an event, over so many days; `stock` names the pairs, `lines` are the order lines."""
+    """The result of one scenario.
+
+    `columns` are the ledger's columns beside the events of `timeline`, `lines` the order lines that the events name by
+    number, `stock` the pairs by number. The replay spans `days` from `start`.
+    """
 
     scenario: Scenario
-    stories: Stories
-    accounts: Mapping[str, engine.Units]
+    timeline: Timeline
+    columns: Mapping[str, engine.Units]
     lines: pl.DataFrame
     stock: pl.DataFrame
     start: datetime
@@ -53,27 +57,27 @@ class Replay:
 
     @cached_property
     def ledger(self) -> pl.DataFrame:
-        """The events in the order of the pairs and of time, with every number."""
-        return self.stories.rows.with_columns(**{name: pl.Series(told) for name, told in self.accounts.items()})
+        """One row an event, by pair and time, with all numbers after it."""
+        return self.timeline.rows.with_columns(**{name: pl.Series(values) for name, values in self.columns.items()})
 
     def sums(self) -> dict[str, float]:
-        """The measures that are sums over events or means over time: units, in all pairs together."""
-        until, at = (self.stories.rows[name].to_numpy() for name in ("until", "at"))
+        """The measures that are sums over events or means over time, in units over all pairs."""
+        until, at = (self.timeline.rows[name].to_numpy() for name in ("until", "at"))
         spent = (until - at) / (self.days * DAY_MINUTES)
-        sums = {name: int(self.accounts[name].sum(dtype=np.int64)) for name in SUMS}
-        return sums | {name: float((self.accounts[name] * spent).sum()) for name in MEANS}
+        sums = {name: int(self.columns[name].sum(dtype=np.int64)) for name in SUMS}
+        return sums | {name: float((self.columns[name] * spent).sum()) for name in MEANS}
 
     def pairs(self) -> pl.DataFrame:
-        """One row a pair: what it was stocked with, its sums in units, what is left, and its means over time."""
+        """One row a pair: its opening stock, its sums, what is left at the end, and its means over time, in units."""
         sums = [pl.col(SUMS).sum().cast(pl.Int64), pl.last("left").cast(pl.Int64).alias("at_the_end")]
         rows = self.ledger.set_sorted("pair").group_by("pair", maintain_order=True)
         spent = (pl.col("until") - pl.col("at")) / (self.days * DAY_MINUTES)
         means = {name: (pl.col(name) * spent).sum() for name in MEANS}
-        found = rows.agg(*sums, **means).rename({"at_the_end": "left"})
-        return pl.concat([self.stock.select("sku", stocked="opening"), found.drop("pair")], how="horizontal")
+        measured = rows.agg(*sums, **means).rename({"at_the_end": "left"})
+        return pl.concat([self.stock.select("sku", stocked="opening"), measured.drop("pair")], how="horizontal")
 
     def by_day(self) -> pl.DataFrame:
-        """One row a day: what stands at its end (drift, in flight, hidden, beyond), oversold and writes in it."""
+        """One row a day: drift, in_flight, hidden and beyond at its end, oversold and writes during it."""
         date = pl.lit(self.start.date()) + pl.duration(days=pl.col("day"))
         return day_ends(self.ledger, self.days).with_columns(day=date)
 
@@ -81,51 +85,52 @@ class Replay:
         """Each of MEASURES."""
         days, runs = self.by_day(), costs.runs(self.scenario, self.ledger, self.lines, days=self.days)
         oversold = self.ledger.filter(pl.col("oversold") > 0)["line"]
-        found: dict[str, Any] = self.sums() | {"orders_touched": self.lines["order"].gather(oversold).n_unique()}
-        found |= {"drift": days["drift"].mean(), "drift_end": days["drift"].item(-1), "runs": runs.height}
-        found |= runs.select(pl.col("calls", "points").sum()).row(0, named=True)
-        return {name: found[name] for name in MEASURES}
+        measures = self.sums() | {"orders_touched": self.lines["order"].gather(oversold).n_unique()}
+        measures |= days.select(pl.mean("drift"), drift_end=pl.last("drift")).row(0, named=True)
+        measures |= runs.select(pl.col("calls", "points").sum(), runs=pl.len()).row(0, named=True)
+        return {name: measures[name] for name in MEASURES}
 
 
-Table = pl.DataFrame | None  # buffers (sku, units), 0 where a SKU lacks; None: the scenario's own buffer at each pair
+BufferTable = pl.DataFrame | None  # (sku, units), 0 for a SKU without a row; None: the scenario's buffer at each pair
 
 
-def replay(history: History, scenario: Scenario, *, buffers: Table = None) -> Replay:
-    """The history under one scenario; a table of `buffers` (sku, units) stands in for its one buffer."""
+def replay(history: History, scenario: Scenario, *, buffers: BufferTable = None) -> Replay:
+    """Replay the history under one scenario; a table of `buffers` (sku, units) replaces the scenario's buffer."""
     return next(replays(history, [scenario], buffers=[buffers]))
 
 
 def replays(
-    history: History, scenarios: Sequence[Scenario], *, buffers: Sequence[Table] | None = None
+    history: History, scenarios: Sequence[Scenario], *, buffers: Sequence[BufferTable] | None = None
 ) -> Iterator[Replay]:
-    """One Replay a scenario, each with its table of buffers; those that draw the same events are replayed together."""
-    together: dict[Scenario, list[tuple[Scenario, Table]]] = {}
-    for one in zip(scenarios, buffers or [None] * len(scenarios), strict=True):
-        together.setdefault(replace(one[0], policy="none", buffer=0, safety=0), []).append(one)
-    for shared, of in together.items():
-        events = drawn(history, shared, {scenario.policy for scenario, _ in of})
-        told = stories(events)
+    """One Replay a scenario, each with its table of buffers.
+
+    Scenarios that draw the same events are replayed together. Raises a UsageError for a table that names a SKU twice.
+    """
+    groups: dict[Scenario, list[tuple[Scenario, BufferTable]]] = {}
+    for scenario, table in zip(scenarios, buffers or [None] * len(scenarios), strict=True):
+        groups.setdefault(replace(scenario, policy="none", buffer=0, safety=0), []).append((scenario, table))
+    for shared, group in groups.items():
+        events = drawn(history, shared, {scenario.policy for scenario, _ in group})
+        timeline = Timeline.of(events)
         size = max(1, CELLS // len(events.events.pair))
-        for first in range(0, len(of), size):
-            yield from _replays(history, of[first : first + size], events, told)
+        for first in range(0, len(group), size):
+            yield from _replays(history, group[first : first + size], events, timeline)
 
 
 def _replays(
-    history: History, scenarios: Sequence[tuple[Scenario, Table]], events: Drawn, told: Stories
+    history: History, scenarios: Sequence[tuple[Scenario, BufferTable]], events: Drawn, timeline: Timeline
 ) -> Iterator[Replay]:
     stock = history.stock
-    levels = engine.Levels(
-        *(stock[name].cast(pl.Int32).to_numpy()[:, None] for name in ("opening", "reorder", "up_to"))
-    )
+    opening, reorder, up_to = (stock[name].cast(pl.Int32).to_numpy()[:, None] for name in LEVELS)
     variants = _variants(stock, scenarios)
-    log = engine.run(events.events, levels, variants)
-    assert is_conserved(told, log, levels.opening), "units were made or lost in the replay"
+    log = engine.run(events.events, engine.Levels(opening, reorder, up_to), variants)
+    assert is_conserved(timeline, log, opening), "units were made or lost in the replay"
     for number, (scenario, _) in enumerate(scenarios):
-        told_of = accounts(told, log, variants, number)
-        yield Replay(scenario, told, told_of, events.lines, stock, history.start, events.days)
+        columns = ledger_columns(timeline, log, variants, number)
+        yield Replay(scenario, timeline, columns, events.lines, stock, history.start, events.days)
 
 
-def _variants(stock: pl.DataFrame, scenarios: Sequence[tuple[Scenario, Table]]) -> engine.Variants:
+def _variants(stock: pl.DataFrame, scenarios: Sequence[tuple[Scenario, BufferTable]]) -> engine.Variants:
     def are(policies: set[str]) -> engine.Flags:
         return np.array([scenario.policy in policies for scenario, _ in scenarios])
 
@@ -143,7 +148,7 @@ def _variants(stock: pl.DataFrame, scenarios: Sequence[tuple[Scenario, Table]]) 
     )
 
 
-def _buffer(stock: pl.DataFrame, scenario: Scenario, table: Table) -> engine.Units:
+def _buffer(stock: pl.DataFrame, scenario: Scenario, table: BufferTable) -> engine.Units:
     if table is None:
         return np.full(stock.height, scenario.buffer, np.int32)
     if table["sku"].is_duplicated().any():
@@ -153,11 +158,11 @@ def _buffer(stock: pl.DataFrame, scenario: Scenario, table: Table) -> engine.Uni
 
 
 def grid(history: History, scenarios: Sequence[Scenario]) -> pl.DataFrame:
-    """One row a scenario: its knobs (the lag as its mean, the lives one by one) and its sums (see `Replay.sums`)."""
+    """One row a scenario: its knobs, with the mean lag and a column for each life, and its `Replay.sums`."""
     return pl.DataFrame([_knobs(one.scenario) | one.sums() for one in replays(history, scenarios)])
 
 
-def _knobs(scenario: Scenario) -> dict[str, Any]:
+def _knobs(scenario: Scenario) -> dict[str, str | float]:
     knobs = asdict(scenario)
     lives: dict[str, float] = knobs.pop("lives")
     return knobs | {"lag": scenario.mean_lag} | lives

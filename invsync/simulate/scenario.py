@@ -1,4 +1,4 @@
-"""One way of keeping Shopify: the policy and the knobs of the two systems, as a value."""
+"""A scenario: the policy that keeps Shopify right, and the knobs of the two systems."""
 
 import math
 from dataclasses import astuple, dataclass, fields
@@ -27,14 +27,16 @@ def _check(owner: object, rules: Rules) -> None:
 
 @dataclass(frozen=True)
 class Lives:
-    """Shares of the shop's orders that do not just wait for their import; one drawn for several lives the first here.
+    """Shares of the shop's orders that change after they are placed, between 0 and 1.
 
-    edited         one unit is added to its first line a while after its import; the OMS hears of it a lag later
+    An order that is drawn for several lives has the first of them. The OMS learns of each change a lag later.
+
+    edited         one unit is added to the first line a while after the import
     till           sold at a Shopify till and closed at once: its units are never committed
-    shipped_early  shipped a moment after it was placed, mostly before its import: committed no longer
-    refunded       one unit is refunded and restocked before it ships; the OMS hears of it a lag later
-    cancelled      the same with every unit
-    returned       one unit comes back days after the import and is restocked; the OMS hears of it a lag later
+    shipped_early  shipped soon after it was placed, mostly before its import: committed no longer
+    refunded       one unit is refunded and restocked before it ships
+    cancelled      the same with all units
+    returned       one unit is returned and restocked days after the import
     """
 
     edited: float = 0.0
@@ -50,25 +52,26 @@ class Lives:
 
     @property
     def any(self) -> bool:
-        """Whether some orders live one of them."""
+        """Whether some orders have a life."""
         return any(astuple(self))
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """The knobs. Times are minutes, shares between 0 and 1.
+    """The knobs. Times are minutes, shares are between 0 and 1. A value out of its range raises a UsageError.
 
-    lag        each order reaches the OMS this long after it was placed: one of these minutes, with equal chance
-    cadence    the scheduled job runs every so often (none and realtime have no job)
-    loss       share of webhooks that never come; those that come take `delivery`
-    buffer     units hidden from Shopify at each pair, where no table of buffers is given
-    safety     units of safety stock that the OMS keeps back at each pair
-    peak       orders an hour against the real ones; the stock is planned for the real ones
-    pos_share  share of the orders that a store takes from the same stock: the OMS knows them at once
+    lag        the delays of orders on their way to the OMS, each equally likely
+    cadence    the time between two runs of the scheduled job (`none` and `realtime` have no job)
+    loss       the share of webhooks that are lost; the others take `delivery`
+    buffer     units hidden from Shopify at each pair, unless a table of buffers is given
+    safety     units of safety stock that the OMS holds back at each pair
+    peak       orders an hour as a multiple of the real ones; the stock is planned for the real ones
+    pos_share  the share of orders that a store sells from the same stock: the OMS knows them at once
     edits      manual edits in Shopify's admin a day, each of one pair by up to 10 units
-    lives      shares of the orders that do not just wait for their import
-    search_lag the order search shows an order this long after its level has moved, and no import is sooner
-    settle     a change that no visible order explains is fresh this long: no number is raised over it
+    seed       the seed of all random draws
+    lives      the shares of orders that change after they are placed
+    search_lag the time until the order search shows an order; no import is sooner
+    settle     for this long after a change that no visible order explains, no number is raised
     """
 
     policy: str = "reset"
@@ -110,8 +113,11 @@ class Scenario:
 
 
 def lognormal(mean: float, spread: float = 1.0, parts: int = 40) -> tuple[float, ...]:
-    """A lag of this mean with a long tail, as `parts` equally likely minutes; `spread` is the log's deviation."""
+    """A lag of this mean with a long tail, as `parts` equally likely minutes.
+
+    `spread` is the standard deviation of the logarithm.
+    """
     if mean == 0 or spread == 0:
         return (float(mean),)
-    drawn = [math.exp(spread * NormalDist().inv_cdf((n + 0.5) / parts)) for n in range(parts)]
-    return tuple(mean * parts * value / sum(drawn) for value in drawn)
+    quantiles = [math.exp(spread * NormalDist().inv_cdf((n + 0.5) / parts)) for n in range(parts)]
+    return tuple(mean * parts * value / sum(quantiles) for value in quantiles)

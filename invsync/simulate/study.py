@@ -1,4 +1,4 @@
-"""The replays behind an analyst's page: a grid of scenarios, what order lives cost, the SKUs most at risk, a SKU's day."""
+"""The replays behind the oversell page: a grid of scenarios, the cost of order lives, the SKUs at risk, single days."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
@@ -14,9 +14,9 @@ LAGS, CADENCES, PEAKS, LOSSES = (5, 15, 30, 60), (5, 15, 60), (1, 2), (0.0, 0.1,
 BUFFERS = (0, 2, 6)
 LOSS = 0.1
 SEEDS = 5
-LIFE_SHARE, SEARCH_LAG = 0.1, 1.0  # of the orders; minutes
-PLAIN = tuple(name for name in POLICIES if name != "reset_by_header")  # where no order lives it is reset_in_flight
-STORY = ("reset", "reset_in_flight", "deltas")
+LIFE_SHARE, SEARCH_LAG = 0.1, 1.0  # a share of the orders; minutes
+PLAIN = tuple(name for name in POLICIES if name != "reset_by_header")  # without lives it is the same as reset_in_flight
+COMPARED = ("reset", "reset_in_flight", "deltas")
 COSTS = ["policy", "put_back", "oversold", "lost_to_hidden", "hidden"]
 RISK = ["oversold", "put_back", "lost_to_hidden"]
 NUMBERS = ("left", "oms", "shown", "in_flight")
@@ -29,7 +29,7 @@ def scaled(scenario: Scenario, mean: float) -> Scenario:
 
 
 def scenarios(base: Scenario, *, buffers: Sequence[int] = BUFFERS) -> Iterator[Scenario]:
-    """Every policy of PLAIN under every knob that moves it: lag, cadence or loss, peak and buffer."""
+    """Each policy of PLAIN under all values of the knobs that affect it: lag, cadence or loss, peak and buffer."""
     for policy in PLAIN:
         for lag in LAGS:
             for peak in PEAKS:
@@ -43,23 +43,23 @@ def scenarios(base: Scenario, *, buffers: Sequence[int] = BUFFERS) -> Iterator[S
                         yield one
 
 
-def studied(history: History, base: Scenario) -> pl.DataFrame:
-    """The grid of `scenarios`; a knob that does not move a policy is null in its rows."""
-    found = grid(history, list(scenarios(base)))
+def knob_grid(history: History, base: Scenario) -> pl.DataFrame:
+    """The grid of `scenarios`; a knob that does not affect a policy is null in its rows."""
+    rows = grid(history, list(scenarios(base)))
     batched, realtime = pl.col("policy").is_in(sorted(BATCHED)), pl.col("policy") == "realtime"
-    return found.with_columns(
+    return rows.with_columns(
         lag=pl.col("lag").round(6), cadence=pl.when(batched).then("cadence"), loss=pl.when(realtime).then("loss")
     )
 
 
-def spent(history: History, base: Scenario) -> pl.DataFrame:
-    """One row a policy under the base's knobs, a tenth of the webhooks lost: every measure, API cost and drift too."""
+def policy_costs(history: History, base: Scenario) -> pl.DataFrame:
+    """One row a policy with all measures, under the base's knobs and with a tenth of the webhooks lost."""
     runs = replays(history, [replace(base, policy=policy, loss=LOSS) for policy in PLAIN])
     return pl.DataFrame([{"policy": one.scenario.policy, "lag": one.scenario.mean_lag} | one.totals() for one in runs])
 
 
-def lived(base: Scenario) -> dict[str, Scenario]:
-    """By name: no life at all, each alone in a tenth of the orders, the order search a minute behind, all at once."""
+def life_scenarios(base: Scenario) -> dict[str, Scenario]:
+    """By name: no life, each life alone in a tenth of the orders, the order search a minute behind, all of them."""
     names = [field.name for field in fields(Lives)]
     plain = replace(base, lives=Lives(), search_lag=0.0)
     alone = {name: replace(plain, lives=Lives(**{name: LIFE_SHARE})) for name in names}
@@ -67,24 +67,24 @@ def lived(base: Scenario) -> dict[str, Scenario]:
     return {"plain": plain, **alone, "search_lag": replace(plain, search_lag=SEARCH_LAG), "all": every}
 
 
-def by_life(history: History, base: Scenario) -> pl.DataFrame:
-    """One row a life and policy that writes more than once: put_back, oversold, lost_to_hidden and hidden."""
+def life_costs(history: History, base: Scenario) -> pl.DataFrame:
+    """One row a life and policy, without the single upload: put_back, oversold, lost_to_hidden and hidden."""
     policies = [policy for policy in POLICIES if policy != "none"]
     parts = [
         grid(history, [replace(one, policy=policy) for policy in policies]).select(pl.lit(name).alias("life"), *COSTS)
-        for name, one in lived(base).items()
+        for name, one in life_scenarios(base).items()
     ]
     return pl.concat(parts)
 
 
-def kept(base: Scenario) -> Scenario:
-    """The scenario under the policy that the jobs follow where a shop is kept by resets."""
+def production(base: Scenario) -> Scenario:
+    """The scenario under the policy of the jobs, for a shop that is kept right by resets."""
     return replace(base, policy="reset_in_flight")
 
 
-def at_risk(history: History, base: Scenario, *, top: int = 12) -> pl.DataFrame:
-    """The SKUs that oversell most, by policy and lag: units a day, the mean over five draws of luck."""
-    drawn = [
+def skus_at_risk(history: History, base: Scenario, *, top: int = 12) -> pl.DataFrame:
+    """The SKUs that oversell most, by policy and lag: units a day, the mean over five seeds."""
+    seeded = [
         replace(scaled(base, lag), policy=policy, seed=base.seed + seed)
         for policy in PLAIN
         for lag in LAGS
@@ -94,7 +94,7 @@ def at_risk(history: History, base: Scenario, *, top: int = 12) -> pl.DataFrame:
         one.pairs().select(
             "sku", *RISK, policy=pl.lit(one.scenario.policy), lag=pl.lit(round(one.scenario.mean_lag, 6))
         )
-        for one in replays(history, drawn)
+        for one in replays(history, seeded)
     ]
     daily = pl.col(RISK).sum() / (SEEDS * history.days)
     sums = pl.concat(each).group_by("policy", "lag", "sku").agg(daily).filter(pl.col("oversold") > 0)
@@ -102,24 +102,25 @@ def at_risk(history: History, base: Scenario, *, top: int = 12) -> pl.DataFrame:
     return ordered.group_by("policy", "lag", maintain_order=True).head(top)
 
 
-def story(history: History, base: Scenario, *, top: int = 4) -> pl.DataFrame:
-    """The worst days of the SKUs that the classic reset serves worst, told for three policies.
+def worst_days(history: History, base: Scenario, *, top: int = 4) -> pl.DataFrame:
+    """The worst day of each SKU that the classic reset serves worst, under three policies.
 
-    One row an event: sku, policy, at (minute of the day), what was left, the OMS's number, what Shopify showed, units
-    in flight, and the units oversold in it. The worst day is the one with most oversold or, where none is, put back.
+    One row an event: sku, policy, at (minute of the day), the units left, the OMS's number, Shopify's number, units in
+    flight, and units oversold in the event. The worst day has the most units oversold, or put back if none are
+    oversold.
     """
-    told = list(replays(history, [replace(base, policy=policy) for policy in STORY]))
+    replayed = list(replays(history, [replace(base, policy=policy) for policy in COMPARED]))
     day = (pl.col("at") // DAY_MINUTES).cast(pl.Int64)
-    sums = told[0].ledger.group_by("pair", day=day).agg(pl.col("oversold", "put_back").sum())
+    sums = replayed[0].ledger.group_by("pair", day=day).agg(pl.col("oversold", "put_back").sum())
     ordered = sums.filter(pl.col("put_back") > 0).sort("oversold", "put_back", "pair", descending=[True, True, False])
     worst = ordered.unique("pair", keep="first", maintain_order=True).head(top).select("pair", "day")
-    return pl.concat([_day(one, worst) for one in told])
+    return pl.concat([_day(one, worst) for one in replayed])
 
 
-def _day(told: Replay, worst: pl.DataFrame) -> pl.DataFrame:
-    """The events of these days of these pairs, each day begun with what stood before it and ended with what stands."""
+def _day(replayed: Replay, worst: pl.DataFrame) -> pl.DataFrame:
+    """The events of each pair's day, with a row at its beginning and one at its end."""
     start = pl.col("day") * DAY_MINUTES
-    rows = told.ledger.join(worst, on="pair").filter(pl.col("at") < start + DAY_MINUTES)
+    rows = replayed.ledger.join(worst, on="pair").filter(pl.col("at") < start + DAY_MINUTES)
     before = rows.filter(pl.col("at") < start).group_by("pair", maintain_order=True).last()
     within = rows.filter(pl.col("at") >= start)
     after = rows.group_by("pair", maintain_order=True).last()
@@ -128,7 +129,7 @@ def _day(told: Replay, worst: pl.DataFrame) -> pl.DataFrame:
         within.with_columns(pl.col("oversold").cast(pl.Int32)),
         after.with_columns(at=(start + DAY_MINUTES).cast(pl.Float64), oversold=0),
     ]
-    skus = told.stock.select("sku", pair=pl.int_range(pl.len(), dtype=pl.Int32))
+    skus = replayed.stock.select("sku", pair=pl.int_range(pl.len(), dtype=pl.Int32))
     whole = pl.concat([part.select(rows.columns) for part in parts], how="vertical_relaxed").join(skus, on="pair")
     return whole.sort("pair", "at", maintain_order=True).select(
         "sku",
@@ -136,7 +137,7 @@ def _day(told: Replay, worst: pl.DataFrame) -> pl.DataFrame:
         "shown",
         "in_flight",
         "oversold",
-        policy=pl.lit(told.scenario.policy),
+        policy=pl.lit(replayed.scenario.policy),
         at=pl.col("at") - start,
         oms=pl.col("count") - pl.col("queue"),
     )

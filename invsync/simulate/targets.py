@@ -1,4 +1,4 @@
-"""The two numbers of a pair: what HotWax sells, and what Shopify should show of it."""
+"""The two numbers of a pair: HotWax's online ATP, and the target that Shopify should show."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,6 @@ def atp(count: Units, queue: Units, safety: Units) -> Units:
 
 
 def target(free: Units, buffer: Units) -> Units:
-    """What Shopify should show of the units that are free; the buffer is subtracted only down to 0."""
-    shown: Units = np.maximum(free - buffer, np.minimum(free, 0))
-    return shown
+    """The number that Shopify should show of the free units; the buffer is subtracted only down to 0."""
+    number: Units = np.maximum(free - buffer, np.minimum(free, 0))
+    return number

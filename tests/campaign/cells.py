@@ -39,14 +39,14 @@ class Cell:
     config: Path
 
     def run(self, job: str | None = None, transport: str = "bulk") -> dict[str, Any]:
-        told = {"shop": "demo", "config": str(self.config), "transport": transport}
-        return launch.run(job or self.job, told, engine="inprocess")
+        parameters = {"shop": "demo", "config": str(self.config), "transport": transport}
+        return launch.run(job or self.job, parameters, engine="inprocess")
 
     def wrong(self) -> list[str]:
         """What is not as it should be: levels that are not right, changes that were not made exactly once."""
-        found = [f"{i} shows {n}" for i in ITEMS if (n := self.shop.available(i, ONLINE)) != TARGET]
+        levels = [f"{i} shows {n}" for i in ITEMS if (n := self.shop.available(i, ONLINE)) != TARGET]
         made = Counter(entry["inventory_item_id"] for entry in self.shop.journal)
-        return found + [f"{i} changed {made[i]} times" for i in ITEMS if made[i] != 1]
+        return levels + [f"{i} changed {made[i]} times" for i in ITEMS if made[i] != 1]
 
     def age(self, hours: int) -> None:
         """Let so many hours pass for the outbox and for Shopify's memory of keys."""
@@ -75,8 +75,8 @@ def _template(folder: Path, job: str) -> Path:
         with serve(shop) as endpoint:
             config = _configure(folder, endpoint, job)
             for earlier in {HARD, job}:
-                told = {"shop": "demo", "config": str(config)}
-                assert launch.run(earlier, told, engine="inprocess")["exit_code"] == 0
+                parameters = {"shop": "demo", "config": str(config)}
+                assert launch.run(earlier, parameters, engine="inprocess")["exit_code"] == 0
         with oms.batch():
             for item in ITEMS:
                 oms.receive(f"P{item}", "WH", TARGET - WAS, datetime.now(UTC) - timedelta(seconds=1), "SHIP1")

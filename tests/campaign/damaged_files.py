@@ -11,12 +11,12 @@ from campaign.drawn_worlds import kind
 from campaign.exporters import BOM, Cell, Sheet, camel, parquet
 
 
-def headers(luck: Random, target: Target) -> Damage | None:
+def headers(rng: Random, target: Target) -> Damage | None:
     """The names of the columns: another case, blanks, one gone, one twice, one without a name."""
-    word = luck.choice(list(HEADERS))
+    word = rng.choice(list(HEADERS))
     sheet = target.sheet.copy()
     names = [*target.names]
-    after = HEADERS[word](luck, target, sheet, names)
+    after = HEADERS[word](rng, target, sheet, names)
     if after is None:
         return None
     other = Target(**{**target.__dict__, "sheet": sheet, "names": names})
@@ -29,8 +29,8 @@ def _renamed(
 ) -> Callable[[Random, Target, Sheet, list[str]], str | None]:
     """One column or all of them under another name; one that `is_another` is as good as not exported."""
 
-    def renamed(luck: Random, target: Target, sheet: Sheet, names: list[str]) -> str | None:
-        at = None if luck.random() < 0.5 else luck.randrange(len(sheet.header))
+    def renamed(rng: Random, target: Target, sheet: Sheet, names: list[str]) -> str | None:
+        at = None if rng.random() < 0.5 else rng.randrange(len(sheet.header))
         spared = target.optional if is_another else set()
         sheet.header = [
             change(shown) if at in (None, number) and name not in spared else shown
@@ -41,13 +41,13 @@ def _renamed(
     return renamed
 
 
-def _column_gone(luck: Random, target: Target, sheet: Sheet, names: list[str]) -> str | None:
+def _column_gone(rng: Random, target: Target, sheet: Sheet, names: list[str]) -> str | None:
     choice = [
         n
         for n, name in enumerate(names)
         if name not in target.optional and kind(name) != "text" and (target.name, name) != ("facility", "external_id")
     ]
-    at = luck.choice(choice)
+    at = rng.choice(choice)
     gone = sheet.header.pop(at)
     names.pop(at)
     for record in sheet.records:
@@ -55,12 +55,12 @@ def _column_gone(luck: Random, target: Target, sheet: Sheet, names: list[str]) -
     return f"without {gone}"
 
 
-def _column_twice(luck: Random, target: Target, sheet: Sheet, names: list[str]) -> str | None:
+def _column_twice(rng: Random, target: Target, sheet: Sheet, names: list[str]) -> str | None:
     """A second column of one name, before the right one or behind it: equal, empty, or with other values."""
     choice = [n for n, name in enumerate(names) if kind(name) != "text"]
-    at, form = luck.choice(choice), luck.choice(["equal", "empty", "another"])
-    to = luck.choice([at, at + 1, len(names)])
-    name = luck.choice(
+    at, form = rng.choice(choice), rng.choice(["equal", "empty", "another"])
+    to = rng.choice([at, at + 1, len(names)])
+    name = rng.choice(
         [sheet.header[at], sheet.header[at].upper(), sheet.header[at] + ".1"]
         if form == "equal"
         else [sheet.header[at], sheet.header[at].upper()]
@@ -74,7 +74,7 @@ def _column_twice(luck: Random, target: Target, sheet: Sheet, names: list[str]) 
     return f"{name} again as column {to + 1}, {form}"
 
 
-def _index(luck: Random, target: Target, sheet: Sheet, names: list[str]) -> str | None:
+def _index(rng: Random, target: Target, sheet: Sheet, names: list[str]) -> str | None:
     """pandas' index before the columns."""
     sheet.header.insert(0, "")
     names.insert(0, "index")
@@ -83,7 +83,7 @@ def _index(luck: Random, target: Target, sheet: Sheet, names: list[str]) -> str 
     return "an index without a name"
 
 
-def _no_header(luck: Random, target: Target, sheet: Sheet, names: list[str]) -> str | None:
+def _no_header(rng: Random, target: Target, sheet: Sheet, names: list[str]) -> str | None:
     if not sheet.records:
         return None
     sheet.header = ["" if cell is None else cell for cell in sheet.records.pop(0)]
@@ -111,17 +111,17 @@ HEADERS: dict[str, Callable[[Random, Target, Sheet, list[str]], str | None]] = {
 # -- the file
 
 
-def files(luck: Random, target: Target) -> Damage | None:
+def files(rng: Random, target: Target) -> Damage | None:
     """The bytes of the file, or the files of the folder."""
-    word = luck.choice(list(FILES))
-    done = FILES[word](luck, target)
+    word = rng.choice(list(FILES))
+    done = FILES[word](rng, target)
     return done and Damage(word, target.name, "right", done[0], done[1])
 
 
 def _encoded(encoding: str) -> Callable[[Random, Target], tuple[str, Files] | None]:
     """The file in another encoding, where that is another file."""
 
-    def encoded(luck: Random, target: Target) -> tuple[str, Files] | None:
+    def encoded(rng: Random, target: Target) -> tuple[str, Files] | None:
         text = target.whole().decode()
         if not encoding.startswith("utf"):
             text = text.lstrip(BOM)
@@ -131,17 +131,17 @@ def _encoded(encoding: str) -> Callable[[Random, Target], tuple[str, Files] | No
     return encoded
 
 
-def _cut(luck: Random, target: Target) -> tuple[str, Files] | None:
+def _cut(rng: Random, target: Target) -> tuple[str, Files] | None:
     """Within a record, not at its end."""
     lines = target.lines()
-    at = any_record(luck, lines)
+    at = any_record(rng, lines)
     if len(lines[at]) < 2:
         return None
-    kept = luck.randrange(1, len(lines[at]))
+    kept = rng.randrange(1, len(lines[at]))
     size = len(target.joined(lines[:at])) + len(lines[at][:kept].encode())
     content = target.whole()
-    padding = b"\x00" * (len(content) - size) if luck.random() < 0.2 else b""
-    ending = b"" if padding or luck.random() < 0.7 else target.dialect.newline.encode()
+    padding = b"\x00" * (len(content) - size) if rng.random() < 0.2 else b""
+    ending = b"" if padding or rng.random() < 0.7 else target.dialect.newline.encode()
     if ending and kept >= len(lines[at]) - lines[at][::-1].find(target.dialect.delimiter) - 1:
         return None  # the last value alone is shorter: another legal record
     return f"in record {at} at {kept}, then {(padding or ending)[:2]!r}", {
@@ -149,38 +149,36 @@ def _cut(luck: Random, target: Target) -> tuple[str, Files] | None:
     }
 
 
-def _nul(luck: Random, target: Target) -> tuple[str, Files] | None:
+def _nul(rng: Random, target: Target) -> tuple[str, Files] | None:
     lines = target.lines()
-    at = any_record(luck, lines)
-    where = luck.randrange(len(lines[at]) + 1)
+    at = any_record(rng, lines)
+    where = rng.randrange(len(lines[at]) + 1)
     lines[at] = lines[at][:where] + "\x00" + lines[at][where:]
     return f"in record {at} at {where}", {target.file: target.joined(lines)}
 
 
-def _line_ends(luck: Random, target: Target) -> tuple[str, Files] | None:
+def _line_ends(rng: Random, target: Target) -> tuple[str, Files] | None:
     lines = target.lines()
-    form = luck.choice(["CR", "CR CR LF", "CR LF", "mixed", "LF CR"])
+    form = rng.choice(["CR", "CR CR LF", "CR LF", "mixed", "LF CR"])
     if form == "mixed":
-        content = target.joined([line + ("\r" if luck.random() < 0.5 else "") for line in lines], "\n")
+        content = target.joined([line + ("\r" if rng.random() < 0.5 else "") for line in lines], "\n")
     else:
         newline = {"CR": "\r", "CR LF": "\r\n", "CR CR LF": "\r\r\n", "LF CR": "\n\r"}[form]
         content = target.joined(lines, newline)
     return form, {target.file: content}
 
 
-def _no_last_end(luck: Random, target: Target) -> tuple[str, Files] | None:
+def _no_last_end(rng: Random, target: Target) -> tuple[str, Files] | None:
     """Some programs end no last line: the file is whole, or is refused."""
     return "the last line has no end", {target.file: target.whole().rstrip(b"\r\n")}
 
 
-def _blank_ends(luck: Random, target: Target) -> tuple[str, Files] | None:
-    return "blank lines at the end", {
-        target.file: target.whole() + target.dialect.newline.encode() * luck.randint(1, 3)
-    }
+def _blank_ends(rng: Random, target: Target) -> tuple[str, Files] | None:
+    return "blank lines at the end", {target.file: target.whole() + target.dialect.newline.encode() * rng.randint(1, 3)}
 
 
-def _something_else(luck: Random, target: Target) -> tuple[str, Files] | None:
-    form = luck.choice(["html", "empty", "blank line", "gzip", "spreadsheet", "json", "message", "byte order mark"])
+def _something_else(rng: Random, target: Target) -> tuple[str, Files] | None:
+    form = rng.choice(["html", "empty", "blank line", "gzip", "spreadsheet", "json", "message", "byte order mark"])
     content = {
         "html": b"<!DOCTYPE html>\n<html><body>502 Bad Gateway</body></html>\n",
         "empty": b"",
@@ -194,15 +192,15 @@ def _something_else(luck: Random, target: Target) -> tuple[str, Files] | None:
     return form, {target.file: content}
 
 
-def _twice_exported(luck: Random, target: Target) -> tuple[str, Files] | None:
+def _twice_exported(rng: Random, target: Target) -> tuple[str, Files] | None:
     """A second file of the same table that says something else."""
-    changed = doubled_otherwise(luck, target, target.lines())
+    changed = doubled_otherwise(rng, target, target.lines())
     if changed is None:
         return None
     at = int(changed[0].split()[1])
     lines = target.lines()
     lines[at] = next(line for line in changed[1] if line not in lines)
-    if luck.random() < 0.5:
+    if rng.random() < 0.5:
         return f"{target.name.upper()}.csv too, record {at} another", {
             f"{target.name.upper()}.csv": target.joined(lines)
         }
@@ -212,11 +210,11 @@ def _twice_exported(luck: Random, target: Target) -> tuple[str, Files] | None:
     return f"{target.name}.parquet too, record {at} another", {f"{target.name}.parquet": parquet(frame)}
 
 
-def _upper_name(luck: Random, target: Target) -> tuple[str, Files] | None:
+def _upper_name(rng: Random, target: Target) -> tuple[str, Files] | None:
     return "the name in capitals", {target.file: None, f"{target.name.upper()}.CSV": target.whole()}
 
 
-def _bom(luck: Random, target: Target) -> tuple[str, Files] | None:
+def _bom(rng: Random, target: Target) -> tuple[str, Files] | None:
     return "a byte order mark more", {target.file: BOM.encode() + target.whole()}
 
 

@@ -9,15 +9,15 @@ from campaign.drawn_worlds import World, kind
 from campaign.exporters import PLAIN, parquet, typed
 
 
-def types(luck: Random, world: World) -> Damage | None:
+def types(rng: Random, world: World) -> Damage | None:
     """One column of a Parquet file in another type, or with another value of a type that can say it."""
-    table = any_table(luck, world, PLAIN).name
+    table = any_table(rng, world, PLAIN).name
     frame = typed(world, table)
-    name = luck.choice([column for column in frame.columns if kind(column) != "text"])
+    name = rng.choice([column for column in frame.columns if kind(column) != "text"])
     if kind(name) == "id" and frame[name].str.starts_with("0").any():
         return None  # as a number 007 is another legal id
     known = {"id": ID_TYPES, "stamp": STAMP_TYPES, "quantity": NUMBER_TYPES, "indicator": INDICATOR_TYPES}[kind(name)]
-    word = luck.choice(list(known))
+    word = rng.choice(list(known))
     try:
         changed = frame.with_columns(known[word](pl.col(name), world.zone).alias(name))
         content = parquet(changed)

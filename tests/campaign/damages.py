@@ -79,11 +79,11 @@ def of_table(world: World, dialect: Dialect, table: str) -> Target:
     return Target(table, dialect, dialect.sheet(world, table), names, values, world.zone, set(keys), keys, optional)
 
 
-def any_table(luck: Random, world: World, dialect: Dialect) -> Target:
+def any_table(rng: Random, world: World, dialect: Dialect) -> Target:
     """A table with rows; those that a target depends on more often."""
     often = ("product_facility", "facility_group_member", "order_item", "inventory_item_detail", "order_header")
     full = [table for table in (*READ, *often) if world.tables[table]]
-    return of_table(world, dialect, luck.choice(full))
+    return of_table(world, dialect, rng.choice(full))
 
 
 # -- one value
@@ -111,12 +111,12 @@ def _places(target: Target, spelling: spellings.Spelling, of: Callable[[str, Val
     return places
 
 
-def _respelt(luck: Random, target: Target, word: str, places: list[Place]) -> Damage | None:
+def _respelt(rng: Random, target: Target, word: str, places: list[Place]) -> Damage | None:
     """One cell of a column spelt otherwise, or every one."""
     if not places:
         return None
-    place = luck.choice(places)
-    cells = place.cells if luck.random() < 0.3 else dict([luck.choice(list(place.cells.items()))])
+    place = rng.choice(places)
+    cells = place.cells if rng.random() < 0.3 else dict([rng.choice(list(place.cells.items()))])
     sheet = target.sheet.copy()
     first = next(iter(cells))
     for row, text in cells.items():
@@ -134,9 +134,9 @@ def _respelt(luck: Random, target: Target, word: str, places: list[Place]) -> Da
 
 
 def _by_kind(wanted: str, known: dict[str, spellings.Spelling]) -> Callable[[Random, Target], Damage | None]:
-    def damaged(luck: Random, target: Target) -> Damage | None:
-        word = luck.choice(list(known))
-        return _respelt(luck, target, word, _places(target, known[word], lambda name, value: kind(name) == wanted))
+    def damaged(rng: Random, target: Target) -> Damage | None:
+        word = rng.choice(list(known))
+        return _respelt(rng, target, word, _places(target, known[word], lambda name, value: kind(name) == wanted))
 
     return damaged
 
@@ -147,18 +147,18 @@ quantities = _by_kind("quantity", spellings.NUMBERS)
 ids = _by_kind("id", spellings.IDS)
 
 
-def nulls(luck: Random, target: Target) -> Damage | None:
+def nulls(rng: Random, target: Target) -> Damage | None:
     """A word for null where there is none, or a key or another needed value lost."""
-    if luck.random() < 0.7:
-        word = luck.choice([*spellings.NULLS, *spellings.NO_IDS])
+    if rng.random() < 0.7:
+        word = rng.choice([*spellings.NULLS, *spellings.NO_IDS])
         spared = ("text", "id") if word in spellings.NO_IDS else ("text",)
         places = _places(
             target, lambda value, zone: word, lambda name, value: value is None and kind(name) not in spared
         )
-        return _respelt(luck, target, f"{word!r} for null", places)
-    word = luck.choice(spellings.LOST)
+        return _respelt(rng, target, f"{word!r} for null", places)
+    word = rng.choice(spellings.LOST)
     return _respelt(
-        luck,
+        rng,
         target,
         f"key lost: {word!r}",
         _places(target, lambda value, zone: word, lambda name, value: name in target.needed),
@@ -170,52 +170,52 @@ def nulls(luck: Random, target: Target) -> Damage | None:
 Change = Callable[[Random, Target, list[str]], "tuple[str, list[str]] | None"]
 
 
-def any_record(luck: Random, lines: list[str]) -> int:
+def any_record(rng: Random, lines: list[str]) -> int:
     """The number of a line that is a record."""
-    return luck.randrange(1, len(lines))
+    return rng.randrange(1, len(lines))
 
 
-def lost_field(luck: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
+def lost_field(rng: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
     """A record that lacks one of its values, in the middle or at the end."""
-    at, gone = any_record(luck, lines), luck.randrange(len(target.names))
+    at, gone = any_record(rng, lines), rng.randrange(len(target.names))
     record = target.sheet.records[at - 1]
     short = target.line(record[:gone] + record[gone + 1 :])
     return f"record {at} lacks field {gone + 1}", [*lines[:at], short, *lines[at + 1 :]]
 
 
-def one_more_field(luck: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
+def one_more_field(rng: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
     """A record with a value more than there are columns."""
-    at, where = any_record(luck, lines), luck.randrange(len(target.names) + 1)
+    at, where = any_record(rng, lines), rng.randrange(len(target.names) + 1)
     record = [*target.sheet.records[at - 1]]
-    record.insert(where, luck.choice(["", "x", "0"]))
+    record.insert(where, rng.choice(["", "x", "0"]))
     return f"record {at} has field {where + 1} more", [*lines[:at], target.line(record), *lines[at + 1 :]]
 
 
-def stray_quote(luck: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
+def stray_quote(rng: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
     """A quotation mark where none belongs."""
-    at = any_record(luck, lines)
-    where = luck.randrange(len(lines[at]) + 1)
+    at = any_record(rng, lines)
+    where = rng.randrange(len(lines[at]) + 1)
     return f"record {at} at {where}", [*lines[:at], lines[at][:where] + '"' + lines[at][where:], *lines[at + 1 :]]
 
 
-def broken_line(luck: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
+def broken_line(rng: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
     """A line break within a record that nothing quotes."""
-    at = any_record(luck, lines)
-    where = luck.randrange(1, max(len(lines[at]), 2))
+    at = any_record(rng, lines)
+    where = rng.randrange(1, max(len(lines[at]), 2))
     if lines[at][:where].count('"') % 2 or target.dialect.quotes == "never":
         return None
     return f"record {at} at {where}", [*lines[:at], lines[at][:where], lines[at][where:], *lines[at + 1 :]]
 
 
-def doubled(luck: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
+def doubled(rng: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
     """The same record twice."""
-    at, to = any_record(luck, lines), luck.randrange(1, len(lines) + 1)
+    at, to = any_record(rng, lines), rng.randrange(1, len(lines) + 1)
     return (f"record {at} again as {to}", [*lines[:to], lines[at], *lines[to:]]) if target.doubles else None
 
 
-def doubled_otherwise(luck: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
+def doubled_otherwise(rng: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
     """A second record of one key that says something else."""
-    at, to = any_record(luck, lines), luck.randrange(1, len(lines) + 1)
+    at, to = any_record(rng, lines), rng.randrange(1, len(lines) + 1)
     choice = [
         number
         for number, name in enumerate(target.names)
@@ -225,7 +225,7 @@ def doubled_otherwise(luck: Random, target: Target, lines: list[str]) -> tuple[s
     ]
     if not choice or not target.doubles:
         return None
-    column = luck.choice(choice)
+    column = rng.choice(choice)
     value = target.values[at - 1][column]
     record = [*target.sheet.records[at - 1]]
     record[column] = (
@@ -238,25 +238,25 @@ def doubled_otherwise(luck: Random, target: Target, lines: list[str]) -> tuple[s
     ]
 
 
-def header_again(luck: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
+def header_again(rng: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
     """The header once more among the records, as where two exports are joined."""
-    at = luck.randrange(1, len(lines) + 1)
+    at = rng.randrange(1, len(lines) + 1)
     return f"before record {at}", [*lines[:at], lines[0], *lines[at:]]
 
 
-def blank_line(luck: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
+def blank_line(rng: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
     """A line with nothing in it, or with nothing but delimiters."""
     at, line = (
-        luck.randrange(1, len(lines) + 1),
-        luck.choice(["", "", " ", target.dialect.delimiter * (len(target.names) - 1)]),
+        rng.randrange(1, len(lines) + 1),
+        rng.choice(["", "", " ", target.dialect.delimiter * (len(target.names) - 1)]),
     )
     return f"{line!r} before record {at}", [*lines[:at], line, *lines[at:]]
 
 
-def footer(luck: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
+def footer(rng: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
     """What a client prints below its rows."""
     rows = len(lines) - 1
-    line = luck.choice(
+    line = rng.choice(
         [
             f"({rows} rows)",
             f"({rows} rows affected)",
@@ -269,15 +269,15 @@ def footer(luck: Random, target: Target, lines: list[str]) -> tuple[str, list[st
     return repr(line), [*lines, line]
 
 
-def first_line(luck: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
+def first_line(rng: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
     """A line above the header."""
-    line = luck.choice(["sep=,", "sep=;", "# exported 2026-03-02", "Inventory report", ""])
+    line = rng.choice(["sep=,", "sep=;", "# exported 2026-03-02", "Inventory report", ""])
     return repr(line), [line, *lines]
 
 
-def trailing_delimiters(luck: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
+def trailing_delimiters(rng: Random, target: Target, lines: list[str]) -> tuple[str, list[str]] | None:
     """Every record ends in one more delimiter, the header too or not."""
-    also = luck.random() < 0.5
+    also = rng.random() < 0.5
     return f"header {'too' if also else 'not'}", [
         line + target.dialect.delimiter if number or also else line for number, line in enumerate(lines)
     ]
@@ -298,8 +298,8 @@ LINES: dict[str, Change] = {
 }
 
 
-def records(luck: Random, target: Target) -> Damage | None:
+def records(rng: Random, target: Target) -> Damage | None:
     """One line that is no record, or a record that is not whole."""
-    word = luck.choice(list(LINES))
-    done = LINES[word](luck, target, target.lines())
+    word = rng.choice(list(LINES))
+    done = LINES[word](rng, target, target.lines())
     return done and Damage(word, target.name, "right", done[0], {target.file: target.joined(done[1])})

@@ -61,17 +61,17 @@ class Feed:
         )
 
 
-def draw(luck: Random, world: World) -> Feed:
+def draw(rng: Random, world: World) -> Feed:
     """A feed about some of the world's stock."""
-    form = luck.choice(list(FORMS))
-    names = luck.choice(FORMS[form]).split(",")
+    form = rng.choice(list(FORMS))
+    names = rng.choice(FORMS[form]).split(",")
     stock = [row for row in world.tables["product_facility"] if form == "configuration" or row["facility_id"] != CONFIG]
-    chosen = stock if form == "configuration" else luck.sample(stock, min(len(stock), luck.randint(1, 4)))
-    made = [_rows(luck, world, form, row, "externalFacilityId" in names) for row in chosen]
+    chosen = stock if form == "configuration" else rng.sample(stock, min(len(stock), rng.randint(1, 4)))
+    made = [_rows(rng, world, form, row, "externalFacilityId" in names) for row in chosen]
     return Feed(form, names, [spelt for spelt, _ in made], [plain for _, plain in made])
 
 
-def _rows(luck: Random, world: World, form: str, stock: Row, has_outside: bool) -> tuple[Row, Row]:
+def _rows(rng: Random, world: World, form: str, stock: Row, has_outside: bool) -> tuple[Row, Row]:
     """One row, spelt by a SKU or by what a facility is called outside, and plainly."""
     product, facility = str(stock["product_id"]), str(stock["facility_id"])
     sku = next(row["internal_name"] for row in world.tables["product"] if row["product_id"] == product)
@@ -82,30 +82,30 @@ def _rows(luck: Random, world: World, form: str, stock: Row, has_outside: bool) 
             "internal-name": sku,
             "facility-id": facility,
             "external-id": outside,
-            "atp": luck.choice([0, 4, 30, 1000]),
-            "minimum-stock": luck.choice([0, 2, None]),
+            "atp": rng.choice([0, 4, 30, 1000]),
+            "minimum-stock": rng.choice([0, 2, None]),
         }
         return both, both
-    said: Row = {
-        "availableqty": luck.choice([0, 1, 6, 1000]),
-        "availabledelta": luck.choice([-3, -1, 2, 5]),
-        "varianceReasonId".lower(): luck.choice(["VAR_MANUAL", "CYCLE_COUNT", "VAR_DAMAGED"]),
-        "comments": luck.choice(["checked", "a, b", None]),
+    row: Row = {
+        "availableqty": rng.choice([0, 1, 6, 1000]),
+        "availabledelta": rng.choice([-3, -1, 2, 5]),
+        "varianceReasonId".lower(): rng.choice(["VAR_MANUAL", "CYCLE_COUNT", "VAR_DAMAGED"]),
+        "comments": rng.choice(["checked", "a, b", None]),
     }
-    plain: Row = said | {"facilityid": facility, "idtype": "PRODUCT_ID", "idvalue": product}
-    spelt = dict(plain) if luck.random() < 0.4 else plain | {"idtype": "SKU", "idvalue": sku}
-    if has_outside and luck.random() < 0.4:
+    plain: Row = row | {"facilityid": facility, "idtype": "PRODUCT_ID", "idvalue": product}
+    spelt = dict(plain) if rng.random() < 0.4 else plain | {"idtype": "SKU", "idvalue": sku}
+    if has_outside and rng.random() < 0.4:
         spelt |= {"facilityid": None, "externalfacilityid": outside}
     return spelt, plain
 
 
-def identifiers(luck: Random, target: Target, world: World) -> Damage | None:
+def identifiers(rng: Random, target: Target, world: World) -> Damage | None:
     """A product named in another of HotWax's ways, or in none that it knows."""
     columns = {name.lower(): number for number, name in enumerate(target.names)}
     if "idtype" not in columns:
         return None
     sheet = target.sheet.copy()
-    at = luck.randrange(len(sheet.records))
+    at = rng.randrange(len(sheet.records))
     record = sheet.records[at]
     product = _named(world, str(record[columns["idtype"]]), str(record[columns["idvalue"]]))
     item = world.items.get(product, 0)
@@ -124,8 +124,8 @@ def identifiers(luck: Random, target: Target, world: World) -> Damage | None:
             for spelling in (str.lower, str.title, " {}".format, "{} ".format)
         },
     }
-    word = luck.choice(list(kinds))
-    if luck.random() < 0.15:
+    word = rng.choice(list(kinds))
+    if rng.random() < 0.15:
         word, kinds = "a product that nobody knows", kinds
         sheet.records.insert(at, [*record])
         sheet.records[at][columns["idvalue"]] = "NEW-IN-ERP"

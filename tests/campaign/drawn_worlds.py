@@ -101,7 +101,7 @@ class World:
     places: dict[str, int] = field(default_factory=dict)  # location by facility
     levels: dict[tuple[int, int], int] = field(default_factory=dict)
     upcs: dict[str, str] = field(default_factory=dict)  # by product
-    thought: dict[str, Any] = field(default_factory=dict, repr=False)  # what is known to follow from a snapshot
+    readings: dict[str, Any] = field(default_factory=dict, repr=False)  # what is known to follow from a snapshot
     is_late: bool = False  # an order was reserved after the stock was exported
 
     def add(self, table: str, **row: Value) -> None:
@@ -118,34 +118,34 @@ class Drawing:
     """One world being drawn."""
 
     def __init__(self, seed: str) -> None:
-        self.luck, self.world = Random(seed), World(seed)
+        self.rng, self.world = Random(seed), World(seed)
         self.facilities: list[str] = []
         self.number = 0
 
     def drawn(self) -> World:
         """The whole world."""
-        self.world.zone = self.luck.choice(ZONES)
+        self.world.zone = self.rng.choice(ZONES)
         self._types()
         self._facilities()
         self._products()
-        for _ in range(self.luck.randint(3, 6)):
+        for _ in range(self.rng.randint(3, 6)):
             self._order()
-        for _ in range(self.luck.randint(2, 4)):
+        for _ in range(self.rng.randint(2, 4)):
             self._event()
         for rows in self.world.tables.values():
-            self.luck.shuffle(rows)
+            self.rng.shuffle(rows)
         return self.world
 
     def recent(self) -> datetime:
         """A moment in the window of a recent run, before the export."""
-        return MARK + timedelta(minutes=self.luck.randrange(1, 45))
+        return MARK + timedelta(minutes=self.rng.randrange(1, 45))
 
     def old(self) -> datetime:
         """A moment long before the window."""
-        return NOW - timedelta(days=self.luck.randrange(2, 400), minutes=self.luck.randrange(1440))
+        return NOW - timedelta(days=self.rng.randrange(2, 400), minutes=self.rng.randrange(1440))
 
     def some_time(self) -> datetime:
-        return self.recent() if self.luck.random() < 0.4 else self.old()
+        return self.recent() if self.rng.random() < 0.4 else self.old()
 
     def id(self) -> str:
         """The next of HotWax's own ids."""
@@ -166,14 +166,14 @@ class Drawing:
             add("facility_type", facility_type_id=name, parent_type_id=parent)
         add("facility_group", facility_group_id=GROUP, facility_group_type_id="CHANNEL_FAC_GROUP")
         add("facility_group", facility_group_id="PICKUP", facility_group_type_id="PICKUP_FAC_GROUP")
-        add("shopify_shop", shop_id=SHOP, product_store_id=STORE, is_enabled=self.luck.choice(["Y", None]))
+        add("shopify_shop", shop_id=SHOP, product_store_id=STORE, is_enabled=self.rng.choice(["Y", None]))
         add("shopify_shop", shop_id="OTHER", product_store_id="STORE2", is_enabled="N")
-        add("product_store", product_store_id=STORE, reserve_inventory=self.luck.choice(["Y", "Y", None, "N"]))
+        add("product_store", product_store_id=STORE, reserve_inventory=self.rng.choice(["Y", "Y", None, "N"]))
         add("product_store", product_store_id="STORE2", reserve_inventory="N")
         add("shopify_shop_remote", shop_id=SHOP, system_message_remote_id=REMOTE)
         add("shopify_shop_remote", shop_id="OTHER", system_message_remote_id="OTHER_REMOTE")
         for reason in ("CYCLE_COUNT", "VAR_MANUAL", "POS_SALE"):
-            ended = NOW - timedelta(days=30) if reason == "POS_SALE" and self.luck.random() < 0.3 else None
+            ended = NOW - timedelta(days=30) if reason == "POS_SALE" and self.rng.random() < 0.3 else None
             add(
                 "enumeration_group_member",
                 enumeration_id=reason,
@@ -183,15 +183,15 @@ class Drawing:
             )
 
     def _facilities(self) -> None:
-        world, luck = self.world, self.luck
-        self.facilities = luck.sample(FACILITIES, luck.randint(2, 4))
+        world, rng = self.world, self.rng
+        self.facilities = rng.sample(FACILITIES, rng.randint(2, 4))
         world.add("facility", facility_id="_NA_", facility_type_id="BROKERING_QUEUE", facility_name="Brokering Queue")
         world.add(
             "facility", facility_id=CONFIG, facility_type_id="CONFIGURATION", facility_name="Rules", external_id="X-0"
         )
         self._located("_NA_", ONLINE)
         for number, name in enumerate(self.facilities):
-            label = luck.choice(["Store №1", 'The "Old" store', "Lyon, centre", "Nord\\Süd", "Quai\nSud", name])
+            label = rng.choice(["Store №1", 'The "Old" store', "Lyon, centre", "Nord\\Süd", "Quai\nSud", name])
             world.add(
                 "facility",
                 facility_id=name,
@@ -199,9 +199,9 @@ class Drawing:
                 external_id=f"X-{number + 1}",
                 facility_type_id="WAREHOUSE" if number == 0 else "RETAIL_STORE",
             )
-            if number and luck.random() < 0.6:
+            if number and rng.random() < 0.6:
                 shared = [STORES[number - 2]] if self.facilities[number - 1] in world.places else []
-                self._located(name, luck.choice([STORES[number - 1]] * 4 + shared))
+                self._located(name, rng.choice([STORES[number - 1]] * 4 + shared))
             self._member("product_store_facility", name, {"product_store_id": STORE})
         for name in (*self.facilities, CONFIG):
             self._member("facility_group_member", name, {"facility_group_id": GROUP})
@@ -228,8 +228,8 @@ class Drawing:
 
     def _member(self, table: str, facility: str, group: Row) -> None:
         """A membership: open, ended, ended and begun anew, or not begun yet."""
-        luck, day = self.luck, timedelta(days=1)
-        form = luck.choice(["open"] * 5 + ["ended", "again", "later", "just ended"])
+        rng, day = self.rng, timedelta(days=1)
+        form = rng.choice(["open"] * 5 + ["ended", "again", "later", "just ended"])
         form = "open" if facility == self.facilities[0] else form
         past, ended = LONG_AGO, datetime(2025, 12, 31, tzinfo=UTC)
         dates: dict[str, list[tuple[datetime, datetime | None]]] = {
@@ -246,11 +246,11 @@ class Drawing:
             )
 
     def _products(self) -> None:
-        world, luck = self.world, self.luck
-        skus = luck.sample(SKUS, len(SKUS))
-        for number, product in enumerate(luck.sample(PRODUCTS, luck.randint(3, 4))):
+        world, rng = self.world, self.rng
+        skus = rng.sample(SKUS, len(SKUS))
+        for number, product in enumerate(rng.sample(PRODUCTS, rng.randint(3, 4))):
             world.upcs[product] = f"0{12345678900 + number}"
-            world.add("product", product_id=product, internal_name=f"{skus[number]}", description=luck.choice(SKUS))
+            world.add("product", product_id=product, internal_name=f"{skus[number]}", description=rng.choice(SKUS))
             for name, value in (("SKU", skus[number]), ("UPCA", world.upcs[product])):
                 world.add(
                     "good_identification",
@@ -259,15 +259,15 @@ class Drawing:
                     id_value=value,
                     from_date=LONG_AGO,
                 )
-            if number or luck.random() < 0.8:
+            if number or rng.random() < 0.8:
                 self._listed(product, 44012345678901 + 17 * number)
             self._stocked(product)
         for item in world.items.values():
             for place in world.places.values():
-                world.levels[item, place] = luck.choice([0, 1, 3, 10, 60, -2])
+                world.levels[item, place] = rng.choice([0, 1, 3, 10, 60, -2])
 
     def _listed(self, product: str, item: int) -> None:
-        stamp = self.recent() if self.luck.random() < 0.1 else self.old()
+        stamp = self.recent() if self.rng.random() < 0.1 else self.old()
         self.world.items[product] = item
         self.world.add(
             "shopify_shop_product",
@@ -280,15 +280,15 @@ class Drawing:
         )
 
     def _stocked(self, product: str) -> None:
-        world, luck = self.world, self.luck
+        world, rng = self.world, self.rng
         for facility in self.facilities:
-            if luck.random() < 0.85:
-                last, minimum = luck.choice(UNITS), luck.choice([0, 0, 2, 3, None])
+            if rng.random() < 0.85:
+                last, minimum = rng.choice(UNITS), rng.choice([0, 0, 2, 3, None])
                 sellable = max(last - (minimum or 0), 0)
-                self.counted(product, facility, last, sellable, minimum, luck.choice(["Y", "Y", None, "N"]))
+                self.counted(product, facility, last, sellable, minimum, rng.choice(["Y", "Y", None, "N"]))
                 world.add("inventory_item", inventory_item_id=self.id(), product_id=product, facility_id=facility)
-        if luck.random() < 0.5:
-            self.counted(product, CONFIG, 0, 0, luck.choice([1, 2, 4]), luck.choice(["Y", None, None, "N"]))
+        if rng.random() < 0.5:
+            self.counted(product, CONFIG, 0, 0, rng.choice([1, 2, 4]), rng.choice(["Y", None, None, "N"]))
 
     def counted(
         self, product: str, facility: str, last: int, sellable: int, minimum: int | None, allowed: str | None
@@ -308,8 +308,8 @@ class Drawing:
 
     def _order(self) -> None:
         """One order: Shopify's or another channel's, known or not, in the queue, reserved, shipped, cancelled."""
-        luck, order = self.luck, self.id()
-        form = luck.choice(
+        rng, order = self.rng, self.id()
+        form = rng.choice(
             [
                 "queue",
                 "queue",
@@ -325,11 +325,11 @@ class Drawing:
                 "other store",
             ]
         )
-        shopify, stock = 5512345678901 + 1001 * int(order), luck.choice(self.world.tables["inventory_item"])
-        product, facility, units = str(stock["product_id"]), str(stock["facility_id"]), luck.randint(1, 4)
+        shopify, stock = 5512345678901 + 1001 * int(order), rng.choice(self.world.tables["inventory_item"])
+        product, facility, units = str(stock["product_id"]), str(stock["facility_id"]), rng.randint(1, 4)
         item = self.world.items.get(product)
         if form not in ("other", "other store") and item is not None:
-            place = luck.choice([ONLINE, self.world.places.get(facility, ONLINE)])
+            place = rng.choice([ONLINE, self.world.places.get(facility, ONLINE)])
             shipped = units if form == "shipped" else 0
             self.world.sold.append((shopify, item, place, units - shipped, shipped))
         if form == "unknown":
@@ -342,14 +342,14 @@ class Drawing:
 
     def _header(self, order: str, form: str, shopify: int) -> None:
         names = [str(shopify)] * 3 + [f"gid://shopify/Order/{shopify}"]
-        external = {"other": self.luck.choice([None, "112-5551234-8817723", "POS-17"]), "linked": None}
-        sold_at = NOW - timedelta(days=self.luck.choice([0, 0, 1, 20]), minutes=self.luck.randrange(10, 50))
+        external = {"other": self.rng.choice([None, "112-5551234-8817723", "POS-17"]), "linked": None}
+        sold_at = NOW - timedelta(days=self.rng.choice([0, 0, 1, 20]), minutes=self.rng.randrange(10, 50))
         self.world.add(
             "order_header",
             order_id=order,
             order_type_id="SALES_ORDER",
             order_date=sold_at,
-            external_id=external.get(form, self.luck.choice(names)),
+            external_id=external.get(form, self.rng.choice(names)),
             product_store_id="STORE2" if form == "other store" else STORE,
         )
         if form == "linked":
@@ -366,12 +366,12 @@ class Drawing:
             status_id=status,
             ship_group_seq_id="00001",
             last_updated_stamp=self.some_time(),
-            cancel_quantity=1 if form == "cut" else self.luck.choice([0, None]),
+            cancel_quantity=1 if form == "cut" else self.rng.choice([0, None]),
         )
         self.world.add("order_item_ship_group", order_id=order, ship_group_seq_id="00001", facility_id=facility)
 
     def _moved(self, order: str, form: str, item: str, units: int) -> None:
-        shipped, is_late = form == "shipped", self.luck.random() < 0.15
+        shipped, is_late = form == "shipped", self.rng.random() < 0.15
         self.world.is_late |= is_late
         at = EXPORTED - timedelta(minutes=2) if is_late else self.old()
         self.detail(item, -units, 0, order_id=order, created_stamp=at)
@@ -401,10 +401,10 @@ class Drawing:
 
     def _event(self) -> None:
         """A count, a manual variance, another till's sale, a reset of this shop's own or another's, or a return."""
-        luck = self.luck
-        item = str(luck.choice(self.world.tables["inventory_item"])["inventory_item_id"])
-        form = luck.choice(["CYCLE_COUNT", "VAR_MANUAL", "VAR_MANUAL", "POS_SALE", "VAR_DAMAGED", "reset", "return"])
-        units, more = luck.choice([-3, -2, -1, 1, 4]), dict[str, Value]()
+        rng = self.rng
+        item = str(rng.choice(self.world.tables["inventory_item"])["inventory_item_id"])
+        form = rng.choice(["CYCLE_COUNT", "VAR_MANUAL", "VAR_MANUAL", "POS_SALE", "VAR_DAMAGED", "reset", "return"])
+        units, more = rng.choice([-3, -2, -1, 1, 4]), dict[str, Value]()
         if form in ("CYCLE_COUNT", "VAR_MANUAL", "VAR_DAMAGED"):
             count = self.id()
             more = {"physical_inventory_id": count}
@@ -413,7 +413,7 @@ class Drawing:
                 inventory_item_id=item,
                 physical_inventory_id=count,
                 reason_enum_id=form,
-                comments=luck.choice(SKUS),
+                comments=rng.choice(SKUS),
             )
         elif form == "POS_SALE":
             more = {"reason_enum_id": form}
@@ -425,7 +425,7 @@ class Drawing:
             self.world.add(
                 "external_inventory_reset",
                 reset_item_id=reset,
-                origin_system_message_remote_id=luck.choice([REMOTE, "OTHER_REMOTE", None]),
+                origin_system_message_remote_id=rng.choice([REMOTE, "OTHER_REMOTE", None]),
             )
         self.detail(item, units, units, created_stamp=self.recent(), **more)
 

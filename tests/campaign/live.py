@@ -45,10 +45,10 @@ def free_port() -> int:
 def until(seen: Callable[[], Any]) -> Any:
     """Look until something is seen, and give it."""
     deadline = time.monotonic() + PATIENCE * burden()
-    while not (found := seen()):
+    while not (result := seen()):
         assert time.monotonic() < deadline, "it was not seen in time"
         time.sleep(0.01)
-    return found
+    return result
 
 
 class Live:
@@ -68,7 +68,7 @@ class Live:
         self.processes.append(subprocess.Popen(command, stdout=log, stderr=log))
         return self.processes[-1]
 
-    def told(self, process: subprocess.Popen[bytes]) -> str:
+    def log(self, process: subprocess.Popen[bytes]) -> str:
         return (self.folder / f"process-{self.processes.index(process)}.log").read_text()
 
     def receive(self) -> subprocess.Popen[bytes]:
@@ -86,7 +86,7 @@ class Live:
     def schedule(self, *options: str) -> subprocess.Popen[bytes]:
         """Start a scheduler, and wait until it has run a job."""
         process = self.start("schedule", "run", *options)
-        until(lambda: '"exit_code"' in self.told(process) or process.poll() is not None)
+        until(lambda: '"exit_code"' in self.log(process) or process.poll() is not None)
         return process
 
     def event(self, product: str, number: object) -> int:
@@ -131,11 +131,11 @@ def live(folder: Path, monkeypatch: pytest.MonkeyPatch, shop: Shop, oms: Oms) ->
         config = demo.configure(folder, endpoint)
         hears = f'webhook_secret_env = "PLANTED_SECRET"\nwebhook_url = "http://127.0.0.1:{port}"\n[shops.demo.oms]'
         config.write_text(config.read_text().replace("[shops.demo.oms]", hears))
-        found = Live(folder, shop, oms, config, port)
+        system = Live(folder, shop, oms, config, port)
         try:
-            yield found
+            yield system
         finally:
-            found.end()
+            system.end()
             oms.close()
 
 

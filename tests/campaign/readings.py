@@ -36,14 +36,14 @@ class Reading:
 
     targets: dict[Pair, float] = field(default_factory=dict)
     held: dict[Pair, str] = field(default_factory=dict)
-    told: int = 0  # rows of a feed that are told by name, since they name no product (exit code 4)
+    unnamed: int = 0  # rows of a feed that are told by name, since they name no product (exit code 4)
     named: list[tuple[str | None, str | None, int | None, str]] = field(default_factory=list)
     products: dict[Pair, str] = field(default_factory=dict)
     selected: set[str] | None = None
     clock: datetime = NOW
     since: datetime = NOW
     cancelled: set[int] = field(default_factory=set)
-    asked: set[str] = field(default_factory=set)
+    selected_by_item: set[str] = field(default_factory=set)
     events: set[tuple[str, int, str | None]] = field(default_factory=set)
     net: dict[Pair, tuple[float, str]] = field(default_factory=dict)
     net_held: dict[Pair, str] = field(default_factory=dict)
@@ -90,16 +90,16 @@ def of_source(world: World, source: Source) -> Reading:
     reasons, remotes = source.delta_reasons(), source.remotes()
     frames = [getattr(snapshot, one.name) for one in fields(snapshot) if one.name != "now"]
     key = repr([*map(_shown_rows, [*frames, reasons]), sorted(remotes), source.store])
-    if key not in world.thought:
+    if key not in world.readings:
         allowed = delta.pushable(snapshot.events, reasons, override=None, remotes=remotes)
         rules = mapping.Rules(aggregate_location=None, group=GROUP, store=source.store, at=NOW)
-        world.thought[key] = _thought(world, snapshot, allowed, rules)
-    thought: Reading = world.thought[key]
-    reading = replace(thought, clock=source.now(), cancelled=set(source.cancelled_orders(MARK)))
+        world.readings[key] = _derived(world, snapshot, allowed, rules)
+    known: Reading = world.readings[key]
+    reading = replace(known, clock=source.now(), cancelled=set(source.cancelled_orders(MARK)))
     reading.since = looked_back(NOW, LOOKBACK_DAYS, snapshot.newest_known)
     changed = source.changed_products(MARK, NOW, group=GROUP, store=source.store)
     reading.selected = None if changed is None else set(changed)
-    reading.asked = set(source.products_of(pl.Series(sorted(world.items.values()), dtype=pl.Int64)))
+    reading.selected_by_item = set(source.products_of(pl.Series(sorted(world.items.values()), dtype=pl.Int64)))
     return reading
 
 
@@ -107,11 +107,11 @@ def _shown_rows(value: Any) -> list[str] | str:
     return sorted(map(repr, value.rows())) if isinstance(value, pl.DataFrame) else repr(value)
 
 
-def _thought(world: World, snapshot: tables.Snapshot, allowed: pl.DataFrame, rules: mapping.Rules) -> Reading:
+def _derived(world: World, snapshot: tables.Snapshot, allowed: pl.DataFrame, rules: mapping.Rules) -> Reading:
     """What the pure functions make of one snapshot; they run once for snapshots that say the same."""
     pairs, named = mapping.pairs(snapshot, rules)
     reading = Reading(named=list(named.select("product_id", "facility_id", "location_id", "reason").rows()))
-    reading.told = snapshot.unreadable.filter(pl.col("product_id").is_null()).height
+    reading.unnamed = snapshot.unreadable.filter(pl.col("product_id").is_null()).height
     reading.products = {(item, place): product for item, place, product in pairs.select(*KEY, "product_id").iter_rows()}
     _plan(reading, world, pairs, snapshot, rules)
     _net(reading, world, pairs, snapshot, allowed, rules)
@@ -212,7 +212,7 @@ def judged(world: World, right: Reading, after: Reading) -> Judged:
     verdict.silent += _selection(right, after, left) + _net_changes(right, after, holds) + _events(right, after, holds)
     if left and (lost := sorted(right.cancelled - after.cancelled)):
         verdict.silent.append(f"cancelled orders {lost} are not heard of")
-    if after.told > right.told:
+    if after.unnamed > right.unnamed:
         verdict.held, verdict.silent = [*verdict.held, *verdict.silent, "told by name"], []
     return verdict
 
@@ -245,7 +245,7 @@ def _selection(right: Reading, after: Reading, left: set[str]) -> list[str]:
         wrong.append(f"the export's clock is {after.clock:%Y-%m-%d %H:%M:%S}, not {right.clock:%H:%M:%S}")
     if after.since > right.since:
         wrong.append(f"orders are looked for since {after.since:%Y-%m-%d}, not {right.since:%Y-%m-%d}")
-    if lost := sorted((right.asked & left) - after.asked):
+    if lost := sorted((right.selected_by_item & left) - after.selected_by_item):
         wrong.append(f"the items of {', '.join(lost)} lead to no product")
     return wrong
 

@@ -24,12 +24,12 @@ def program(name: str) -> str:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.run(["apt-get", "update"], check=False, **quiet)  # type: ignore[call-overload]
         install = ["apt-get", "install", "-y", "--no-install-recommends", PACKAGES[name]]
-        asks_nothing = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(install, check=False, env=asks_nothing, **quiet)  # type: ignore[call-overload]
-    found = shutil.which(name, path=_path())
-    if found is None:
+        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(install, check=False, env=environment, **quiet)  # type: ignore[call-overload]
+    path = shutil.which(name, path=_path())
+    if path is None:
         pytest.skip(f"{name} is not installed and cannot be: install {PACKAGES[name]}")
-    return found
+    return path
 
 
 def _path() -> str:

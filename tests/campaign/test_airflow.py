@@ -118,9 +118,9 @@ class Engine:
 
     def rows(self, *arguments: str) -> list[dict[str, Any]]:
         """What a listing says, between the lines of Airflow's log."""
-        told = self(*arguments, "--output", "json").stdout.splitlines()
-        found: list[dict[str, Any]] = json.loads(next(line for line in told if line.startswith(("[{", "[]"))))
-        return found
+        lines = self(*arguments, "--output", "json").stdout.splitlines()
+        listing: list[dict[str, Any]] = json.loads(next(line for line in lines if line.startswith(("[{", "[]"))))
+        return listing
 
     def states(self, dag: str, run: str) -> dict[tuple[str, int], str]:
         rows = self.rows("tasks", "states-for-dag-run", dag, run)

@@ -163,9 +163,9 @@ def test_paused_after_each_commit_until_another_run_took_over(
         silence(cell)
         facts = cell.run(transport="direct")
         process.send_signal(signal.SIGCONT)
-        said, _ = process.communicate(timeout=120)
-        lost, taken = lost + ("took over shop demo" in said), taken + 1
-        assert facts["exit_code"] == 0 and cell.wrong() == [], (last, said, facts["messages"], cell.wrong()[:3])
+        output, _ = process.communicate(timeout=120)
+        lost, taken = lost + ("took over shop demo" in output), taken + 1
+        assert facts["exit_code"] == 0 and cell.wrong() == [], (last, output, facts["messages"], cell.wrong()[:3])
     print(
         f"| {request.node.callspec.id} | paused after each of {taken} commits | the run that took over exits 0, each "
         f"change once; {lost} of the paused ones say that they lost the shop |"

@@ -52,7 +52,7 @@ class Machine:
     counts: Counter[str]
     worker: subprocess.Popen[str] | None = None
     paused_until: float = 0.0
-    asked: bool = False
+    busy: bool = False
     ended: list[str] = field(default_factory=list)
 
     def start(self) -> None:
@@ -60,9 +60,9 @@ class Machine:
         self.worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.worker.stdout is not None
         os.set_blocking(self.worker.stdout.fileno(), False)
-        self.asked = False
+        self.busy = False
 
-    def step(self, luck: random.Random) -> None:
+    def step(self, rng: random.Random) -> None:
         """Ask for the next run, take the answer of the last, and now and then pause or kill the worker."""
         now = time.monotonic()
         if self.worker is None:
@@ -71,20 +71,20 @@ class Machine:
             if now > self.paused_until:
                 self._signal(signal.SIGCONT)
                 self.paused_until = 0.0
-        elif luck.random() < 0.008:
+        elif rng.random() < 0.008:
             self._kill()
-        elif luck.random() < 0.02:
-            long = luck.random() < 0.3
+        elif rng.random() < 0.02:
+            long = rng.random() < 0.3
             self._signal(signal.SIGSTOP)
-            self.paused_until = now + (luck.uniform(LASTS + 1, LASTS * 2) if long else luck.uniform(0.05, 2))
+            self.paused_until = now + (rng.uniform(LASTS + 1, LASTS * 2) if long else rng.uniform(0.05, 2))
             self.counts["paused for longer than the lease" if long else "paused"] += 1
         else:
-            self.work("hard-sync" if luck.random() < 0.05 else "push-deltas")
+            self.work("hard-sync" if rng.random() < 0.05 else "push-deltas")
 
     def work(self, job: str) -> bool:
         """Whether the worker is idle again; then it is asked for a run of this job."""
         assert self.worker is not None and self.worker.stdin is not None and self.worker.stdout is not None
-        if self.asked:
+        if self.busy:
             answer = self.worker.stdout.readline()
             if not answer:
                 return False
@@ -92,7 +92,7 @@ class Machine:
             self.counts[f"ended {answer[1:].split(',')[0]}"] += 1
         self.worker.stdin.write(f"{job}\n")
         self.worker.stdin.flush()
-        self.asked = True
+        self.busy = True
         return True
 
     def _kill(self) -> None:
@@ -114,16 +114,16 @@ class Machine:
 @pytest.fixture
 def slow_answers(monkeypatch: pytest.MonkeyPatch) -> random.Random:
     """Shopify takes its time before and after it executes a change, so that pauses and kills meet one under way."""
-    luck, execute = random.Random(2), Adjust.inventoryAdjustQuantities
+    rng, execute = random.Random(2), Adjust.inventoryAdjustQuantities
 
     def slowly(self: Adjust, info: Any, **given: Any) -> Any:
-        time.sleep(luck.uniform(0, 0.1))
+        time.sleep(rng.uniform(0, 0.1))
         answer = execute(self, info, **given)
-        time.sleep(luck.uniform(0, 0.1))
+        time.sleep(rng.uniform(0, 0.1))
         return answer
 
     monkeypatch.setattr(Adjust, "inventoryAdjustQuantities", slowly)
-    return luck
+    return rng
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_each_change_lands_once_whoever_is_paused_or_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, databases: tuple[str, str], slow_answers: random.Random
 ) -> None:
     monkeypatch.setenv(demo.TOKEN_ENV, TOKEN)
-    shop, oms, luck = Shop(token=TOKEN), Oms(databases[0]).create(), random.Random(1)
+    shop, oms, rng = Shop(token=TOKEN), Oms(databases[0]).create(), random.Random(1)
     before, counts = datetime.now(UTC) - timedelta(days=2), Counter[str]()
     shop.add_location(ONLINE, "Online")
     oms.add_facility("WH", "Warehouse")
@@ -171,13 +171,13 @@ def test_each_change_lands_once_whoever_is_paused_or_killed(
                 time.sleep(0.05)
             until = time.monotonic() + 60 * MINUTES
             while time.monotonic() < until:
-                if luck.random() < 0.15:
-                    item, units, events = luck.choice(ITEMS), luck.choice([-3, -2, -1, 1, 2, 5]), events + 1
+                if rng.random() < 0.15:
+                    item, units, events = rng.choice(ITEMS), rng.choice([-3, -2, -1, 1, 2, 5]), events + 1
                     oms.adjust(
                         f"P{item}", "WH", units, datetime.now(UTC), "CYCLE_COUNT", physical_inventory_id=f"N{events}"
                     )
                     counted[item] += units
-                luck.choice(machines).step(luck)
+                rng.choice(machines).step(rng)
                 time.sleep(0.04)
         finally:
             for one in machines:

@@ -16,7 +16,7 @@ from test_upload_recent_changes import JOB, ONLINE, START, TOKEN, Rehearsal
 from tripwire import Tripwire, at_length
 
 from invsync.sandbox import demo
-from invsync.sandbox.admin.bulk import BUSY
+from invsync.sandbox.admin.operations import BUSY
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.server import serve
 from invsync.sandbox.shop import Shop

@@ -168,13 +168,13 @@ def right_of(export: Export) -> Reading | None:
 # -- the families
 
 
-def damaged_tables(family: str, export: Export, luck: Random) -> Iterator[tuple[Damage, int]]:
+def damaged_tables(family: str, export: Export, rng: Random) -> Iterator[tuple[Damage, int]]:
     """One damaged file of a table."""
     for _ in range(TRIES):
-        target = damages.any_table(luck, export.world, export.dialect)
+        target = damages.any_table(rng, export.world, export.dialect)
         if export.right is None:
             target = damages.of_table(export.world, export.dialect, "shopify_shop")
-        if (damage := BY_VALUE[family](luck, target)) is not None:
+        if (damage := BY_VALUE[family](rng, target)) is not None:
             yield damage, 0
             return
 
@@ -186,8 +186,8 @@ def cases(family: str, count: int, folder: Path) -> Iterator[tuple[int, Export, 
         if number % PER_WORLD == 0 or CASE:
             shutil.rmtree(folder, ignore_errors=True)
             export = opened(family, number // PER_WORLD, folder)
-        luck = Random(f"{SEED}/{family}/{number}")
-        for damage, minutes in DRAWN[family](family, export, luck):
+        rng = Random(f"{SEED}/{family}/{number}")
+        for damage, minutes in DRAWN[family](family, export, rng):
             yield number, export, damage, minutes
 
 
@@ -213,30 +213,30 @@ def parquet_of(world: World, folder: Path) -> Export:
     return export
 
 
-def whole_exports(family: str, export: Export, luck: Random) -> Iterator[tuple[Damage, int]]:
+def whole_exports(family: str, export: Export, rng: Random) -> Iterator[tuple[Damage, int]]:
     """A world in some program's dialect, nothing damaged."""
-    dialect = luck.choice(DIALECTS)
+    dialect = rng.choice(DIALECTS)
     files: Files = {f"{table}.csv": dialect.bytes(dialect.sheet(export.world, table)) for table in COLUMNS}
     yield Damage(f"undamaged: {dialect.name}", "", "", "", files), 0
 
 
-def other_types(family: str, export: Export, luck: Random) -> Iterator[tuple[Damage, int]]:
+def other_types(family: str, export: Export, rng: Random) -> Iterator[tuple[Damage, int]]:
     """A Parquet file with a column of another type."""
     for _ in range(TRIES):
-        if (damage := damaged_types.types(luck, export.world)) is not None:
+        if (damage := damaged_types.types(rng, export.world)) is not None:
             yield damage, 0
             return
 
 
-def damaged_feeds(family: str, export: Export, luck: Random) -> Iterator[tuple[Damage, int]]:
+def damaged_feeds(family: str, export: Export, rng: Random) -> Iterator[tuple[Damage, int]]:
     """A feed beside the tables, whole or damaged; what is right is what the plain feed comes to."""
-    number = luck.randrange(FEEDS)
+    number = rng.randrange(FEEDS)
     if number not in export.feeds:
         export.feeds[number] = whole_feed(export, Random(f"{export.world.seed}/feed {number}"))
     feed, target, right = export.feeds[number]
     before, export.right = export.right, right
-    for one in (luck.choice(["undamaged", *BY_VALUE, "identifiers", "identifiers"]) for _ in range(TRIES)):
-        if (damage := the_feed(one, feed, target, export, luck)) is not None:
+    for one in (rng.choice(["undamaged", *BY_VALUE, "identifiers", "identifiers"]) for _ in range(TRIES)):
+        if (damage := the_feed(one, feed, target, export, rng)) is not None:
             files = without_stock(feed) | {target.file: target.whole()} | damage.files
             yield replace(damage, kind=f"{feed.form}: {damage.kind}", files=files), 1
             break
@@ -248,10 +248,10 @@ def without_stock(feed: drawn_feeds.Feed) -> Files:
     return {"product_facility.csv": None} if feed.form == "configuration" else {}
 
 
-def whole_feed(export: Export, luck: Random) -> tuple[drawn_feeds.Feed, Target, Reading | None]:
+def whole_feed(export: Export, rng: Random) -> tuple[drawn_feeds.Feed, Target, Reading | None]:
     """A feed, its file as some program writes it (where that is not read: the plainest), and what is right."""
-    feed, zone = drawn_feeds.draw(luck, export.world), export.world.zone
-    target, plain = feed.target(luck.choice(FEED_DIALECTS), zone), feed.target(PLAIN, zone, is_plain=True)
+    feed, zone = drawn_feeds.draw(rng, export.world), export.world.zone
+    target, plain = feed.target(rng.choice(FEED_DIALECTS), zone), feed.target(PLAIN, zone, is_plain=True)
     before = export.right
     with export.damaged(without_stock(feed) | {plain.file: plain.whole()}, 1):
         export.right = right = right_of(export)
@@ -261,15 +261,15 @@ def whole_feed(export: Export, luck: Random) -> tuple[drawn_feeds.Feed, Target, 
     return feed, target if outcome == "right" else feed.target(PLAIN, zone), right
 
 
-def the_feed(family: str, feed: drawn_feeds.Feed, target: Target, export: Export, luck: Random) -> Damage | None:
+def the_feed(family: str, feed: drawn_feeds.Feed, target: Target, export: Export, rng: Random) -> Damage | None:
     if family == "undamaged":
-        whole = feed.target(luck.choice(FEED_DIALECTS), export.world.zone)
+        whole = feed.target(rng.choice(FEED_DIALECTS), export.world.zone)
         return Damage(
             f"undamaged: {whole.dialect.name}", target.name, "right", "as it is", {target.file: whole.whole()}
         )
     if family == "identifiers":
-        return drawn_feeds.identifiers(luck, target, export.world)
-    return BY_VALUE[family](luck, target)
+        return drawn_feeds.identifiers(rng, target, export.world)
+    return BY_VALUE[family](rng, target)
 
 
 DRAWN = {name: damaged_tables for name in BY_VALUE} | {
@@ -292,6 +292,7 @@ def test_a_damaged_export_is_right_held_or_refused(family: str, tmp_path: Path) 
         at = f"INVSYNC_SEED={SEED} INVSYNC_CASE={family}/{number}, {export.dialect.name}, zone {export.world.zone}"
         tally.add(damage.kind, outcome, f"{at}: {damage}: {words}")
     print(f"\n{family}: repeat with INVSYNC_SEED={SEED}\n{tally}", *tally.wrong, sep="\n")
+    assert tally.counts, "no export was damaged"
     assert not tally.wrong, f"{len(tally.wrong)} damages went wrong, the first: {tally.wrong[0]}"
 
 

@@ -59,10 +59,10 @@ def jupyterlab(folder: Path) -> Iterator[str]:
 def prepare(folder: Path) -> None:
     """The notebook in this folder, its parameter naming a few days of the products that sell most."""
     best_sellers(folder / "sales.parquet")
-    told = json.loads(NOTEBOOK.read_text())
-    (cell,) = (cell for cell in told["cells"] if "parameters" in cell["metadata"].get("tags", []))
+    notebook = json.loads(NOTEBOOK.read_text())
+    (cell,) = (cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", []))
     cell["source"] = "".join(cell["source"]).replace('sales: str = ""', 'sales: str = "sales.parquet"')
-    (folder / NOTEBOOK.name).write_text(json.dumps(told))
+    (folder / NOTEBOOK.name).write_text(json.dumps(notebook))
 
 
 def run_all(page: Page) -> None:

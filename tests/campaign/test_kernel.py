@@ -100,15 +100,15 @@ CASES: dict[str, tuple[Callable[[Rehearsal], None], int, str]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_in_a_kernel_leaves_its_truth_and_the_token_nowhere(rehearsal: Rehearsal, case: str) -> None:
-    damage, exit_code, told = CASES[case]
+    damage, exit_code, message = CASES[case]
     damage(rehearsal)
 
     done, facts = rehearsal.run()
 
-    found = [str(path) for path, text in texts(rehearsal.folder) if report.leaks(text, [TOKEN])]
+    leaking = [str(path) for path, text in texts(rehearsal.folder) if report.leaks(text, [TOKEN])]
     print(f"{case}: exit {done.returncode}, {len(list(texts(rehearsal.folder)))} files searched; {facts['messages']}")
-    assert found == [] and not report.leaks(done.stdout + done.stderr, [TOKEN])
-    assert done.returncode == facts["exit_code"] == exit_code and told in " ".join(facts["messages"])
+    assert leaking == [] and not report.leaks(done.stdout + done.stderr, [TOKEN])
+    assert done.returncode == facts["exit_code"] == exit_code and message in " ".join(facts["messages"])
     assert json.loads(rehearsal.kept(facts, "run.json").read_text()) == facts
     assert all(rehearsal.kept(facts, name).stat().st_size > 0 for name in ("report.html", "report.ipynb"))
     assert "Traceback" not in done.stdout + done.stderr

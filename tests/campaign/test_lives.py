@@ -38,10 +38,10 @@ class Lives:
     """One shop, its OMS, and everything that may happen to their orders."""
 
     def __init__(self, folder: Path, shop: Shop, endpoint: str, empty: Path, seed: int) -> None:
-        self.luck, self.shop, self.now = Random(seed), shop, START
+        self.rng, self.shop, self.now = Random(seed), shop, START
         shop.__init__(token=TOKEN)  # type: ignore[misc]
         shop.clock = lambda: self.now
-        shop.search_lag = timedelta(seconds=self.luck.choice([0, 0, 5, 45]))
+        shop.search_lag = timedelta(seconds=self.rng.choice([0, 0, 5, 45]))
         for name in ("oms.db", "invsync.db"):
             shutil.copyfile(empty / name, folder / name)
         self.oms = Oms(f"sqlite:///{folder}/oms.db")
@@ -49,7 +49,7 @@ class Lives:
         of_shop(self.config, "orders_again_after = 0", "overlap_minutes = 2")
         with self.config.open("a") as config:
             config.write("[shops.demo.guards]\nmax_changed_share = 1.0\nmax_zeroed_share = 1.0\n")
-        self.counted = {(item, place): self.luck.randint(8, 20) for item, place in PAIRS}
+        self.counted = {(item, place): self.rng.randint(8, 20) for item, place in PAIRS}
         self.imported: dict[int, int] = {}  # units of each order that the OMS holds, by order
         self.reserved: set[int] = set()
         self.ended: set[int] = set()
@@ -128,32 +128,32 @@ class Lives:
     # -- what may happen
 
     def step(self) -> None:
-        self.now += timedelta(seconds=self.luck.choice([1, 10, 40, 90, 400]))
-        name = self.luck.choice(MOVES)
+        self.now += timedelta(seconds=self.rng.choice([1, 10, 40, 90, 400]))
+        name = self.rng.choice(MOVES)
         orders = sorted(self.shop.orders)
-        order = self.shop.orders[self.luck.choice(orders)] if orders else None
+        order = self.shop.orders[self.rng.choice(orders)] if orders else None
         getattr(self, name)(order) if order or name in FREE else None
 
-    def say(self, what: str, order: Order | None = None) -> None:
+    def note(self, what: str, order: Order | None = None) -> None:
         self.log.append(f"{self.now:%H:%M:%S} {what}" + (f" #{order.order_id}" if order else ""))
 
     def place(self, _: Any) -> None:
         self.number += 1
-        item, place, routed = self.luck.choice(ITEMS), self.luck.choice([ONLINE, STORE]), self.luck.random() < 0.8
-        units = self.luck.randint(1, 4)
+        item, place, routed = self.rng.choice(ITEMS), self.rng.choice([ONLINE, STORE]), self.rng.random() < 0.8
+        units = self.rng.randint(1, 4)
         self.shop.place_order(self.number, f"#{self.number}", self.now, [(item, units)], place, routed=routed)
-        self.say(f"{units} of {item} sold at {place}{'' if routed else ', not routed'}", self.shop.orders[self.number])
+        self.note(f"{units} of {item} sold at {place}{'' if routed else ', not routed'}", self.shop.orders[self.number])
 
     def till(self, _: Any) -> None:
         self.number += 1
-        item, units = self.luck.choice(ITEMS), self.luck.randint(1, 3)
+        item, units = self.rng.choice(ITEMS), self.rng.randint(1, 3)
         self.shop.sell_at_till(self.number, f"#{self.number}", self.now, [(item, units)], STORE)
-        self.say(f"{units} of {item} sold at the till", self.shop.orders[self.number])
+        self.note(f"{units} of {item} sold at the till", self.shop.orders[self.number])
         self.till_visible_at = self.now + self.shop.search_lag
 
     def route(self, order: Order) -> None:
         self.shop.route_order(order.order_id)
-        self.say("routed", order)
+        self.note("routed", order)
 
     def ship(self, order: Order) -> None:
         line = order.lines[0]
@@ -161,28 +161,28 @@ class Lives:
             self.now >= self.till_visible_at
         )  # else a shipment that is visible at once explains the change in its stead
         if line.remaining and order.routed and seen:
-            units = self.luck.randint(1, line.remaining)
+            units = self.rng.randint(1, line.remaining)
             self.shop.fulfil_order(order.order_id, [(line.line_id, units)])
-            self.say(f"{units} shipped", order)
+            self.note(f"{units} shipped", order)
 
     def add(self, order: Order) -> None:
         if not order.cancelled_at and not order.closed:
-            units = self.luck.randint(1, 3)
+            units = self.rng.randint(1, 3)
             self.shop.edit_order(order.order_id, add=[(order.lines[0].item_id, units)])
-            self.say(f"{units} added", order)
+            self.note(f"{units} added", order)
 
     def remove(self, order: Order) -> None:
-        line, restock = order.lines[0], self.luck.random() < 0.5
+        line, restock = order.lines[0], self.rng.random() < 0.5
         if line.remaining:
             self.shop.edit_order(order.order_id, remove=[(line.line_id, 1)], restock=restock)
-            self.say(f"1 removed, restock {restock}", order)
+            self.note(f"1 removed, restock {restock}", order)
 
     def refund(self, order: Order) -> None:
-        line, kind = order.lines[0], self.luck.choice(["NO_RESTOCK", "CANCEL", "RETURN"])
+        line, kind = order.lines[0], self.rng.choice(["NO_RESTOCK", "CANCEL", "RETURN"])
         most = line.remaining if kind == "CANCEL" else self.kept(order) if kind == "RETURN" else line.current
         if most > 0:
             self.shop.refund(order.order_id, [(line.line_id, 1)], kind)
-            self.say(f"1 refunded, {kind}", order)
+            self.note(f"1 refunded, {kind}", order)
 
     def kept(self, order: Order) -> int:
         """Units of the first line that were shipped and not refunded."""
@@ -195,45 +195,45 @@ class Lives:
 
     def cancel(self, order: Order) -> None:
         if not order.cancelled_at and not order.closed:
-            restock = self.luck.random() < 0.7
+            restock = self.rng.random() < 0.7
             self.shop.cancel_order(order.order_id, restock=restock)
-            self.say(f"cancelled on Shopify, restock {restock}", order)
+            self.note(f"cancelled on Shopify, restock {restock}", order)
 
     def draft(self, _: Any) -> None:
-        item, place = self.luck.choice(PAIRS)
+        item, place = self.rng.choice(PAIRS)
         self.shop.set_aside(item, place, 1)
-        self.say(f"1 of {item} reserved at {place}")
+        self.note(f"1 of {item} reserved at {place}")
 
     def import_(self, order: Order) -> None:
         """The OMS imports the order, whole, in part, or without its line, into the queue or at a facility."""
         if order.order_id not in self.imported:
-            units = self.luck.randint(0, sum(line.quantity for line in order.lines))
+            units = self.rng.randint(0, sum(line.quantity for line in order.lines))
             lines = [(f"P{order.lines[0].item_id}", units)] if units else []
-            where = self.luck.choice(["_NA_", "_NA_", FACILITY[order.location_id]])
+            where = self.rng.choice(["_NA_", "_NA_", FACILITY[order.location_id]])
             self.oms.import_order(f"O{order.order_id}", order.order_id, lines, self.now, where, order.created_at)
             self.imported[order.order_id] = units
-            self.say(f"{units} imported at {where}", order)
+            self.note(f"{units} imported at {where}", order)
 
     def broker(self, order: Order) -> None:
         number = order.order_id
         if self.imported.get(number) and number not in self.reserved | self.ended:
             self.oms.reserve(f"O{number}", FACILITY[order.location_id], self.now)
             self.reserved.add(number)
-            self.say("reserved in the OMS", order)
+            self.note("reserved in the OMS", order)
 
     def drop(self, order: Order) -> None:
         number = order.order_id
         if number in self.imported and number not in self.ended:
             (self.oms.release if number in self.reserved else self.oms.cancel_order)(f"O{number}", self.now)
             self.ended.add(number)
-            self.say("cancelled in the OMS", order)
+            self.note("cancelled in the OMS", order)
 
     def receive(self, _: Any) -> None:
-        item, place = self.luck.choice(PAIRS)
+        item, place = self.rng.choice(PAIRS)
         self.number += 1
         self.counted[item, place] += 1
         self.oms.receive(f"P{item}", FACILITY[place], 1, self.now, f"S{self.number}")
-        self.say(f"1 of {item} received at {place}")
+        self.note(f"1 of {item} received at {place}")
 
     def live(self) -> None:
         """A few hours of it."""

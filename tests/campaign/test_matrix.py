@@ -74,14 +74,14 @@ def test_a_file_that_is_too_old_to_be_sent_again(cells: Any, job: str, applied: 
     cell.age(25)
 
     last = cell.run()
-    told = last["messages"]
+    messages = last["messages"]
     healed = cell.run(HARD) if JOBS[job] == "deltas" else last
 
-    print(f"| {job} | expired key, {'applied' if applied else 'not applied'} | {first['exit_code']} | {told} |")
-    assert any("not sent again" in message for message in told)
+    print(f"| {job} | expired key, {'applied' if applied else 'not applied'} | {first['exit_code']} | {messages} |")
+    assert any("not sent again" in message for message in messages)
     assert cell.wrong() == [] and healed["exit_code"] == 0
     if job == DELTAS and applied:
-        assert any("run a hard sync" in message for message in told)
+        assert any("run a hard sync" in message for message in messages)
 
 
 @pytest.mark.parametrize("job", JOBS)

@@ -132,13 +132,13 @@ def measured(job: str, config: str, given: dict[str, Any]) -> dict[str, Any]:
 
 def steps(folder: Path) -> dict[str, float]:
     """The seconds under each heading of the run's notebook."""
-    found: dict[str, float] = {}
+    durations: dict[str, float] = {}
     heading = ""
     for cell in json.loads((folder / "report.ipynb").read_text())["cells"]:
         text = "".join(cell["source"])
         heading = text.splitlines()[0].lstrip("# ") if text.startswith("#") else heading
-        found[heading] = found.get(heading, 0.0) + (cell["metadata"]["papermill"].get("duration") or 0.0)
-    return {name: round(seconds, 1) for name, seconds in found.items() if seconds >= 0.05}
+        durations[heading] = durations.get(heading, 0.0) + (cell["metadata"]["papermill"].get("duration") or 0.0)
+    return {name: round(seconds, 1) for name, seconds in durations.items() if seconds >= 0.05}
 
 
 def configure(folder: Path, endpoint: str, keep_by: str) -> str:
@@ -150,13 +150,13 @@ def configure(folder: Path, endpoint: str, keep_by: str) -> str:
 
 def in_a_process(job: str, config: str, given: dict[str, Any]) -> dict[str, Any]:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
-        found = alone.submit(measured, job, config, given).result()
+        result = alone.submit(measured, job, config, given).result()
     print(
-        f"{job}: {found['whole']:.0f} s, of them {found['waits']} s waiting; own share {found['own']:.1%}; "
-        f"peak {found['MB']} MB above the start; steps {found['steps']}",
+        f"{job}: {result['whole']:.0f} s, of them {result['waits']} s waiting; own share {result['own']:.1%}; "
+        f"peak {result['MB']} MB above the start; steps {result['steps']}",
         flush=True,
     )
-    return found
+    return result
 
 
 def test_a_hard_sync_of_a_million_pairs(tmp_path: Path) -> None:

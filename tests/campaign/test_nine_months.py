@@ -22,19 +22,19 @@ def test_nine_months_under_five_policies_and_four_lags() -> None:
     history = simulate.history(*simulate.retail(pl.read_parquet(SALES)))
     base = simulate.Scenario(lag=simulate.lognormal(15.0), pos_share=0.2)
     many = [replace(scaled(base, lag), policy=policy) for policy in POLICIES for lag in LAGS]
-    told = [
+    rows = [
         one.totals() | {"policy": one.scenario.policy, "lag": round(one.scenario.mean_lag)}
         for one in replays(history, many)
     ]
     took = time.monotonic() - began
     with pl.Config(tbl_rows=-1, tbl_cols=-1):
-        print(pl.DataFrame(told).select("policy", "lag", "sold", "oversold", "put_back", "lost_to_hidden", "drift_end"))
+        print(pl.DataFrame(rows).select("policy", "lag", "sold", "oversold", "put_back", "lost_to_hidden", "drift_end"))
     print(
         f"{history.days} days, {history.lines.height} order lines, {len(many)} replays: {took:.1f} s, "
         f"peak {peak() - before} MB above the start"
     )
 
-    for row in told:
+    for row in rows:
         assert row["put_back"] == 0 or row["policy"] == "reset", row
         assert row["requested"] == row["sold"] + row["lost_to_hidden"] + row["lost_to_empty"], row
-    assert len(told) == 20
+    assert len(rows) == 20

@@ -43,7 +43,9 @@ class Rehearsal:
     def calls(self) -> int:
         """Requests of the upload: adjustments, staged uploads, bulk mutations started and asked after."""
         words = "inventoryAdjustQuantities(", "stagedUploadsCreate(", "bulkOperationRunMutation("
-        ours = {gid("BulkOperation", n) for n, found in self.shop.operations.items() if found.kind == "MUTATION"}
+        ours = {
+            gid("BulkOperation", n) for n, operation in self.shop.operations.items() if operation.kind == "MUTATION"
+        }
         return sum(
             any(word in request["query"] for word in words) or request["variables"].get("id") in ours
             for request in self.shop.requests

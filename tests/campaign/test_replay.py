@@ -104,8 +104,8 @@ def moved(rows: pl.DataFrame, start: datetime, thru: datetime, *, variance: bool
 
 
 def for_sale(world: World) -> dict[str, int]:
-    found = {sku: world.shop.available(item, LOCATION) for sku, item in world.items.items()}
-    return {sku: units for sku, units in found.items() if units is not None}
+    available = {sku: world.shop.available(item, LOCATION) for sku, item in world.items.items()}
+    return {sku: units for sku, units in available.items() if units is not None}
 
 
 def in_the_oms(world: World) -> dict[str, int]:
@@ -136,12 +136,12 @@ def replay(folder: Path, days: int, lag: int, way: str = "resets") -> Replay:
             launch.run(DELTAS, {"shop": "demo", "config": config, "at": world.start.isoformat()}, engine="inprocess")
         for at, closing in moments(rows, lag):
             world.advance(at)
-            sold, found = moved(rows, seen, at, variance=False), moved(rows, seen, at, variance=True)
-            truth = {sku: left - sold.get(sku, 0) + found.get(sku, 0) for sku, left in truth.items()}
+            sold, variances = moved(rows, seen, at, variance=False), moved(rows, seen, at, variance=True)
+            truth = {sku: left - sold.get(sku, 0) + variances.get(sku, 0) for sku, left in truth.items()}
             oms = in_the_oms(world)
-            for compared, told in (plain, {sku: n for sku, n in oms.items() if n != before[sku]}), (plain_all, oms):
+            for compared, counts in (plain, {sku: n for sku, n in oms.items() if n != before[sku]}), (plain_all, oms):
                 compared.sell(sold)
-                compared.run(told, truth)
+                compared.run(counts, truth)
             for job in due(way, closing=closing):
                 facts = launch.run(job, {"shop": "demo", "config": config, "at": at.isoformat()}, engine="inprocess")
                 put_back += sum(max(0, units - truth[sku]) for sku, units in for_sale(world).items())

@@ -19,19 +19,19 @@ VOLATILE = [
 ]
 
 
-def told(root: Path) -> dict[str, str]:
+def stable_pages(root: Path) -> dict[str, str]:
     """The pages and scripts of a sample by name, without what differs from one making to the next."""
-    found = {}
+    pages = {}
     for path in [*root.rglob("*.html"), *root.rglob("_site/*.js")]:
         name, text = str(path.relative_to(root)), path.read_text(encoding="utf-8")
         for pattern, instead in VOLATILE:
             name, text = re.sub(pattern, instead, name), re.sub(pattern, instead, text, flags=re.DOTALL)
-        found[name] = text
-    return found
+        pages[name] = text
+    return pages
 
 
 def test_making_it_again_changes_nothing_that_a_reader_sees(tmp_path: Path) -> None:
     runpy.run_path(str(SAMPLE / "make.py"))["make"](tmp_path)
-    before, after = told(SAMPLE), told(tmp_path)
+    before, after = stable_pages(SAMPLE), stable_pages(tmp_path)
     assert before.keys() == after.keys()
     assert [name for name in before if before[name] != after[name]] == [], "make sample"

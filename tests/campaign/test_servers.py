@@ -68,9 +68,9 @@ def url(request: pytest.FixtureRequest) -> str:
 
 def emptied(url: str) -> str:
     engine = sa.create_engine(url)
-    found = sa.MetaData()
-    found.reflect(engine)
-    found.drop_all(engine)
+    metadata = sa.MetaData()
+    metadata.reflect(engine)
+    metadata.drop_all(engine)
     engine.dispose()
     return url
 
@@ -125,16 +125,18 @@ def test_a_window_of_a_crowded_hotwax_is_read_quickly_and_in_little_memory(crowd
     assert stock.product_facility.height == len(products) * volume.FACILITIES
     assert events.height == EVENTS // (volume.DAYS * 96) and set(events["event_id"]) <= set(claimed.events["event_id"])
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 600 * 1024
-    of_products = [found for name, found in scanned if "product_id IN" in name]
-    assert of_products and (EVENTS < PLANNED or not any("inventory_item_detail" in found for found in of_products))
+    of_products = [whole_tables for name, whole_tables in scanned if "product_id IN" in name]
+    assert of_products and (
+        EVENTS < PLANNED or not any("inventory_item_detail" in whole_tables for whole_tables in of_products)
+    )
 
 
 def timed(name: str, read: Callable[[], Any]) -> Any:
     started = time.monotonic()
-    found = read()
+    result = read()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(f"{name}: {time.monotonic() - started:.2f} s, peak {peak} MB")
-    return found
+    return result
 
 
 class Plans:
@@ -142,18 +144,18 @@ class Plans:
 
     def __init__(self, source: Source) -> None:
         self.engine: Any = source.reader.engine  # type: ignore[attr-defined]
-        self.asked: dict[str, Any] = {}
+        self.statements: dict[str, Any] = {}
         sa.event.listen(self.engine, "after_cursor_execute", self._note)
 
     def _note(self, connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith("SELECT") and "FROM" in statement:
-            self.asked[" ".join(statement.split())] = parameters
+            self.statements[" ".join(statement.split())] = parameters
 
     def scanned(self) -> list[tuple[str, list[str]]]:
         """Each statement with the tables that its plan reads whole; printed as they are."""
-        asked, found = dict(self.asked), []
+        statements, scans = dict(self.statements), []
         with self.engine.connect() as connection:
-            for statement, parameters in asked.items():
+            for statement, parameters in statements.items():
                 lines = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).all()
                 whole = (
                     [str(line[2]) for line in lines if line[3] in ("ALL", "index")]
@@ -162,8 +164,8 @@ class Plans:
                 )
                 tables = statement.split(" FROM ", 1)[1].split(" WHERE ")[0]
                 print(f"reads whole {', '.join(whole) or 'nothing'}: FROM {tables[:110]}")
-                found.append((statement, whole))
-        return found
+                scans.append((statement, whole))
+        return scans
 
 
 def test_the_tables_of_the_sandbox_are_made_on_every_server(url: str) -> None:
@@ -228,8 +230,8 @@ def test_five_ways_of_reading_hotwax_give_one_file(
                 day = world.now - timedelta(days=1)
                 frames[name] = source.snapshot(orders=list(world.shop.orders), events_from=day)
     assert len(set(files.values())) == 1
-    for found in frames.values():
-        same(found, frames["sqlite"])
+    for frame in frames.values():
+        same(frame, frames["sqlite"])
     world.oms.close()
 
 
@@ -242,10 +244,10 @@ def test_a_full_read_over_http_goes_on_after_cuts(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("HOTWAX_PASSWORD", hotwax.password)
     find, left = hotwax.find, [200]
 
-    def cutting(*asked: Any) -> Any:
+    def cutting(*arguments: Any) -> Any:
         left[0] -= 1
         hotwax.traps.cut = 3 if left[0] == 0 else hotwax.traps.cut
-        return find(*asked)
+        return find(*arguments)
 
     hotwax.find = cutting  # type: ignore[method-assign]
     oms = DatabaseSettings(url=url, shop_id="SANDBOX")
@@ -254,11 +256,11 @@ def test_a_full_read_over_http_goes_on_after_cuts(tmp_path: Path, monkeypatch: p
         source = open_source(apis)
         started = time.monotonic()
         mine, theirs = source.snapshot(orders=orders), open_source(oms).snapshot(orders=orders)
-        print(f"{len(hotwax.asked)} requests in {time.monotonic() - started:.1f} s")
+        print(f"{len(hotwax.requests)} requests in {time.monotonic() - started:.1f} s")
         source.close()
     assert left[0] < 0 and hotwax.traps.cut == 0 and mine.product_facility.height == 200_000
     assert mine.product_facility.equals(theirs.product_facility.sort("product_id", "facility_id"))
-    assert len(hotwax.asked) < 1_060  # 1,044 without a cut
+    assert len(hotwax.requests) < 1_060  # 1,044 without a cut
 
 
 ROLES = {
@@ -295,19 +297,19 @@ def test_the_doctor_tells_a_role_that_may_write_hotwax_from_one_that_only_reads(
         for text in ROLES[engine.dialect.name]:
             connection.exec_driver_sql(text)
     engine.dispose()
-    found = {role: told(engine.url.set(username=role, password=role)) for role in WRITES}
-    owner = told(engine.url)
+    checks = {role: role_check(engine.url.set(username=role, password=role)) for role in WRITES}
+    owner = role_check(engine.url)
 
-    assert all(found[role].status == ("warning" if names else "ok") for role, names in WRITES.items())
+    assert all(checks[role].status == ("warning" if names else "ok") for role, names in WRITES.items())
     assert all(
-        f" ({len(names)}): {', '.join(names)}; give invsync" in found[role].message
+        f" ({len(names)}): {', '.join(names)}; give invsync" in checks[role].message
         for role, names in WRITES.items()
         if names
     )
     assert owner.status == "warning" and f"({len(COLUMNS)}): enumeration_group_member, " in owner.message
 
 
-def told(url: sa.URL) -> Check:
+def role_check(url: sa.URL) -> Check:
     """The doctor's check of the role at this address."""
     source = open_source(DatabaseSettings(url=url.render_as_string(hide_password=False), shop_id="SANDBOX"))
     assert isinstance(source, Database)

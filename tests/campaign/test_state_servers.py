@@ -158,7 +158,7 @@ def test_another_programs_database_is_refused_and_not_touched(url: str, ddl: str
     assert sa.inspect(engine).get_table_names() == [ddl.split()[2]]
 
 
-def test_a_wrong_password_is_told_and_never_shown(server: str, url: str, kept: Rehearsal) -> None:
+def test_a_wrong_password_is_reported_and_never_shown(server: str, url: str, kept: Rehearsal) -> None:
     engine = sa.create_engine(server)
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE ROLE stranger LOGIN PASSWORD 'right'")
@@ -171,24 +171,24 @@ def test_a_wrong_password_is_told_and_never_shown(server: str, url: str, kept: R
 
     wrong = url.replace("oms@", "stranger:planted-pw@")
 
-    code, said = typed(kept, wrong)
+    code, message = typed(kept, wrong)
 
-    assert (code, said) == (
+    assert (code, message) == (
         2,
         f"The state database {wrong.replace('planted-pw', '***')} refuses us: correct [state] url.",
     )
 
 
-def test_a_role_that_may_not_write_is_told(url: str, kept: Rehearsal) -> None:
+def test_a_role_that_may_not_write_is_reported(url: str, kept: Rehearsal) -> None:
     engine = State(url).engine
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
         connection.exec_driver_sql(f"COPY (SELECT 'host all all 127.0.0.1/32 trust') TO '{_hba(engine)}'")
         connection.exec_driver_sql("SELECT pg_reload_conf()")
 
-    code, said = typed(kept, url.replace("oms@", "reader@"))
+    code, message = typed(kept, url.replace("oms@", "reader@"))
 
-    assert (code, "cannot be written: give invsync the right to write it" in said) == (2, True)
+    assert (code, "cannot be written: give invsync the right to write it" in message) == (2, True)
 
 
 def _hba(engine: sa.Engine) -> str:
@@ -196,7 +196,7 @@ def _hba(engine: sa.Engine) -> str:
         return str(connection.exec_driver_sql("SHOW hba_file").scalar_one())
 
 
-def test_a_database_that_is_not_there_is_told(url: str, kept: Rehearsal) -> None:
-    code, said = typed(kept, f"{url}_not")
+def test_a_database_that_is_not_there_is_reported(url: str, kept: Rehearsal) -> None:
+    code, message = typed(kept, f"{url}_not")
 
-    assert (code, said) == (2, f"The state database {url}_not refuses us: correct [state] url.")
+    assert (code, message) == (2, f"The state database {url}_not refuses us: correct [state] url.")

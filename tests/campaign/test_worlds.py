@@ -197,9 +197,9 @@ class World(RuleBasedStateMachine):
         return self.number
 
     def shows(self, pair: Pair) -> int:
-        found = self.shop.available(*pair)
-        assert found is not None
-        return found
+        available = self.shop.available(*pair)
+        assert available is not None
+        return available
 
     # -- what happens
 
@@ -213,8 +213,8 @@ class World(RuleBasedStateMachine):
         self.expected[item, place] -= units
 
     def pick(self, choice: int, fits: Callable[[Order], bool]) -> Order | None:
-        found = [order for order in self.model.orders if fits(order)]
-        return found[choice % len(found)] if found else None
+        orders = [order for order in self.model.orders if fits(order)]
+        return orders[choice % len(orders)] if orders else None
 
     @rule(choice=st.integers(0, 99))
     def cancel(self, choice: int) -> None:
@@ -302,15 +302,15 @@ class World(RuleBasedStateMachine):
         if fault:
             self.shop.faults.arm(fault, match="inventoryAdjustQuantities" if fault in FAULTS else "")
         before = {pair: self.shows(pair) for pair in PAIRS}
-        was_open, found = self.open_files, []
+        was_open, results = self.open_files, []
         try:
-            killed = failed = until_killed(lambda: found.append(self.work(job, bulk)), statements)
+            killed = failed = until_killed(lambda: results.append(self.work(job, bulk)), statements)
         except InvsyncError:
             killed, failed = False, True
         if killed:
             self.forget_the_holder()
         self.shop.faults.clear()
-        self.judge(job, before, failed, was_open, found)
+        self.judge(job, before, failed, was_open, results)
         self.open_files = failed
         return not failed
 
@@ -321,7 +321,7 @@ class World(RuleBasedStateMachine):
             job, shop="demo", config=str(self.config), dry_run=False, transport=transport, at=self.now.isoformat()
         )
         if job == "hard-sync":
-            self.reading = run.run_id
+            self.reading = run.context.run_id
             self.reads[self.reading] = {pair: Read(self.model.target(pair), self.model.counted[pair]) for pair in PAIRS}
         try:
             selection = run.select(run.settle())
@@ -338,7 +338,7 @@ class World(RuleBasedStateMachine):
             if state.execute("select 1 from sqlite_master where name = 'lease'").fetchone():
                 state.execute("delete from lease")
 
-    def judge(self, job: str, before: dict[Pair, int], failed: bool, was_open: bool, found: list[Any]) -> None:
+    def judge(self, job: str, before: dict[Pair, int], failed: bool, was_open: bool, results: list[Any]) -> None:
         for entry in self.shop.journal[self.seen :]:
             run_id = entry["reference"].rsplit("/", 1)[1]
             if read := self.reads.get(run_id, {}).get((entry["inventory_item_id"], entry["location_id"])):
@@ -356,12 +356,12 @@ class World(RuleBasedStateMachine):
             return
         if job == "hard-sync":
             self.expected = {pair: self.model.target(pair) for pair in PAIRS}
-            assert {pair: self.shows(pair) for pair in PAIRS} == self.expected, found
+            assert {pair: self.shows(pair) for pair in PAIRS} == self.expected, results
         elif self.keep_by == "deltas":
-            assert {pair: self.shows(pair) for pair in PAIRS} == self.expected, found
+            assert {pair: self.shows(pair) for pair in PAIRS} == self.expected, results
         else:
-            for item, place in found[0].select("inventory_item_id", "location_id").iter_rows():
-                assert self.shows((item, place)) == self.model.target((item, place)), found
+            for item, place in results[0].select("inventory_item_id", "location_id").iter_rows():
+                assert self.shows((item, place)) == self.model.target((item, place)), results
 
     def right_already(self, run_id: str) -> None:
         """A sync that was killed after it wrote down what it covers has counted the events of the pairs it found right."""

@@ -1,4 +1,4 @@
-"""Which access scope a document needs, by the types of its fields."""
+"""The access scopes that a document needs, by the types of its fields."""
 
 from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, TypeInfo, TypeInfoVisitor, Visitor, visit
 from graphql.type import get_named_type
@@ -15,30 +15,33 @@ HELP = "https://shopify.dev/api/usage/access-scopes"
 
 
 class _Fields(Visitor):
-    """Collects each field with the scope that it needs."""
+    """Collect each field with the scope that it needs."""
 
     def __init__(self, types: TypeInfo) -> None:
         super().__init__()
-        self.found: list[tuple[str, str]] = []
+        self.needed: list[tuple[str, str]] = []
         self._types = types
 
     def enter_field(self, node: FieldNode, *_: object) -> None:
         parent, kind = self._types.get_parent_type(), self._types.get_type()
         name = node.name.value
         if parent and parent.name == "Mutation" and name.startswith("inventory"):
-            self.found.append((name, "write_inventory"))
+            self.needed.append((name, "write_inventory"))
         for type in (parent, get_named_type(kind) if kind else None):
             if type and type.name.removesuffix("Connection") in NEEDED:
-                self.found.append((name, NEEDED[type.name.removesuffix("Connection")]))
+                self.needed.append((name, NEEDED[type.name.removesuffix("Connection")]))
 
 
 def denied(schema: GraphQLSchema, document: DocumentNode, scopes: str) -> GraphQLError | None:
-    """The error for the first field of a valid document that these scopes, with commas between, do not cover."""
+    """The error for the first field of a valid document that the scopes do not cover.
+
+    `scopes` is a list with commas between.
+    """
     types = TypeInfo(schema)
     fields = _Fields(types)
     visit(document, TypeInfoVisitor(types, fields))
     granted = scopes.split(",")
-    return next((_denial(*pair) for pair in fields.found if pair[1] not in granted), None)
+    return next((_denial(field, scope) for field, scope in fields.needed if scope not in granted), None)
 
 
 def _denial(field: str, scope: str) -> GraphQLError:

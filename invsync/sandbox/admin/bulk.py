@@ -1,13 +1,10 @@
-"""Staged uploads and bulk operations: results in any order, and progress each time one is asked after."""
-
-from __future__ import annotations
+"""Staged uploads and bulk operations; the lines of a result come in any order."""
 
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from typing import TypedDict
 from uuid import uuid4
 
 from graphql import FieldNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, parse, validate
@@ -15,119 +12,34 @@ from graphql.error import GraphQLSyntaxError
 
 from invsync.sandbox.admin import access
 from invsync.sandbox.admin.export import Export
-from invsync.sandbox.admin.search import Info, Node, gid, number_of, stamp
+from invsync.sandbox.admin.operations import BUSY, Operation
+from invsync.sandbox.admin.search import Info, Node, Variables, number_of, stamp
 from invsync.sandbox.reads import Reads
 from invsync.sandbox.shop import Shop
 
 MAX_BYTES = 100_000_000
 SLOTS = 5
-BUSY = ("CREATED", "RUNNING", "CANCELING")
-Execute = Callable[[str, dict[str, Any] | None], Node]
+Execute = Callable[[str, Variables | None], Node]
 
 
-@dataclass
-class Operation:
-    """One bulk operation: lines that still wait, lines answered, and the faults that it was born with."""
+class StagedUpload(TypedDict):
+    """Shopify's StagedUploadInput, as far as the sandbox reads it."""
 
-    shop: Shop
-    number: int
-    kind: str
-    query: str
-    base_url: str
-    waiting: list[Callable[[], str]]
-    created_at: datetime
-    stuck: bool = False
-    partial: bool = False
-    garbage: bool = False
-    status: str = "CREATED"
-    error: str | None = None
-    done: list[str] = field(default_factory=list)
-    completed_at: datetime | None = None
-    address: str | None = None
-    counted: int = 0
-
-    def fields(self) -> dict[str, Any]:
-        """What the search may filter on."""
-        return {
-            "id": self.number,
-            "status": self.status.lower(),
-            "operation_type": self.kind.lower(),
-            "created_at": self.created_at,
-        }
-
-    def poll(self) -> Node:
-        """Move on by `bulk_lines_per_poll` lines, and answer."""
-        if self.status == "CANCELING":
-            self._finish("CANCELED", publish=False)
-        elif self.status in BUSY:
-            self.status = "RUNNING"
-            self._advance()
-        return self.answer()
-
-    def answer(self) -> Node:
-        """The operation as it stands."""
-        body = self.shop.results.get(str(self.number))
-        return {
-            "__typename": "BulkOperation",
-            "id": gid("BulkOperation", self.number),
-            "type": self.kind,
-            "status": self.status,
-            "errorCode": self.error,
-            "query": self.query,
-            "createdAt": stamp(self.created_at),
-            "completedAt": stamp(self.completed_at),
-            "objectCount": str(self.counted),
-            "rootObjectCount": str(self.counted),
-            "fileSize": str(len(body)) if body is not None else None,
-            "url": self.address if self.status == "COMPLETED" else None,
-            "partialDataUrl": self.address if self.status == "FAILED" else None,
-        }
-
-    def cancel(self) -> None:
-        """Ask for the end; lines already executed stay executed."""
-        if self.status in BUSY:
-            self.status = "CANCELING"
-
-    def _advance(self) -> None:
-        halfway = len(self.waiting) // 2 + len(self.waiting) % 2
-        if self.stuck:
-            self._execute(halfway if not self.done else 0)
-        elif self.partial:
-            self._execute(halfway)
-            self.done = self.done[:-1] if len(self.done) > 1 else self.done
-            self.error = "INTERNAL_SERVER_ERROR"
-            self._finish("FAILED")
-        else:
-            self._execute(self.shop.bulk_lines_per_poll)
-            self.counted = len(self.done)
-            if not self.waiting:
-                self._finish("COMPLETED")
-
-    def _execute(self, count: int) -> None:
-        batch, self.waiting = self.waiting[:count], self.waiting[count:]
-        self.done += [line() for line in batch]
-
-    def _finish(self, status: str, publish: bool = True) -> None:
-        self.status, self.completed_at, self.counted = status, self.shop.clock(), len(self.done)
-        if self.garbage and self.done:
-            self.done[0] = self.done[0][: len(self.done[0]) // 2]
-        if publish and self.done:
-            self.shop.results[str(self.number)] = "".join(f"{line}\n" for line in self.done).encode()
-            self.address = f"{self.base_url}/_results/{self.number}.jsonl"
-        self.shop.tell("BULK_OPERATIONS_FINISH", self.number)
+    filename: str
+    mimeType: str
 
 
 class Bulk:
-    """The bulk mutations over one shop; `execute(text, variables)` runs one document."""
+    """The bulk mutations over one shop; `execute(text, variables)` executes one document."""
 
     def __init__(self, shop: Shop, schema: GraphQLSchema, execute: Execute, base_url: str) -> None:
         self._shop, self._schema, self._execute, self._base_url = shop, schema, execute, base_url
 
-    def stagedUploadsCreate(self, info: Info, input: list[dict[str, Any]]) -> Node:
-        """Addresses to upload to, one for each file, with the fields that must go before `file`."""
-        return {"stagedTargets": [self._target(one) for one in input], "userErrors": []}
+    def stagedUploadsCreate(self, info: Info, input: list[StagedUpload]) -> Node:
+        """An address to upload to for each file, with the form fields that must precede `file`."""
+        return {"stagedTargets": [self._target(upload) for upload in input], "userErrors": []}
 
-    def bulkOperationRunMutation(self, info: Info, mutation: str, stagedUploadPath: str, **arguments: Any) -> Node:
+    def bulkOperationRunMutation(self, info: Info, mutation: str, stagedUploadPath: str, **_: object) -> Node:
         """Run one mutation once for each line of an uploaded file, in no particular order."""
         body = self._shop.uploads.get(stagedUploadPath)
         code = self._refusal(mutation, "mutation")
@@ -140,8 +52,8 @@ class Bulk:
         self._shop.random.shuffle(work)
         return self._started("MUTATION", mutation, work)
 
-    def bulkOperationRunQuery(self, info: Info, query: str, **arguments: Any) -> Node:
-        """Run one query over every object; nested connections become lines of their own."""
+    def bulkOperationRunQuery(self, info: Info, query: str, **_: object) -> Node:
+        """Run one query over all objects; the nodes of nested connections become lines of their own."""
         invalid = self._refusal(query, "query") or access.denied(self._schema, parse(query), self._shop.scopes)
         if invalid or self._full("QUERY"):
             return _refused("INVALID" if invalid else "LIMIT_REACHED")
@@ -154,7 +66,7 @@ class Bulk:
         return self._started("QUERY", query, [line.__str__ for line in lines])
 
     def bulkOperationCancel(self, info: Info, id: str) -> Node:
-        """Ask a bulk operation to stop."""
+        """Cancel a bulk operation."""
         operation = self._shop.operations.get(number_of(id, "BulkOperation") or 0)
         if operation is None:
             error = {"field": ["id"], "message": "Bulk operation does not exist"}
@@ -162,8 +74,8 @@ class Bulk:
         operation.cancel()
         return {"bulkOperation": operation.answer(), "userErrors": []}
 
-    def _target(self, one: dict[str, Any]) -> Node:
-        key = f"tmp/1/bulk/{uuid4()}/{one['filename']}"
+    def _target(self, upload: StagedUpload) -> Node:
+        key = f"tmp/1/bulk/{uuid4()}/{upload['filename']}"
         self._shop.uploads[key] = None
         policy = {
             "expiration": stamp(self._shop.clock() + timedelta(hours=24)),
@@ -171,7 +83,7 @@ class Bulk:
         }
         fields = {
             "key": key,
-            "Content-Type": one["mimeType"],
+            "Content-Type": upload["mimeType"],
             "success_action_status": "201",
             "acl": "private",
             "policy": base64.b64encode(json.dumps(policy).encode()).decode(),
@@ -195,9 +107,7 @@ class Bulk:
         except GraphQLSyntaxError:
             return "INVALID_MUTATION"
         operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
-        if validate(self._schema, document):
-            return "INVALID_MUTATION"
-        if len(operations) != 1 or operations[0].operation.value != kind:
+        if validate(self._schema, document) or len(operations) != 1 or operations[0].operation.value != kind:
             return "INVALID_MUTATION"
         roots = [n.name.value for n in operations[0].selection_set.selections if isinstance(n, FieldNode)]
         if len(roots) != 1 or roots[0].startswith("bulkOperationRun") or roots[0] in ("node", "nodes"):

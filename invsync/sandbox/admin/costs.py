@@ -1,13 +1,14 @@
-"""The price of a request by Shopify's published rules, and the leaky bucket it is paid from."""
+"""The cost of a request by Shopify's published rules, and the leaky bucket that it is paid from."""
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil, log2
-from typing import Any
 
 from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, OperationDefinitionNode, SelectionSetNode
 from graphql.language import FragmentSpreadNode, InlineFragmentNode, IntValueNode, ListValueNode, VariableNode
+
+from invsync.sandbox.admin.search import Variables
 
 MUTATION_COST = 10
 MAX_SINGLE_COST = 1000
@@ -27,14 +28,14 @@ class Bucket:
         self.available, self._seen = self.maximum, self.monotonic()
 
     def refill(self) -> float:
-        """Points available now."""
+        """Refill the bucket and return the points available now."""
         now = self.monotonic()
         self.available = min(self.maximum, self.available + (now - self._seen) * self.restore_rate)
         self._seen = now
         return self.available
 
     def pay(self, requested: int, actual: int) -> None:
-        """Take the actual cost; the requested one had to fit first."""
+        """Take the actual cost, at most the requested one."""
         self.available -= min(requested, actual)
 
     def status(self) -> dict[str, float]:
@@ -46,8 +47,8 @@ class Bucket:
         }
 
 
-def requested_cost(document: DocumentNode, variables: Mapping[str, Any]) -> int:
-    """Points asked for: object 1, mutation 10, a list sized by the logarithm of `first` or of its ids."""
+def requested_cost(document: DocumentNode, variables: Variables) -> int:
+    """The points that a request may cost: an object 1, a mutation 10, a list by the logarithm of its size."""
     fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
     operation = next(d for d in document.definitions if isinstance(d, OperationDefinitionNode))
     if operation.operation.value == "mutation":
@@ -55,15 +56,13 @@ def requested_cost(document: DocumentNode, variables: Mapping[str, Any]) -> int:
     return max(1, ceil(_selection_cost(operation.selection_set, fragments, variables)))
 
 
-def actual_cost(data: Any, requested: int) -> int:
-    """Points taken: the objects in the answer, never more than was asked for."""
+def actual_cost(data: object, requested: int) -> int:
+    """The points that an answer costs: its objects, at most the requested cost."""
     return max(1, min(requested, _objects(data)))
 
 
 def _selection_cost(
-    selections: SelectionSetNode | None,
-    fragments: Mapping[str, FragmentDefinitionNode],
-    variables: Mapping[str, Any],
+    selections: SelectionSetNode | None, fragments: Mapping[str, FragmentDefinitionNode], variables: Variables
 ) -> float:
     total = 0.0
     for node in selections.selections if selections else ():
@@ -71,34 +70,36 @@ def _selection_cost(
             total += _selection_cost(fragments[node.name.value].selection_set, fragments, variables)
         elif isinstance(node, InlineFragmentNode):
             total += _selection_cost(node.selection_set, fragments, variables)
-        elif (
-            isinstance(node, FieldNode) and node.selection_set and node.name.value not in ("pageInfo", "edges", "nodes")
-        ):
-            inner = _selection_cost(node.selection_set, fragments, variables)
-            total += (1 + inner) * _size(node, variables)
-        elif isinstance(node, FieldNode) and node.name.value in ("edges", "nodes"):
-            outer = 1 if node.name.value == "nodes" and node.arguments else 0
-            inner = 1 + _selection_cost(node.selection_set, fragments, variables)
-            total += inner * (_size(node, variables) if outer else 1)
+        elif isinstance(node, FieldNode):
+            total += _field_cost(node, fragments, variables)
     return total
 
 
-def _size(node: FieldNode, variables: Mapping[str, Any]) -> float:
+def _field_cost(node: FieldNode, fragments: Mapping[str, FragmentDefinitionNode], variables: Variables) -> float:
+    name = node.name.value
+    inner = _selection_cost(node.selection_set, fragments, variables)
+    if name in ("edges", "nodes"):
+        return (1 + inner) * (_size(node, variables) if name == "nodes" and node.arguments else 1)
+    return (1 + inner) * _size(node, variables) if node.selection_set and name != "pageInfo" else 0.0
+
+
+def _size(node: FieldNode, variables: Variables) -> float:
+    """What a field's list counts for: the logarithm of `first`, `last` or the number of `ids`, at least 1."""
     for argument in node.arguments or ():
-        value = argument.value
         if argument.name.value not in ("first", "last", "ids"):
             continue
-        given = variables.get(value.name.value) if isinstance(value, VariableNode) else None
+        value = argument.value
+        size = variables.get(value.name.value) if isinstance(value, VariableNode) else None
         if isinstance(value, IntValueNode):
-            given = int(value.value)
+            size = int(value.value)
         elif isinstance(value, ListValueNode):
-            given = len(value.values)
-        count = len(given) if isinstance(given, list) else given
+            size = len(value.values)
+        count = len(size) if isinstance(size, list) else size
         return max(1.0, log2(count)) if isinstance(count, int) and count > 0 else 1.0
     return 1.0
 
 
-def _objects(data: Any) -> int:
+def _objects(data: object) -> int:
     if isinstance(data, dict):
         return 1 + sum(map(_objects, data.values()))
     return sum(map(_objects, data)) if isinstance(data, list) else 0

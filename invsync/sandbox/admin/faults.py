@@ -1,10 +1,10 @@
-"""What goes wrong on purpose: each fault fires a counted number of times on requests that it matches.
+"""Faults on purpose: each fires a number of times on the requests that it matches.
 
 A GraphQL request is matched by its document, an upload by `/_upload`, a result file by `/_results/…`.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Required, TypedDict
 
 KINDS = (
     "error_before",  # HTTP 502, nothing executed
@@ -31,6 +31,14 @@ class Fault:
     match: str = ""
 
 
+class FaultSpec(TypedDict, total=False):
+    """A fault as JSON."""
+
+    kind: Required[str]
+    times: int
+    match: str
+
+
 @dataclass
 class Faults:
     """The faults that are armed."""
@@ -38,18 +46,21 @@ class Faults:
     armed: list[Fault] = field(default_factory=list)
 
     def arm(self, kind: str, times: int = 1, match: str = "") -> None:
-        """Arm a fault for so many requests whose text contains `match`."""
+        """Arm a fault for the next `times` requests whose text contains `match`.
+
+        Raises a ValueError for an unknown kind.
+        """
         if kind not in KINDS:
             raise ValueError(f"Fault {kind!r} is unknown: use one of {', '.join(KINDS)}.")
         self.armed.append(Fault(kind, times, match))
 
-    def arm_all(self, body: Any) -> None:
+    def arm_all(self, body: FaultSpec | list[FaultSpec]) -> None:
         """Arm one fault, or a list of them, from JSON."""
         for fault in body if isinstance(body, list) else [body]:
             self.arm(str(fault["kind"]), int(fault.get("times", 1)), str(fault.get("match", "")))
 
     def take(self, kind: str, text: str = "") -> bool:
-        """Whether this kind of fault fires on this text; counts it down."""
+        """Whether a fault of this kind fires on this text; it then fires once less."""
         for fault in self.armed:
             if fault.kind == kind and fault.times > 0 and fault.match in text:
                 fault.times -= 1
