@@ -3,10 +3,8 @@
 `import invsync` gives `invsync.open`, `invsync.diff` and the values that they return.
 """
 
-import os
 import re
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from invsync import equation, explain, mapping, oms, plan, tables
+from invsync import equation, explain, mapping, plan, tables
 from invsync.config import settings
 from invsync.errors import UsageError
-from invsync.ledger import reading
-from invsync.ledger.peers import peers
-from invsync.shopify import Shopify
+from invsync.ledger.opened import opened
+from invsync.ledger.reading import unreadable
 from invsync.site import folders
-from invsync.state import State
 from invsync.vocabulary import reason_words
 
 if TYPE_CHECKING:
@@ -98,38 +94,12 @@ class Shop:
 
     def diff(self) -> Diff:
         """Every mapped pair as the next hard sync would find it."""
-        configured = _configured(self.config)
-        shop, at = configured.shop(self.name), datetime.now(UTC)
-        with ExitStack() as opened:
-            state = opened.enter_context(closing(State(configured.state.url)))
-            source = opened.enter_context(closing(oms.open_source(shop.oms)))
-            shopify = opened.enter_context(
-                Shopify.open(shop, secrets=settings.by_variable(shop.api_variables, os.environ), read_only=True)
-            )
-            beside = tuple(peers(configured, self.name, source, state, at=at, thru=at, given=None))
-            for peer in beside:
-                opened.callback(peer.close)
-            rules = oms.mapping_rules(shop, source, at)
-            snapshot = source.snapshot()
-            pairs, _ = mapping.pairs(snapshot, rules)
-            reader = reading.reader(
-                self.name,
-                shop,
-                source,
-                shopify,
-                state,
-                rules=rules,
-                snapshot=snapshot,
-                every=pairs,
-                at=at,
-                thru=at,
-                kept_as=state.shops.known_as(shop.identity) or self.name,
-                peers=beside,
-            )
-            read = reader.read(pairs)
-        decided = plan.decide(read.variances, activate=shop.activate_levels)
-        messages = (*reading.unreadable(snapshot), *read.messages)
-        return Diff(_every(decided), read.in_flight, messages)
+        with opened(_configured(self.config), self.name) as shop:
+            snapshot = shop.oms.snapshot()
+            pairs, _ = mapping.pairs(snapshot, shop.rules)
+            read = shop.reader(snapshot, pairs).read(pairs)
+        decided = plan.decide(read.variances, activate=shop.settings.activate_levels)
+        return Diff(_every(decided), read.in_flight, (*unreadable(snapshot), *read.messages))
 
     def explain(self, sku: str, location: int | None = None) -> Explanation:
         """The number of a product, by SKU or OMS id, at a Shopify location; the aggregate one when left out."""

@@ -1,22 +1,16 @@
 """Why a pair's number is what it is: every part of it, taken apart from fresh reads and from what was sent."""
 
-import os
-from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from invsync import mapping, oms, plan, tables
+from invsync import mapping, plan, tables
 from invsync.config import settings
 from invsync.errors import UsageError
 from invsync.explain import history
-from invsync.ledger import reading
-from invsync.ledger.peers import peers
+from invsync.ledger.opened import opened
 from invsync.oms import schemas
-from invsync.shopify import Shopify
-from invsync.state import State
 from invsync.tables import KEY
 
 Facts = dict[str, Any]
@@ -33,37 +27,16 @@ def explain(shop: str, sku: str, config: str = "invsync.toml", *, location: int 
 
 def explain_in(configured: settings.Settings, shop: str, sku: str, *, location: int | None = None) -> Facts:
     """One pair's number, as `explain`, of a shop of this configuration."""
-    chosen = configured.shop(shop)
-    source, state, at = oms.open_source(chosen.oms), State(configured.state.url), datetime.now(UTC)
-    secrets = settings.by_variable(chosen.api_variables, os.environ)
-    with ExitStack() as opened:
-        shopify = opened.enter_context(Shopify.open(chosen, secrets=secrets, read_only=True))
-        beside = tuple(peers(configured, shop, source, state, at=at, thru=at, given=None))
-        for peer in beside:
-            opened.callback(peer.close)
-        rules = oms.mapping_rules(chosen, source, at)
-        everything = source.snapshot()
-        pair, others = _pair(everything, rules, sku, location)
-        every, _ = mapping.pairs(everything, rules)
-        reader = reading.reader(
-            shop,
-            chosen,
-            source,
-            shopify,
-            state,
-            rules=rules,
-            snapshot=everything,
-            every=every.join(pair, on="inventory_item_id", how="semi"),
-            at=at,
-            thru=at,
-            kept_as=state.shops.known_as(chosen.identity) or shop,
-            peers=beside,
-        )
-        read = reader.read(pair)
-        snapshot = source.snapshot(pair["product_id"])
-    decided = plan.decide(read.variances)
-    row = pl.concat([decided.adjustments, decided.already_right, decided.held]).row(0, named=True)
-    past = history.of_pair(state, shop, *(row[name] for name in KEY))
+    with opened(configured, shop) as open_shop:
+        everything = open_shop.oms.snapshot()
+        pair, others = _pair(everything, open_shop.rules, sku, location)
+        every, _ = mapping.pairs(everything, open_shop.rules)
+        every = every.join(pair, on="inventory_item_id", how="semi")
+        read = open_shop.reader(everything, every).read(pair)
+        snapshot = open_shop.oms.snapshot(pair["product_id"])
+        decided = plan.decide(read.variances)
+        row = pl.concat([decided.adjustments, decided.already_right, decided.held]).row(0, named=True)
+        past = history.of_pair(open_shop.state, shop, *(row[name] for name in KEY))
     return {
         "shop": shop,
         **{name: row[name] for name in ("sku", "product_id", *KEY, "mode")},
@@ -71,7 +44,7 @@ def explain_in(configured: settings.Settings, shop: str, sku: str, *, location: 
         "target": row["target"],
         "available": row["available"],
         "difference": row["delta"],
-        "oms": _oms(snapshot, rules, row),
+        "oms": _oms(snapshot, open_shop.rules, row),
         "in_flight": _orders(read.in_flight),
         "set_aside": row["set_aside"],
         "buffer": row["buffer"],

@@ -6,9 +6,9 @@ from typing import Any
 
 from invsync.errors import UsageError
 from invsync.jobs.context import Context
-from invsync.jobs.deltas import Deltas
-from invsync.jobs.realtime import Realtime
-from invsync.jobs.resets import Resets
+from invsync.jobs.methods.deltas import Deltas
+from invsync.jobs.methods.realtime import Realtime
+from invsync.jobs.methods.resets import Resets
 from invsync.jobs.sending import Planner
 from invsync.vocabulary import DELTAS, HARD, REALTIME, RECENT
 

@@ -15,8 +15,8 @@ import papermill
 from invsync import alerts, errors, report
 from invsync.config import settings
 from invsync.engine import inprocess, kernel
-from invsync.jobs import review
 from invsync.jobs.job import JOBS
+from invsync.jobs.methods import review
 from invsync.jobs.parameters import Parameters, parameters
 from invsync.jobs.start import RUN_ENV, check_keeper, new_run_id
 from invsync.runs import archive, record

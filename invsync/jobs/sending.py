@@ -10,8 +10,9 @@ from typing import Generic, Protocol
 import polars as pl
 
 from invsync import bulkfile, mapping, plan, tables, verify
-from invsync.jobs import delivery, review
+from invsync.jobs import delivery
 from invsync.jobs.context import Context
+from invsync.jobs.methods import review
 from invsync.jobs.values import Decision, PlanSelection, R, S, Settled
 from invsync.ledger.reading import Reading
 from invsync.shopify import Shopify

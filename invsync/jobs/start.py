@@ -11,9 +11,9 @@ from typing import Any
 from invsync import charts, oms
 from invsync.config import settings
 from invsync.errors import SystemFailed, UsageError
-from invsync.jobs import review
 from invsync.jobs.context import Context
 from invsync.jobs.job import job
+from invsync.jobs.methods import review
 from invsync.jobs.parameters import Parameters, parameters
 from invsync.jobs.run import Run
 from invsync.jobs.sending import Sending, SendingAgain

@@ -9,7 +9,7 @@ import polars as pl
 from invsync import bulkfile, delta, tables
 from invsync.errors import GuardStopped, UsageError
 from invsync.jobs.context import Context
-from invsync.jobs.resets import is_overwritten
+from invsync.jobs.methods.resets import is_overwritten
 from invsync.jobs.values import PlanSelection, Settled
 from invsync.ledger.reading import Reading
 from invsync.runs import record

@@ -8,7 +8,7 @@ import polars as pl
 from invsync import mapping, tables
 from invsync.inbox import LEVEL, Inbox, echo
 from invsync.jobs.context import Context
-from invsync.jobs.resets import Resets, by_pair
+from invsync.jobs.methods.resets import Resets, by_pair
 from invsync.jobs.values import HeardSelection, Settled, Window
 from invsync.ledger import buffers
 from invsync.ledger.reading import Reading, unreadable

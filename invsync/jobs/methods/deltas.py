@@ -8,7 +8,7 @@ import polars as pl
 from invsync import delta, mapping, tables
 from invsync.errors import GuardStopped, UsageError
 from invsync.jobs.context import Context
-from invsync.jobs.resets import Resets, by_pair, claims_of, is_overwritten
+from invsync.jobs.methods.resets import Resets, by_pair, claims_of, is_overwritten
 from invsync.jobs.values import DeltaReading, EventSelection, Settled, Window
 from invsync.ledger import buffers
 from invsync.ledger.reading import WHOLE_FROM, Reading, unreadable
