@@ -104,7 +104,7 @@ def _read(name: str, value: Any) -> Any:
     """A field of a run.json as the record holds it; None where it is of another type."""
     match name:
         case "status":
-            return value if value in STATUSES else None
+            return value if isinstance(value, str) and value in STATUSES else None
         case "exit_code" | "version":
             return value if _is_whole(value) else None
         case "counts" | "units" | "in_flight" | "set_aside":
