@@ -22,6 +22,7 @@ systems: $(READY)  ## weeks of real sales, 5,000 runs in one process, nine month
 	$(VENV)/bin/pytest -s tests/campaign $(addprefix --ignore ,$(CAMPAIGN) $(WORLDS))
 
 docs: $(READY)  ## the documentation site, strictly, into build/docs
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 bench:  ## the speed of it beside its peers, in an environment as lean as one that runs jobs
@@ -34,7 +35,7 @@ sample: $(READY)  ## make reports/sample anew
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 clean:
