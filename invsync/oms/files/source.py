@@ -17,8 +17,9 @@ from invsync.config.secrets import secret
 from invsync.errors import OmsFailed, UsageError
 from invsync.inputs import tabular
 from invsync.oms import schemas
+from invsync.oms.files.apply import with_feeds
 from invsync.oms.files.connector import FilesSettings
-from invsync.oms.files.feeds import MEANT, NO_FEED, Feed, feed, with_feeds
+from invsync.oms.files.feeds import MEANT, NO_FEED, Feed, feed
 from invsync.oms.schemas import Entered, Frames
 from invsync.oms.sql import memory
 from invsync.oms.sql.changed_products import Window
