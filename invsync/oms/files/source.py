@@ -90,7 +90,7 @@ class Exported(Database):
     """An export, whose clock stands still at the time of the export, so that windows have no end."""
 
     keeps_history = False
-    pads_event_ids = True  # a spreadsheet drops the zeros in front of a number
+    respells_event_ids = True  # a spreadsheet drops leading zeros
 
     def __init__(self, export: Export, oms: OmsSettings) -> None:
         super().__init__(export.engine, oms, export.unreadable)
