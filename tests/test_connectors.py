@@ -80,4 +80,4 @@ def test_a_source_says_what_it_can_do() -> None:
     sources: dict[str, type[Source]] = {kind: resolve_name(f"{readers[kind]}:{classes[kind]}") for kind in classes}
 
     assert {kind for kind, source in sources.items() if source.keeps_history} == {"database"}
-    assert {kind for kind, source in sources.items() if source.pads_event_ids} == {"files"}
+    assert {kind for kind, source in sources.items() if source.respells_event_ids} == {"files"}

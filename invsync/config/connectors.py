@@ -1,7 +1,7 @@
-"""The ways to read an OMS: each is declared by a package of `invsync.oms` and registered here by its name.
+"""The connectors: ways to read an OMS, each declared by a package of `invsync.oms` and registered here.
 
-The configuration comes before the readers in the order of imports, so it knows a connector by its address alone and
-imports it when a shop's `kind` names it. What a connector declares is light; its reader is imported when it is opened.
+The configuration is imported before the readers, so a connector is registered by its address and imported when it is
+needed. A connector is light: it only names its reader, which is imported when a source is opened.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,9 +20,9 @@ REGISTERED = {
 
 
 class OmsSettings(Part):
-    """The `oms` table of a shop, as far as it is the same for every connector.
+    """The keys of a shop's `oms` table that all connectors have.
 
-    It says which shop, product store and facility group are meant, and the time zone of stamps that name none.
+    They name the shop, product store and facility group in the OMS, and the time zone of timestamps without one.
     """
 
     kind: str = DEFAULT
@@ -41,16 +41,16 @@ class Ask(Protocol):
     """Asks one setup question."""
 
     def __call__(self, key: str, question: str, default: str | None = None) -> str:
-        """Return the value of a key as it was given, or else as it is answered; without a default it is required."""
+        """Return the value that was given for a key, or else the answer; without a default, an answer is required."""
 
 
 @dataclass(frozen=True)
 class Connector:
     """One way to read an OMS, as its package declares it.
 
-    `label` is the name that doctor prints. `settings` is the model of a shop's `oms` table, and `setup` asks for the
-    keys of it that are the connector's own. `reader` and `checks` are addresses, as "package.module:name", of a
-    function (settings, tries) that returns an `oms.Source`, and of a list of `oms.checks.SourceCheck`.
+    `label` is its name in doctor's output. `settings` is the model of a shop's `oms` table, and `setup` asks for the
+    keys in it that are the connector's own. `reader` and `checks` are addresses, as "package.module:name": of a function
+    (settings, tries) that returns an `oms.Source`, and of a list of `oms.checks.SourceCheck`.
     """
 
     label: str

@@ -22,13 +22,13 @@ class Lacking(Exception):
 class Source(Protocol):
     """An OMS opened for one Shopify shop.
 
-    `store` is the shop's product store. `keeps_history` says whether `order_history` can be read, `pads_event_ids`
-    whether an event id may come back with zeros that were lost on the way, or regained.
+    `store` is the shop's product store. `keeps_history` says whether `order_history` can be read, `respells_event_ids`
+    whether leading zeros may have been dropped from event ids, so that one event has several spellings.
     """
 
     store: str
     keeps_history: bool
-    pads_event_ids: bool
+    respells_event_ids: bool
 
     def now(self) -> datetime:
         """Return the clock of the OMS, UTC."""

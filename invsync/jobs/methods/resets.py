@@ -126,7 +126,7 @@ class Resets:
         if claimable.is_empty():
             return claimable
         events, context = claimable["event_id"], self.context
-        asked = delta.spellings(events) if context.oms.pads_event_ids else events.unique()
+        asked = delta.spellings(events) if context.oms.respells_event_ids else events.unique()
         return delta.unclaimed(claimable, context.state.outbox.claims(context.kept_as, events=asked))
 
     def guarded(self, selection: Selection, reading: Reading, rows: pl.DataFrame) -> list[tuple[bool, pl.DataFrame]]:

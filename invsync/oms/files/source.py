@@ -17,8 +17,9 @@ from invsync.config.secrets import secret
 from invsync.errors import OmsFailed, UsageError
 from invsync.inputs import tabular
 from invsync.oms import schemas
+from invsync.oms.files.apply import with_feeds
 from invsync.oms.files.connector import FilesSettings
-from invsync.oms.files.feeds import MEANT, NO_FEED, Feed, feed, with_feeds
+from invsync.oms.files.feeds import MEANT, NO_FEED, Feed, feed
 from invsync.oms.schemas import Entered, Frames
 from invsync.oms.sql import memory
 from invsync.oms.sql.changed_products import Window
@@ -89,7 +90,7 @@ class Exported(Database):
     """An export, whose clock stands still at the time of the export, so that windows have no end."""
 
     keeps_history = False
-    pads_event_ids = True  # a spreadsheet drops the zeros in front of a number
+    respells_event_ids = True  # a spreadsheet drops leading zeros
 
     def __init__(self, export: Export, oms: OmsSettings) -> None:
         super().__init__(export.engine, oms, export.unreadable)

@@ -46,7 +46,7 @@ class Rest:
     """A HotWax instance behind its APIs, read for one Shopify shop."""
 
     keeps_history = False
-    pads_event_ids = False
+    respells_event_ids = False
 
     def __init__(self, api: Api, oms: RestSettings) -> None:
         self.api, self.oms = api, oms.model_copy(update={"timezone": "UTC"})

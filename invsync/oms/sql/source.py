@@ -51,7 +51,7 @@ class Database:
     """
 
     keeps_history = True
-    pads_event_ids = False
+    respells_event_ids = False
 
     def __init__(self, engine: sa.Engine, oms: OmsSettings, unreadable: pl.DataFrame | None = None) -> None:
         self.reader, self.oms = Reader(engine, oms.timezone), oms
