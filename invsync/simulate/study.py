@@ -19,7 +19,6 @@ PLAIN = tuple(name for name in POLICIES if name != "reset_by_header")  # without
 COMPARED = ("reset", "reset_in_flight", "deltas")
 COSTS = ["policy", "put_back", "oversold", "lost_to_hidden", "hidden"]
 RISK = ["oversold", "put_back", "lost_to_hidden"]
-NUMBERS = ("left", "oms", "shown", "in_flight")
 
 
 def scaled(scenario: Scenario, mean: float) -> Scenario:

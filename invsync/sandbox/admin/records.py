@@ -121,7 +121,7 @@ class Order:
         return ("shipped" if self.closed else "partial") if self.fulfillments else "unshipped"
 
     def updated_by(self, seen: datetime) -> datetime:
-        """The last update up to a moment."""
+        """The last update up to a time."""
         return next((at for at in reversed(self.history) if at <= seen), self.created_at)
 
     def settle(self) -> None:
@@ -175,7 +175,7 @@ class Request(TypedDict):
 
 @dataclass(frozen=True)
 class Event:
-    """Something that subscribers of a topic hear of: the ids of the object, as the topic's payload needs them."""
+    """An event for the subscribers of a topic, with the ids of the object that its payload needs."""
 
     topic: str
     ids: tuple[int, ...]
