@@ -72,7 +72,7 @@ class Patience:
         if self._failed >= self.tries:
             raise self.failure(
                 f"{self.system} gave no answer in {self.tries} tries ({self._on(what)}): run again later."
-            )
+            ) from None
         self.sleep(self.backoff(self._failed))
 
     def after_refusal(self, what: str, seconds: float | None = None) -> None:
@@ -82,7 +82,7 @@ class Patience:
         if self._waited + seconds > self.budget:
             raise self.failure(
                 f"{self.system} was busy for {self.budget:.0f} seconds ({self._on(what)}): run again later."
-            )
+            ) from None
         self._waited += seconds
         self.sleep(seconds)
 

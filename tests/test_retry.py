@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from invsync.errors import OmsFailed
+from invsync.oms.rest import endpoints
 from invsync.retry import Busy, NoAnswer, Patience, backoff
 
 BUSY = Busy("locked", 30)
@@ -86,3 +87,7 @@ def test_the_usual_waits_double_with_jitter_up_to_half_a_minute() -> None:
     for tries in range(1, 12):
         longest = min(30.0, 0.5 * 2**tries)
         assert longest / 2 <= backoff(tries) <= longest
+
+
+def test_hotwax_is_asked_again_after_exact_waits() -> None:
+    assert [endpoints._backoff(tries) for tries in range(1, 8)] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0]

@@ -74,13 +74,13 @@ class Inbox:
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
-    def add(self, heard: Sequence[Heard]) -> set[str]:
+    def add(self, deliveries: Sequence[Heard]) -> set[str]:
         """Write those of these deliveries that are new, in one transaction; return the ids of the new ones."""
         now = iso(datetime.now(UTC))
         rows = [
             asdict(delivery)
             | {"heard_at": now, "updated_at": iso(delivery.updated_at) if delivery.updated_at else None}
-            for delivery in heard
+            for delivery in deliveries
         ]
         insert = INSERT[self._engine.dialect.name](WEBHOOK).on_conflict_do_nothing().returning(WEBHOOK.c.delivery)
         with self._engine.begin() as connection:

@@ -54,7 +54,7 @@ class State:
         """Hold the lease of a shop for one run, with a heartbeat; raise LeaseHeld if another run holds it."""
         held = lease.take(self.engine, shop, run_id)
         try:
-            with held.beating():
+            with held.heartbeats():
                 yield held
         finally:
             held.release()

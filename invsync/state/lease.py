@@ -31,15 +31,15 @@ class Lease:
     run_id: str
     fence: int
     took_over: str | None = None
-    _beaten: float = field(default_factory=clock.boottime)
+    _last_beat: float = field(default_factory=clock.boottime)
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
         """Raise LeaseLost if another run has taken the shop; call it before each request."""
-        if clock.boottime() - self._beaten > STOP_SECONDS:
+        if clock.boottime() - self._last_beat > STOP_SECONDS:
             self.beat()
 
-    def fenced(self, connection: sa.Connection) -> None:
+    def fence_off(self, connection: sa.Connection) -> None:
         """Let only the holder commit the transaction of this connection; raise LeaseLost for any other."""
         mine = (FENCE.c.shop == self.shop) & (FENCE.c.number == self.fence) & (FENCE.c.run_id == self.run_id)
         if connection.execute(sa.update(FENCE).where(mine).values(number=self.fence)).rowcount != 1:
@@ -48,7 +48,7 @@ class Lease:
     def beat(self) -> None:
         """Write a heartbeat."""
         with self.engine.begin() as connection:
-            self.fenced(connection)
+            self.fence_off(connection)
             self.renew(connection)
 
     def renew(self, connection: sa.Connection) -> None:
@@ -61,12 +61,12 @@ class Lease:
         beat = sa.update(LEASE).where(mine).values(heartbeat=clock.iso(clock.now(connection)))
         if connection.execute(beat).rowcount != 1:
             raise self._lost()
-        self._beaten = asked
+        self._last_beat = asked
 
     def sign(self) -> None:
         """Record this process as the holder, so that its end frees the shop at once."""
         with self.engine.begin() as connection:
-            self.fenced(connection)
+            self.fence_off(connection)
             _sign(connection, self.shop, self.run_id)
 
     def _lost(self) -> LeaseLost:
@@ -76,17 +76,17 @@ class Lease:
         )
 
     @contextmanager
-    def beating(self) -> Iterator["Lease"]:
+    def heartbeats(self) -> Iterator["Lease"]:
         """Write heartbeats from a thread while the block lasts."""
-        heart = threading.Thread(target=self._keep_beating, daemon=True)
-        heart.start()
+        thread = threading.Thread(target=self._beat_until_ended, daemon=True)
+        thread.start()
         try:
             yield self
         finally:
             self._ended.set()
-            heart.join()
+            thread.join()
 
-    def _keep_beating(self) -> None:
+    def _beat_until_ended(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
             with suppress(InvsyncError, sa.exc.SQLAlchemyError):  # the next check raises it, where it matters
                 self.beat()

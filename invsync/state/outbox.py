@@ -78,7 +78,7 @@ class Outbox:
         about = {"shop": lease.shop, "fence": lease.fence, "run_id": run_id}
         rows = [about | {"transport": transport, "guarded": guarded} | _columns(file, guarded) for file in files]
         with self._engine.begin() as connection:
-            lease.fenced(connection)
+            lease.fence_off(connection)
             if rows:
                 stamped = sa.insert(OUTBOX).values(committed_at=clock.iso(clock.now(connection)))
                 connection.execute(stamped, rows)

@@ -126,7 +126,7 @@ class Retention:
         mine = [key == sa.bindparam(f"of_{key.name}") for key in keys]
         while True:
             with self._engine.begin() as connection:
-                lease.fenced(connection)
+                lease.fence_off(connection)
                 rows = connection.execute(sa.select(*keys).where(expired).limit(BATCH)).all()
                 if not rows:
                     return removed

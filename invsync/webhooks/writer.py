@@ -30,14 +30,14 @@ class Writer:
         self._queue.put(None)
         self._thread.join()
 
-    async def add(self, heard: Heard) -> bool:
+    async def add(self, delivery: Heard) -> bool:
         """Return whether this delivery is new, once it is on disk.
 
         Raises SystemFailed where too many deliveries wait or the database fails.
         """
         is_new: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         try:
-            self._queue.put_nowait((heard, is_new))
+            self._queue.put_nowait((delivery, is_new))
         except queue.Full:
             raise SystemFailed("Too many deliveries wait for the state database: look at its disk.") from None
         return await is_new
@@ -57,16 +57,16 @@ class Writer:
 
     def _commit(self, batch: list[Waiting]) -> None:
         try:
-            new = self._inbox.add([heard for heard, _ in batch])
+            new = self._inbox.add([delivery for delivery, _ in batch])
         except (InvsyncError, SQLAlchemyError) as error:
             failed = f"The state database failed ({type(error).__name__}): look at [state] url."
             fault = SystemFailed(str(error) if isinstance(error, InvsyncError) else failed)
             for _, future in batch:
                 future.get_loop().call_soon_threadsafe(_fail, future, fault)
             return
-        for heard, future in batch:
-            future.get_loop().call_soon_threadsafe(_resolve, future, heard.delivery in new)
-            new.discard(heard.delivery)
+        for delivery, future in batch:
+            future.get_loop().call_soon_threadsafe(_resolve, future, delivery.delivery in new)
+            new.discard(delivery.delivery)
 
 
 def _resolve(future: "asyncio.Future[bool]", is_new: bool) -> None:

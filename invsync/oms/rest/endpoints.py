@@ -16,8 +16,8 @@ from invsync.inputs import texts
 from invsync.oms.rest.connector import RestSettings
 from invsync.oms.rest.envelopes import JsonRow, camel, rows_in
 from invsync.oms.sql.values import earliest
+from invsync.retry import LONGEST_BACKOFF, TRIES, NoAnswer, Patience
 
-TRIES = 6
 BACKOFF = 0.25
 UNKNOWN = ("No definition found", "Could not find definition")
 Page = tuple[list[JsonRow], int | None]  # the rows, and the total where HotWax gives it
@@ -126,29 +126,34 @@ class Endpoints:
         NoSuchAddress.
         """
         bare = 0
-        for tries in range(self._tries):
-            time.sleep(min(30.0, BACKOFF * 2**tries) if tries else 0)
+
+        def attempt() -> tuple[httpx.Response, Any]:
+            nonlocal bare
+            response = self._request(address, body)
+            bare += response.is_success and not response.content
+            if not response.is_success or not (response.content or bare > 1):
+                raise NoAnswer(self._summary(response))
+            self._note_date(response)
             try:
-                with self._turn:
-                    response = self.client.post(address, json=body)
-                if any(sign in response.text for sign in UNKNOWN):
-                    raise Unknown(address)
-                if response.status_code == 404:
-                    raise NoSuchAddress(address)
-                if response.status_code in (401, 403):
-                    raise OmsFailed(
-                        f"HotWax refused {address} ({self._summary(response)}): check its token and its rights."
-                    )
-                bare += response.is_success and not response.content
-                if response.is_success and (response.content or bare > 1):
-                    self._note_date(response)
-                    return response, texts.parsed(response.content) if response.content else []
-                failure = self._summary(response)
+                return response, texts.parsed(response.content) if response.content else []
             except json.JSONDecodeError:
-                failure = f"no JSON: {self._summary(response)}"
-            except httpx.TransportError as error:
-                failure = f"{type(error).__name__}: {texts.quoted(str(error))}"
-        raise OmsFailed(f"HotWax gave no answer in {self._tries} tries ({address}: {failure}): run again later.")
+                raise NoAnswer(f"no JSON: {self._summary(response)}") from None
+
+        return Patience("HotWax", OmsFailed, time.sleep, self._tries, backoff=_backoff, about=address).call(attempt)
+
+    def _request(self, address: str, body: JsonRow) -> httpx.Response:
+        try:
+            with self._turn:
+                response = self.client.post(address, json=body)
+        except httpx.TransportError as error:
+            raise NoAnswer(f"{type(error).__name__}: {texts.quoted(str(error))}") from None
+        if any(sign in response.text for sign in UNKNOWN):
+            raise Unknown(address)
+        if response.status_code == 404:
+            raise NoSuchAddress(address)
+        if response.status_code in (401, 403):
+            raise OmsFailed(f"HotWax refused {address} ({self._summary(response)}): check its token and its rights.")
+        return response
 
     def _summary(self, response: httpx.Response) -> str:
         """Return a response's status and message, without secrets."""
@@ -158,3 +163,8 @@ class Endpoints:
     def _note_date(self, response: httpx.Response) -> None:
         if "Date" in response.headers:
             self._date = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+
+
+def _backoff(tries: int) -> float:
+    """Seconds to wait after this many failed tries: exponential, without the jitter that users of a cost bucket need."""
+    return float(min(LONGEST_BACKOFF, BACKOFF * 2**tries))

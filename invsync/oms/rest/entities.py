@@ -18,10 +18,11 @@ import httpx
 
 from invsync.errors import OmsFailed
 from invsync.oms.rest.connector import RestSettings
-from invsync.oms.rest.endpoints import TRIES, Endpoint, Endpoints, Filter, NoSuchAddress, Page, Unknown
+from invsync.oms.rest.endpoints import Endpoint, Endpoints, Filter, NoSuchAddress, Page, Unknown
 from invsync.oms.rest.envelopes import JsonRow, camel
 from invsync.oms.sql.statements import COLUMNS, OPTIONAL, QUANTITIES
 from invsync.oms.sql.values import Value, stamp, text
+from invsync.retry import TRIES
 
 TIMEOUT = 60.0
 CHUNK = 100

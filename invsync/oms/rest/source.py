@@ -19,7 +19,7 @@ from invsync.errors import OmsFailed, UsageError
 from invsync.oms import schemas
 from invsync.oms.rest.auth import connected
 from invsync.oms.rest.connector import RestSettings
-from invsync.oms.rest.endpoints import TRIES, Filter
+from invsync.oms.rest.endpoints import Filter
 from invsync.oms.rest.entities import KEYS, Api, Row, Rows
 from invsync.oms.rest.envelopes import camel
 from invsync.oms.schemas import TABLES, Entered
@@ -29,6 +29,7 @@ from invsync.oms.sql.known_orders import spellings
 from invsync.oms.sql.source import Database
 from invsync.oms.sql.statements import CANCELLED_ITEMS, CLOSED_ITEMS, COLUMNS, DELTA_GROUP, STAMPS
 from invsync.oms.sql.values import earliest, frame, number
+from invsync.retry import TRIES
 
 FIXED = ("shopify_shop", "facility_group", "product_store")
 MEMBERSHIPS = ("facility", "facility_type", "facility_group_member", "product_store_facility")
