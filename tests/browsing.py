@@ -33,8 +33,8 @@ class Visit:
 
     def faults(self) -> list[str]:
         """What axe-core finds wrong with contrast, names, roles and order."""
-        found = Axe().run(self.page).response["violations"]
-        return [f"{one['id']}: {node['html'][:160]}" for one in found for node in one["nodes"]]
+        violations = Axe().run(self.page).response["violations"]
+        return [f"{one['id']}: {node['html'][:160]}" for one in violations for node in one["nodes"]]
 
     def marks(self) -> list[int]:
         """Marks drawn in each chart that is on show."""

@@ -45,8 +45,8 @@ class Rehearsal:
         self.oms.map_location(facility, location)
 
     def run(self, when: datetime = START + timedelta(hours=1), job: str = RECENT, **given: Any) -> dict[str, Any]:
-        told = {"shop": "demo", "config": str(self.config), "at": when.isoformat(), **given}
-        return launch.run(job, told, engine="inprocess")
+        added = {"shop": "demo", "config": str(self.config), "at": when.isoformat(), **given}
+        return launch.run(job, added, engine="inprocess")
 
     def apply(self, facts: dict[str, Any]) -> dict[str, Any]:
         return launch.apply(facts["run_id"], str(self.config), engine="inprocess")
@@ -73,8 +73,8 @@ class Rehearsal:
 
 def of_shop(config: Path, *lines: str) -> Path:
     """The configuration with these lines more in its shop's table."""
-    told = "\n".join(lines)
-    config.write_text(config.read_text().replace("[shops.demo.oms]", f"{told}\n[shops.demo.oms]"))
+    added = "\n".join(lines)
+    config.write_text(config.read_text().replace("[shops.demo.oms]", f"{added}\n[shops.demo.oms]"))
     return config
 
 

@@ -27,7 +27,7 @@ def leave(
     job: str = "upload-recent-changes",
     at: datetime = NOW,
     status: str = "done",
-    **told: Any,
+    **more: Any,
 ) -> Path:
     """One run's folder: run.json from the outcomes, outcomes.parquet, and a page to link to."""
     run_id = f"{at:%Y%m%dT%H%M%SZ}-0000"
@@ -60,7 +60,7 @@ def leave(
         "messages": [],
         "guards": [],
     }
-    (folder / "run.json").write_text(json.dumps(facts | told), encoding="utf-8")
+    (folder / "run.json").write_text(json.dumps(facts | more), encoding="utf-8")
     (folder / "report.html").write_text(f"<!DOCTYPE html><title>{run_id}</title><p id=find>{run_id}", encoding="utf-8")
     frame.write_parquet(folder / "outcomes.parquet")
     return folder

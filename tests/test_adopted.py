@@ -18,19 +18,19 @@ from invsync.state import State
 
 @pytest.fixture
 def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
-    with open_rehearsal(tmp_path, monkeypatch) as found:
-        found.product(1, "S1", oms=10, available=7)
-        yield found
+    with open_rehearsal(tmp_path, monkeypatch) as built:
+        built.product(1, "S1", oms=10, available=7)
+        yield built
 
 
 def execute(rehearsal: Rehearsal, **given: object) -> Path:
     """Papermill by itself, as an orchestrator calls it."""
     inprocess.register()
     output = rehearsal.config.parent / "executed.ipynb"
-    told = {"shop": "demo", "config": str(rehearsal.config), "dry_run": False, **given}
+    given_all = {"shop": "demo", "config": str(rehearsal.config), "dry_run": False, **given}
     try:
         papermill.execute_notebook(
-            launch.jobs()[HARD], output, parameters=told, progress_bar=False, engine_name=inprocess.NAME
+            launch.jobs()[HARD], output, parameters=given_all, progress_bar=False, engine_name=inprocess.NAME
         )
     except papermill.PapermillExecutionError:
         return output

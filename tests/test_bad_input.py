@@ -227,7 +227,7 @@ RUNS: dict[str, tuple[Break, int, str]] = {
 
 @pytest.mark.parametrize("case", RUNS)
 def test_a_run_that_cannot_go_on_says_why_and_sends_nothing(rehearsal: Rehearsal, case: str) -> None:
-    damage, exit_code, told = RUNS[case]
+    damage, exit_code, words = RUNS[case]
     damage(rehearsal)
     before = list(rehearsal.shop.journal)
 
@@ -236,7 +236,7 @@ def test_a_run_that_cannot_go_on_says_why_and_sends_nothing(rehearsal: Rehearsal
     said = facts["messages"][-1]
     assert facts["exit_code"] == exit_code, said
     assert facts["status"] == ("stopped" if exit_code == 3 else "failed")
-    assert told in said and said.endswith(".") and "\n" not in said
+    assert words in said and said.endswith(".") and "\n" not in said
     assert rehearsal.shop.journal == before
     assert json.loads(rehearsal.kept(facts, "run.json").read_text()) == facts
     assert (

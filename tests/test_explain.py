@@ -31,8 +31,8 @@ def test_a_number_is_taken_apart(rehearsal: Rehearsal) -> None:
         "applied",
     )
     assert facts["moved_since"] == -1
-    told = "\n".join(lines(facts))
-    assert "#1001" in told and "line 1 of adjustments.jsonl" in told and "safety stock 2" in told
+    text = "\n".join(lines(facts))
+    assert "#1001" in text and "line 1 of adjustments.jsonl" in text and "safety stock 2" in text
 
 
 def test_the_store_has_its_own_number(rehearsal: Rehearsal) -> None:

@@ -97,8 +97,8 @@ def test_a_stale_plan_is_refused(rehearsal: Rehearsal, why: str) -> None:
         rehearsal.run(job=HARD)
         rehearsal.shop.set_level(1, ONLINE, 9)
     else:
-        told = rehearsal.folder(planned) / "run.json"
-        told.write_text(told.read_text().replace(planned["finished_at"], START.isoformat()))
+        given = rehearsal.folder(planned) / "run.json"
+        given.write_text(given.read_text().replace(planned["finished_at"], START.isoformat()))
     sent = len(rehearsal.shop.journal)
 
     facts = rehearsal.apply(planned)
@@ -153,13 +153,13 @@ def test_a_buffer_table_stands_above_the_one_number(rehearsal: Rehearsal) -> Non
 
 def test_papermill_alone_does_the_same_job_as_safely(rehearsal: Rehearsal) -> None:
     rehearsal.product(1, "A", oms=5, available=9)
-    told = {"shop": "demo", "config": str(rehearsal.config), "dry_run": False}
+    given = {"shop": "demo", "config": str(rehearsal.config), "dry_run": False}
     notebook, out = launch.jobs()[HARD], rehearsal.config.parent / "out.ipynb"
 
-    papermill.execute_notebook(notebook, out, parameters=told, engine_name=inprocess.NAME, progress_bar=False)
+    papermill.execute_notebook(notebook, out, parameters=given, engine_name=inprocess.NAME, progress_bar=False)
     with pytest.raises(papermill.PapermillExecutionError, match="Parameter dry_run must be bool, not 'false'"):
         papermill.execute_notebook(
-            notebook, out, parameters=told | {"dry_run": "false"}, engine_name=inprocess.NAME, progress_bar=False
+            notebook, out, parameters=given | {"dry_run": "false"}, engine_name=inprocess.NAME, progress_bar=False
         )
 
     (folder,) = (rehearsal.config.parent / "reports" / "demo" / HARD).iterdir()

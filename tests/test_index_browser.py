@@ -179,7 +179,7 @@ def test_it_works_over_http_as_from_a_bucket(browser: Browser, site: Path) -> No
         threading.Thread(target=http.serve_forever, daemon=True).start()
         page = browser.new_page()
         refused: list[str] = []
-        page.on("console", lambda told: refused.append(told.text))
+        page.on("console", lambda message: refused.append(message.text))
         page.goto(f"http://127.0.0.1:{http.server_port}/")
         look_up(page, "mug-blue")
         expect(page.locator("#story h3")).to_have_text("MUG-BLUE")

@@ -18,8 +18,8 @@ Cell = dict[str, Any]
 
 
 def cells(path: Path) -> list[Cell]:
-    found: list[Cell] = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return found
+    listed: list[Cell] = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return listed
 
 
 def code(path: Path) -> list[Cell]:
@@ -31,8 +31,8 @@ def source(cell: Cell) -> str:
 
 
 def tags(cell: Cell) -> list[str]:
-    found: list[str] = cell["metadata"].get("tags", [])
-    return found
+    listed: list[str] = cell["metadata"].get("tags", [])
+    return listed
 
 
 def nodes(path: Path) -> set[type[ast.AST]]:

@@ -91,9 +91,9 @@ def test_units_that_were_added_after_the_import(lives: Lives, job: str) -> None:
     lives.receive(HOUR + 5 * MINUTE)
 
     assert lives.shown(2 * HOUR, job) == [11, 5]
-    told = explain("demo", "A", str(lives.rehearsal.config))
-    assert [(one["units"], one["reason"]) for one in told["in_flight"]] == [(4, "edited after import")]
-    assert "#1001" in "\n".join(lines(told)) and "edited after import" in "\n".join(lines(told))
+    level = explain("demo", "A", str(lives.rehearsal.config))
+    assert [(one["units"], one["reason"]) for one in level["in_flight"]] == [(4, "edited after import")]
+    assert "#1001" in "\n".join(lines(level)) and "edited after import" in "\n".join(lines(level))
 
 
 @pytest.mark.parametrize("restock", [True, False])

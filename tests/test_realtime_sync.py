@@ -208,17 +208,17 @@ def test_our_number_that_another_system_wrote_again_after_a_sale_is_no_echo(ears
 
 
 @pytest.mark.parametrize(
-    "told",
+    "stamps",
     [
         {"available": 9},
         {"available": 10, "updated_at": datetime(2026, 3, 1, tzinfo=UTC)},
         {"available": 10},
     ],
 )
-def test_a_change_that_is_not_ours_is_no_echo(ears: Ears, told: dict[str, Any]) -> None:
+def test_a_change_that_is_not_ours_is_no_echo(ears: Ears, stamps: dict[str, Any]) -> None:
     ears.level(1)
     ears.drain()
-    ears.level(1, **({"updated_at": datetime.now(UTC)} if told == {"available": 9} else {}) | told)
+    ears.level(1, **({"updated_at": datetime.now(UTC)} if stamps == {"available": 9} else {}) | stamps)
 
     assert ears.drain()["counts"]["selected"] == 1
 

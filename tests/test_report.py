@@ -325,7 +325,7 @@ def test_only_faults_need_a_person() -> None:
 
 
 def test_each_class_of_fault_has_its_count_remedy_and_examples(page: str) -> None:
-    found = remediation.needs(
+    needs = remediation.needs(
         outcomes(
             *[
                 {"outcome": "refused", "reason": "INVALID_INVENTORY_ITEM", "message": "Gone.", "sku": f"S{n}"}
@@ -334,8 +334,8 @@ def test_each_class_of_fault_has_its_count_remedy_and_examples(page: str) -> Non
             HELD | {"reason": "bundle"},
         )
     )
-    assert [(one.what, one.pairs, len(one.examples)) for one in found] == [("Refused by Shopify: Gone.", 5, 3)]
-    assert "remove its link in HotWax" in found[0].remedy and found[0].examples[0] == "S0 at Location 10"
+    assert [(one.what, one.pairs, len(one.examples)) for one in needs] == [("Refused by Shopify: Gone.", 5, 3)]
+    assert "remove its link in HotWax" in needs[0].remedy and needs[0].examples[0] == "S0 at Location 10"
 
 
 def test_held_rows_say_why_and_what_to_do_faults_first() -> None:

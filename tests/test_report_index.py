@@ -37,9 +37,9 @@ shop_id = "ACME"
 
 def data(root: Path) -> dict[str, Any]:
     text = (root / "index.html").read_text(encoding="utf-8")
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    assert found
-    return dict(json.loads(found[1]))
+    match = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert match
+    return dict(json.loads(match[1]))
 
 
 def said(root: Path) -> str:

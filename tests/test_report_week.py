@@ -45,12 +45,12 @@ def test_accuracy_is_the_share_found_right_before_any_change(tmp_path: Path) -> 
 
 
 def test_the_week_lists_each_order_in_flight_with_its_reason_as_its_last_hard_sync_found_it(tmp_path: Path) -> None:
-    def found(folder: Path, name: str, reason: str) -> None:
+    def fault(folder: Path, name: str, reason: str) -> None:
         row = {"name": name, "order_id": 1, "units": 3, "reason": reason, "location_id": 7, "created_at": MONDAY}
         pl.DataFrame([row], schema=tables.IN_FLIGHT).write_parquet(folder / "in_flight.parquet")
 
-    found(leave(tmp_path, outcomes(RIGHT), at=MONDAY, job="hard-sync"), "#1001", "edited after import")
-    found(leave(tmp_path, outcomes(RIGHT), at=MONDAY + timedelta(hours=1)), "#1002", "not imported")
+    fault(leave(tmp_path, outcomes(RIGHT), at=MONDAY, job="hard-sync"), "#1001", "edited after import")
+    fault(leave(tmp_path, outcomes(RIGHT), at=MONDAY + timedelta(hours=1)), "#1002", "not imported")
 
     text = page(tmp_path)
 

@@ -33,9 +33,9 @@ def test_no_link_is_dead(page: Path) -> None:
 
 
 def test_every_run_of_the_index_has_its_page() -> None:
-    found = re.search(r'id="data">(.*?)</script>', INDEX.read_text(encoding="utf-8"))
-    assert found
-    data = json.loads(found[1])
+    match = re.search(r'id="data">(.*?)</script>', INDEX.read_text(encoding="utf-8"))
+    assert match
+    data = json.loads(match[1])
     runs = data["runs"]
     paths = [
         SAMPLE / data["shops"][shop]["name"] / data["jobs"][job] / run / "report.html"
@@ -57,8 +57,8 @@ def test_it_is_small_and_its_picture_is_on_the_first_screen() -> None:
 def test_it_tells_nothing_of_the_machine_that_made_it() -> None:
     for path in SAMPLE.rglob("*"):
         if path.suffix in {".html", ".json", ".js", ".jsonl", ".parquet", ".graphql"}:
-            told = path.read_bytes()
-            assert not re.search(rb"/(tmp|home|root|usr|var|Users|work)/|sandbox-token|127\.0\.0\.1", told), path
+            hashes = path.read_bytes()
+            assert not re.search(rb"/(tmp|home|root|usr|var|Users|work)/|sandbox-token|127\.0\.0\.1", hashes), path
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
@@ -70,9 +70,9 @@ def test_its_pages_are_made_as_the_package_makes_them_now(page: Path) -> None:
 
 def test_the_files_of_the_whole_run_are_those_that_its_page_names() -> None:
     (folder,) = {path.parent for path in SAMPLE.rglob("adjustments.jsonl")}
-    told = {one["name"]: one["sha256"] for one in json.loads((folder / "run.json").read_text())["files"]}
+    hashes = {one["name"]: one["sha256"] for one in json.loads((folder / "run.json").read_text())["files"]}
     page = (folder / "report.html").read_text(encoding="utf-8")
     kept = [path for path in folder.iterdir() if path.name not in {"run.json", "report.html"}]
     assert len(kept) >= 5
     for path in kept:
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == told[path.name] and told[path.name] in page
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == hashes[path.name] and hashes[path.name] in page

@@ -208,8 +208,8 @@ def test_a_wrong_token_fails_with_one_sentence_and_leaves_a_folder(
     facts = rehearsal.run()
 
     assert facts["exit_code"] == 5 and (rehearsal.folder(facts) / "report.html").exists()
-    found = [path for path in rehearsal.folder(facts).iterdir() if b"shpat_wrong" in path.read_bytes()]
-    assert found == []
+    leaking = [path for path in rehearsal.folder(facts).iterdir() if b"shpat_wrong" in path.read_bytes()]
+    assert leaking == []
 
 
 def test_a_planted_token_is_found_nowhere_below_the_run_folder(rehearsal: Rehearsal) -> None:
@@ -272,5 +272,5 @@ def test_a_shop_that_gives_no_answer_is_told_in_one_sentence(
     assert facts["exit_code"] == 5 and facts["messages"] == ["Shopify gave no answer: run again later."]
 
 
-def no_patience(self: Patience, told: str) -> None:
+def no_patience(self: Patience, kind: str) -> None:
     raise Unanswered("Shopify gave no answer: run again later.")

@@ -15,25 +15,25 @@ from tests.bench.measure import Measured, measured, middle
 def rounds(name: str, folder: Path, count: int) -> dict[str, list[Measured]]:
     """Each variant so many times, one after another in turn; what they made must agree."""
     subject: Any = import_module(f"tests.bench.{name}")
-    found: dict[str, list[Measured]] = {variant: [] for variant in subject.VARIANTS}
+    by_variant: dict[str, list[Measured]] = {variant: [] for variant in subject.VARIANTS}
     for _ in range(count):
-        for variant, those in found.items():
+        for variant, those in by_variant.items():
             those.append(measured(name, variant, folder))
-    made = {variant: {one.digest for one in those} for variant, those in found.items()}
+    made = {variant: {one.digest for one in those} for variant, those in by_variant.items()}
     if len(set.union(*made.values())) > 1:
         sys.exit(f"The variants of {name} disagree: {made}.")
-    return found
+    return by_variant
 
 
-def report(name: str, found: dict[str, list[Measured]]) -> bool:
+def report(name: str, by_variant: dict[str, list[Measured]]) -> bool:
     """Print what was measured and the targets; whether all are met."""
     subject: Any = import_module(f"tests.bench.{name}")
-    medians = {variant: middle(those) for variant, those in found.items()}
+    medians = {variant: middle(those) for variant, those in by_variant.items()}
     load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     print(f"\n{name}: {subject.__doc__.splitlines()[0]} ({load})")
     print(f"  {'variant':<28}{'wall':>10}{'fastest':>10}{'slowest':>10}{'CPU':>10}{'peak above base':>18}")
     for variant, one in medians.items():
-        walls = [each.wall for each in found[variant]]
+        walls = [each.wall for each in by_variant[variant]]
         print(
             f"  {variant:<28}"
             + "".join(f"{seconds:>8.3f} s" for seconds in (one.wall, min(walls), max(walls), one.cpu))
@@ -49,16 +49,16 @@ def report(name: str, found: dict[str, list[Measured]]) -> bool:
 
 def main() -> None:
     """The command."""
-    told = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    told.add_argument("names", nargs="*", metavar="SUBJECT", help=f"any of {', '.join(SUBJECTS)}; all by default")
-    told.add_argument("--scale", type=float, default=1.0, help="the size of each subject, 1 for the full one")
-    told.add_argument("--rounds", type=int, default=3)
-    given = told.parse_args()
+    options = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    options.add_argument("names", nargs="*", metavar="SUBJECT", help=f"any of {', '.join(SUBJECTS)}; all by default")
+    options.add_argument("--scale", type=float, default=1.0, help="the size of each subject, 1 for the full one")
+    options.add_argument("--rounds", type=int, default=3)
+    given = options.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled once, as in any installation
     whole = True
     for name in given.names or SUBJECTS:
         if name not in SUBJECTS:
-            told.error(f"subject {name!r} is unknown: choose from {', '.join(SUBJECTS)}")
+            options.error(f"subject {name!r} is unknown: choose from {', '.join(SUBJECTS)}")
         with tempfile.TemporaryDirectory(prefix="invsync-bench-") as folder:
             import_module(f"tests.bench.{name}").prepare(Path(folder), given.scale)
             whole &= report(name, rounds(name, Path(folder), given.rounds))

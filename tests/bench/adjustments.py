@@ -106,10 +106,10 @@ VARIANTS = {"invsync": ours, "orjson loop": orjson}
 def digest(made: list[Path]) -> str:
     """The lines without their keys, which tell in which file a line stands; every file is below the limit."""
     assert all(path.stat().st_size < LIMIT for path in made)
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for line in _lines(made):
-        found.update(line[: line.rindex(bulkfile.KEY_BEGINS.encode())])
-    return f"{len(made)} {found.hexdigest()}"
+        digest.update(line[: line.rindex(bulkfile.KEY_BEGINS.encode())])
+    return f"{len(made)} {digest.hexdigest()}"
 
 
 def _lines(paths: list[Path]) -> Iterator[bytes]:

@@ -128,15 +128,15 @@ def in_flight(folder: Path, wanted: pd.DataFrame) -> pd.DataFrame:
 
 def variances(wanted: pd.DataFrame, levels: pd.DataFrame, flight: pd.DataFrame, *, buffer: int) -> pd.DataFrame:
     """VARIANCES without `held`, as `equation.variances`."""
-    found = wanted.merge(levels, on=KEY, how="left").merge(
+    merged = wanted.merge(levels, on=KEY, how="left").merge(
         flight.rename(columns={"units": "in_flight"}), on=KEY, how="left"
     )
-    found["in_flight"] = found["in_flight"].fillna(0)
-    found["set_aside"], found["buffer"] = 0, buffer
-    free = found["oms"] - found["in_flight"]
-    found["target"] = np.maximum(free - buffer, np.minimum(free, 0.0)).round(6)
-    found["delta"] = (found["target"] - found["available"]).round(0)
-    return found
+    merged["in_flight"] = merged["in_flight"].fillna(0)
+    merged["set_aside"], merged["buffer"] = 0, buffer
+    free = merged["oms"] - merged["in_flight"]
+    merged["target"] = np.maximum(free - buffer, np.minimum(free, 0.0)).round(6)
+    merged["delta"] = (merged["target"] - merged["available"]).round(0)
+    return merged
 
 
 def net_changes(
@@ -145,24 +145,26 @@ def net_changes(
     """NET, as `delta.net_changes` where no event is claimed in part."""
     now = targets(own, online, rows, queue).merge(free[KEY].drop_duplicates(), on=KEY)
     was = targets(_undone(own, free), online, _undone(rows, free), queue)[[*KEY, "oms"]].rename(columns={"oms": "was"})
-    found = now.merge(was, on=KEY, how="left").merge(_reasons(free), on=KEY, how="left")
-    return found.assign(net=(found["oms"] - found["was"].fillna(0.0)).round(6))
+    merged = now.merge(was, on=KEY, how="left").merge(_reasons(free), on=KEY, how="left")
+    return merged.assign(net=(merged["oms"] - merged["was"].fillna(0.0)).round(6))
 
 
 def _undone(rows: pd.DataFrame, free: pd.DataFrame) -> pd.DataFrame:
     at = ["product_id", "facility_id"]
     moved = free.drop_duplicates("event_id").groupby(at, as_index=False)["atp"].sum().rename(columns={"atp": "moved"})
-    found = rows.merge(moved, on=at, how="left")
-    last = found[TOTAL] - found["moved"]
-    minimum = found["minimum_stock"].fillna(0.0)
+    merged = rows.merge(moved, on=at, how="left")
+    last = merged[TOTAL] - merged["moved"]
+    minimum = merged["minimum_stock"].fillna(0.0)
     computed = np.where(last >= minimum, last - minimum, 0.0)
-    touched = found["moved"].notna()
-    return found.assign(**{TOTAL: last.where(touched, found[TOTAL]), SELLABLE: found[SELLABLE].mask(touched, computed)})
+    touched = merged["moved"].notna()
+    return merged.assign(
+        **{TOTAL: last.where(touched, merged[TOTAL]), SELLABLE: merged[SELLABLE].mask(touched, computed)}
+    )
 
 
 def _reasons(free: pd.DataFrame) -> pd.DataFrame:
-    told = free["reason"].map(delta.SHOPIFY_REASONS).fillna("correction")
-    told = told.mask(free["physical_inventory_id"].notna(), delta.COUNTED)
-    ranked = free.assign(shopify_reason=told, size=free["atp"].abs())
+    reasons = free["reason"].map(delta.SHOPIFY_REASONS).fillna("correction")
+    reasons = reasons.mask(free["physical_inventory_id"].notna(), delta.COUNTED)
+    ranked = free.assign(shopify_reason=reasons, size=free["atp"].abs())
     ordered = ranked.sort_values(["size", "event_id"], ascending=[False, True])
     return ordered.drop_duplicates(KEY)[[*KEY, "shopify_reason"]]

@@ -38,10 +38,10 @@ class Target:
         """The bound in words."""
         return f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
 
-    def met(self, found: float) -> bool:
+    def met(self, ratio: float) -> bool:
         """Whether this number keeps the bound."""
         low, high = self.at_least, self.at_most
-        return (low is None or found >= low) and (high is None or found <= high)
+        return (low is None or ratio >= low) and (high is None or ratio <= high)
 
 
 def faster(ours: str, peer: str, at_least: float) -> Target:

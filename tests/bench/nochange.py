@@ -77,10 +77,10 @@ def in_process(folder: Path) -> Callable[[], str]:
     """The hard sync in this process, after it has run once before."""
     from invsync.jobs import launch
 
-    told = shop_of(folder)
+    configured = shop_of(folder)
 
     def run() -> str:
-        return checked(launch.run("hard-sync", told, engine="inprocess"), folder)
+        return checked(launch.run("hard-sync", configured, engine="inprocess"), folder)
 
     run()
     return run
@@ -106,8 +106,10 @@ def empty(folder: Path) -> Callable[[], str]:
 
 def run_command(folder: Path) -> Callable[[], str]:
     """The hard sync by its command, in a kernel, after it has run once before."""
-    told = shop_of(folder)
-    words = command("invsync.cli", "run", "hard-sync", "--json", *(f"--{name}={value}" for name, value in told.items()))
+    configured = shop_of(folder)
+    words = command(
+        "invsync.cli", "run", "hard-sync", "--json", *(f"--{name}={value}" for name, value in configured.items())
+    )
 
     def run() -> str:
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -159,9 +161,9 @@ def serve(folder: Path) -> None:
             known[asked] = await run_in_threadpool(
                 httpx.post, behind + asked[0], content=asked[1], headers=headers, timeout=60
             )
-        found = known[asked]
-        version = {name: value for name, value in found.headers.items() if name.startswith("x-shopify")}
-        return Response(found.content, found.status_code, version, "application/json")
+        known_answer = known[asked]
+        version = {name: value for name, value in known_answer.headers.items() if name.startswith("x-shopify")}
+        return Response(known_answer.content, known_answer.status_code, version, "application/json")
 
     routes = [Route("/{path:path}", answer, methods=["POST"])]
     with hosting(create_app(shop)) as behind, hosting(Starlette(routes=routes)) as front:

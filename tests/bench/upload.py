@@ -40,13 +40,13 @@ def against_a_server(upload: Upload, folder: Path) -> Callable[[], str]:
     """The digest of the file that the server received."""
     server = subprocess.Popen([sys.executable, "-m", "tests.bench.upload"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
-    told, url = server.stdout, server.stdout.readline().strip()
+    lines, url = server.stdout, server.stdout.readline().strip()
     shop = ShopSettings(domain="bench.myshopify.com", endpoint=url, token_env="TOKEN", oms=FilesSettings(**OMS))
     client = Client.open(shop, secrets={"TOKEN": "shpat_bench"})
 
     def run() -> str:
         upload(client, url, folder / "adjustments.jsonl")
-        return told.readline().strip()
+        return lines.readline().strip()
 
     return run
 
@@ -73,7 +73,7 @@ class Storage(BaseHTTPRequestHandler):
         left = int(self.headers["Content-Length"])
         boundary = re.findall("boundary=(.+)", self.headers["Content-Type"])[0].encode()
         tail = b"\r\n--" + boundary + b"--\r\n"
-        found, rest, in_file = hashlib.sha256(), b"", False
+        digest, rest, in_file = hashlib.sha256(), b"", False
         while left:
             piece = self.rfile.read(min(left, 1 << 20))
             left, rest = left - len(piece), rest + piece
@@ -81,13 +81,13 @@ class Storage(BaseHTTPRequestHandler):
                 in_file, rest = True, rest[rest.index(b"\r\n\r\n", name) + 4 :]
             if in_file:
                 keep = len(rest) - len(tail)
-                found.update(rest[:keep])
+                digest.update(rest[:keep])
                 rest = rest[keep:]
         assert rest == tail
         self.send_response(201)
         self.send_header("Content-Length", "0")
         self.end_headers()
-        print(found.hexdigest(), flush=True)
+        print(digest.hexdigest(), flush=True)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -109,9 +109,9 @@ def levels(seen: tables.Snapshot) -> pl.DataFrame:
     available = pl.when(draw >= 2).then(pl.col("oms").cast(pl.Int64) + (draw < 7).cast(pl.Int64) * 3)
     there = pl.col("available").is_not_null()
     nothing = [name for name in tables.LEVELS if name not in wanted.columns]
-    found = wanted.with_columns(pl.lit(None).alias(name) for name in nothing).with_columns(available=available)
-    found = found.with_columns(is_active=pl.when(there).then(True), tracked=True, requires_components=False)
-    return tables.conform(found, tables.LEVELS, "levels")
+    shown = wanted.with_columns(pl.lit(None).alias(name) for name in nothing).with_columns(available=available)
+    shown = shown.with_columns(is_active=pl.when(there).then(True), tracked=True, requires_components=False)
+    return tables.conform(shown, tables.LEVELS, "levels")
 
 
 def orders(seen: tables.Snapshot) -> pl.DataFrame:
