@@ -3,12 +3,13 @@
 import shutil
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from invsync.config import secrets, settings
 from invsync.config.settings import Settings
 from invsync.jobs.launch import notebooks
-from invsync.schedule.export import EXPORTERS, Exporter
+from invsync.schedule.export import Exporter
 from invsync.schedule.export.plan import MAINTENANCE, Plan, Service, Task
 from invsync.schedule.table import Entry, entries, has_webhooks
 
@@ -34,7 +35,8 @@ def export(to: Exporter, config: Path, shops: Sequence[str], *, image: str) -> d
         image=image,
         variables=_variables(configured, names),
     )
-    return EXPORTERS[to](plan)
+    files: dict[str, str] = import_module(f"invsync.schedule.export.{to}").files(plan)
+    return files
 
 
 def _task(entry: Entry) -> Task:
