@@ -123,8 +123,8 @@ def test_a_success_is_read_however_it_is_spaced(tmp_path: Path) -> None:
     assert answers(tmp_path, spaced)["answer"].to_list() == ["landed"] * 3
 
 
-def test_a_result_line_without_a_number_is_passed_over(tmp_path: Path) -> None:
-    assert answers(tmp_path, payload(), payload() | {"__lineNumber": 0})["answer"].to_list() == ["landed"] * 3
+def test_a_blank_line_of_the_result_is_passed_over(tmp_path: Path) -> None:
+    assert answers(tmp_path, payload() | {"__lineNumber": 0}, "")["answer"].to_list() == ["landed"] * 3
 
 
 def test_two_faults_of_one_change_give_one_answer(tmp_path: Path) -> None:
