@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import libcst as cst
+from hypothesis import Phase, settings
 from mutmut.__main__ import cli
 from mutmut.mutation import mutators
 from mutmut.stats import status_by_exit_code
@@ -135,6 +136,7 @@ def scores() -> Iterator[str]:
 
 
 mutators.mutation_operators[:] = [*operators()]
+settings.register_profile("mutants", deadline=None, database=None, phases=[Phase.explicit, Phase.generate])
 
 if __name__ == "__main__":
     cli(standalone_mode=False)
