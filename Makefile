@@ -25,6 +25,10 @@ docs: $(READY)  ## the documentation site, strictly, into build/docs
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
+mutants: $(READY)  ## the core with one expression changed at a time: which changes its tests do not notice
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[mutants]'
+	POLARS_MAX_THREADS=1 $(VENV)/bin/python -m tests.mutants run --max-children 1
+
 bench:  ## the speed of it beside its peers, in an environment as lean as one that runs jobs
 	$(PYTHON) -m venv $(VENV)/bench
 	$(VENV)/bench/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
@@ -39,6 +43,6 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build demo
+	rm -rf $(VENV) build demo mutants
 
-.PHONY: demo test campaign systems docs bench sample clean
+.PHONY: demo test campaign systems docs mutants bench sample clean

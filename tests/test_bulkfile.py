@@ -1,5 +1,6 @@
 """The file that is uploaded: its bytes, its order, its keys, and what it says when it is read again."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ def frame(*changes: tuple[Any, ...]) -> pl.DataFrame:
     """Adjustments from (item, location, delta, available, reason), a reason column only where it is given."""
     names = ["inventory_item_id", "location_id", "delta", "available", "shopify_reason"]
     schema = dict.fromkeys(names[:4], pl.Int64()) | {"shopify_reason": pl.String()}
-    found = pl.DataFrame(changes, schema=schema, orient="row")
-    found = found.with_columns(target=(pl.col("available") + pl.col("delta")).cast(pl.Float64))
-    return found.drop(name for name in names if changes and found[name].is_null().all())
+    plan = pl.DataFrame(changes, schema=schema, orient="row")
+    plan = plan.with_columns(target=(pl.col("available") + pl.col("delta")).cast(pl.Float64))
+    return plan.drop(name for name in names if changes and plan[name].is_null().all())
 
 
 def rows(n: int) -> pl.DataFrame:
@@ -143,6 +144,37 @@ def test_files_split_below_the_limit_are_equal_and_lose_no_row(tmp_path: Path) -
     assert all(path.stat().st_size <= 120_000 for path in paths)
     assert [bulkfile.kept(path).lines for path in paths] == [3, 3, 3]
     assert pl.concat(map(bulkfile.read, paths))["inventory_item_id"].to_list() == list(range(1, 2101))
+
+
+def test_no_file_is_larger_than_the_limit_by_a_byte(tmp_path: Path) -> None:
+    wide = ((10**15 + n, 10**11, -50_000, 60_000, "cycle_count_available") for n in range(200))
+    plan = frame((1, 7, -5, 100, "damaged"), *wide)
+    limit = 200 * max(len(line) for line in bulkfile.lines(plan, run_id="r", size=1))
+
+    paths = bulkfile.write(plan, tmp_path, run_id="r", size=1, limit=limit)
+    assert len(paths) == 2
+    assert all(path.stat().st_size <= limit for path in paths)
+
+
+def test_a_line_that_is_larger_than_the_limit_has_a_file_of_its_own(tmp_path: Path) -> None:
+    paths = bulkfile.write(rows(3), tmp_path, run_id="r", size=1, limit=1)
+
+    assert [bulkfile.kept(path).lines for path in paths] == [1, 1, 1]
+
+
+def test_a_file_holds_the_lines_of_its_part(tmp_path: Path) -> None:
+    first, second = bulkfile.write(rows(2), tmp_path, run_id="r", size=1, limit=1)
+
+    assert first.read_bytes() == b"".join(bulkfile.lines(rows(1), run_id="r"))
+    assert second.read_bytes() == b"".join(bulkfile.lines(rows(2).tail(1), run_id="r", part=2))
+
+
+def test_lines_are_counted_in_files_of_lines_alone(tmp_path: Path) -> None:
+    for name, lines in [("a.jsonl", 2), ("a.graphql", 2), ("a.html", None)]:
+        (tmp_path / name).write_bytes(b"1\n2\n")
+        kept = bulkfile.kept(tmp_path / name)
+        assert (kept.name, kept.bytes, kept.lines) == (name, 4, lines)
+        assert kept.sha256 == hashlib.sha256(b"1\n2\n").hexdigest()
 
 
 def test_a_later_part_takes_the_next_name(tmp_path: Path) -> None:

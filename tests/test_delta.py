@@ -1,9 +1,11 @@
 """Net changes from stock events: what may be pushed, which pairs it concerns, and what it moved there."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import polars as pl
+import pytest
 from builders import (
     FIRST,
     LONG_AGO,
@@ -21,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from invsync import delta, mapping, tables
+from invsync.errors import SystemFailed
 
 BOTH = {
     "shopify_shop_location": mapped(NA=ONLINE, W1=FIRST),
@@ -70,6 +73,46 @@ def test_a_reason_counts_while_it_is_on_the_list() -> None:
     assert pushed(found, reasons("CYCLE_COUNT", thru_date=NOW)) == []
     assert pushed(found, reasons("CYCLE_COUNT", thru_date=NOW + timedelta(seconds=1))) == ["1"]
     assert pushed(found, reasons("CYCLE_COUNT").with_columns(from_date=pl.lit(NOW + timedelta(seconds=1)))) == []
+
+
+def test_a_date_that_is_not_known_keeps_no_event_back() -> None:
+    event = events(("1", "W1", -1))
+    undated = event.with_columns(created_at=pl.lit(None, dtype=tables.STAMP))
+    always = reasons("CYCLE_COUNT").with_columns(from_date=pl.lit(None, dtype=tables.STAMP))
+
+    assert pushed(event, always) == ["1"]
+    assert pushed(undated, reasons("CYCLE_COUNT")) == ["1"]
+    assert pushed(undated, reasons("CYCLE_COUNT", thru_date=NOW)) == ["1"]
+
+
+def test_a_reason_counts_from_its_first_moment_and_once() -> None:
+    at_once = reasons("CYCLE_COUNT", "CYCLE_COUNT").with_columns(from_date=pl.lit(NOW))
+
+    assert pushed(events(("1", "W1", -1)), at_once) == ["1"]
+
+
+def test_a_variance_that_does_not_say_what_it_names_is_pushed() -> None:
+    assert pushed(events(("1", "W1", -1, "VAR_MANUAL", "PI1", None))) == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("table", "call"),
+    [
+        ("events", lambda: pushed(events().drop("origin"))),
+        ("delta_reasons", lambda: pushed(events(), reasons().drop("thru_date"))),
+        ("claimable", lambda: delta.unclaimed(tables.empty(delta.CLAIMABLE).drop("event_id"), claimed())),
+    ],
+)
+def test_a_table_without_a_column_is_refused_by_name(table: str, call: Callable[[], object]) -> None:
+    with pytest.raises(SystemFailed, match=rf"Table {table} lacks the column"):
+        call()
+
+
+def test_an_event_id_is_spelled_with_and_without_its_zeros() -> None:
+    ids = pl.Series("event_id", ["20001/00003", "20002/4", "20003/12345", "7", "7"])
+    spelled = ["20001/00003", "20001/3", "20002/00004", "20002/4", "20003/12345", "7"]
+
+    assert sorted(delta.spellings(ids)) == spelled
 
 
 def test_nothing_that_shopify_caused_is_pushed_back() -> None:

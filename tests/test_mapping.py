@@ -80,6 +80,50 @@ def test_online_atp_is_never_negative() -> None:
     assert online(snapshot(queue=rows(tables.QUEUE, ("A", 11.0)))) == 0
 
 
+@pytest.mark.parametrize(
+    ("quantities", "queue", "debt"),
+    [
+        ([("A", "W1", 10)], 13.0, -3),
+        ([("A", "W1", 10), ("A", "CONFIG", None, 4)], 7.0, -1),
+        ([("A", "W1", 10, 8)], 3.0, -1),
+        ([("A", "W1", 5), ("A", "W2", -6)], 0.0, -1),
+        ([("A", "W1", 10)], 10.0, None),
+        ([("A", "W1", 10)], 9.5, None),
+    ],
+    ids=["queue", "threshold", "safety stock", "negative total", "nothing left", "half a unit left"],
+)
+def test_a_debt_is_what_the_terms_come_to_below_zero(
+    quantities: list[tuple[Any, ...]], queue: float, debt: float | None
+) -> None:
+    seen = snapshot(product_facility=stock(*quantities), queue=rows(tables.QUEUE, ("A", queue)))
+    pairs, _ = split(seen)
+    assert mapping.targets(pairs, seen, RULES)["debt"].to_list() == [debt]
+
+
+def test_a_physical_location_has_no_debt() -> None:
+    seen = snapshot(product_facility=stock(("A", "W1", -3)), shopify_shop_location=mapped(W1=FIRST))
+    assert mapping.targets(split(seen)[0], seen, RULES)["debt"].to_list() == [None]
+
+
+def test_online_atp_comes_with_its_terms() -> None:
+    """A: (10 - 4) + 7 - threshold 2 - queue 1 = 10; the channel of B is closed; a quantity of C cannot be read."""
+    quantities = stock(
+        ("A", "W1", 10, 4), ("A", "W2", 7), ("A", "CONFIG", None, 2), ("B", "W1", 3), ("B", "CONFIG", None, 0, "N")
+    )
+    seen = snapshot(
+        product_facility=pl.concat([quantities, stock(("C", "W1", 5)).with_columns(last_inventory_count=nan)]),
+        queue=rows(tables.QUEUE, ("A", 1.0)),
+    )
+    terms = mapping.online_atp(seen, mapping.members(seen, RULES)).sort("product_id")
+
+    columns = ["product_id", "location_id", "sellable", "total", "threshold", "closed", "queue", "debt", "online_atp"]
+    assert terms.select(columns).rows()[:2] == [
+        ("A", ONLINE, 13, 17, 2, False, 1, None, 10),
+        ("B", ONLINE, 3, 3, 0, True, 0, None, 0),
+    ]
+    assert terms["online_atp"].is_nan().to_list() == [False, False, True]
+
+
 def test_brokering_off_removes_the_facility() -> None:
     seen = snapshot(product_facility=stock(("A", "W1", 10, 0, "N"), ("A", "W2", 7, 0, "Y"), ("A", "W3", 1)))
     assert online(seen) == 8

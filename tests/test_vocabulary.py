@@ -126,3 +126,58 @@ def test_no_other_module_spells_these_names() -> None:
         if isinstance(node, ast.Constant) and node.value in spelled
     }
     assert not again
+
+
+@pytest.mark.parametrize(
+    ("reason", "target", "benign"),
+    [
+        ("inactive_level", -1.0, True),
+        ("inactive_level", 0.0, True),
+        ("inactive_level", None, True),
+        ("inactive_level", 1.0, False),
+        ("fractional", 0.0, False),
+        ("bundle", 5.0, True),
+        (None, 0.0, False),
+    ],
+)
+def test_an_inactive_level_is_benign_while_nothing_is_to_be_sold_there(
+    reason: str | None, target: float | None, benign: bool
+) -> None:
+    row = pl.DataFrame({"reason": [reason], "target": [target]}, schema={"reason": pl.String, "target": pl.Float64})
+
+    assert row.select(vocabulary.is_benign()).item() is benign
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "target", "remedy"),
+    [
+        (HELD, "inactive_level", 0.0, vocabulary.NOTHING_THERE),
+        (HELD, "inactive_level", None, vocabulary.NOTHING_THERE),
+        (HELD, "inactive_level", 1.0, REASONS["inactive_level"].remedy),
+        (HELD, "fractional", 0.0, REASONS["fractional"].remedy),
+        ("refused", "INVALID_LOCATION", 0.0, REFUSALS["INVALID_LOCATION"]),
+        ("refused", "A_NEW_CODE", 0.0, OUTCOMES["refused"].remedy),
+        ("an_older_outcome", None, 0.0, OUTCOMES[HELD].remedy),
+    ],
+)
+def test_a_remedy_is_that_of_the_reason_else_that_of_the_outcome(
+    outcome: str, reason: str | None, target: float | None, remedy: str
+) -> None:
+    assert vocabulary.remedy(outcome, reason, target) == remedy
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "words"),
+    [
+        ("applied", None, "Sent and confirmed"),
+        (HELD, "fractional", "Held: not a whole number of units"),
+        ("refused", "A_NEW_CODE", "Refused by Shopify: a new code"),
+        ("an_older_outcome", "from_Acme", "an older outcome: from Acme"),
+    ],
+)
+def test_a_name_that_has_no_words_is_its_own(outcome: str, reason: str | None, words: str) -> None:
+    assert vocabulary.outcome_words(outcome, reason) == words
+
+
+def test_no_reason_has_no_words() -> None:
+    assert vocabulary.reason_words(None) == ""
