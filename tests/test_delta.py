@@ -41,16 +41,17 @@ def reasons(*names: str, **dates: Any) -> pl.DataFrame:
     return rows(tables.DELTA_REASONS, *((name,) for name in names), from_date=LONG_AGO, **dates)
 
 
-def pushed(found: pl.DataFrame, listed: pl.DataFrame | None = None, **how: Any) -> list[str]:
-    told = {"override": None, "remotes": frozenset(("R1",))} | how
-    return delta.pushable(found, reasons() if listed is None else listed, **told)["event_id"].to_list()
+def pushed(batch: pl.DataFrame, listed: pl.DataFrame | None = None, **how: Any) -> list[str]:
+    options = {"override": None, "remotes": frozenset(("R1",))} | how
+    return delta.pushable(batch, reasons() if listed is None else listed, **options)["event_id"].to_list()
 
 
-def net(world: tables.Snapshot, found: pl.DataFrame, claims: pl.DataFrame | None = None) -> dict[int, float]:
+def net(world: tables.Snapshot, batch: pl.DataFrame, claims: pl.DataFrame | None = None) -> dict[int, float]:
     pairs, _ = mapping.pairs(world, RULES)
-    every = delta.concerned(found, pairs, mapping.locations(world, aggregate_location=None))
+    every = delta.concerned(batch, pairs, mapping.locations(world, aggregate_location=None))
     free = every if claims is None else delta.unclaimed(every, claims)
     moved = delta.net_changes(free, every, pairs, world, lambda seen: mapping.targets(pairs, seen, RULES))
+    assert moved.schema == pl.Schema(delta.NET)
     return dict(moved.select("location_id", "net").iter_rows())
 
 
@@ -60,19 +61,19 @@ def claimed(*values: tuple[str, int, str]) -> pl.DataFrame:
 
 
 def test_only_listed_reasons_are_pushed() -> None:
-    found = events(("1", "W1", -1), ("2", "W1", -1, "VAR_DAMAGED"), ("3", "W1", -1, None), ("4", "W1", -1, "POS_SALE"))
+    batch = events(("1", "W1", -1), ("2", "W1", -1, "VAR_DAMAGED"), ("3", "W1", -1, None), ("4", "W1", -1, "POS_SALE"))
 
-    assert pushed(found) == ["1", "4"]
-    assert pushed(found, reasons("VAR_DAMAGED")) == ["2"]
-    assert pushed(found, reasons("VAR_DAMAGED"), override=("CYCLE_COUNT",)) == ["1"]
+    assert pushed(batch) == ["1", "4"]
+    assert pushed(batch, reasons("VAR_DAMAGED")) == ["2"]
+    assert pushed(batch, reasons("VAR_DAMAGED"), override=("CYCLE_COUNT",)) == ["1"]
 
 
 def test_a_reason_counts_while_it_is_on_the_list() -> None:
-    found = events(("1", "W1", -1))
+    batch = events(("1", "W1", -1))
 
-    assert pushed(found, reasons("CYCLE_COUNT", thru_date=NOW)) == []
-    assert pushed(found, reasons("CYCLE_COUNT", thru_date=NOW + timedelta(seconds=1))) == ["1"]
-    assert pushed(found, reasons("CYCLE_COUNT").with_columns(from_date=pl.lit(NOW + timedelta(seconds=1)))) == []
+    assert pushed(batch, reasons("CYCLE_COUNT", thru_date=NOW)) == []
+    assert pushed(batch, reasons("CYCLE_COUNT", thru_date=NOW + timedelta(seconds=1))) == ["1"]
+    assert pushed(batch, reasons("CYCLE_COUNT").with_columns(from_date=pl.lit(NOW + timedelta(seconds=1)))) == []
 
 
 def test_a_date_that_is_not_known_keeps_no_event_back() -> None:
@@ -116,7 +117,7 @@ def test_an_event_id_is_spelled_with_and_without_its_zeros() -> None:
 
 
 def test_nothing_that_shopify_caused_is_pushed_back() -> None:
-    found = events(
+    batch = events(
         ("order's variance", "W1", -1, "VAR_MANUAL", "PI1", True),
         ("variance", "W1", -1, "VAR_MANUAL", "PI2", False),
         ("receipt", "W1", 2, "VAR_SHIP_RECV", None, True),
@@ -126,7 +127,7 @@ def test_nothing_that_shopify_caused_is_pushed_back() -> None:
     )
     listed = reasons("VAR_MANUAL", "VAR_SHIP_RECV", "VAR_EXT_RESET", "SHOPIFY_POS_SALE")
 
-    assert pushed(found, listed) == ["variance", "receipt", "another's reset"]
+    assert pushed(batch, listed) == ["variance", "receipt", "another's reset"]
 
 
 def test_an_event_moves_its_own_location_and_the_aggregate() -> None:
@@ -148,13 +149,27 @@ def test_safety_stock_threshold_and_a_switched_off_facility_are_respected() -> N
     assert net(threshold, events(("1", "W1", -4))) == {ONLINE: -4, FIRST: -4}
 
 
+def test_a_pair_without_a_safety_stock_moves_by_all_units() -> None:
+    quantities = stock(("A", "W1", 3)).with_columns(minimum_stock=pl.lit(None, dtype=tables.QUANTITY))
+    world = snapshot(product_facility=quantities, **BOTH)
+
+    assert net(world, events(("1", "W1", -4))) == {ONLINE: -4, FIRST: -4}
+
+
+def test_the_error_of_a_sum_of_fractions_is_no_fraction() -> None:
+    world = snapshot(product_facility=stock(("A", "W1", 1)), **BOTH)
+
+    assert net(world, events(("1", "W1", 0.1), ("2", "W1", 0.7), ("3", "W1", 0.2))) == {ONLINE: 1, FIRST: 1}
+
+
 def test_what_a_reset_counted_at_one_location_is_still_pushed_at_the_other() -> None:
     world = snapshot(product_facility=stock(("A", "W1", 7), ("A", "W2", 5)), **BOTH)
-    found = events(("1", "W1", -3), ("2", "W1", 1), ("3", "W2", 2))
+    batch = events(("1", "W1", -3), ("2", "W1", 1), ("3", "W2", 2))
 
-    assert net(world, found, claimed(("1", ONLINE, "reset"))) == {ONLINE: 3, FIRST: -2}
-    assert net(world, found, claimed(("1", 0, "baseline"), ("2", FIRST, "sent"))) == {ONLINE: 3}
-    assert net(world, found, claimed(("1", ONLINE, "released"), ("1", FIRST, "quarantined"))) == {ONLINE: 0, FIRST: -2}
+    assert net(world, batch, claimed(("1", ONLINE, "reset"))) == {ONLINE: 3, FIRST: -2}
+    assert net(world, batch, claimed(("1", ONLINE, "reset"), ("2", ONLINE, "reset"))) == {ONLINE: 2, FIRST: -2}
+    assert net(world, batch, claimed(("1", 0, "baseline"), ("2", FIRST, "sent"))) == {ONLINE: 3}
+    assert net(world, batch, claimed(("1", ONLINE, "released"), ("1", FIRST, "quarantined"))) == {ONLINE: 0, FIRST: -2}
 
 
 def test_an_event_that_concerns_no_pair_stands_at_no_location() -> None:
@@ -162,9 +177,9 @@ def test_an_event_that_concerns_no_pair_stands_at_no_location() -> None:
         product_facility=stock(("A", "W1", 7)), shopify_shop_location=mapped(W2=FIRST), facility=BOTH["facility"]
     )
     pairs, _ = mapping.pairs(world, RULES)
-    found = delta.concerned(events(("1", "W1", -1)), pairs, mapping.locations(world, aggregate_location=None))
+    nowhere = delta.concerned(events(("1", "W1", -1)), pairs, mapping.locations(world, aggregate_location=None))
 
-    assert found.select("event_id", "location_id").rows() == [("1", delta.EVERY_LOCATION)]
+    assert nowhere.select("event_id", "location_id").rows() == [("1", delta.EVERY_LOCATION)]
 
 
 def test_the_largest_event_gives_the_reason() -> None:
@@ -204,9 +219,9 @@ def test_the_net_is_the_target_after_less_the_target_before(
     mine = {facility: sum(units for at, units, ours in moves if at == facility and ours) for facility in ("W1", "W2")}
     now = world(before[0] + moved["W1"], before[1] + moved["W2"])
     without = world(before[0] + moved["W1"] - mine["W1"], before[1] + moved["W2"] - mine["W2"])
-    found = events(*((str(n), at, units) for n, (at, units, ours) in enumerate(moves) if ours))
+    batch = events(*((str(n), at, units) for n, (at, units, ours) in enumerate(moves) if ours))
 
     after, was = target(now), target(without)
     facilities = {facility for facility, _, ours in moves if ours}
     places = ({ONLINE} if facilities else set()) | ({FIRST} if "W1" in facilities else set())
-    assert net(now, found) == {place: after[place] - was[place] for place in places}
+    assert net(now, batch) == {place: after[place] - was[place] for place in places}

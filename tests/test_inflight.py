@@ -95,8 +95,8 @@ def test_removed_units_count_until_the_oms_knows_the_line() -> None:
 
 
 def test_units_at_a_store_outside_the_aggregates_set_do_not_come_off_it() -> None:
-    found = flight(snapshot(**BOTH), sold((7, 1, SECOND, 2), (7, 1, FIRST, 3)))
-    assert found == [(7, ONLINE, 3), (7, FIRST, 3), (7, SECOND, 2)]
+    units = flight(snapshot(**BOTH), sold((7, 1, SECOND, 2), (7, 1, FIRST, 3)))
+    assert units == [(7, ONLINE, 3), (7, FIRST, 3), (7, SECOND, 2)]
 
 
 def test_what_such_a_store_booked_is_its_own_sale_first() -> None:
@@ -134,8 +134,8 @@ def test_every_aggregate_location_is_judged_by_its_own_set() -> None:
         product_facility=stock(("A", "W1", 10), ("A", "W2", 10), ("A", "W3", 10)),
         shopify_shop_location=mapped(W1=FIRST, W2=FIRST, W3=SECOND),
     )
-    found = flight(seen, sold((7, 1, SECOND, 5), (8, 1, None, 1)))
-    assert found == [(7, SECOND, 5), (8, FIRST, 1)]
+    units = flight(seen, sold((7, 1, SECOND, 5), (8, 1, None, 1)))
+    assert units == [(7, SECOND, 5), (8, FIRST, 1)]
 
 
 def test_rows_come_oldest_first_and_units_without_an_order_last() -> None:
