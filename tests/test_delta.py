@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from math import isnan, nan
 from typing import Any
 
 import polars as pl
@@ -137,6 +138,31 @@ def test_an_event_moves_its_own_location_and_the_aggregate() -> None:
     assert net(world, events(("1", "W2", -3))) == {ONLINE: -3}
 
 
+def test_an_event_stands_at_its_pairs_alone() -> None:
+    world = snapshot(product_facility=stock(("A", "W1", 7)), **BOTH)
+    pairs, _ = mapping.pairs(world, RULES)
+    places = delta.concerned(events(("1", "W1", -1)), pairs, mapping.locations(world, aggregate_location=None))
+
+    assert sorted(places.select("event_id", "location_id").rows()) == [("1", ONLINE), ("1", FIRST)]
+
+
+def test_an_event_of_no_pair_changes_nothing_for_the_others() -> None:
+    world = snapshot(
+        product_facility=stock(("A", "W1", 7), ("A", "W2", 5)), **BOTH | {"shopify_shop_location": mapped(W1=FIRST)}
+    )
+
+    assert net(world, events(("1", "W1", -3), ("2", "W2", -2))) == {FIRST: -3}
+    assert net(world, events(("2", "W2", -2))) == {}
+
+
+def test_a_quantity_that_cannot_be_read_gives_no_number() -> None:
+    quantities, own = stock(("A", "W1", 3)), BOTH | {"shopify_shop_location": mapped(W1=FIRST)}
+
+    for column in ("minimum_stock", "last_inventory_count"):
+        world = snapshot(product_facility=quantities.with_columns(pl.lit(nan).alias(column)), **own)
+        assert isnan(net(world, events(("1", "W1", -3)))[FIRST])
+
+
 def test_safety_stock_threshold_and_a_switched_off_facility_are_respected() -> None:
     safe = snapshot(product_facility=stock(("A", "W1", 3, 5)), **BOTH)
     off = snapshot(product_facility=stock(("A", "W1", 3, 0, "N")), **BOTH)
@@ -197,6 +223,8 @@ def test_the_largest_event_gives_the_reason() -> None:
     assert reason(("1", "W1", 1, "VAR_SHIP_RECV"), ("2", "W1", -2, "VAR_DAMAGED", "PI1")) == "cycle_count_available"
     assert reason(("1", "W1", 1, "RTN_ITM_RCPT")) == "restock"
     assert reason(("1", "W1", -1, "POS_SALE")) == "correction"
+    assert reason(("2", "W1", 1, "VAR_SHIP_RECV"), ("1", "W1", -1, "RTN_ITM_RCPT")) == "restock"
+    assert reason(("1", "W1", None, "VAR_SHIP_RECV"), ("2", "W1", -1, "RTN_ITM_RCPT")) == "restock"
 
 
 @settings(max_examples=60)

@@ -76,6 +76,24 @@ def test_threshold_is_the_largest_of_the_groups_configuration_facilities() -> No
     assert online(seen) == 7
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "threshold", "atp"),
+    [((2, "Y"), (3, "Y"), 3, 7), ((None, "Y"), (3, "Y"), 3, 7), ((2, "N"), (2, "Y"), 2, 0), ((2, "N"), (3, "Y"), 3, 7)],
+    ids=["the larger one", "one without a number", "equal ones, one closed", "the smaller one closed"],
+)
+def test_one_of_two_configuration_facilities_rules(
+    first: tuple[Any, ...], second: tuple[Any, ...], threshold: int, atp: int
+) -> None:
+    for left, right in ((first, second), (second, first)):
+        seen = snapshot(
+            product_facility=stock(("A", "W1", 10), ("A", "CONFIG", None, *left), ("A", "C2", None, *right)),
+            facility=facilities(("CONFIG", "CONFIGURATION"), ("C2", "CONFIGURATION"), ("W1",)),
+            facility_group_member=group("W1", "CONFIG", "C2"),
+        )
+        terms = mapping.online_atp(seen, mapping.members(seen, RULES))
+        assert terms.select("threshold", "online_atp").rows() == [(threshold, atp)]
+
+
 def test_online_atp_is_never_negative() -> None:
     assert online(snapshot(queue=rows(tables.QUEUE, ("A", 11.0)))) == 0
 
@@ -122,6 +140,28 @@ def test_online_atp_comes_with_its_terms() -> None:
         ("B", ONLINE, 3, 3, 0, True, 0, None, 0),
     ]
     assert terms["online_atp"].is_nan().to_list() == [False, False, True]
+
+
+def test_each_aggregate_location_has_its_own_terms() -> None:
+    seen = snapshot(
+        product_facility=stock(("A", "W1", 1), ("A", "W2", 2), ("A", "W3", 4)),
+        shopify_shop_location=mapped(W1=ONLINE, W2=ONLINE, W3=FIRST, W4=FIRST),
+    )
+    terms = mapping.online_atp(seen, mapping.members(seen, RULES))
+    assert sorted(terms.select("location_id", "closed", "online_atp").rows()) == [(ONLINE, False, 3), (FIRST, False, 4)]
+
+
+@pytest.mark.parametrize(("facility", "readable"), [(None, False), ("W1", True)])
+def test_a_value_that_cannot_be_read_everywhere_makes_every_target_of_the_product_unreadable(
+    facility: str | None, readable: bool
+) -> None:
+    seen = snapshot(
+        product_facility=stock(("A", "W1", 10)),
+        shopify_shop_location=mapped(NA=ONLINE, W1=FIRST),
+        unreadable=rows(tables.UNREADABLE, ("A", facility), (None, None)),
+    )
+    pairs, _ = split(snapshot(product_facility=seen.product_facility, shopify_shop_location=seen.shopify_shop_location))
+    assert (~mapping.targets(pairs, seen, RULES)["oms"].is_nan()).to_list() == [readable] * 2
 
 
 def test_brokering_off_removes_the_facility() -> None:
