@@ -107,11 +107,19 @@ def test_a_line_holds_one_reason_and_lines_come_by_their_smallest_target(tmp_pat
     (path,) = bulkfile.write(plan, tmp_path, run_id="r", size=size)
 
     targets = [[c["changeFromQuantity"] for c in line["input"]["changes"]] for line in parsed(path)]
+    assert len(targets) == 3 * -(-10 // size)
     assert all(line == sorted(line) for line in targets)
     assert [line[0] for line in targets] == sorted(line[0] for line in targets)
     sent = {(c["inventoryItemId"], line["input"]["reason"]) for line in parsed(path) for c in line["input"]["changes"]}
     ids = plan["inventory_item_id"].cast(pl.String)
     assert sent == set(zip("gid://shopify/InventoryItem/" + ids, plan["shopify_reason"], strict=True))
+
+
+def test_the_line_of_the_smallest_target_comes_first_whatever_else_it_holds() -> None:
+    plan = frame((1, 7, 0, 0, "damaged"), (2, 7, 0, 9, "damaged"), (3, 7, 0, 1, "other"), (4, 7, 0, 2, "other"))
+
+    lines = [json.loads(line) for line in bulkfile.lines(plan, run_id="r")]
+    assert [line["input"]["reason"] for line in lines] == ["damaged", "other"]
 
 
 @given(changes=st.lists(CHANGE, max_size=40), size=st.integers(1, 9), guarded=st.booleans())

@@ -185,7 +185,7 @@ def test_a_pair_without_a_safety_stock_moves_by_all_units() -> None:
 def test_the_error_of_a_sum_of_fractions_is_no_fraction() -> None:
     world = snapshot(product_facility=stock(("A", "W1", 1)), **BOTH)
 
-    assert net(world, events(("1", "W1", 0.1), ("2", "W1", 0.7), ("3", "W1", 0.2))) == {ONLINE: 1, FIRST: 1}
+    assert net(world, events(*((str(n), "W1", 0.1) for n in range(10)))) == {ONLINE: 1, FIRST: 1}
 
 
 def test_what_a_reset_counted_at_one_location_is_still_pushed_at_the_other() -> None:

@@ -65,7 +65,7 @@ def test_the_delta_of_a_fraction_is_the_nearest_whole_number() -> None:
 
 
 def test_the_error_of_a_sum_of_fractions_is_no_fraction() -> None:
-    assert world(0.1 + 0.7 + 0.2, 0)["target"] == 1
+    assert world(sum([0.1] * 10), 0)["target"] == 1
 
 
 def test_a_number_beyond_any_count_of_units_has_no_delta() -> None:

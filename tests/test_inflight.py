@@ -139,7 +139,7 @@ def test_every_aggregate_location_is_judged_by_its_own_set() -> None:
 
 
 def test_rows_come_oldest_first_and_units_without_an_order_last() -> None:
-    orders = sold((7, 1, FIRST, 1), (7, 1, SECOND, 1), (9, 1, FIRST, 1), (8, 1, FIRST, 1))
+    orders = sold((7, 1, SECOND, 1), (7, 1, FIRST, 1), (9, 1, FIRST, 1), (8, 1, FIRST, 1))
     orders = orders.with_columns(pl.Series("created_at", [NOW, NOW, NOW - timedelta(hours=1), NOW]).cast(tables.STAMP))
     seen = ledger(snapshot(**BOTH), orders, rows(tables.BUFFERS, (1, FIRST, 1)))
 
@@ -259,6 +259,7 @@ def test_units_that_are_not_routed_are_counted_once() -> None:
     ("committed", "quiet_for", "before", "baseline"),
     [
         (3, 11, 0, 3),
+        (3, 11, None, 3),
         (3, 9, 0, 0),
         (3, 9, None, 0),
         (3, 9, 2, 2),
@@ -266,7 +267,16 @@ def test_units_that_are_not_routed_are_counted_once() -> None:
         (5, 10, 2, 5),
         (0, 10, 2, 0),
     ],
-    ids=["quiet", "fresh", "seen first", "fresh, older known", "older shipped meanwhile", "quiet again", "explained"],
+    ids=[
+        "quiet",
+        "quiet, seen first",
+        "fresh",
+        "fresh, seen first",
+        "fresh, older known",
+        "older shipped meanwhile",
+        "quiet again",
+        "explained",
+    ],
 )
 def test_only_what_has_been_quiet_long_enough_is_the_baseline(
     committed: int, quiet_for: int, before: int | None, baseline: int
