@@ -27,23 +27,25 @@ SENT: tables.Schema = {
 
 
 def sent(engine: sa.Engine, shop: str, since: datetime, now: datetime) -> pl.DataFrame:
-    """Return SENT: each guarded change of the files that were under way since then, with the available that it makes.
+    """Return SENT: the changes of the files that were under way since then, with the available that each makes.
 
-    `proved_at` is Shopify's stamp of that number as it was read back; null where it was not read.
+    A guarded change makes the number that it was guarded by, and its delta. An unguarded one, such as a pushed stock
+    event, is here once its number was read back and nothing else had moved it in between. `proved_at` is Shopify's
+    stamp of that number; null where it was not read.
     """
     query = (
-        sa.select(OUTBOX.c.path, OUTBOX.c.sha256, OUTBOX.c.committed_at, RUNS.c.finished_at)
+        sa.select(OUTBOX.c.path, OUTBOX.c.sha256, OUTBOX.c.guarded, OUTBOX.c.committed_at, RUNS.c.finished_at)
         .select_from(OUTBOX.outerjoin(RUNS, OUTBOX.c.run_id == RUNS.c.run_id))
-        .where(OUTBOX.c.shop == shop, OUTBOX.c.guarded, OUTBOX.c.run_id >= f"{since - LONGEST_RUN:%Y%m%dT%H%M%SZ}")
+        .where(OUTBOX.c.shop == shop, OUTBOX.c.run_id >= f"{since - LONGEST_RUN:%Y%m%dT%H%M%SZ}")
         .where(RUNS.c.finished_at.is_(None) | (RUNS.c.finished_at >= iso(since)))
     )
     with engine.connect() as connection:
         rows = connection.execute(query).all()
     frames = [
-        _lines(path, sha256, _modified(_outcomes(path))).with_columns(
+        _lines(path, sha256, _modified(_outcomes(path)), guarded=bool(guarded)).with_columns(
             begun=pl.lit(datetime.fromisoformat(begun)), ended=pl.lit(datetime.fromisoformat(ended) if ended else now)
         )
-        for path, sha256, begun, ended in rows
+        for path, sha256, guarded, begun, ended in rows
         if Path(path).exists()
     ]
     return pl.concat([tables.empty(SENT), *(tables.conform(frame, SENT, "sent") for frame in frames)])
@@ -58,18 +60,23 @@ def _modified(path: Path) -> int:
 
 
 @lru_cache(maxsize=16)  # the hash and the time of the outcomes are there to tell one content of a path from another
-def _lines(path: str, sha256: str, outcomes_modified: int) -> pl.DataFrame:
-    available = pl.col("changed_from") + pl.col("delta")
-    lines = bulkfile.read(Path(path)).select(*KEY, available=available, job=pl.lit(Path(path).parts[-3]))
-    return lines.join(_proved(_outcomes(path)), on=[*KEY, "available"], how="left")
+def _lines(path: str, sha256: str, outcomes_modified: int, *, guarded: bool) -> pl.DataFrame:
+    outcomes = _applied(_outcomes(path))
+    proved = outcomes.select(*KEY, available="after", proved_at="after_at")
+    lines = bulkfile.read(Path(path)).with_columns(job=pl.lit(Path(path).parts[-3]))
+    if guarded:
+        lines = lines.select(*KEY, "job", available=pl.col("changed_from") + pl.col("delta"))
+        return lines.join(proved, on=[*KEY, "available"], how="left")
+    undisturbed = outcomes.filter(pl.col("after") == pl.col("available") + pl.col("delta")).select(KEY)
+    return lines.select(*KEY, "job").join(proved.join(undisturbed, on=KEY, how="semi"), on=KEY)
 
 
-def _proved(outcomes: Path) -> pl.DataFrame:
-    """Shopify's stamp of each number that was read back: inventory_item_id, location_id, available, proved_at."""
+def _applied(outcomes: Path) -> pl.DataFrame:
+    """OUTCOMES of the changes that were applied; without rows before they are known."""
     rows = tables.empty(tables.OUTCOMES)
     if outcomes.exists():
         rows = tables.completed(pl.read_parquet(outcomes), tables.OUTCOMES)
-    return rows.filter(pl.col("outcome") == APPLIED).select(*KEY, available="after", proved_at="after_at")
+    return rows.filter(pl.col("outcome") == APPLIED)
 
 
 def echoes(heard: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:

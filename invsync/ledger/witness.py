@@ -93,7 +93,9 @@ class Witness:
         if left.height:
             clock = datetime.now(UTC)
             ours = echo.sent(self.orders.state.engine, self.kept_as, clock - HEARD_FOR, clock)
-            left = left.join(ours, on=[*KEY, "available"], how="anti")
+            not_since = pl.col("proved_at").is_null() | (at <= pl.col("proved_at") + echo.STAMPS_DIFFER)
+            ours = left.join(ours, on=[*KEY, "available"]).filter(not_since)
+            left = left.join(ours, on=KEY, how="anti")
         return left.select(*KEY, units=pl.lit(1, dtype=pl.Int64))
 
     def watch(self, pairs: pl.DataFrame) -> None:
