@@ -5,11 +5,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from rehearsal import DELTAS, HARD, ONLINE, RECENT, START, STORE, Rehearsal, inputs, open_rehearsal
+from rehearsal import DELTAS, HARD, ONLINE, RECENT, START, STORE, Rehearsal, inputs, of_shop, open_rehearsal
 
 from invsync.errors import UsageError
 
-HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 
 
 @pytest.fixture
@@ -180,3 +180,26 @@ def test_each_way_of_keeping_refuses_the_job_that_would_undo_it(kept: Rehearsal)
     with pytest.raises(UsageError, match="kept by resets, which push-deltas would undo"):
         kept.run(START + HOUR, DELTAS)
     assert not (kept.config.parent / "reports").exists()
+
+
+@pytest.mark.parametrize(("sold", "shown"), [(0, 13), (1, 11)])
+def test_a_pushed_event_is_a_known_change_and_a_till_sale_after_it_is_not(
+    kept: Rehearsal, sold: int, shown: int
+) -> None:
+    """A hard sync raises a number that a push changed a moment ago, unless something else has changed it since."""
+    pushed = START + HOUR + 5 * MINUTE
+    of_shop(kept.config, "orders_again_after = 0")
+    kept.product(1, "A", oms=10, available=10)
+    kept.run(START + HOUR, DELTAS)
+    kept.oms.receive("P1", "WH", 2, START + HOUR + MINUTE, "SHIP1")
+    kept.shop.clock = lambda: pushed
+    kept.run(pushed, DELTAS)
+    kept.oms.set_stock("P1", "WH", 13, pushed)
+    kept.shop.search_lag = 30 * SECOND
+    if sold:
+        kept.shop.sell_at_till(1001, "#1001", pushed + 20 * SECOND, [(1, sold)], ONLINE)
+    kept.shop.clock = lambda: pushed + 22 * SECOND
+
+    facts = kept.run(pushed + 22 * SECOND, HARD)
+
+    assert kept.available(1) == [shown] and facts["counts"]["held"] == sold
