@@ -39,7 +39,22 @@ def variances(
     Shapes: TARGETS, LEVELS and IN_FLIGHT in, VARIANCES out with `held` null; plan decides what is held.
     `buffer` in units holds for every pair that BUFFERS does not name; `set_aside` has the shape of BUFFERS.
     """
-    targets = tables.checked(targets, tables.TARGETS, "targets")
+    rows = compared(targets, levels, in_flight, buffer=buffer, buffers=buffers, set_aside=set_aside)
+    return rows.collect(engine="streaming")
+
+
+def compared(
+    targets: pl.DataFrame | pl.LazyFrame,
+    levels: pl.DataFrame,
+    in_flight: pl.DataFrame,
+    *,
+    buffer: int = 0,
+    buffers: pl.DataFrame | None = None,
+    set_aside: pl.DataFrame | None = None,
+) -> pl.LazyFrame:
+    """As `variances`, not collected, so that its rows never have to stand in memory together."""
+    if isinstance(targets, pl.DataFrame):
+        targets = tables.checked(targets, tables.TARGETS, "targets")
     levels = tables.checked(levels, SHOWN, "levels")
     in_flight = tables.checked(in_flight, UNITS, "in_flight")
     own = (tables.empty(tables.BUFFERS) if buffers is None else buffers).select(*KEY, buffer="units")
@@ -53,5 +68,4 @@ def variances(
         .with_columns(delta=(pl.col("target") - pl.col("available")).round(0).cast(pl.Int64, strict=False))
         .with_columns(held=pl.lit(None, dtype=pl.String))
         .select(list(tables.VARIANCES))
-        .collect(engine="streaming")
     )

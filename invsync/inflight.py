@@ -32,15 +32,21 @@ LINE = ["order_id", "product_id"]
 
 
 def in_flight(
-    sold: pl.DataFrame, unseen: pl.DataFrame, pairs: pl.DataFrame, snapshot: tables.Snapshot, *, counted: pl.DataFrame
+    sold: pl.DataFrame,
+    unseen: pl.DataFrame,
+    pairs: pl.DataFrame | pl.LazyFrame,
+    snapshot: tables.Snapshot,
+    *,
+    counted: pl.DataFrame,
 ) -> pl.DataFrame:
     """IN_FLIGHT, oldest first: one row an order and pair with the units (> 0) to take off the OMS quantity there.
 
-    `sold` is SOLD, `unseen` what `unexplained` returns less what is settled; `counted` is what
+    `sold` is SOLD, `unseen` what `unexplained` returns less what is settled; `pairs` are PAIRS; `counted` is what
     `mapping.counted_facilities` returns: location_id, facility_id.
     """
-    sold, pairs = tables.checked(sold, tables.SOLD, "sold"), tables.checked(pairs, tables.PAIRS, "pairs")
+    sold = tables.checked(sold, tables.SOLD, "sold")
     places = sites(pairs, snapshot)
+    pairs = tables.conform(_of_items(pairs, sold, unseen), tables.PAIRS, "pairs")
     lines = _lines(sold, pairs, snapshot)
     orders = pl.concat([_online(lines, pairs, snapshot, places, counted), _physical(lines, pairs, snapshot, places)])
     about = sold.select("order_id", "name", "created_at").unique("order_id", keep="any")
@@ -58,12 +64,19 @@ def unknown_orders(sold: pl.DataFrame, snapshot: tables.Snapshot) -> pl.DataFram
 # -- sold less booked
 
 
-def sites(pairs: pl.DataFrame, snapshot: tables.Snapshot) -> pl.DataFrame:
+def sites(pairs: pl.DataFrame | pl.LazyFrame, snapshot: tables.Snapshot) -> pl.DataFrame:
     """The one facility behind each physical location of the shop: location_id, facility_id."""
-    online = pairs.filter(pl.col("mode") == "aggregate").select("location_id").unique()
+    online = pairs.lazy().filter(pl.col("mode") == "aggregate").select(pl.col("location_id").unique())
     named = snapshot.shopify_shop_location.select("facility_id", location_id=digits("shopify_location_id"))
     alone = (pl.len().over("location_id") == 1) & (pl.col("facility_id") != AGGREGATE_FACILITY)
-    return named.drop_nulls().unique().filter(alone).join(online, on="location_id", how="anti")
+    named = named.drop_nulls().unique().filter(alone)
+    return named.join(online.collect(engine="streaming"), on="location_id", how="anti")
+
+
+def _of_items(pairs: pl.DataFrame | pl.LazyFrame, *rows: pl.DataFrame) -> pl.DataFrame:
+    """The pairs of the items that these rows name, which are few of all."""
+    items = pl.concat([frame[ITEM] for frame in rows]).unique()
+    return pairs.lazy().filter(pl.col(ITEM).is_in(items.implode())).collect(engine="streaming")
 
 
 def _lines(sold: pl.DataFrame, pairs: pl.DataFrame, snapshot: tables.Snapshot) -> pl.DataFrame:
@@ -182,13 +195,13 @@ def less(excess: pl.DataFrame, baseline: pl.DataFrame) -> pl.DataFrame:
 
 
 def at_pairs(
-    units: pl.DataFrame, pairs: pl.DataFrame, snapshot: tables.Snapshot, counted: pl.DataFrame
+    units: pl.DataFrame, pairs: pl.DataFrame | pl.LazyFrame, snapshot: tables.Snapshot, counted: pl.DataFrame
 ) -> pl.DataFrame:
     """Units of levels as each pair sees them: its own, and for an aggregate those of the stores that it counts.
 
     Shape: inventory_item_id, location_id, units in and out.
     """
-    return _seen_from(units, pairs, sites(pairs, snapshot), counted)
+    return _seen_from(units, _of_items(pairs, units), sites(pairs, snapshot), counted)
 
 
 def _seen_from(units: pl.DataFrame, pairs: pl.DataFrame, places: pl.DataFrame, counted: pl.DataFrame) -> pl.DataFrame:

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 import polars as pl
 
 from invsync.errors import SystemFailed
 
 Schema = dict[str, pl.DataType]
+Rows = TypeVar("Rows", pl.DataFrame, pl.LazyFrame)  # a frame, or one that is not collected yet
 
 ID = pl.Int64()
 TEXT = pl.String()
@@ -186,9 +188,10 @@ def empty(schema: Schema) -> pl.DataFrame:
     return pl.DataFrame(schema=schema)
 
 
-def completed(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+def completed(frame: Rows, schema: Schema) -> Rows:
     """The frame with every column of this schema, null where it has none: an older version wrote it."""
-    return pl.concat([empty(schema), frame], how="diagonal_relaxed")
+    nothing = empty(schema)
+    return pl.concat([nothing if isinstance(frame, pl.DataFrame) else nothing.lazy(), frame], how="diagonal_relaxed")
 
 
 def checked(frame: pl.DataFrame, schema: Schema, name: str) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from invsync.mapping.facilities import (
     locations,
     members,
 )
-from invsync.mapping.items import pairs, product_items
+from invsync.mapping.items import all_targets, pairs, product_items
 from invsync.mapping.keys import matched
 from invsync.mapping.rules import Rules
 from invsync.mapping.stock import allows_brokering, online_atp, targets
@@ -25,6 +25,7 @@ __all__ = [
     "AGGREGATE_FACILITY",
     "AGGREGATE_FORMS",
     "Rules",
+    "all_targets",
     "allows_brokering",
     "counted_facilities",
     "digits",

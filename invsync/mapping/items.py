@@ -1,20 +1,17 @@
 """Which product_facility rows feed which pair of item and location, and why the others feed none."""
 
+from math import nan
+
 import polars as pl
 
 from invsync import tables
 from invsync.mapping.facilities import AGGREGATE_FORMS, digits, first_case, locations, members
-from invsync.mapping.keys import distinct, of, pair, rank
+from invsync.mapping.keys import distinct, join_numbered, of, pair
 from invsync.mapping.rules import Rules
-from invsync.mapping.stock import PAIR, allows_brokering, is_unclear
+from invsync.mapping.stock import is_malformed, online, ranks
 
 HELD = ["product_id", "facility_id", "product", "site", "reason"]
 REASON = pl.Enum(["unmapped_product", "unmapped_location", "ambiguous_mapping", "malformed"])
-
-
-def is_malformed(*columns: str) -> pl.Expr:
-    """True where a quantity could not be read, which the OMS reader marks as NaN."""
-    return pl.any_horizontal(pl.col(column).is_nan().fill_null(False) for column in columns)
 
 
 def product_items(snapshot: tables.Snapshot) -> pl.DataFrame:
@@ -31,46 +28,55 @@ def product_items(snapshot: tables.Snapshot) -> pl.DataFrame:
     return one.agg(pl.col("inventory_item_id").min(), pl.col("fault").max())
 
 
-def malformed_online(snapshot: tables.Snapshot, memberships: pl.DataFrame) -> pl.DataFrame:
-    """Return the aggregate pairs whose sum would contain an unreadable quantity: product_id, location_id."""
-    stock = is_malformed("last_inventory_count", "computed_last_inventory_count") | is_unclear()
-    rules = is_malformed("minimum_stock") | is_unclear()
-    bad = snapshot.product_facility.filter(stock | rules).join(memberships, on="facility_id")
-    enters = (pl.col("counts") & allows_brokering() & stock) | (pl.col("rules") & rules)
-    return bad.filter(enters).select(PAIR).unique()
-
-
 def pairs(snapshot: tables.Snapshot, rules: Rules) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the PAIRS that may be sent, sorted, and MAPPING_HELD: the other product_facility rows with a reason.
 
     A row of its own, with a null facility_id, has an aggregate pair that is held, a product with an unreadable value
     that may concern all of its pairs, and a row of a feed that names no product.
     """
+    targets, held = all_targets(snapshot, rules)
+    return targets.select(list(tables.PAIRS)).collect(engine="streaming"), held
+
+
+def all_targets(
+    snapshot: tables.Snapshot, rules: Rules, *, stock: pl.LazyFrame | None = None
+) -> tuple[pl.LazyFrame, pl.DataFrame]:
+    """Return TARGETS of all pairs, sorted and not collected, and MAPPING_HELD, as `pairs` and `targets` give them.
+
+    The rows of product_facility are read once. `stock` takes their place where they are too many for a frame.
+    """
     named = locations(snapshot, aggregate_location=rules.aggregate_location)
     memberships = members(snapshot, rules)
     sku = snapshot.product.select("product_id", sku="internal_name").unique("product_id")
     products = product_items(snapshot).join(sku, on="product_id", how="left").sort("inventory_item_id")
     sites = _sites(named)
-    bad = _numbered(malformed_online(snapshot, memberships), products, sites)
     places = _places(named, memberships, sites)
-    rows = _rows(snapshot.product_facility, products, places, sites.height)
+    number = pair(products.height, sites.height)
+    stock = snapshot.product_facility.lazy() if stock is None else stock
+    rows = _rows(stock, products, places, number)
     is_next = pl.col("product").ne_missing(pl.col("product").shift(1))
-    unsent, sent, there = pl.collect_all(
+    unsent, sent, there, terms = pl.collect_all(
         [
-            rows.filter(pl.col("number").is_null()),
-            rows.select("number").drop_nulls(),
+            rows.filter(pl.col("number").is_null()).drop("oms"),
+            rows.select("number", "oms").drop_nulls("number"),
             rows.select("product").filter(is_next).unique().drop_nulls(),
+            online(stock, products["product_id"], memberships, snapshot.queue)
+            .join(sites.lazy(), on="location_id")
+            .select("ever", "malformed", "debt", oms="online_atp", number=number),
         ],
         engine="streaming",
     )
-    held, online = _held(unsent, products, places, sites, bad), _online(there, products, sites, bad)
+    bad = terms.filter("malformed")["number"]
+    held, aggregates = _held(unsent, products, places, sites, bad), _online(there, products, sites, bad)
     is_free = pl.col("reason").is_null()
-    numbers = pl.concat([sent["number"], online.filter(is_free)["number"]])
-    held = pl.concat([frame.filter(~is_free).select(HELD) for frame in (held, online)]).with_columns(
+    atp = aggregates.filter(is_free).select("number").join(terms.filter("ever"), on="number", how="left")
+    held = pl.concat([frame.filter(~is_free).select(HELD) for frame in (held, aggregates)]).with_columns(
         inventory_item_id=of(products["inventory_item_id"], "product"), location_id=of(sites["location_id"], "site")
     )
     held = tables.conform(held.join(sku, on="product_id", how="left"), tables.MAPPING_HELD, "held")
-    return _pairs(numbers, products, sites), _with_unreadable(held, snapshot.unreadable, sku)
+    unreadable = snapshot.unreadable.filter(pl.col("facility_id").is_null())["product_id"].drop_nulls()
+    targets = _targets([sent, atp.select("number", "oms")], atp.select("number", "debt"), products, sites, unreadable)
+    return targets, _with_unreadable(held, snapshot.unreadable, sku)
 
 
 def _with_unreadable(held: pl.DataFrame, unreadable: pl.DataFrame, sku: pl.DataFrame) -> pl.DataFrame:
@@ -120,27 +126,21 @@ def _places(named: pl.DataFrame, memberships: pl.DataFrame, sites: pl.DataFrame)
     return places.join(sites, on="location_id", how="left")
 
 
-def _numbered(frame: pl.DataFrame, products: pl.DataFrame, sites: pl.DataFrame) -> pl.Series:
-    """Return the pair number of each row whose product and location are known."""
-    ranked = frame.join(sites, on="location_id").with_columns(product=rank("product_id", products["product_id"]))
-    return ranked.select(number=pair(products.height, sites.height))["number"].drop_nulls()
-
-
-def _rows(stock: pl.DataFrame, products: pl.DataFrame, places: pl.DataFrame, sites: int) -> pl.LazyFrame:
+def _rows(stock: pl.LazyFrame, products: pl.DataFrame, places: pl.DataFrame, number: pl.Expr) -> pl.LazyFrame:
     """Return the product_facility rows with the indexes of their product and place, and the `number` of their pair."""
     listed = products.select(pl.when(pl.col("fault").is_null()).then(pl.int_range(pl.len()))).to_series()
     sends = places.select(pl.when("physical", pl.col("fault").is_null()).then("site")).to_series()
-    ranked = stock.lazy().select(
+    rows = ranks(stock, products["product_id"], places["facility_id"]).select(
         "product_id",
         "facility_id",
-        at=rank("product_id", products["product_id"]),
-        place=rank("facility_id", places["facility_id"]),
+        "place",
+        at="product",
+        oms="computed_last_inventory_count",
         unreadable=is_malformed("computed_last_inventory_count"),
     )
     readable = pl.when(~pl.col("unreadable"))
-    placed = ranked.with_columns(product=readable.then(of(listed, "at")), site=of(sends, "place"))
-    numbered = placed.with_columns(number=pair(products.height, sites), product="at")
-    return numbered.drop("at", "site")
+    placed = rows.with_columns(product=readable.then(of(listed, "at")), site=of(sends, "place"))
+    return placed.with_columns(number=number, product="at").drop("at", "site")
 
 
 def _held(
@@ -172,10 +172,18 @@ def _online(there: pl.DataFrame, products: pl.DataFrame, sites: pl.DataFrame, ba
     return both.with_columns(facility_id=pl.lit(None, dtype=pl.String), reason=reason)
 
 
-def _pairs(numbers: pl.Series, products: pl.DataFrame, sites: pl.DataFrame) -> pl.DataFrame:
-    """Return PAIRS of these numbers, sorted."""
-    ordered = distinct(numbers, products.height * sites.height)
-    product, site = ordered // sites.height, ordered % sites.height
-    by_product = products.select(pl.col("inventory_item_id", "product_id", "sku").gather(product))
-    by_site = sites.select(pl.col("location_id", "mode").gather(site))
-    return tables.conform(pl.concat([by_product, by_site], how="horizontal"), tables.PAIRS, "pairs")
+def _targets(
+    oms: list[pl.DataFrame], debt: pl.DataFrame, products: pl.DataFrame, sites: pl.DataFrame, unreadable: pl.Series
+) -> pl.LazyFrame:
+    """Return TARGETS of the pairs of these numbers, sorted; the names are looked up where they are read."""
+    known, below = pl.concat(oms), products.height * sites.height
+    numbers = distinct(known["number"], below).alias("number").to_frame().lazy()
+    rows = join_numbered(join_numbered(numbers, known, below), debt.drop_nulls("debt"), below)
+    rows = rows.with_columns(product=pl.col("number") // sites.height, site=pl.col("number") % sites.height)
+    bad = products["product_id"].is_in(unreadable.implode())
+    wanted = rows.with_columns(
+        *(of(products[name], "product") for name in ("inventory_item_id", "product_id", "sku")),
+        *(of(sites[name], "site") for name in ("location_id", "mode")),
+        oms=pl.when(of(bad, "product")).then(nan).otherwise("oms"),
+    )
+    return wanted.select(pl.col(name).cast(dtype) for name, dtype in tables.TARGETS.items())

@@ -50,18 +50,28 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the frame sorted by item and location; a frame that is sorted already is not copied."""
     item, location = (pl.col(column) for column in KEY)
     later = (item > item.shift(1)) | ((item == item.shift(1)) & (location >= location.shift(1)))
-    ordered = frame.lazy().select(later.fill_null(True).all()).collect(engine="streaming").item()
-    return frame if ordered else frame.sort(KEY)
+    return frame if _is_always(frame, later) else frame.sort(KEY)
 
 
-def matched(left: pl.DataFrame, *rights: pl.DataFrame) -> pl.LazyFrame:
+def matched(left: pl.DataFrame | pl.LazyFrame, *rights: pl.DataFrame) -> pl.LazyFrame:
     """Left-join frames on their pairs, sorted; raises SystemFailed for a pair that is in one of them twice."""
-    number = pl.col("inventory_item_id").cast(pl.Int128) * 2**64 + pl.col("location_id")
-    joined = _distinct(in_order(left)).lazy().with_columns(number=number).set_sorted("number")
+    joined = _numbered(left)
     for right in rights:
-        known = _distinct(in_order(right)).lazy().select(pl.exclude(KEY), number=number).set_sorted("number")
-        joined = joined.join_asof(known, on="number", tolerance=0)
+        joined = joined.join_asof(_numbered(right).drop(KEY), on="number", tolerance=0)
     return joined.drop("number")
+
+
+def _numbered(frame: pl.DataFrame | pl.LazyFrame) -> pl.LazyFrame:
+    """Return the frame, sorted, with each pair as one `number`; raises SystemFailed, with the first that is in it twice."""
+    item, location = (pl.col(column) for column in KEY)
+    later = (item > item.shift(1)) | ((item == item.shift(1)) & (location > location.shift(1)))
+    ordered = frame.lazy() if _is_always(frame, later) else _distinct(frame.lazy().collect().sort(KEY)).lazy()
+    return ordered.with_columns(number=item.cast(pl.Int128) * 2**64 + location).set_sorted("number")
+
+
+def _is_always(frame: pl.DataFrame | pl.LazyFrame, later: pl.Expr) -> bool:
+    """Whether this holds of every row but the first."""
+    return bool(frame.lazy().select(later.fill_null(True).all()).collect(engine="streaming").item())
 
 
 def _distinct(ordered: pl.DataFrame) -> pl.DataFrame:

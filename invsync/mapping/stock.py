@@ -23,6 +23,11 @@ def is_unclear() -> pl.Expr:
     return ~pl.col("allow_brokering").is_in(["Y", "N"]).fill_null(True)
 
 
+def is_malformed(*columns: str) -> pl.Expr:
+    """True where a quantity could not be read, which the OMS reader marks as NaN."""
+    return pl.any_horizontal(pl.col(column).is_nan().fill_null(False) for column in columns)
+
+
 def targets(pairs: pl.DataFrame, snapshot: tables.Snapshot, rules: Rules) -> pl.DataFrame:
     """Return TARGETS, sorted: each pair with the units that the OMS wants there.
 
@@ -36,13 +41,12 @@ def targets(pairs: pl.DataFrame, snapshot: tables.Snapshot, rules: Rules) -> pl.
     products = ordered.filter(is_first)["product_id"]
     sites = ordered.select(pl.col("location_id").unique().sort()).with_row_index("site")
     number = pair(products.len(), sites.height)
-    facilities = pl.concat([own["facility_id"], memberships["facility_id"]]).drop_nulls().unique()
-    stock = _ranked(snapshot.product_facility, products, facilities)
-    online = _online(stock, products, facilities, memberships, snapshot.queue).join(sites.lazy(), on="location_id")
-    online = online.select("online_atp", "debt", number=number)
+    stock = snapshot.product_facility.lazy()
+    at_aggregates = online(stock, products, memberships, snapshot.queue).join(sites.lazy(), on="location_id")
+    at_aggregates = at_aggregates.filter("ever").select("online_atp", "debt", number=number)
     at_site = pl.lit(sites["location_id"]).search_sorted(pl.col("location_id"))
     both = ordered.lazy().with_columns(product=is_first.cum_sum() - 1, site=at_site).with_columns(number=number)
-    known = [_physical(stock, facilities, own, sites, number), online]
+    known = [_physical(stock, products, own, sites, number), at_aggregates]
     both = _join_all(both, known, products.len() * sites.height)
     everywhere = snapshot.unreadable.filter(pl.col("facility_id").is_null())["product_id"].drop_nulls()
     unreadable = pl.col("product_id").is_in(everywhere.implode())
@@ -60,18 +64,18 @@ def _join_all(pairs: pl.LazyFrame, known: list[pl.LazyFrame], below: int) -> pl.
 
 
 def _physical(
-    stock: pl.LazyFrame, facilities: pl.Series, own: pl.DataFrame, sites: pl.DataFrame, number: pl.Expr
+    stock: pl.LazyFrame, products: pl.Series, own: pl.DataFrame, sites: pl.DataFrame, number: pl.Expr
 ) -> pl.LazyFrame:
     """Return the quantity at each facility's own location, where that is among these sites: number, oms."""
-    placed = own.join(sites, on="location_id")
-    site = facilities.to_frame().join(placed, on="facility_id", how="left", maintain_order="left")["site"]
-    counted = stock.select("product", site=of(site, "place"), oms=COUNTS["sellable"])
+    here = own.join(sites, on="location_id")
+    ranked = ranks(stock, products, here["facility_id"])
+    counted = ranked.select("product", site=of(here["site"], "place"), oms=COUNTS["sellable"])
     return counted.select("oms", number=number).drop_nulls("number")
 
 
-def _ranked(stock: pl.DataFrame, products: pl.Series, facilities: pl.Series) -> pl.LazyFrame:
+def ranks(stock: pl.LazyFrame, products: pl.Series, facilities: pl.Series) -> pl.LazyFrame:
     """Add the indexes of product and facility among these, null for any other: product, place."""
-    return stock.lazy().with_columns(product=rank("product_id", products), place=rank("facility_id", facilities))
+    return stock.with_columns(product=rank("product_id", products), place=rank("facility_id", facilities))
 
 
 def online_atp(snapshot: tables.Snapshot, memberships: pl.DataFrame) -> pl.DataFrame:
@@ -79,40 +83,46 @@ def online_atp(snapshot: tables.Snapshot, memberships: pl.DataFrame) -> pl.DataF
 
     It is max(0, sellable - threshold - queue), and 0 where the group's total is negative or the channel is closed.
     """
-    products, facilities = snapshot.product_facility["product_id"].unique(), memberships["facility_id"].unique()
-    stock = _ranked(snapshot.product_facility, products, facilities)
-    terms = _online(stock, products, facilities, memberships, snapshot.queue)
-    return terms.with_columns(product_id=of(products, "product")).drop("product").collect()
+    products = snapshot.product_facility["product_id"].unique()
+    terms = online(snapshot.product_facility.lazy(), products, memberships, snapshot.queue).filter("ever")
+    return terms.with_columns(product_id=of(products, "product")).drop("product", "ever", "malformed").collect()
 
 
-def _online(
-    stock: pl.LazyFrame, products: pl.Series, facilities: pl.Series, memberships: pl.DataFrame, queue: pl.DataFrame
-) -> pl.LazyFrame:
-    """As `online_atp`, with the product as its index among these."""
-    sites = memberships["location_id"].unique().sort()
+def online(stock: pl.LazyFrame, products: pl.Series, memberships: pl.DataFrame, queue: pl.DataFrame) -> pl.LazyFrame:
+    """As `online_atp`, with the product as its index among these, and whether a value that enters is `malformed`.
+
+    A product that has a row only where the rules are is there too, and is not `ever` at a member.
+    """
+    sites, facilities = memberships["location_id"].unique().sort(), memberships["facility_id"].unique()
     here = memberships.lazy().with_columns(
         place=rank("facility_id", facilities), site=pl.lit(sites).search_sorted(pl.col("location_id"))
     )
     number = pair(products.len(), sites.len())
-    counts = pl.col("counts") & pl.col("allowed")
+    inside = ranks(stock.filter(pl.col("facility_id").is_in(facilities.implode())), products, facilities)
+    rows = inside.join(here.filter(pl.col("ever") | pl.col("rules")), on="place").with_columns(number=number)
+    counts = pl.col("counts") & allows_brokering()
     sums = (
-        stock.select("product", "place", allowed=allows_brokering(), **COUNTS)
-        .join(here.filter("ever").select("place", "site", "counts"), on="place")
-        .select(*(pl.when(counts).then(name).alias(name) for name in COUNTS), number=number)
+        rows.select(
+            "number",
+            "ever",
+            _enters_malformed(),
+            **{name: pl.when(counts).then(column) for name, column in COUNTS.items()},
+        )
         .group_by("number")
-        .agg(pl.col(*COUNTS).sum())
+        .agg(pl.col(*COUNTS).sum(), pl.col("ever", "malformed").any())
         .drop_nulls("number")
     )
-    rules = _channel_rules(stock.join(here.filter("rules"), on="place").with_columns(number=number))
     queued = queue.lazy().group_by(product=rank("product_id", products)).agg(queue=pl.col("quantity").sum())
     terms = (
-        sums.join(rules, on="number", how="left")
+        sums.join(_channel_rules(rows.filter("rules")), on="number", how="left")
         .with_columns(product=(pl.col("number") // sites.len()).cast(pl.UInt32), site=pl.col("number") % sites.len())
         .join(queued, on="product", how="left")
         .with_columns(pl.col("threshold", "queue").fill_null(0.0), pl.col("closed").fill_null(False))
     )
     return terms.select(
         "product",
+        "ever",
+        "malformed",
         "sellable",
         "total",
         "threshold",
@@ -122,6 +132,12 @@ def _online(
         location_id=of(sites, "site"),
         online_atp=_atp(),
     )
+
+
+def _enters_malformed() -> pl.Expr:
+    """Whether a row puts a value that cannot be read into the sum or the rules of its aggregate."""
+    counted = pl.col("counts") & allows_brokering() & (is_malformed(*COUNTS.values()) | is_unclear())
+    return (counted | (pl.col("rules") & (is_malformed("minimum_stock") | is_unclear()))).alias("malformed")
 
 
 def _debt() -> pl.Expr:
