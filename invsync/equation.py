@@ -44,7 +44,7 @@ def variances(
 
 
 def compared(
-    targets: pl.DataFrame | pl.LazyFrame,
+    targets: tables.Rows,
     levels: pl.DataFrame,
     in_flight: pl.DataFrame,
     *,
@@ -53,8 +53,7 @@ def compared(
     set_aside: pl.DataFrame | None = None,
 ) -> pl.LazyFrame:
     """As `variances`, not collected, so that its rows never have to stand in memory together."""
-    if isinstance(targets, pl.DataFrame):
-        targets = tables.checked(targets, tables.TARGETS, "targets")
+    targets = tables.checked(targets, tables.TARGETS, "targets")
     levels = tables.checked(levels, SHOWN, "levels")
     in_flight = tables.checked(in_flight, UNITS, "in_flight")
     own = (tables.empty(tables.BUFFERS) if buffers is None else buffers).select(*KEY, buffer="units")

@@ -34,7 +34,7 @@ LINE = ["order_id", "product_id"]
 def in_flight(
     sold: pl.DataFrame,
     unseen: pl.DataFrame,
-    pairs: pl.DataFrame | pl.LazyFrame,
+    pairs: tables.Rows,
     snapshot: tables.Snapshot,
     *,
     counted: pl.DataFrame,
@@ -44,14 +44,14 @@ def in_flight(
     `sold` is SOLD, `unseen` what `unexplained` returns less what is settled; `pairs` are PAIRS; `counted` is what
     `mapping.counted_facilities` returns: location_id, facility_id.
     """
-    sold = tables.checked(sold, tables.SOLD, "sold")
+    sold, pairs = tables.checked(sold, tables.SOLD, "sold"), tables.checked(pairs, tables.PAIRS, "pairs")
     places = sites(pairs, snapshot)
-    pairs = tables.conform(_of_items(pairs, sold, unseen), tables.PAIRS, "pairs")
-    lines = _lines(sold, pairs, snapshot)
-    orders = pl.concat([_online(lines, pairs, snapshot, places, counted), _physical(lines, pairs, snapshot, places)])
+    mine = _of_items(pairs, sold, unseen)
+    lines = _lines(sold, mine, snapshot)
+    orders = pl.concat([_online(lines, mine, snapshot, places, counted), _physical(lines, mine, snapshot, places)])
     about = sold.select("order_id", "name", "created_at").unique("order_id", keep="any")
     visible = orders.filter(pl.col("units") > 0).join(about, on="order_id", how="left")
-    rows = pl.concat([visible, _unseen(sold, unseen, pairs, places, counted)], how="diagonal_relaxed")
+    rows = pl.concat([visible, _unseen(sold, unseen, mine, places, counted)], how="diagonal_relaxed")
     return tables.conform(rows, tables.IN_FLIGHT, "in_flight").sort("created_at", "order_id", *KEY, nulls_last=True)
 
 

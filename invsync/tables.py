@@ -194,19 +194,23 @@ def completed(frame: Rows, schema: Schema) -> Rows:
     return pl.concat([nothing if isinstance(frame, pl.DataFrame) else nothing.lazy(), frame], how="diagonal_relaxed")
 
 
-def checked(frame: pl.DataFrame, schema: Schema, name: str) -> pl.DataFrame:
+def checked(frame: Rows, schema: Schema, name: str) -> Rows:
     """The frame, whose columns of this schema are there and of their types; others may stand beside them.
 
     A column of another type is cast where that loses nothing. A SystemFailed names the table and the column otherwise.
     """
-    if all(frame.schema.get(column) == dtype for column, dtype in schema.items()):
+    there = frame.collect_schema()
+    if all(there.get(column) == dtype for column, dtype in schema.items()):
         return frame
+    if isinstance(frame, pl.LazyFrame):
+        return conform(frame, schema, name)
     return frame.with_columns(conform(frame, schema, name))
 
 
-def conform(frame: pl.DataFrame, schema: Schema, name: str) -> pl.DataFrame:
+def conform(frame: Rows, schema: Schema, name: str) -> Rows:
     """The frame with exactly this schema's columns, in its order and types; refused by name otherwise."""
-    missing = [column for column in schema if column not in frame.columns]
+    there = frame.collect_schema()
+    missing = [column for column in schema if column not in there]
     if missing:
         raise SystemFailed(f"Table {name} lacks the column(s) {', '.join(missing)}: add them to the read.")
     try:

@@ -23,8 +23,8 @@ def test_the_variants_of_a_subject_agree(name: str, tmp_path: Path) -> None:
 
     made = {variant: subject.digest(prepared(tmp_path)()) for variant, prepared in subject.VARIANTS.items()}
 
-    assert len(set(made.values())) == 1
-    one = {variant: Measured(wall=1.0, cpu=1.0, peak=1.0, digest="") for variant in made}
+    assert len({made[variant] for variant in made if variant not in getattr(subject, "LIMITS", [])}) == 1
+    one = {variant: Measured(wall=1.0, cpu=1.0, peak=1.0, whole=1.0, digest="") for variant in made}
     assert all(target.number(one) > 0 for target in subject.TARGETS)
 
 

@@ -57,7 +57,12 @@ def matched(left: pl.DataFrame | pl.LazyFrame, *rights: pl.DataFrame) -> pl.Lazy
     """Left-join frames on their pairs, sorted; raises SystemFailed for a pair that is in one of them twice."""
     joined = _numbered(left)
     for right in rights:
-        joined = joined.join_asof(_numbered(right).drop(KEY), on="number", tolerance=0)
+        if right.is_empty():
+            joined = joined.with_columns(
+                pl.lit(None, dtype).alias(name) for name, dtype in right.drop(KEY).schema.items()
+            )
+        else:
+            joined = joined.join_asof(_numbered(right).drop(KEY), on="number", tolerance=0)
     return joined.drop("number")
 
 

@@ -17,11 +17,12 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of wall and CPU, megabytes above what the process held before, and what came out."""
+    """Seconds of wall and CPU, megabytes above what the process held before and as a whole, and what came out."""
 
     wall: float
     cpu: float
     peak: float
+    whole: float
     digest: str
 
 
@@ -63,8 +64,8 @@ def measured(subject: str, variant: str, folder: Path) -> Measured:
 
 def middle(rounds: list[Measured]) -> Measured:
     """The median of each number."""
-    wall, cpu, peak = (median(getattr(one, name) for one in rounds) for name in ("wall", "cpu", "peak"))
-    return Measured(wall, cpu, peak, rounds[0].digest)
+    names = ("wall", "cpu", "peak", "whole")
+    return Measured(*(median(getattr(one, name) for one in rounds) for name in names), digest=rounds[0].digest)
 
 
 def _memory(name: str) -> float:
@@ -84,8 +85,8 @@ def _here(name: str, variant: str, folder: Path) -> Measured:
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
     base, wall, cpu = _memory("VmRSS"), time.perf_counter(), _cpu()
     made = run()
-    wall, cpu, peak = time.perf_counter() - wall, _cpu() - cpu, _memory("VmHWM") - base
-    return Measured(wall, cpu, peak, subject.digest(made))
+    wall, cpu, whole = time.perf_counter() - wall, _cpu() - cpu, _memory("VmHWM")
+    return Measured(wall, cpu, whole - base, whole, subject.digest(made))
 
 
 if __name__ == "__main__":

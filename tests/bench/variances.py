@@ -11,7 +11,7 @@ from tests.bench import world
 from tests.bench.frames import same
 from tests.bench.measure import faster, leaner
 
-BUFFER = 2
+BUFFER = 0
 SHOWN = ["inventory_item_id", "location_id", "available", "is_active", "tracked", "requires_components"]
 TARGETS = [faster("invsync", "pandas", 6), leaner("invsync", "pandas", 0.5)]
 Made = tuple[Any, Any]

@@ -1,5 +1,6 @@
 """A HotWax of any size, made up: products at fifty facilities, with every fault that the mapping must hold."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -95,9 +96,14 @@ def _listed(product: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def snapshot(folder: Path) -> tables.Snapshot:
-    """The Snapshot of the tables in this folder, with the columns that matter."""
-    frames = {name: pl.read_parquet(folder / f"{name}.parquet", columns=USED.get(name)) for name in FRAMES}
+def snapshot(folder: Path, *, without: Sequence[str] = ()) -> tables.Snapshot:
+    """The Snapshot of the tables in this folder, with the columns that matter; the tables `without` are empty."""
+    frames = {name: tables.empty(FRAMES[name]) for name in without}
+    frames |= {
+        name: pl.read_parquet(folder / f"{name}.parquet", columns=USED.get(name))
+        for name in FRAMES
+        if name not in without
+    }
     return tables.Snapshot(**frames, newest_known=None, now=NOW)
 
 
