@@ -98,7 +98,7 @@ class Shop:
             snapshot = shop.oms.snapshot()
             pairs, _ = mapping.pairs(snapshot, shop.rules)
             read = shop.reader(snapshot, pairs).read(pairs)
-        decided = plan.decide(read.variances, activate=shop.settings.activate_levels)
+        decided = plan.decide(read.variances.collect(engine="streaming"), activate=shop.settings.activate_levels)
         return Diff(_every(decided), read.in_flight, (*unreadable(snapshot), *read.messages))
 
     def explain(self, sku: str, location: int | None = None) -> Explanation:

@@ -5,8 +5,6 @@ Every rule is a named expression; a row is held for the first rule that is true 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -16,7 +14,6 @@ from invsync.errors import GuardStopped
 
 LARGEST_DELTA = 2_000_000_000
 LARGEST_TARGET = 1_000_000_000
-FAST: Mapping[str, Any] = {"compression_level": 1, "statistics": False}  # smaller than the default, in less time
 SEVERAL = 3  # pairs: that one or two sell out is no fault
 
 
@@ -85,54 +82,17 @@ class Plan:
     held: pl.DataFrame
 
 
-@dataclass(frozen=True)
-class Filed:
-    """A plan whose rows stand in a file: those to send in order of risk and those held, each a frame beside it.
-
-    `pairs` counts all rows, `targets` those for which the OMS has a number, `selling` those that Shopify sells now.
-    """
-
-    file: Path
-    adjustments: pl.DataFrame
-    held: pl.DataFrame
-    pairs: int
-    targets: int
-    selling: int
-
-    @property
-    def already_right(self) -> pl.LazyFrame:
-        """The rows that are right already."""
-        return pl.scan_parquet(self.file).filter(_is_right())
-
-
 def decide(variances: pl.DataFrame, *, activate: bool = False) -> Plan:
     """Split VARIANCES: riskiest (smallest target) first among what is sent, nothing dropped.
 
     With `activate`, an inactive level that should sell something is sent too; a missing one counts as 0 available.
     """
-    judged = _judged(tables.checked(variances, tables.VARIANCES, "variances"), activate=activate)
-    adjustments, held = _split(judged.filter(~_is_right()))
-    return Plan(adjustments, judged.filter(_is_right()), held)
+    rows = judged(tables.checked(variances, tables.VARIANCES, "variances"), activate=activate)
+    adjustments, held = split(rows.filter(~is_right()))
+    return Plan(adjustments, rows.filter(is_right()), held)
 
 
-def write(variances: pl.LazyFrame, file: Path, *, activate: bool = False) -> Filed:
-    """Decide as `decide` does, and write every row into a Parquet file; only rows that differ stay in memory."""
-    part = file.with_name(f"{file.name}.part")
-    judged = _judged(variances, activate=activate)
-    sink = judged.sink_parquet(part, lazy=True, **FAST)
-    _, rest, counts = pl.collect_all([sink, judged.filter(~_is_right()), _counts(judged)], engine="streaming")
-    part.replace(file)
-    return Filed(file, *_split(rest), **counts.row(0, named=True))
-
-
-def read(file: Path) -> Filed:
-    """The plan in a file, whichever version wrote it."""
-    rows = tables.completed(pl.scan_parquet(file), tables.VARIANCES)
-    rest, counts = pl.collect_all([rows.filter(~_is_right()), _counts(rows)], engine="streaming")
-    return Filed(file, *_split(rest), **counts.row(0, named=True))
-
-
-def _judged(variances: tables.Rows, *, activate: bool) -> tables.Rows:
+def judged(variances: tables.Rows, *, activate: bool) -> tables.Rows:
     """VARIANCES with the reason why each row is held, if it is."""
     if activate:
         missing = activated() & pl.col("available").is_null()
@@ -143,19 +103,15 @@ def _judged(variances: tables.Rows, *, activate: bool) -> tables.Rows:
     return variances.with_columns(held=pl.coalesce(pl.col("held"), held_reason(activate=activate)))
 
 
-def _is_right() -> pl.Expr:
+def is_right() -> pl.Expr:
     """The row is neither held nor changes anything."""
     return pl.col("held").is_null() & (pl.col("delta") == 0).fill_null(False) & ~activated()
 
 
-def _split(rest: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def split(rest: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows to send in order of risk, and the rows held."""
     is_held = pl.col("held").is_not_null()
     return rest.filter(~is_held).sort("target", "inventory_item_id", "location_id"), rest.filter(is_held)
-
-
-def _counts(rows: pl.LazyFrame) -> pl.LazyFrame:
-    return rows.select(pairs=pl.len(), targets=pl.col("oms").count(), selling=(pl.col("available") > 0).sum())
 
 
 @dataclass(frozen=True)

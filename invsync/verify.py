@@ -119,8 +119,8 @@ def overwritten(moved: pl.DataFrame) -> pl.DataFrame:
 
 
 def outcome(
-    variances: pl.DataFrame, name: str, *, reason: pl.Expr | None = None, message: pl.Expr | None = None
-) -> pl.DataFrame:
+    variances: tables.Rows, name: str, *, reason: pl.Expr | None = None, message: pl.Expr | None = None
+) -> tables.Rows:
     """OUTCOMES of VARIANCES that all ended as `name`, with what Shopify showed when it was read."""
     nothing = pl.lit(None, dtype=pl.String)
     return variances.select(

@@ -6,6 +6,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from invsync import tables
 from invsync.charts.labels import clean
 from invsync.charts.theme import AGE_COLOURS, BAR, LOWERED, RAISED, STEP, WIDTH, reader
 from invsync.vocabulary import ALREADY_RIGHT, HELD, OUTCOMES, PLANNED, UNKNOWN, outcome_words
@@ -16,27 +17,28 @@ AGES = [("under 15 minutes", 15), ("15 to 60 minutes", 60), ("1 to 4 hours", 240
 OLDEST = "over a day"
 
 
-def variances_by_product(outcomes: pl.DataFrame) -> Chart:
+def variances_by_product(outcomes: pl.DataFrame | pl.LazyFrame) -> Chart:
     """Units raised and lowered by product, the 20 largest first (OUTCOMES or VARIANCES)."""
     names = pl.coalesce("sku", "product_id", pl.col("inventory_item_id").cast(pl.String), pl.lit("no SKU"))
-    return _variances(outcomes.with_columns(label=names), "product", "products")
+    return _variances(outcomes.lazy().with_columns(label=names), "product", "products")
 
 
-def variances_by_location(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> Chart:
+def variances_by_location(outcomes: pl.DataFrame | pl.LazyFrame, locations: pl.DataFrame | None = None) -> Chart:
     """Units raised and lowered by location, the 20 largest first, named from `locations`."""
-    return _variances(named(outcomes, locations), "location", "locations")
+    return _variances(named(outcomes.lazy(), locations), "location", "locations")
 
 
-def what_happened(outcomes: pl.DataFrame) -> Chart:
+def what_happened(outcomes: pl.DataFrame | pl.LazyFrame) -> Chart:
     """Pairs by outcome and reason: sent, held and why (OUTCOMES, or VARIANCES of a rehearsal)."""
-    if outcomes.is_empty():
-        return sentence("No pair was looked at in this run.")
     counted = (
-        classed(outcomes)
+        classed(outcomes.lazy())
         .group_by("outcome", "reason")
         .agg(pairs=pl.len())
         .sort("pairs", "outcome", "reason", descending=[True, False, False])
+        .collect(engine="streaming")
     )
+    if counted.is_empty():
+        return sentence("No pair was looked at in this run.")
     shown = [_happening(row) for row in counted.head(2 * MAX_BARS).to_dicts()]
     parts = "; ".join(f"{row['label']} {reader().number(row['value'])}" for row in shown[:6])
     more = f"; and {counted.height - 6} more kinds" if counted.height > 6 else ""
@@ -68,17 +70,18 @@ def sentence(words: str) -> alt.Chart:
     return made
 
 
-def classed(frame: pl.DataFrame) -> pl.DataFrame:
+def classed(frame: tables.Rows) -> tables.Rows:
     """The frame with `outcome` and `reason`; a rehearsal's VARIANCES get held, planned or already_right."""
-    if "outcome" in frame.columns:
-        reason = pl.coalesce("reason", "held") if "held" in frame.columns else pl.col("reason")
+    columns = frame.collect_schema()
+    if "outcome" in columns:
+        reason = pl.coalesce("reason", "held") if "held" in columns else pl.col("reason")
         return frame.with_columns(outcome=pl.col("outcome").fill_null(UNKNOWN), reason=reason)
     sent = pl.when(pl.col("delta").fill_null(0) != 0).then(pl.lit(PLANNED)).otherwise(pl.lit(ALREADY_RIGHT))
     outcome = pl.when(pl.col("held").is_not_null()).then(pl.lit(HELD)).otherwise(sent)
     return frame.with_columns(outcome=outcome, reason=pl.col("held"))
 
 
-def named(frame: pl.DataFrame, locations: pl.DataFrame | None) -> pl.DataFrame:
+def named(frame: tables.Rows, locations: pl.DataFrame | None) -> tables.Rows:
     """The frame with `label`: the location's name where known, else its id."""
     number = pl.format("Location {}", "location_id").fill_null("no location")
     if locations is None or locations.is_empty():
@@ -90,12 +93,13 @@ def named(frame: pl.DataFrame, locations: pl.DataFrame | None) -> pl.DataFrame:
         .then(pl.col("name") + " (" + pl.col("location_id").cast(pl.String) + ")")
         .otherwise("name")
     ).drop("name")
-    joined = frame.drop("label", strict=False).join(known, on="location_id", how="left", maintain_order="left")
-    return joined.with_columns(label=pl.col("label").fill_null(number))
+    ids, names = known["location_id"], known["label"]
+    label = pl.col("location_id").replace_strict(ids, names, default=None, return_dtype=pl.String)
+    return frame.with_columns(label=label.fill_null(number))
 
 
-def _variances(labelled: pl.DataFrame, one: str, many: str) -> Chart:
-    changed = labelled.filter(pl.col("delta").fill_null(0) != 0)
+def _variances(labelled: pl.LazyFrame, one: str, many: str) -> Chart:
+    changed = labelled.filter(pl.col("delta").fill_null(0) != 0).select("label", "delta").collect(engine="streaming")
     if changed.is_empty():
         return sentence(f"No {one} differed: Shopify already showed the right numbers.")
     up, down = pl.col("delta").clip(lower_bound=0).sum(), pl.col("delta").clip(upper_bound=0).sum()

@@ -34,7 +34,7 @@ def explain_in(configured: settings.Settings, shop: str, sku: str, *, location: 
         every = every.join(pair, on="inventory_item_id", how="semi")
         read = open_shop.reader(everything, every).read(pair)
         snapshot = open_shop.oms.snapshot(pair["product_id"])
-        decided = plan.decide(read.variances)
+        decided = plan.decide(read.variances.collect())
         row = pl.concat([decided.adjustments, decided.already_right, decided.held]).row(0, named=True)
         past = history.of_pair(open_shop.state, shop, *(row[name] for name in KEY))
     return {

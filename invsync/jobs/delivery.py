@@ -208,9 +208,9 @@ def rows_of(path: Path) -> Frame:
     """VARIANCES of the changes in a file of adjustments, completed from the plan beside it."""
     changes = bulkfile.read(path).select(*KEY, sent="delta", was="changed_from")
     plan_file = path.with_name("plan.parquet")
-    planned = pl.read_parquet(plan_file) if plan_file.exists() else tables.empty(tables.VARIANCES)
-    planned = tables.completed(planned, tables.VARIANCES)
-    rows = changes.join(planned, on=KEY, how="left").with_columns(
+    planned = pl.scan_parquet(plan_file) if plan_file.exists() else tables.empty(tables.VARIANCES).lazy()
+    planned = tables.completed(planned, tables.VARIANCES).join(changes.lazy(), on=KEY, how="semi")
+    rows = changes.join(planned.collect(engine="streaming"), on=KEY, how="left").with_columns(
         delta="sent", available=pl.coalesce("was", "available"), held=pl.lit(None, dtype=pl.String)
     )
     return tables.conform(rows, tables.VARIANCES, "plan")

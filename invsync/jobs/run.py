@@ -10,10 +10,11 @@ from typing import Generic, Protocol
 
 import polars as pl
 
-from invsync import plan, report, tables, verify
+from invsync import plan, report, verify
 from invsync.errors import GuardStopped
 from invsync.jobs import left_open
 from invsync.jobs.context import Context
+from invsync.jobs.outcomes import Outcomes
 from invsync.jobs.sending import Delivered, Method, no_answers
 from invsync.jobs.values import Decision, R, S, Selection, Sent, Settled
 from invsync.runs import record
@@ -21,7 +22,6 @@ from invsync.runs.record import Record
 from invsync.state import iso
 from invsync.tables import KEY
 from invsync.vocabulary import (
-    ALREADY_RIGHT,
     DONE,
     GUARD,
     HELD,
@@ -110,17 +110,17 @@ class Run(Generic[S, R]):
             claims = self.method.claims(decision.selection, decision.reading, decision.plan.adjustments)
             claims.write_parquet(folder / "claims.parquet")
             delivered = Delivered(verify.outcome(decision.plan.adjustments, PLANNED), decision.reading)
-            outcomes = _outcomes(decision, delivered.outcomes)
+            outcomes = Outcomes.of(decision, delivered.outcomes)
         else:
             record.reserve(folder)
             delivered = self.sender.send(decision)
-            outcomes = _outcomes(decision, delivered.outcomes)
-            outcomes.write_parquet(folder / "outcomes.parquet")
+            outcomes = Outcomes.of(decision, delivered.outcomes)
+            outcomes.write(folder / "outcomes.parquet")
         return self._conclude(decision, delivered, outcomes)
 
     # -- the end
 
-    def _conclude(self, decision: Decision[S, R], delivered: Delivered[R], outcomes: pl.DataFrame) -> Sent[S, R]:
+    def _conclude(self, decision: Decision[S, R], delivered: Delivered[R], outcomes: Outcomes) -> Sent[S, R]:
         """Write down what became of every pair, and move the watermark: from here on nothing can change what is said.
 
         run.json says first what was sent, in case the state database or the disk fails next, then how the run ended.
@@ -132,11 +132,11 @@ class Run(Generic[S, R]):
             way.close()
         faults = list(selection.settled.faults)
         if not dry_run:
-            self.method.remember(selection, delivered.reading, outcomes)
+            self.method.remember(selection, delivered.reading, outcomes.every())
             faults += self._unknown_deltas()
-        needs = outcomes.filter(is_fault()).height + len(faults)
+        needs = outcomes.rest.filter(is_fault()).height + len(faults)
         status = PLANNED if dry_run else PARTIAL if needs else DONE
-        unsure = outcomes.filter((pl.col("outcome") == UNKNOWN) | (pl.col("reason") == MOVING)).height
+        unsure = outcomes.rest.filter((pl.col("outcome") == UNKNOWN) | (pl.col("reason") == MOVING)).height
         ended = replace(
             draft,
             counts={**draft.counts, "needs_a_person": needs},
@@ -147,11 +147,11 @@ class Run(Generic[S, R]):
             selection,
             status,
             advances=selection.advances and not dry_run and not unsure,
-            targets=outcomes["oms"].count(),
+            targets=outcomes.targets,
         )
-        return Sent(decision, outcomes, delivered.reading, written)
+        return Sent(decision, outcomes.every(), delivered.reading, written)
 
-    def _draft(self, decision: Decision[S, R], delivered: Delivered[R], outcomes: pl.DataFrame) -> Record:
+    def _draft(self, decision: Decision[S, R], delivered: Delivered[R], outcomes: Outcomes) -> Record:
         """The record as far as it is known when everything was sent."""
         selection, reading, ways = decision.selection, delivered.reading, delivered.ways
         window = selection.window
@@ -163,11 +163,11 @@ class Run(Generic[S, R]):
             counts={
                 **self.opened.counts,
                 "read": selection.read,
-                "selected": decision.reading.variances.height + selection.held.height,
+                "selected": decision.plan.pairs + selection.held.height,
                 PLANNED: decision.plan.adjustments.height,
-                **record.counts(outcomes),
+                **outcomes.counts(),
             },
-            units=record.units(outcomes),
+            units=record.units(outcomes.rest),
             in_flight=record.in_flight(reading.in_flight),
             transport=transports[-1] if transports else None,
             operation_ids=tuple(operation for way in ways for operation in way.operation_ids),
@@ -255,18 +255,9 @@ class Run(Generic[S, R]):
         self.sender.leave(decision)
         no_answers(self.context)
         held = verify.outcome(decision.plan.adjustments, HELD, reason=pl.lit(GUARD))
-        outcomes = _outcomes(decision, held)
-        outcomes.write_parquet(self.context.folder / "outcomes.parquet")
-        draft = self._draft(decision, Delivered(outcomes, decision.reading), outcomes)
+        outcomes = Outcomes.of(decision, held)
+        outcomes.write(self.context.folder / "outcomes.parquet")
+        draft = self._draft(decision, Delivered(held, decision.reading), outcomes)
         draft = replace(draft, units=self.opened.units, messages=draft.with_message(why))
         written = self._ended(draft, decision.selection, STOPPED, advances=False, targets=0)
-        self.finish(Sent(decision, outcomes, decision.reading, written))
-
-
-def _outcomes(decision: Decision[S, R], sent: pl.DataFrame) -> pl.DataFrame:
-    """OUTCOMES of every selected pair, given those of the plan's adjustments."""
-    held = verify.outcome(decision.plan.held, HELD, reason=pl.col("held"))
-    right = verify.outcome(decision.plan.already_right, ALREADY_RIGHT)
-    unmapped = decision.selection.held.with_columns(outcome=pl.lit(HELD)).drop("facility_id")
-    unmapped = pl.concat([tables.empty(tables.OUTCOMES), unmapped], how="diagonal")
-    return pl.concat([sent, right, held, unmapped]).sort("target", *KEY, nulls_last=True)
+        self.finish(Sent(decision, outcomes.every(), decision.reading, written))

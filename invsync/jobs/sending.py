@@ -13,6 +13,7 @@ from invsync import bulkfile, mapping, plan, tables, verify
 from invsync.jobs import delivery
 from invsync.jobs.context import Context
 from invsync.jobs.methods import review
+from invsync.jobs.planfile import PlanFile
 from invsync.jobs.values import Decision, PlanSelection, R, S, Settled
 from invsync.ledger.reading import Reading
 from invsync.shopify import Shopify
@@ -38,7 +39,7 @@ class Method(Protocol[S, R]):
         """CLAIMS of the stock events that a change of these pairs covers."""
         ...
 
-    def remember(self, selection: S, reading: R, outcomes: pl.DataFrame) -> None:
+    def remember(self, selection: S, reading: R, outcomes: pl.LazyFrame) -> None:
         """Write down what these OUTCOMES mean for later runs."""
         ...
 
@@ -78,15 +79,14 @@ class Sending(Generic[S, R]):
     def decide(self, selection: S, reading: R) -> Decision[S, R]:
         """The plan and its guards' numbers; the plan stands in the folder."""
         folder = self.context.folder
-        planned = plan.decide(reading.variances, activate=self.context.shop.activate_levels)
-        rows = pl.concat([planned.adjustments, planned.already_right, planned.held])
-        rows.write_parquet(folder / "plan.parquet")
+        activate = self.context.shop.activate_levels
+        planned = PlanFile.write(reading.variances, folder / "plan.parquet", activate=activate)
         if reading.in_flight.height:
             reading.in_flight.write_parquet(folder / "in_flight.parquet")
         (folder / "mutation.graphql").write_text(Shopify.MUTATION, encoding="utf-8")
-        return Decision(selection, reading, planned, tuple(self._guards(selection, reading, planned)))
+        return Decision(selection, reading, planned, tuple(self._guards(selection, planned)))
 
-    def _guards(self, selection: S, reading: R, planned: plan.Plan) -> list[plan.Guarded]:
+    def _guards(self, selection: S, planned: PlanFile) -> list[plan.Guarded]:
         before = self.context.state.runs.last_finished(self.context.name, self.context.job)
         return plan.guards(
             planned.adjustments,
@@ -94,20 +94,19 @@ class Sending(Generic[S, R]):
             mapped=selection.mapped,
             rows=selection.rows,
             rows_before=before["rows_read"] if before else None,
-            targets=reading.variances["oms"].count(),
+            targets=planned.targets,
             targets_before=before["targets"] if before and selection.whole else None,
-            selling=self._selling(selection, reading.variances, planned),
+            selling=self._selling(selection, planned),
         )
 
-    def _selling(self, selection: S, variances: pl.DataFrame, planned: plan.Plan) -> int:
+    def _selling(self, selection: S, planned: PlanFile) -> int:
         """The pairs that sell something; in a small shop also those that this run does not look at."""
         context, mapped = self.context, selection.mapped
-        selling, zeroed = variances.filter(pl.col("available") > 0).height, planned.adjustments.filter(plan.is_zeroed())
-        if not plan.SEVERAL <= zeroed.height == selling or not (
-            variances.height < mapped < context.shop.guards.min_pairs
-        ):
+        selling, zeroed = planned.selling, planned.adjustments.filter(plan.is_zeroed()).height
+        if not (plan.SEVERAL <= zeroed == selling and planned.pairs < mapped < context.shop.guards.min_pairs):
             return selling
-        others = mapping.pairs(context.oms.snapshot(), context.rules)[0].join(variances, on=KEY, how="anti")
+        every, _ = mapping.pairs(context.oms.snapshot(), context.rules)
+        others = every.join(planned.rows().select(KEY).collect(), on=KEY, how="anti")
         return selling + context.shopify.levels(others).filter(pl.col("available") > 0).height
 
     def leave(self, decision: Decision[S, R]) -> None:
@@ -133,7 +132,7 @@ class Sending(Generic[S, R]):
             nonlocal reading
             later = self.method.reread(selection, stale)
             reading = reading.updated(later)
-            return later.variances
+            return later.variances.collect()
 
         def claims(pairs: pl.DataFrame) -> pl.DataFrame:
             return self.method.claims(selection, reading, pairs)
@@ -173,7 +172,7 @@ class SendingAgain:
         """The plan as it was decided."""
         for name in ("plan.parquet", "mutation.graphql"):
             shutil.copyfile(self.method.earlier.folder / name, self.context.folder / name)
-        return Decision(selection, reading, plan.decide(reading.variances))
+        return Decision(selection, reading, PlanFile.read(self.context.folder / "plan.parquet"))
 
     def leave(self, decision: Decision[PlanSelection, Reading]) -> None:
         """Copy the reviewed files into the folder, and send nothing."""

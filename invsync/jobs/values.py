@@ -7,8 +7,9 @@ from typing import Generic, TypeVar
 import polars as pl
 
 from invsync import delta, tables
+from invsync.jobs.planfile import PlanFile
 from invsync.ledger.reading import Reader, Reading
-from invsync.plan import Guarded, Plan
+from invsync.plan import Guarded
 from invsync.runs.record import Record
 
 
@@ -112,15 +113,18 @@ class Decision(Generic[S, R]):
 
     selection: S
     reading: R
-    plan: Plan
+    plan: PlanFile
     guards: tuple[Guarded, ...] = ()
 
 
 @dataclass(frozen=True)
 class Sent(Generic[S, R]):
-    """How a run ended: the OUTCOMES of every selected pair, the last reading of them, and its record."""
+    """How a run ended: the OUTCOMES of every selected pair, the last reading of them, and its record.
+
+    `outcomes` are collected where they are read: those of pairs that were right already stay in their file.
+    """
 
     decision: Decision[S, R]
-    outcomes: pl.DataFrame
+    outcomes: pl.LazyFrame
     reading: R
     record: Record

@@ -31,12 +31,12 @@ STARVED_AFTER = timedelta(hours=1)
 class Reading:
     """What was read of some pairs.
 
-    `variances` are their VARIANCES, `in_flight` the IN_FLIGHT behind them, and `events` the CLAIMABLE stock events that
+    `variances` are their VARIANCES, which are computed where they are collected, `in_flight` the IN_FLIGHT behind them, and `events` the CLAIMABLE stock events that
     the OMS's number contains. `set_aside` counts units by Shopify's name of the quantity; `late_since` is the oldest
     order that the OMS does not know although it should by now.
     """
 
-    variances: pl.DataFrame = field(default_factory=lambda: tables.empty(tables.VARIANCES))
+    variances: pl.LazyFrame = field(default_factory=lambda: tables.empty(tables.VARIANCES).lazy())
     in_flight: pl.DataFrame = field(default_factory=lambda: tables.empty(tables.IN_FLIGHT))
     events: pl.DataFrame = field(default_factory=lambda: tables.empty(delta.CLAIMABLE))
     set_aside: Mapping[str, int] = field(default_factory=dict)
@@ -45,10 +45,10 @@ class Reading:
 
     def updated(self, later: "Reading") -> Self:
         """This reading with the pairs of a later one as they were read then."""
-        pairs = later.variances.select(KEY)
+        pairs = later.variances.select(KEY).collect()
         return replace(
             self,
-            variances=pl.concat([self.variances.join(pairs, on=KEY, how="anti"), later.variances]),
+            variances=pl.concat([self.variances.join(pairs.lazy(), on=KEY, how="anti"), later.variances]),
             in_flight=pl.concat([self.in_flight.join(pairs, on=KEY, how="anti"), later.in_flight]),
             events=pl.concat([self.events.join(pairs, on=KEY, how="anti"), later.events]),
             late_since=later.late_since or self.late_since,
@@ -80,7 +80,7 @@ class Reader:
         flight = inflight.in_flight(sold, seen.unseen, pairs, snapshot, counted=counted)
         flight = pl.concat([flight, *(rows.at(pairs, snapshot) for rows in elsewhere)])
         aside, fresh = not_for_sale(seen.levels, self.shop.set_aside), self.witness.fresh_changes(seen)
-        variances = equation.variances(
+        variances = equation.compared(
             targets,
             seen.levels,
             flight,
@@ -113,15 +113,19 @@ class Reader:
         events = delta.concerned(snapshot.events, pairs, named)
         return events.filter(pl.col("location_id") != delta.EVERY_LOCATION)
 
-    def _deferred(self, variances: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
+    def _deferred(self, variances: pl.LazyFrame, fresh: pl.DataFrame) -> pl.LazyFrame:
         """VARIANCES in which no pair is raised on a fresh, unexplained change; lowering never waits."""
-        raised = variances.filter(pl.col("delta") > 0).join(fresh, on=KEY, how="semi").select(KEY)
+        if fresh.is_empty():
+            return variances
+        raising = variances.filter(pl.col("delta") > 0).join(fresh.lazy(), on=KEY, how="semi").select(KEY)
+        raised = raising.collect(engine="streaming")
         if raised.is_empty():
             return variances
         since = self.witness.defer(raised)
         starved = pl.col("since") <= self.at - STARVED_AFTER
         reason = pl.when(starved).then(pl.lit(DEFERRED_FOR_AN_HOUR)).otherwise(pl.lit(DEFERRED))
-        rows = variances.join(since.with_columns(reason=reason), on=KEY, how="left", maintain_order="left")
+        since = since.with_columns(reason=reason)
+        rows = variances.join(since.lazy(), on=KEY, how="left", maintain_order="left")
         return rows.with_columns(held=pl.coalesce("held", "reason")).select(list(tables.VARIANCES))
 
     def _late(self, sold: pl.DataFrame, snapshot: tables.Snapshot) -> datetime | None:

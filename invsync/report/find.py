@@ -15,17 +15,17 @@ MOST = 12_000  # rows that a page carries; a larger run's pairs that were right 
 COLUMNS = ["item", "label", "available", "oms", "in_flight", "set_aside", "buffer", "target", "delta", "after", "what"]
 
 
-def ranked(outcomes: pl.DataFrame) -> pl.DataFrame:
+def ranked(outcomes: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     """The rows that a reader may ask for, at most 12,000: faults, held and changed ones, then those in flight."""
-    frame = charts.classed(outcomes)
+    frame = charts.classed(outcomes.lazy())
     changed, flying = pl.col("delta").fill_null(0).abs(), pl.col("in_flight").fill_null(0)
     listed = (changed > 0) | (pl.col("outcome") == HELD)
     rank = pl.when(is_fault()).then(0).when(listed).then(1).when(flying > 0).then(2).otherwise(3)
-    order = frame.select(pl.int_range(pl.len()).alias("place"), rank.alias("rank"), (-changed).alias("change"), *KEY)
-    return frame[order.lazy().sort("rank", "change", *KEY).head(MOST).collect()["place"]]
+    first = frame.sort(rank.cast(pl.Int8), -changed, *KEY).head(MOST)
+    return first.collect(engine="streaming")
 
 
-def packed(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> str:
+def packed(outcomes: pl.DataFrame | pl.LazyFrame, locations: pl.DataFrame | None = None) -> str:
     """The ranked rows as base64 of gzipped JSON: `rows` by column, and `kinds` as [outcome in words, remedy]."""
     shown = charts.named(ranked(outcomes), locations).with_columns(item=remediation.item())
     if "after" not in shown.columns:

@@ -107,18 +107,21 @@ def _pairs(folder: Path | None, record: Record, reader: charts.Reader) -> dict[s
         }
         for one in remediation.needs(outcomes, names)
     ]
-    counts = {"shown": reader.number(min(outcomes.height, find.MOST)), "total": reader.number(outcomes.height)}
-    packed = Markup(find.packed(outcomes, names)) if outcomes.height else None
+    rows = outcomes.select(pl.len()).collect().item()
+    counts = {"shown": reader.number(min(rows, find.MOST)), "total": reader.number(rows)}
+    packed = Markup(find.packed(outcomes, names)) if rows else None
     return {"needs": needs, "counted": 0, "pairs": packed, "file": path, **counts}
 
 
-def _outcomes(folder: Path | None) -> tuple[str, pl.DataFrame | None]:
+def _outcomes(folder: Path | None) -> tuple[str, pl.LazyFrame | None]:
     """The rows that the run left, outcomes before plan, with the name of their file."""
     for name in ("outcomes.parquet", "plan.parquet") if folder else ():
         try:
-            return name, pl.read_parquet(folder / name)  # type: ignore[operator]
+            rows = pl.scan_parquet(folder / name)  # type: ignore[operator]
+            rows.collect_schema()
         except (OSError, pl.exceptions.PolarsError):
             continue
+        return name, rows
     return "", None
 
 

@@ -22,14 +22,14 @@ class Need:
     find: str
 
 
-def needs_a_person(outcomes: pl.DataFrame) -> int:
+def needs_a_person(outcomes: pl.DataFrame | pl.LazyFrame) -> int:
     """How many pairs were refused, are not known, or were held by a fault (for `counts.needs_a_person`)."""
-    return charts.classed(outcomes).filter(is_fault()).height
+    return charts.classed(outcomes.lazy()).filter(is_fault()).collect(engine="streaming").height
 
 
-def needs(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> list[Need]:
+def needs(outcomes: pl.DataFrame | pl.LazyFrame, locations: pl.DataFrame | None = None) -> list[Need]:
     """The classes of faults of a run, the largest first."""
-    faults = charts.named(charts.classed(outcomes), locations).filter(is_fault())
+    faults = charts.named(charts.classed(outcomes.lazy()).filter(is_fault()).collect(engine="streaming"), locations)
     if "message" not in faults.columns:
         faults = faults.with_columns(message=pl.lit(None, dtype=pl.String))
     places = (item() + " at " + pl.col("label")).sort().head(EXAMPLES)

@@ -9,13 +9,14 @@ from invsync.report import remediation
 from invsync.report.markup import Column, Html, macro, table
 from invsync.vocabulary import FAULTS, HELD, is_benign, outcome_words, reason_words, remedy
 
+Rows = pl.DataFrame | pl.LazyFrame
 MAX_ROWS = 200
 ITEM, PLACE = Column("Item"), Column("Location")
 
 
-def largest_variances(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = 25) -> Html:
+def largest_variances(outcomes: Rows, locations: pl.DataFrame | None = None, *, limit: int = 25) -> Html:
     """The pairs with the largest change in units, at most 200 rows (OUTCOMES or VARIANCES)."""
-    changed = _labelled(outcomes, locations).filter(pl.col("delta").fill_null(0) != 0)
+    changed = _labelled(outcomes, locations, pl.col("delta").fill_null(0) != 0)
     rows = changed.sort(pl.col("delta").abs(), "inventory_item_id", "location_id", descending=[True, False, False])
     heads = ["Shopify had", "HotWax", "In flight", "Set aside", "Buffer", "Should be", "Change"]
     columns = [ITEM, PLACE, *(Column(head, "n") for head in heads), Column("Outcome")]
@@ -45,9 +46,9 @@ def orders_in_flight(in_flight: pl.DataFrame, locations: pl.DataFrame | None = N
     return _table("Orders in flight, oldest first", columns, rows, line, "No order was in flight.", limit)
 
 
-def held_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS) -> Html:
+def held_rows(outcomes: Rows, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS) -> Html:
     """The pairs that were held back, with the reason in plain words and what to do; faults first."""
-    held = _labelled(outcomes, locations).filter(pl.col("outcome") == HELD)
+    held = _labelled(outcomes, locations, pl.col("outcome") == HELD)
     rows = held.with_columns(aside=is_benign()).sort("aside", "reason", "item", "label")
     columns = [ITEM, PLACE, Column("Why it was held", "wide"), Column("What to do", "wide"), Column("Needs a person")]
 
@@ -59,9 +60,9 @@ def held_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, 
     return _table("Held back: nothing was sent for these", columns, rows, line, "Nothing was held back.", limit)
 
 
-def refused_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS) -> Html:
+def refused_rows(outcomes: Rows, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS) -> Html:
     """The pairs that Shopify refused, in Shopify's own words, and those whose outcome is not known."""
-    frame = _labelled(outcomes, locations).filter(pl.col("outcome").is_in(FAULTS))
+    frame = _labelled(outcomes, locations, pl.col("outcome").is_in(FAULTS))
     columns = [ITEM, PLACE, Column("Change", "n"), Column("Shopify's words", "wide"), Column("What to do", "wide")]
     number = charts.reader().number
 
@@ -74,8 +75,10 @@ def refused_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, 
     return _table("Refused by Shopify, or not known", columns, rows, line, "Shopify refused nothing.", limit)
 
 
-def _labelled(outcomes: pl.DataFrame, locations: pl.DataFrame | None) -> pl.DataFrame:
-    return charts.named(charts.classed(outcomes), locations).with_columns(item=remediation.item())
+def _labelled(outcomes: Rows, locations: pl.DataFrame | None, wanted: pl.Expr) -> pl.DataFrame:
+    """The rows that are wanted, with the names that people read."""
+    rows = charts.classed(outcomes.lazy()).filter(wanted).collect(engine="streaming")
+    return charts.named(rows, locations).with_columns(item=remediation.item())
 
 
 def _table(title: str, columns: list[Column], rows: pl.DataFrame, line: Any, none: str, limit: int) -> Html:

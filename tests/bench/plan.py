@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from invsync import equation, inflight, mapping, plan, tables
+from invsync.jobs.planfile import PlanFile
 from tests.bench import world
 from tests.bench.frames import same
 from tests.bench.measure import Target
@@ -46,7 +47,7 @@ def ours(folder: Path) -> Made:
     stock = pl.scan_parquet(folder / "product_facility.parquet").select(world.USED["product_facility"])
     targets, held = mapping.all_targets(seen, world.RULES, stock=stock)
     flight = _in_flight(folder, targets.select(list(tables.PAIRS)), seen)
-    plan.write(equation.compared(targets, _levels(folder), flight), folder / "plan.parquet")
+    PlanFile.write(equation.compared(targets, _levels(folder), flight), folder / "plan.parquet")
     held.write_parquet(folder / "held.parquet")
     return [folder / "plan.parquet", folder / "held.parquet"]
 

@@ -170,10 +170,10 @@ class Deltas:
         resets = selection.pairs.join(resets, on=KEY, how="semi")
         straight = self._straight(net.join(resets, on=KEY, how="anti"))
         if resets.is_empty():
-            return DeltaReading(variances=straight, net=net, resets=resets)
+            return DeltaReading(variances=straight.lazy(), net=net, resets=resets)
         read = self._reset(selection, resets)
-        selection.reader.witness.watch(read.variances.filter(pl.col("debt") < 0))
-        return DeltaReading.of(replace(read, variances=pl.concat([straight, read.variances])), net, resets)
+        selection.reader.witness.watch(read.variances.filter(pl.col("debt") < 0).collect())
+        return DeltaReading.of(replace(read, variances=pl.concat([straight.lazy(), read.variances])), net, resets)
 
     def reread(self, selection: EventSelection, pairs: pl.DataFrame) -> Reading:
         """The reading of pairs that moved between our read and our write; net changes are never read again."""
@@ -232,21 +232,21 @@ class Deltas:
 
     # -- the end
 
-    def remember(self, selection: EventSelection, reading: DeltaReading, outcomes: pl.DataFrame) -> None:
+    def remember(self, selection: EventSelection, reading: DeltaReading, outcomes: pl.LazyFrame) -> None:
         """Claim what was not sent as well: events that cancel out, that are held, or that nobody maps."""
         outbox, memory, kept_as = self.context.state.outbox, self.context.state.memory, self.context.kept_as
         outbox.claim(kept_as, self._ended(selection.free, outcomes))
-        bent = outcomes.join(reading.resets, on=KEY, how="semi")
+        bent = outcomes.join(reading.resets.lazy(), on=KEY, how="semi").collect()
         settled = bent.filter((pl.col("outcome") != HELD) | is_overwritten())
-        self.resets.remember_resets(selection, reading, settled, claims=True)
+        self.resets.remember_resets(selection, reading, settled.lazy(), claims=True)
         waiting = bent.filter(pl.col("reason").is_in([DEFERRED, DEFERRED_FOR_AN_HOUR, MOVING]))
-        memory.watch(self.context.name, pl.concat([outcomes.filter(is_overwritten()), waiting]))
+        memory.watch(self.context.name, pl.concat([outcomes.filter(is_overwritten()).collect(), waiting]))
         outbox.release(kept_as, self.context.run_id, waiting)
         if selection.baseline is not None:
             seen = selection.baseline.with_columns(inventory_item_id=None, location_id=delta.EVERY_LOCATION)
             outbox.claim(kept_as, claims_of(seen, "baseline", self.context.run_id))
 
-    def _ended(self, free: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
+    def _ended(self, free: pl.DataFrame, outcomes: pl.LazyFrame) -> pl.DataFrame:
         """CLAIMS of the free events whose pairs ended without a change, and of those that no pair maps."""
         status = (
             pl.when(pl.col("reason").is_in([FRACTIONAL, MALFORMED]))
@@ -256,7 +256,7 @@ class Deltas:
             .otherwise(pl.col("outcome"))
         )
         ended = outcomes.filter(pl.col("outcome").is_in([ALREADY_RIGHT, HELD, REFUSED]), ~is_overwritten())
-        judged = free.join(ended.select(*KEY, ended_as=status), on=KEY)
+        judged = free.join(ended.select(*KEY, ended_as=status).collect(), on=KEY)
         nowhere = free.filter(pl.col("location_id") == delta.EVERY_LOCATION).with_columns(ended_as=pl.lit(HELD))
         return claims_of(pl.concat([judged, nowhere]), pl.col("ended_as"), self.context.run_id)
 

@@ -103,12 +103,11 @@ class Realtime:
         """CLAIMS of every stock event that the last read of these pairs saw."""
         return self.resets.claims(selection, reading, pairs)
 
-    def remember(self, selection: HeardSelection, reading: Reading, outcomes: pl.DataFrame) -> None:
+    def remember(self, selection: HeardSelection, reading: Reading, outcomes: pl.LazyFrame) -> None:
         """Take from the inbox what this run covered; what is not known yet stays and is looked at again."""
         self.resets.remember(selection, reading, outcomes)
-        unsure = outcomes.filter(
-            (pl.col("outcome") == UNKNOWN) | pl.col("reason").is_in([MOVING, DEFERRED, OVERWRITTEN])
-        )
+        waits = (pl.col("outcome") == UNKNOWN) | pl.col("reason").is_in([MOVING, DEFERRED, OVERWRITTEN])
+        unsure = outcomes.filter(waits).collect()
         orders = selection.sold.join(unsure, on=ITEM, how="semi")
         stays = (
             pl.struct(KEY).is_in(unsure.select(pl.struct(KEY)).to_series().implode())

@@ -141,22 +141,23 @@ class Resets:
         """CLAIMS of every stock event that the last read of these pairs saw: a reset of them counts it."""
         return claims_of(reading.events.join(pairs, on=KEY, how="semi"), "reset", self.context.run_id)
 
-    def remember(self, selection: Selection, reading: Reading, outcomes: pl.DataFrame) -> None:
+    def remember(self, selection: Selection, reading: Reading, outcomes: pl.LazyFrame) -> None:
         """Write down which stock events these OUTCOMES cover, and what the next run must know of orders and levels."""
         self.remember_resets(selection, reading, outcomes, claims=self.events_from() is not None)
 
-    def remember_resets(self, selection: Selection, reading: Reading, outcomes: pl.DataFrame, *, claims: bool) -> None:
+    def remember_resets(self, selection: Selection, reading: Reading, outcomes: pl.LazyFrame, *, claims: bool) -> None:
         """Keep the claims of the pairs that are right now, give back those of the others; remember the orders."""
         context, run_id = self.context, self.context.run_id
         outbox, kept_as = context.state.outbox, context.kept_as
-        wrong = outcomes.filter(pl.col("outcome").is_in([REFUSED, HELD]), ~is_overwritten())
+        wrong = outcomes.filter(pl.col("outcome").is_in([REFUSED, HELD]), ~is_overwritten()).collect()
         owed = wrong if self._heals(selection) else wrong.clear()
         if claims:
-            right = outcomes.filter(pl.col("outcome").is_in([ALREADY_RIGHT, SUPERSEDED]))
+            right = _among(outcomes.filter(pl.col("outcome").is_in([ALREADY_RIGHT, SUPERSEDED])), reading.events)
             wrong = wrong.join(owed, on=KEY, how="anti")
-            outbox.claim(kept_as, Resets.claims(self, selection, reading, pl.concat([right, owed])))
+            outbox.claim(kept_as, Resets.claims(self, selection, reading, pl.concat([right, owed.select(KEY)])))
             outbox.release(kept_as, run_id, wrong.join(reading.events, on=KEY, how="semi"))
-            outbox.settle_unknown(kept_as, outcomes.filter(pl.col("outcome").is_in(RIGHT)), run_id)
+            right = _among(outcomes.filter(pl.col("outcome").is_in(RIGHT)), outbox.unknown(kept_as))
+            outbox.settle_unknown(kept_as, right, run_id)
         if self._covers_all(selection):
             unmapped = outbox.unknown(kept_as).join(selection.pairs, on=KEY, how="anti")
             outbox.settle_unknown(kept_as, unmapped, run_id)
@@ -165,7 +166,7 @@ class Resets:
             selection.reader.witness.remember(reading.in_flight, whole=selection.whole)
             for peer in context.peers:
                 peer.remember()
-        unsure = outcomes.filter((pl.col("outcome") == UNKNOWN) | is_overwritten())
+        unsure = outcomes.filter((pl.col("outcome") == UNKNOWN) | is_overwritten()).collect()
         context.state.memory.watch(context.name, pl.concat([unsure, owed]))
 
     def _covers_all(self, selection: Selection) -> bool:
@@ -176,6 +177,13 @@ class Resets:
         return (
             self._covers_all(selection) and self.context.state.shops.needs_hard_sync(self.context.kept_as) is not None
         )
+
+
+def _among(outcomes: pl.LazyFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """The pairs of these OUTCOMES that the rows name."""
+    if rows.is_empty():
+        return rows.select(KEY)
+    return outcomes.select(KEY).join(rows.lazy(), on=KEY, how="semi").collect(engine="streaming")
 
 
 def is_overwritten() -> pl.Expr:

@@ -64,7 +64,7 @@ class Applied:
 
     def read(self, selection: PlanSelection) -> Reading:
         """The plan as it was reviewed."""
-        return Reading(variances=selection.variances)
+        return Reading(variances=selection.variances.lazy())
 
     def _check(self) -> None:
         """Stop when the plan is too old, overtaken, or not the one that was reviewed."""
@@ -95,12 +95,12 @@ class Applied:
         planned = pl.read_parquet(self.earlier.folder / "claims.parquet")
         return planned.with_columns(run_id=pl.lit(self.context.run_id)).join(pairs, on=KEY, how="semi")
 
-    def remember(self, selection: PlanSelection, reading: Reading, outcomes: pl.DataFrame) -> None:
+    def remember(self, selection: PlanSelection, reading: Reading, outcomes: pl.LazyFrame) -> None:
         """Give back the events of what did not land; the next run looks at what is not known, or was overwritten."""
         state, kept_as, run_id = self.context.state, self.context.kept_as, self.context.run_id
         unsure = (pl.col("outcome") == UNKNOWN) | is_overwritten()
-        state.memory.watch(self.context.name, outcomes.filter(unsure))
-        wrong = outcomes.filter(pl.col("outcome").is_in([REFUSED, HELD]), ~is_overwritten())
+        state.memory.watch(self.context.name, outcomes.filter(unsure).collect())
+        wrong = outcomes.filter(pl.col("outcome").is_in([REFUSED, HELD]), ~is_overwritten()).collect()
         mine = state.outbox.claims(kept_as, run_id=run_id).select(KEY).unique()
         state.outbox.release(kept_as, run_id, wrong.join(mine, on=KEY, how="semi"))
 
@@ -121,11 +121,11 @@ class Undone:
 
     def read(self, selection: PlanSelection) -> Reading:
         """What landed and is not undone yet, turned around."""
-        return Reading(variances=selection.variances)
+        return Reading(variances=selection.variances.lazy())
 
     def reread(self, selection: PlanSelection, pairs: pl.DataFrame) -> Reading:
         """The inverse of these pairs, against what Shopify shows now."""
-        return Reading(variances=self._inverse().join(pairs, on=KEY, how="semi"))
+        return Reading(variances=self._inverse().join(pairs, on=KEY, how="semi").lazy())
 
     def guarded(
         self, selection: PlanSelection, reading: Reading, rows: pl.DataFrame
@@ -178,7 +178,7 @@ class Undone:
         rows = pairs.select(*KEY, event_id=undone, status=pl.lit("sent"), run_id=run_id, created_at=None)
         return tables.conform(rows, CLAIMS, "claims")
 
-    def remember(self, selection: PlanSelection, reading: Reading, outcomes: pl.DataFrame) -> None:
+    def remember(self, selection: PlanSelection, reading: Reading, outcomes: pl.LazyFrame) -> None:
         """Nothing: a plan is only made, and not sent."""
 
 
