@@ -13,7 +13,8 @@ from invsync.errors import GuardStopped, SystemFailed
 # -- jobs
 
 RECENT, HARD, DELTAS, REALTIME = "upload-recent-changes", "hard-sync", "push-deltas", "realtime-sync"
-JOBS = (RECENT, HARD, DELTAS, REALTIME)
+SHADOW = "shadow"  # it watches another system keep the shop, and sends nothing
+JOBS = (RECENT, HARD, DELTAS, REALTIME, SHADOW)
 NEEDS_A_LOOK = 4  # the exit code of a run, or a check, after which a person must look at something
 
 

@@ -23,6 +23,7 @@ from invsync.runs.record import Record
 from invsync.runs.restored import unknown_run
 from invsync.shopify import Shopify
 from invsync.state import Lease, State, iso
+from invsync.vocabulary import SHADOW
 
 RUN_ENV = "INVSYNC_RUN"
 AnyRun = Run[Any, Any]
@@ -35,13 +36,23 @@ def new_run_id() -> str:
 
 
 def check_keeper(given: Parameters, shop: settings.ShopSettings) -> None:
-    """Refuse a job that would undo the other way of keeping this shop."""
+    """Refuse a job that would undo the other way of keeping this shop, or send to one that is only watched."""
     keeps = job(given.job).keeps
-    if keeps not in (None, shop.keep_by):
+    if shop.keep_by == "shadow" and given.job != SHADOW and not given.dry_run:
+        raise UsageError(
+            f'Shop {given.shop} is only watched (keep_by = "shadow"), so {given.job} sends nothing to it: run '
+            "invsync shadow, add --dry-run, or set another keep_by."
+        )
+    if given.job == SHADOW and shop.keep_by != "shadow":
+        raise UsageError(
+            f"Shop {given.shop} is kept by {shop.keep_by}, so there is no other sync to watch: set "
+            'keep_by = "shadow" to watch it and send nothing.'
+        )
+    if shop.keep_by not in (*keeps, "shadow"):
         other = "hard-sync and push-deltas" if shop.keep_by == "deltas" else "hard-sync and upload-recent-changes"
         raise UsageError(
             f"Shop {given.shop} is kept by {shop.keep_by}, which {given.job} would undo: run {other}, "
-            f'or set keep_by = "{keeps}".'
+            f'or set keep_by = "{keeps[0]}".'
         )
 
 
