@@ -9,6 +9,8 @@ from invsync.runs.record import Record
 def steps(record: Record, folder: Path | None) -> list[str]:
     """What to do next, in order; nothing for a run that finished."""
     match record.status:
+        case vocabulary.STOPPED if not any(guard.stopped for guard in record.guards):
+            return ["Nothing was sent, and Shopify is as it was.", "Do what the sentence above says."]
         case vocabulary.STOPPED:
             return [
                 "Nothing was sent, and Shopify is as it was.",
