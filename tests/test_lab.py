@@ -190,9 +190,37 @@ def test_a_shops_own_orders_lags_and_runs_are_read_from_its_oms(
         history, scenario = lab.history(**source), lab.scenario(**source)
         saved = lab.buffer_table(pl.DataFrame({"sku": ["A"], "units": [4]}), str(tmp_path / "b.parquet"), **source)
         many, seen = lab.runs.history(reports=str(own.config.parent / "reports"), shop="demo")
-        apart = lab.by_cause(seen, lab.runs.events(seen, **source))
+        apart = lab.by_cause(seen, lab.runs.events(seen, **source).rows)
 
     assert history.lines["units"].to_list() == [2, 2, 2] and history.moves["units"].to_list() == [-3]
     assert (min(scenario.lag), scenario.mean_lag, max(scenario.lag)) == (10.0, 20.0, 30.0) and scenario.pos_share == 0.0
     assert "1 buffers" in saved and pl.read_parquet(tmp_path / "b.parquet")["units"].to_list() == [4]
     assert many.height == 2 and dict(apart.group_by("cause").agg(pl.col("units").sum()).iter_rows())["news"] == 3
+
+
+def test_events_of_another_time_than_the_runs_blame_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The OMS's stamps are of months ago, as in a replay of old sales: its own loss is nobody's edit by hand."""
+    with open_rehearsal(tmp_path, monkeypatch) as own:
+        own.product(1, "A", oms=50, available=50)
+        own.run(START)
+        own.oms.damage("P1", "WH", 3, START + timedelta(minutes=5), "PI1")
+        own.run(START + timedelta(minutes=30))
+        _, seen = lab.runs.history(reports=str(own.config.parent / "reports"), shop="demo")
+        events_ = lab.runs.events(seen, shop="demo", config=str(own.config))
+        apart = lab.by_cause(seen, events_.rows)
+
+    assert events_.rows is None and "it cannot be told whether the OMS, a person or another app" in events_.sentence
+    causes = set(apart["cause"])
+    assert "not_told_apart" in causes and not causes & {"changed_in_shopify", "manual_edit", "another_app"}
+
+
+def test_runs_are_those_of_the_nearest_configuration_else_the_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert lab.runs.kept() == SAMPLE
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "invsync.toml").write_text('[reports]\npath = "kept"\n')
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert lab.runs.kept() == tmp_path / "demo" / "kept"

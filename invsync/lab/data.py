@@ -7,7 +7,7 @@ from types import UnionType
 import polars as pl
 
 from invsync import mapping, oms, simulate
-from invsync.config import settings
+from invsync.config import nearest, settings
 from invsync.errors import UsageError
 from invsync.sandbox import world
 from invsync.simulate import buffers
@@ -20,9 +20,7 @@ RULE = Restock()
 SAMPLE = 99  # quantiles of the measured lags
 
 
-def history(
-    *, sales: str = "", shop: str = "", config: Config = "invsync.toml", days: int = 0, rule: Restock = RULE
-) -> History:
+def history(*, sales: str = "", shop: str = "", config: Config = "", days: int = 0, rule: Restock = RULE) -> History:
     """The last `days` (0: all) of a shop's own orders and movements, of a file of sales, or of the bundled sales.
 
     A file has the columns invoice, sku, quantity, invoiced_at and unit_price; rows without a price are the retailer's
@@ -36,7 +34,7 @@ def history(
     return whole.between(max(whole.days - days, 0), whole.days) if days else whole
 
 
-def lags(*, shop: str = "", config: Config = "invsync.toml", minutes: float = 15.0) -> tuple[float, ...]:
+def lags(*, shop: str = "", config: Config = "", minutes: float = 15.0) -> tuple[float, ...]:
     """The minutes that a shop's orders took to reach its OMS; without a shop, a long-tailed lag of this mean.
 
     Raises a UsageError if no order of the shop has both stamps.
@@ -52,16 +50,14 @@ def lags(*, shop: str = "", config: Config = "invsync.toml", minutes: float = 15
     return tuple(float(measured.quantile((n + 0.5) / SAMPLE) or 0.0) for n in range(SAMPLE))
 
 
-def scenario(
-    *, shop: str = "", config: str = "invsync.toml", minutes: float = 15.0, pos_share: float = 0.2
-) -> simulate.Scenario:
+def scenario(*, shop: str = "", config: str = "", minutes: float = 15.0, pos_share: float = 0.2) -> simulate.Scenario:
     """The scenario to vary: the lag, and the share of store sales, which a shop's own movements include already."""
     checked(pos_share=(pos_share, float | int))
     lag = lags(shop=shop, config=config, minutes=minutes)
     return simulate.Scenario(lag=lag, pos_share=0.0 if shop else float(pos_share))
 
 
-def buffer_table(suggested: pl.DataFrame, path: str, *, shop: str = "", config: str = "invsync.toml") -> str:
+def buffer_table(suggested: pl.DataFrame, path: str, *, shop: str = "", config: str = "") -> str:
     """Save suggested buffers to a Parquet file: for a shop as the table that its jobs read, else by SKU.
 
     Returns a sentence that says what was saved.
@@ -99,8 +95,8 @@ def opened(shop: str, config: Config) -> tuple[oms.Source, settings.ShopSettings
 
     Raises a UsageError if its OMS keeps no history.
     """
-    configured = config if isinstance(config, settings.Settings) else settings.load(Path(config))
-    chosen = configured.shop(shop)
+    configured = config if isinstance(config, settings.Settings) else nearest.opened(config)
+    chosen = configured.shops[nearest.shop_of(configured, shop)]
     source = oms.open_source(chosen.oms)
     if not source.keeps_history:
         raise UsageError(
