@@ -100,10 +100,22 @@ class Shop:
         decided = plan.decide(read.variances, activate=shop.settings.activate_levels)
         return Diff(_every(decided), read.in_flight, (*unreadable(snapshot), *read.messages))
 
-    def explain(self, sku: str, location: int | None = None) -> Explanation:
-        """The number of a product, by SKU or OMS id, at a Shopify location; the aggregate one when left out."""
+    def explain(self, sku: str = "", location: int | None = None) -> Explanation:
+        """The number of a product, by SKU or OMS id, at a Shopify location; the aggregate one when left out.
+
+        Without a product, that with the most units in flight is explained, else that which is most wrong.
+        """
         configured = nearest.opened(self.config)
+        sku = sku or self._telling()
         return Explanation(explain.explain_in(configured, self.name, sku, location=location))
+
+    def _telling(self) -> str:
+        """The product whose number tells most; a UsageError where none is mapped."""
+        frame = self.diff().frame
+        if frame.is_empty():
+            raise UsageError(f"Shop {self.name} has no mapped product: map one, or name a shop that has.")
+        ranked = frame.sort(pl.col("in_flight").fill_null(0), pl.col("delta").fill_null(0).abs(), descending=True)
+        return str(ranked["product_id"][0])
 
     def runs(self, days: int = 30) -> pl.DataFrame:
         """One row a run (RUNS) of the last `days`, from the run folders on this disk, oldest first."""
