@@ -109,7 +109,7 @@ def test_it_prints_on_a4_and_no_chart_is_cut(browser: Browser, page: Path) -> No
     whole = [
         ("What was wrong, by product", "Units changed in Shopify", "products are drawn."),
         ("What was wrong, by location", "Units changed in Shopify", "raised and lowered by location"),
-        ("Protected units of orders", "Order placed, before the run", "older"),
+        ("Sold units kept off sale", "Order placed, before the run", "older"),
         ("What happened to each pair", "Already right", "more kinds."),
     ]
     for chart in whole:

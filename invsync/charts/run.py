@@ -58,7 +58,7 @@ def in_flight(in_flight: pl.DataFrame, at: datetime | None = None, locations: pl
     bars = _bars(shown, "Units in flight", sort=top["label"].to_list()).encode(
         color=alt.Color("colour:N", scale=scale, title="Order placed, before the run"), order="rank:O"
     )
-    return bars.properties(title="Protected units of orders in flight", description=_flight_words(aged, totals))
+    return bars.properties(title="Sold units kept off sale", description=_flight_words(aged, totals))
 
 
 def sentence(words: str) -> alt.Chart:
@@ -128,7 +128,7 @@ def _flight_words(aged: pl.DataFrame, totals: pl.DataFrame) -> str:
     late = int(aged.filter(pl.col("age") == OLDEST)["units"].sum())
     return (
         f"{many(int(aged['units'].sum()), 'unit')} in {many(aged['order_id'].n_unique(), 'order')} the OMS had not "
-        f"booked, protected from being sold twice; most at {clean(totals['label'][0])} ({number(totals['total'][0])}); "
+        f"booked, kept off sale; most at {clean(totals['label'][0])} ({number(totals['total'][0])}); "
         f"{number(late)} older than a day{_rest(totals, 'locations')}."
     )
 
