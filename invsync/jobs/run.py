@@ -85,6 +85,7 @@ class Run(Generic[S, R]):
 
     def read(self, selection: S) -> R:
         """VARIANCES of the selected pairs, and what is behind them, read in the safe order."""
+        self.context.read_locations()
         return self.method.read(selection)
 
     def decide(self, selection: S, reading: R) -> Decision[S, R]:
@@ -115,10 +116,15 @@ class Run(Generic[S, R]):
             record.reserve(folder)
             delivered = self.sender.send(decision)
             outcomes = _outcomes(decision, delivered.outcomes)
-            outcomes.write_parquet(folder / "outcomes.parquet")
+            self._keep(decision, outcomes)
         return self._conclude(decision, delivered, outcomes)
 
     # -- the end
+
+    def _keep(self, decision: Decision[S, R], outcomes: pl.DataFrame) -> None:
+        """Write OUTCOMES_FILE."""
+        rows = self.context.with_products(outcomes, decision.selection.products)
+        rows.write_parquet(self.context.folder / "outcomes.parquet")
 
     def _conclude(self, decision: Decision[S, R], delivered: Delivered[R], outcomes: pl.DataFrame) -> Sent[S, R]:
         """Write down what became of every pair, and move the watermark: from here on nothing can change what is said.
@@ -256,7 +262,7 @@ class Run(Generic[S, R]):
         no_answers(self.context)
         held = verify.outcome(decision.plan.adjustments, HELD, reason=pl.lit(GUARD))
         outcomes = _outcomes(decision, held)
-        outcomes.write_parquet(self.context.folder / "outcomes.parquet")
+        self._keep(decision, outcomes)
         draft = self._draft(decision, Delivered(outcomes, decision.reading), outcomes)
         needs = outcomes.filter(is_fault(), pl.col("reason") != GUARD).height
         counts = {**draft.counts, "needs_a_person": needs}
