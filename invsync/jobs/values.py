@@ -120,7 +120,7 @@ class Decision(Generic[S, R]):
 
 @dataclass(frozen=True)
 class Sent(Generic[S, R]):
-    """How a run ended: the OUTCOMES of every selected pair, the last reading of them, and its record."""
+    """How a run ended: OUTCOMES_FILE of every selected pair, the last reading of them, and its record."""
 
     decision: Decision[S, R]
     outcomes: pl.DataFrame
