@@ -14,10 +14,12 @@ Chart = alt.Chart | alt.LayerChart
 MAX_BARS = 20  # rows a chart: two bars each at most
 AGES = [("under 15 minutes", 15), ("15 to 60 minutes", 60), ("1 to 4 hours", 240), ("4 to 24 hours", 1440)]
 OLDEST = "over a day"
+SIDES = {"few": "Too few", "many": "Too many"}  # of a difference: above 0, below 0
+COLOURS = {"Too few": RAISED, "Too many": LOWERED}
 
 
 def variances_by_product(outcomes: pl.DataFrame) -> Chart:
-    """Units raised and lowered by product, the 20 largest first (OUTCOMES or VARIANCES)."""
+    """Units that Shopify had too few or too many of by product, the 20 largest first (OUTCOMES or VARIANCES)."""
     names = pl.coalesce("sku", "product_id", pl.col("inventory_item_id").cast(pl.String), pl.lit("no SKU"))
     rows = titled(outcomes).with_columns(item=names)
     shared = pl.col("item").n_unique().over("name") > 1
@@ -26,7 +28,7 @@ def variances_by_product(outcomes: pl.DataFrame) -> Chart:
 
 
 def variances_by_location(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> Chart:
-    """Units raised and lowered by location, the 20 largest first, named from `locations`."""
+    """The same by location, named from `locations`."""
     return _variances(named(outcomes, locations), "location", "locations")
 
 
@@ -114,18 +116,17 @@ def _variances(labelled: pl.DataFrame, one: str, many: str) -> Chart:
     changed = labelled.filter(pl.col("delta").fill_null(0) != 0)
     if changed.is_empty():
         return sentence(f"No {one} differed: Shopify already showed the right numbers.")
-    up, down = pl.col("delta").clip(lower_bound=0).sum(), pl.col("delta").clip(upper_bound=0).sum()
+    few, too_many = pl.col("delta").clip(lower_bound=0).sum(), pl.col("delta").clip(upper_bound=0).sum()
     totals = (
         changed.group_by("label")
-        .agg(raised=up, lowered=down, total=pl.col("delta").abs().sum())
+        .agg(few=few, many=too_many, total=pl.col("delta").abs().sum())
         .sort("total", "label", descending=[True, False])
     )
     top = totals.head(MAX_BARS).to_dicts()
-    shown = [_bar(row, side) for row in top for side in ("raised", "lowered") if row[side]]
-    sides = {"Raised": RAISED, "Lowered": LOWERED}
-    there = [side for side in sides if any(row["colour"] == side for row in shown)]
-    scale = alt.Scale(domain=there, range=[sides[side] for side in there])
-    bars = _bars(shown, "Units changed in Shopify", sort=[clean(row["label"]) for row in top]).encode(
+    shown = [_bar(row, side) for row in top for side in SIDES if row[side]]
+    there = [words for words in SIDES.values() if any(row["colour"] == words for row in shown)]
+    scale = alt.Scale(domain=there, range=[COLOURS[words] for words in there])
+    bars = _bars(shown, "Units, in Shopify when the run looked", sort=[clean(row["label"]) for row in top]).encode(
         color=alt.Color("colour:N", scale=scale, title=None)
     )
     number, every = reader().number, reader().many(int(totals["total"].sum()), "unit")
@@ -136,9 +137,9 @@ def _variances(labelled: pl.DataFrame, one: str, many: str) -> Chart:
 def _variance_words(totals: pl.DataFrame, one: str, many: str) -> str:
     number, most = reader().number, totals.row(0, named=True)
     return (
-        f"Units raised and lowered by {one}: {number(int(totals['raised'].sum()))} raised and "
-        f"{number(-int(totals['lowered'].sum()))} lowered over {reader().many(totals.height, one)}; the most "
-        f"at {clean(most['label'])}: {number(most['raised'])} raised, {number(-most['lowered'])} lowered"
+        f"Shopify had {number(int(totals['few'].sum()))} units too few and {number(-int(totals['many'].sum()))} too "
+        f"many over {reader().many(totals.height, one)}; the most at {clean(most['label'])}: {number(most['few'])} too "
+        f"few, {number(-most['many'])} too many"
         f"{_rest(totals, many)}."
     )
 
@@ -148,15 +149,15 @@ def _flight_words(aged: pl.DataFrame, totals: pl.DataFrame) -> str:
     late = int(aged.filter(pl.col("age") == OLDEST)["units"].sum())
     return (
         f"{many(int(aged['units'].sum()), 'unit')} in {many(aged['order_id'].n_unique(), 'order')} the OMS had not "
-        f"booked, protected from being sold twice; most at {clean(totals['label'][0])} ({number(totals['total'][0])}); "
+        f"booked, kept off sale; most at {clean(totals['label'][0])} ({number(totals['total'][0])}); "
         f"{number(late)} older than a day{_rest(totals, 'locations')}."
     )
 
 
 def _bar(row: dict[str, Any], side: str) -> dict[str, Any]:
     label, value = clean(row["label"]), row[side]
-    words = f"{label}; {side} by {reader().many(abs(value), 'unit')}"
-    return {"label": label, "value": value, "colour": side.capitalize(), "words": words}
+    words = f"{label}; {reader().many(abs(value), 'unit')} {SIDES[side].lower()}"
+    return {"label": label, "value": value, "colour": SIDES[side], "words": words}
 
 
 def _happening(row: dict[str, Any]) -> dict[str, Any]:

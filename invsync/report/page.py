@@ -85,7 +85,7 @@ def _page(folder: Path | None, record: Record, parts: list[str], reader: charts.
         at_risk=facts.at_risk(worth, reader),
         messages=messages if ended else messages[:-1],
         stopped=[] if ended else messages[-1:] or ["The run left no word on why."],
-        steps=stop.steps(record, folder),
+        steps=stop.steps(record),
         guards=facts.guards(record, reader),
         body=[Markup(part) for part in parts],
         files=_files(record, reader) if folder else [],
