@@ -240,7 +240,7 @@ def test_a_run_that_failed_before_it_looked_claims_nothing(tmp_path: Path) -> No
     assert made.count("<dd>\N{EN DASH}") >= 5
 
 
-def test_a_delta_runs_page_tells_its_own_rule() -> None:
+def test_the_page_of_a_delta_run_states_its_own_rule() -> None:
     made = report.minimal(Record.of(SUMMARY | {"job": "push-deltas"}))
     assert "own stock events that no run had sent" in made and "target = HotWax" not in made
 
