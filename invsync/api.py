@@ -8,13 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
+<<<<<<< HEAD
 from invsync import equation, explain, mapping, plan, tables
 from invsync.config import nearest
+=======
+from invsync import equation, mapping, plan, tables
+from invsync.config import settings
+>>>>>>> 691ffdc (An explained level is a value: its terms, orders and past runs have names and types)
 from invsync.errors import UsageError
+from invsync.explain import Explanation, explain_in
 from invsync.ledger.opened import opened
 from invsync.ledger.reading import unreadable
 from invsync.site import folders
@@ -67,21 +73,6 @@ class Diff:
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """One pair's number taken apart: `facts` by name, and `lines` in words."""
-
-    facts: dict[str, Any]
-
-    @property
-    def lines(self) -> list[str]:
-        """The explanation in words, a line each."""
-        return explain.lines(self.facts)
-
-    def __repr__(self) -> str:
-        return "\n".join(self.lines)
-
-
-@dataclass(frozen=True)
 class Shop:
     """A shop of a configuration, read afresh by every call; nothing is locked, changed or sent.
 
@@ -100,6 +91,7 @@ class Shop:
         decided = plan.decide(read.variances, activate=shop.settings.activate_levels)
         return Diff(_every(decided), read.in_flight, (*unreadable(snapshot), *read.messages))
 
+<<<<<<< HEAD
     def explain(self, sku: str = "", location: int | None = None) -> Explanation:
         """The number of a product, by SKU or OMS id, at a Shopify location; the aggregate one when left out.
 
@@ -108,6 +100,12 @@ class Shop:
         configured = nearest.opened(self.config)
         sku = sku or self._telling()
         return Explanation(explain.explain_in(configured, self.name, sku, location=location))
+=======
+    def explain(self, sku: str, location: int | None = None) -> Explanation:
+        """The number of a product, by SKU or OMS id, at a Shopify location; the aggregate one when left out."""
+        configured = _configured(self.config)
+        return explain_in(configured, self.name, sku, location=location)
+>>>>>>> 691ffdc (An explained level is a value: its terms, orders and past runs have names and types)
 
     def _telling(self) -> str:
         """The product whose number tells most; a UsageError where none is mapped."""
