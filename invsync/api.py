@@ -12,13 +12,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-<<<<<<< HEAD
-from invsync import equation, explain, mapping, plan, tables
-from invsync.config import nearest
-=======
 from invsync import equation, mapping, plan, tables
-from invsync.config import settings
->>>>>>> 691ffdc (An explained level is a value: its terms, orders and past runs have names and types)
+from invsync.config import nearest
 from invsync.errors import UsageError
 from invsync.explain import Explanation, explain_in
 from invsync.ledger.opened import opened
@@ -91,24 +86,17 @@ class Shop:
         decided = plan.decide(read.variances, activate=shop.settings.activate_levels)
         return Diff(_every(decided), read.in_flight, (*unreadable(snapshot), *read.messages))
 
-<<<<<<< HEAD
     def explain(self, sku: str = "", location: int | None = None) -> Explanation:
         """The number of a product, by SKU or OMS id, at a Shopify location; the aggregate one when left out.
 
         Without a product, that with the most units in flight is explained, else that which is most wrong.
         """
         configured = nearest.opened(self.config)
-        sku = sku or self._telling()
-        return Explanation(explain.explain_in(configured, self.name, sku, location=location))
-=======
-    def explain(self, sku: str, location: int | None = None) -> Explanation:
-        """The number of a product, by SKU or OMS id, at a Shopify location; the aggregate one when left out."""
-        configured = _configured(self.config)
+        sku = sku or self._most_in_flight()
         return explain_in(configured, self.name, sku, location=location)
->>>>>>> 691ffdc (An explained level is a value: its terms, orders and past runs have names and types)
 
-    def _telling(self) -> str:
-        """The product whose number tells most; a UsageError where none is mapped."""
+    def _most_in_flight(self) -> str:
+        """The id of the product with the most units in flight, then the largest delta; UsageError where none is mapped."""
         frame = self.diff().frame
         if frame.is_empty():
             raise UsageError(f"Shop {self.name} has no mapped product: map one, or name a shop that has.")
