@@ -1,4 +1,4 @@
-"""Two scenarios side by side, next week's risk, opening stock, filters, and what is told of doubtful answers."""
+"""Two scenarios side by side, next week's risk, opening stock, filters, and warnings about doubtful answers."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -102,6 +102,19 @@ def test_of_several_shops_one_must_be_named(tmp_path: Path) -> None:
     assert nearest.shop_of(configured, "birch") == "birch"
 
 
+def test_of_the_variables_beside_a_configuration_only_its_secrets_are_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anyone may have written the file that lies in a folder above."""
+    monkeypatch.setenv("T", "")
+    monkeypatch.delenv("T")
+    _two_shops(tmp_path).with_name(nearest.VARIABLES).write_text("T=shpat_0123456789\nHTTPS_PROXY=http://127.0.0.1:9\n")
+
+    nearest.opened(tmp_path / "invsync.toml")
+
+    assert os.environ["T"] == "shpat_0123456789" and "HTTPS_PROXY" not in os.environ
+
+
 def _two_shops(folder: Path) -> Path:
     path = folder / "invsync.toml"
     parts = [

@@ -8,6 +8,7 @@ import pytest
 from rehearsal import HARD, ONLINE, START, Rehearsal, of_shop
 from runfolders import leave
 from test_charts import outcomes
+from trouble import Kept
 
 from invsync.runs import record
 from invsync.site import folders
@@ -37,7 +38,7 @@ def test_a_stopped_runs_page_describes_no_upload_and_blames_no_pair(wrong: Rehea
     assert facts["status"] == "stopped" and facts["counts"]["held"] == 30 and facts["counts"]["needs_a_person"] == 0
     assert "Nothing for this pair alone" not in made and "No single pair: see why the run was stopped." in made
     assert [words for words in UPLOADED if words in made] == []
-    assert "The run ended when its plan was made, and before anything was sent." in made
+    assert "The run ended after it made its plan, before it sent anything." in made
     (row,) = folders.table(wrong.config.parent / "reports", folders.stamps(wrong.config.parent / "reports")).to_dicts()
     assert row["needs"] == 0
 
@@ -49,7 +50,7 @@ def test_a_failed_runs_page_describes_no_read_that_never_happened(wrong: Rehears
 
     assert facts["status"] == "failed"
     assert [words for words in UPLOADED if words in made] == []
-    assert "The run ended before it had made a plan: nothing was sent." in made
+    assert "The run ended before it made a plan: nothing was sent." in made
     assert "every pair, whenever it was touched" not in made
 
 
@@ -90,3 +91,22 @@ def test_a_rehearsals_page_says_that_nothing_was_sent(wrong: Rehearsal) -> None:
     made = page(wrong, wrong.run(START, HARD, dry_run=True))
 
     assert EQUATION in made and "was read back" not in made and "was applied" not in made
+
+
+@pytest.mark.parametrize(("moment", "sent"), [("at its first answer", True), ("before its commit", False)])
+def test_a_killed_runs_page_says_whether_something_may_have_been_sent(
+    rehearsal: Rehearsal, moment: str, sent: bool
+) -> None:
+    """At its first answer Shopify has taken the change, and the machine stops before the answer is on its disk."""
+    kept = Kept(rehearsal)
+    kept.counted(3)
+    kept.killed(moment)
+    landed = kept.available
+    kept.run()
+    made = html.unescape((kept.folders()[-2] / "report.html").read_text(encoding="utf-8"))
+
+    assert kept.available == 13 and landed == (13 if sent else 10)
+    assert "The run was killed before its end" in made
+    assert ("Some changes may have reached Shopify before it failed." in made) is sent
+    assert ("The run failed after it began to send" in made) is sent
+    assert ("Nothing was sent." in made or "before it sent anything" in made) is not sent

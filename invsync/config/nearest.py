@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from invsync.config import settings
+from invsync.config.secrets import variables
 from invsync.errors import UsageError
 
 CONFIG, DEMO = "invsync.toml", "demo"
@@ -29,11 +30,17 @@ def located(config: str | Path | None = None) -> Path:
 
 
 def opened(config: str | Path | None = None) -> settings.Settings:
-    """The configuration that is named, or the nearest one; its relative paths are taken from its folder."""
+    """The configuration that is named, or the nearest one; its relative paths are taken from its folder.
+
+    Of the variables beside it, only those are set that it names as secrets and that are not set yet.
+    """
     path = located(config)
+    configured = settings.load(path)
+    secrets = set(variables(configured))
     for name, value in _variables(path.with_name(VARIABLES)).items():
-        os.environ.setdefault(name, value)
-    return settings.anchored(settings.load(path), path.parent)
+        if name in secrets:
+            os.environ.setdefault(name, value)
+    return settings.anchored(configured, path.parent)
 
 
 def shop_of(configured: settings.Settings, shop: str = "") -> str:

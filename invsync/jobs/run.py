@@ -258,7 +258,7 @@ class Run(Generic[S, R]):
         outcomes = _outcomes(decision, held)
         outcomes.write_parquet(self.context.folder / "outcomes.parquet")
         draft = self._draft(decision, Delivered(outcomes, decision.reading), outcomes)
-        needs = outcomes.filter(is_fault(), pl.col("reason") != GUARD).height
+        needs = outcomes.filter(is_fault(), pl.col("reason").ne_missing(GUARD)).height
         counts = {**draft.counts, "needs_a_person": needs}
         draft = replace(draft, counts=counts, units=self.opened.units, messages=draft.with_message(why))
         written = self._ended(draft, decision.selection, STOPPED, advances=False, targets=0)

@@ -68,11 +68,11 @@ def next_week_table(weeks: pl.DataFrame, products: pl.DataFrame, history: Histor
         ]
         for row in titled.head(top).to_dicts()
     ]
-    heads = ("In stock", "Asked for a week", "Not there", "Oversold", "Oversold, classic reset", "At risk")
+    heads = ("In stock", "Asked for in a week", "Short", "Oversold", "Oversold, classic reset", "At risk")
     columns = [Column("Product", "wide"), Column("SKU"), *(Column(head, "n") for head in heads)]
     note = (
-        f"{reader().number(weeks.height)} products are at risk if next week is like one of the last weeks and nothing "
-        "is delivered that was not then. At risk: the units not there and those oversold, at their price."
+        f"{reader().number(weeks.height)} products are at risk if next week is like one of the last weeks, deliveries "
+        "included. At risk: the units that run short and those that are oversold, at their price."
     )
     return table("Next week's products at risk", columns, rows, note=note)
 

@@ -44,7 +44,7 @@ def among(
     """The history of the products that the filters leave; empty filters leave all.
 
     Case does not matter. A category is any part of the category or the product's type, a location its name or number.
-    Raises a UsageError for a filter by what no product of the CATALOGUE tells.
+    Raises a UsageError for a filter by something that is not known of any product.
     """
     filters = {"vendor": (vendor, ["vendor"]), "category": (category, ["category", "product_type"])}
     filters["location"] = (location, ["location", "location_id"])
@@ -58,7 +58,7 @@ def among(
 
 def _named(products: pl.DataFrame, name: str, words: str, columns: list[str]) -> pl.Expr:
     if all(products[column].is_null().all() for column in columns):
-        raise UsageError(f"No product tells its {name}, so {name} {words!r} filters nothing: leave {name} empty.")
+        raise UsageError(f"No product has a known {name}, so {name} {words!r} matches none: leave {name} empty.")
     texts = [pl.col(column).cast(pl.String).str.to_lowercase().fill_null("") for column in columns]
     if name == "category":
         return pl.any_horizontal(text.str.contains(words.lower(), literal=True) for text in texts)

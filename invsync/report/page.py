@@ -79,7 +79,7 @@ def _page(folder: Path | None, record: Record, parts: list[str], reader: charts.
         figures=facts.figures(record, reader),
         messages=messages if ended else messages[:-1],
         stopped=[] if ended else messages[-1:] or ["The run left no word on why."],
-        steps=stop.steps(record, folder),
+        steps=stop.steps(record),
         guards=facts.guards(record, reader),
         body=[Markup(part) for part in parts],
         files=_files(record, reader) if folder else [],

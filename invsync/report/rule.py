@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from invsync.runs.record import Record
-from invsync.vocabulary import DELTAS, PLANNED, SENT
+from invsync.runs.record import Record, has_sent
+from invsync.vocabulary import DELTAS, FAILED, PLANNED, SENT
 
 MINUS = "\N{MINUS SIGN}"
 TARGET = f"target = HotWax sellable quantity {MINUS} units in flight {MINUS} units set aside in Shopify {MINUS} buffer"
 CHANGE = "change = the net of HotWax's own stock events that no run had sent"
 COMPARED = (
-    "Units in flight are units of Shopify orders that HotWax does not know yet. Put back on sale, a sold unit is oversold "
-    "if the stock then runs out: the week's page says of how many that is known. Shopify's levels are read first, then "
+    "Units in flight are units of Shopify orders that HotWax does not know yet. If they were put back on sale and the "
+    "stock then ran out, they would be oversold; the week's page says how many. Shopify's levels are read first, then "
     "its orders, then HotWax."
 )
 COUNTED = (
@@ -35,12 +35,12 @@ def rule(record: Record) -> Rule:
     if record.applies:
         how = (
             f"The plan of run {record.applies} is sent as it was reviewed, byte by byte: nothing is read or planned "
-            "again. A reset states the number that was reviewed, so Shopify refuses it where that number has moved; it "
-            "is then held."
+            "again. A reset states the number that was reviewed. If that number has moved, Shopify refuses the change, "
+            "and the pair is held."
         )
         return Rule("", (how, _progress(record)))
     if record.undoes:
-        how = "Turned around is what that run added and Shopify took, unless another run has undone it already."
+        how = "Only changes that Shopify accepted, and that no other run has undone, are reversed."
         return Rule(
             f"target = what Shopify shows now {MINUS} what run {record.undoes} added", (how, GUARDED, _progress(record))
         )
@@ -49,19 +49,14 @@ def rule(record: Record) -> Rule:
     return Rule(TARGET, (COMPARED, GUARDED, _progress(record)))
 
 
-def has_answers(record: Record) -> bool:
-    """Whether Shopify answered to some of what the run sent."""
-    return any(file.name.startswith("result") and file.bytes for file in record.files)
-
-
 def _progress(record: Record) -> str:
     """How far the run came."""
     if record.status in SENT:
         return PROVED if record.counts.get(PLANNED) else "Nothing had to be sent."
     if record.status == PLANNED:
         return "This run was a rehearsal: nothing was sent."
-    if has_answers(record):
-        return "The run ended after it had begun to send: what was not read back is not known."
+    if record.status == FAILED and has_sent(record):
+        return "The run failed after it began to send: the next run finds out how much of it reached Shopify."
     if any(file.name == "plan.parquet" for file in record.files):
-        return "The run ended when its plan was made, and before anything was sent."
-    return "The run ended before it had made a plan: nothing was sent."
+        return "The run ended after it made its plan, before it sent anything."
+    return "The run ended before it made a plan: nothing was sent."

@@ -73,6 +73,7 @@ def leave_variables(folder: Path) -> None:
     """Write the sandbox's token beside its configuration, for notebooks that other processes open."""
     path = folder / nearest.VARIABLES
     path.touch(mode=0o600)
+    path.chmod(0o600)  # where the file was there already
     path.write_text(f"{TOKEN_ENV}={os.environ[TOKEN_ENV]}\n", encoding="utf-8")
 
 

@@ -14,7 +14,7 @@ from invsync.simulate.scenario import Scenario
 
 BAND = (0.1, 0.9)  # the quantiles of an 80 % band
 COMPARED = ("oversold", "put_back", "lost_to_hidden", "lost_to_empty")
-WORTH = {"oversold": "oversold_worth", "lost_to_hidden": "lost_worth"}  # what is told in money where prices are known
+WORTH = {"oversold": "oversold_worth", "lost_to_hidden": "lost_worth"}  # also shown in money where prices are known
 WEEK, WEEKS = 7, 4
 NEXT: tables.Schema = {
     "sku": tables.TEXT,
@@ -55,8 +55,8 @@ def next_week(
 ) -> pl.DataFrame:
     """NEXT: what each SKU would come to if next week were one of the last weeks, from the stock that is left now.
 
-    Each of the last weeks (at most four) is drawn with each seed, without deliveries that are not in it. `sold` is what
-    customers ask for in a week, `short` what of it is not there, `oversold` with its 80 % band under the base, `classic`
+    Each of the last weeks (at most four) is drawn with each seed, with its own deliveries. `sold` is what
+    customers ask for in a week, `short` what runs short of it, `oversold` with its 80 % band under the base, `classic`
     under the classic reset; all are means of a week in units. `worth` is what `short` and `oversold` units cost at their
     price. Empty for less than a week of history.
     """
