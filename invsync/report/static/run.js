@@ -20,7 +20,7 @@
   if (!place || !window.DecompressionStream) return;
   const { first, rule, currency, admin, hotwax } = place.dataset;
   const form = place.querySelector("form"), fold = place.querySelector(".iv-fold"), body = place.querySelector("tbody");
-  const more = place.querySelector(".iv-more"), told = place.querySelector("[role=status]");
+  const more = place.querySelector(".iv-more"), status = place.querySelector("[role=status]");
   const locale = document.documentElement.dataset.locale || "en";
   const format = options => {
     const made = new Intl.NumberFormat(locale, options);
@@ -29,7 +29,7 @@
   const number = format({}), signed = format({ signDisplay: "exceptZero" });
   const price = currency ? format({ style: "currency", currency }) : number;
   const PAGE = 10;
-  let data, texts, order, most, heads, found = [], shown = PAGE, sorted = { by: "", down: false };
+  let data, texts, order, most, heads, matching = [], shown = PAGE, sorted = { by: "", down: false };
 
   const unpack = async () => {
     const bytes = Uint8Array.from(atob(document.getElementById("pairs").textContent.trim()), c => c.charCodeAt(0));
@@ -61,7 +61,7 @@
     if (rule === "undo") return ["turns back what the run had added"];
     if (rule === "counts" && !units("in_flight")) return units("delta") === null ? [] : ["HotWax's own stock events"];
     if (units("oms") === null) return [];
-    const parts = [`HotWax ${number(units("oms"))}`];
+    const parts = [`HotWax has ${number(units("oms"))}`];
     if (units("in_flight")) {
       const named = ordersOf(row).flatMap((one, place) => [place ? ", " : " (", orderLink(one)]);
       parts.push(`, less ${number(units("in_flight"))} sold`, ...named, named.length ? ")" : "");
@@ -74,7 +74,7 @@
     const name = values.product(row), sku = raw("item", row), variant = raw("shopify_variant_id", row);
     const at = raw("shopify_product_id", row), own = raw("product_id", row);
     const address = admin && at !== null ? `${admin}/products/${at}` + (variant === null ? "" : `/variants/${variant}`) : "";
-    const small = [name === sku ? "" : sku, raw("price", row) === null ? "" : price(raw("price", row))].filter(Boolean).join(" · ");
+    const small = [name === sku ? "" : sku, raw("price", row) ? price(raw("price", row)) : ""].filter(Boolean).join(" · ");
     const parts = hotwax && own !== null ? [small ? " · " : "", link(hotwax.replace("{product_id}", encodeURIComponent(own)), "HotWax")] : [];
     return [link(address, name), make("small", {}, small, ...parts)];
   };
@@ -93,7 +93,7 @@
     ["after", "After", "n", count("after")], ["delta", "Change", "n", change], ["why", "Why", "wide", why], ["what", "Outcome", "wide", outcome]];
 
   const draw = () => {
-    body.replaceChildren(...found.slice(0, shown).map(row => {
+    body.replaceChildren(...matching.slice(0, shown).map(row => {
       const cells = heads.map(([name, words, type, parts]) => {
         const cell = make("td", { className: `${type} ${name}` }, ...parts(row));
         cell.dataset.head = words;
@@ -104,9 +104,9 @@
       line.setAttribute("role", "row");
       return line;
     }));
-    more.hidden = found.length <= shown;
+    more.hidden = matching.length <= shown;
     const none = "No pair here matches. A pair that this run did not look at was not touched in HotWax since the run before.";
-    told.textContent = found.length ? number(found.length) + (found.length === 1 ? " pair" : " pairs") : none;
+    status.textContent = matching.length ? number(matching.length) + (matching.length === 1 ? " pair" : " pairs") : none;
   };
   const compare = (a, b) => {
     const x = values[sorted.by](a), y = values[sorted.by](b);
@@ -119,8 +119,8 @@
     const wanted = form.text.value.trim().toLowerCase(), outcome = form.kind.value;
     if (wanted || outcome) form.group.value = "all";
     const inGroup = groups[form.group.value];
-    found = order.filter(row => inGroup(row) && texts[row].includes(wanted) && (outcome === "" || data.rows.what[row] === +outcome));
-    if (sorted.by) found.sort(compare);
+    matching = order.filter(row => inGroup(row) && texts[row].includes(wanted) && (outcome === "" || data.rows.what[row] === +outcome));
+    if (sorted.by) matching.sort(compare);
     shown = PAGE;
     draw();
   };
@@ -151,8 +151,8 @@
     form.text.focus({ preventScroll: true });
   };
   const asked = () => {
-    const found = /^#find=(.*)$/.exec(location.hash);
-    if (found) look(decodeURIComponent(found[1]));
+    const link = /^#find=(.*)$/.exec(location.hash);
+    if (link) look(decodeURIComponent(link[1]));
   };
   unpack().then(read => {
     data = read;
