@@ -66,7 +66,7 @@ def test_a_pair_can_be_looked_up_by_typing_sorting_and_choosing(browser: Browser
         visit.page.get_by_label("Product, SKU, location or outcome").fill("")
         visit.page.get_by_role("combobox", name="Outcome").select_option("Sent and confirmed")
         visit.page.get_by_role("button", name="Change").click()
-        expect(rows.first).to_contain_text("−11")
+        expect(rows.first).to_contain_text("\N{MINUS SIGN}11")
         visit.page.get_by_role("button", name="Change").click()
         expect(rows.first).to_contain_text("+11")
         visit.page.get_by_label("Product, SKU, location or outcome").fill("no such thing")
