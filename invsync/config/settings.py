@@ -18,7 +18,7 @@ from pydantic_settings import (
 from invsync.config.connectors import OmsSettings as OmsSettings
 from invsync.config.connectors import oms_settings
 from invsync.config.fields import LOOPBACK as LOOPBACK
-from invsync.config.fields import Address, Cron, Domain, Locale, Part, Share, Variable, Zone, days
+from invsync.config.fields import Address, Cron, Domain, Locale, Part, ProductPage, Share, Variable, Zone, days
 from invsync.config.secrets import by_variable as by_variable
 from invsync.config.secrets import every_secret as every_secret
 from invsync.config.secrets import rotated as rotated
@@ -99,6 +99,7 @@ class ShopSettings(Part):
     client_secret_env: Variable | None = None
     webhook_secret_env: Variable | None = None
     webhook_url: Address | None = None
+    hotwax_product_page: ProductPage | None = None
     timezone: Zone = "UTC"
     locale: Locale = "en"
     keep_by: Literal["resets", "deltas", "shadow"] = "resets"
