@@ -90,7 +90,8 @@ def levels(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return LEVELS with one row for each pair, and PRODUCTS of their items without a currency.
 
-    `available` is null where Shopify has no level. Items whose products are `known` are not asked for them. Many items are read by a bulk query, except by a read-only client: starting one is a mutation.
+    `available` is null where Shopify has no level. Items whose products are `known` are not asked for them. Many items
+    are read by a bulk query, except by a read-only client: starting one is a mutation.
     """
     asked = pairs.select("inventory_item_id", "location_id").unique(maintain_order=True)
     if asked["inventory_item_id"].n_unique() > BULK_FROM and not client.read_only:
