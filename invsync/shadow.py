@@ -19,7 +19,7 @@ ON_HAND = ["available", "committed", "reserved", "damaged", "quality_control", "
 SHIPMENTS = pl.List(pl.Struct({"order_id": ID, "shipped": UNITS}))
 # One level as one look saw it. `right` is what may be sold there without the shop's buffer, null where that is not
 # known; `written` the units that somebody added since the look before (null: no look before), `put_back` those of them
-# that were sold already. The level has been wrong since `wrong_since`; `ended` is an episode that this look saw ended,
+# that were sold already when they were added. The level has been wrong since `wrong_since`; `ended` is an episode that this look saw ended,
 # `ended_off` how far the level was off in it.
 LOOK: tables.Schema = {
     "inventory_item_id": ID,
@@ -63,7 +63,9 @@ def look(
     shown = levels.select(*KEY, on_hand=pl.sum_horizontal(pl.col(ON_HAND).fill_null(0)))
     rows = judged.join(shown, on=KEY, how="left").join(_shipments(sold), on=KEY, how="left")
     rows = rows.join(before.select(*KEY, *(pl.col(name).name.prefix("last_") for name in LAST)), on=KEY, how="left")
-    rows = rows.join(_shipped_since(sold, before), on=KEY, how="left")
+    rows = rows.join(_shipped_since(sold, before), on=KEY, how="left").join(
+        _sold_since(sold, before), on=KEY, how="left"
+    )
     rows = rows.with_columns(
         at=pl.lit(at, dtype=STAMP),
         off=(pl.col("available") - pl.col("right")).floor().cast(UNITS),
@@ -73,13 +75,15 @@ def look(
     return tables.conform(rows, KEPT, "look")
 
 
-LAST = ["on_hand", "off", "wrong_since"]
+LAST = ["on_hand", "off", "in_flight", "wrong_since"]
 
 
 def _put_back() -> pl.Expr:
-    """Sold units that are on sale, up to what was raised since the last look."""
-    on_sale = pl.min_horizontal(pl.col("off").clip(lower_bound=0), "in_flight")
-    return pl.min_horizontal(pl.col("written").clip(lower_bound=0), on_sale).fill_null(0)
+    """Units that were raised since the last look, are beyond what may be sold, and belong to orders of that time."""
+    sold = pl.max_horizontal("in_flight", pl.col("last_in_flight") + pl.col("sold_since").fill_null(0))
+    beyond = pl.min_horizontal(pl.col("off").clip(lower_bound=0), sold)
+    raised = pl.col("written").fill_null(0).clip(lower_bound=0)
+    return pl.min_horizontal(raised, beyond).fill_null(0)
 
 
 def _is_same_fault() -> pl.Expr:
@@ -117,6 +121,13 @@ def _shipped_since(sold: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     return rows.group_by(KEY).agg(shipped_since=(pl.col("shipped") - pl.col("earlier").fill_null(0)).sum())
 
 
+def _sold_since(sold: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """The units of orders that were placed since the look before: inventory_item_id, location_id, sold_since."""
+    new = sold.filter(pl.col("created_at") >= pl.lit(before["at"].max(), dtype=STAMP))
+    units = new.select(*KEY, units=pl.col("open") + pl.col("shipped"))
+    return units.group_by(KEY).agg(sold_since=pl.col("units").sum())
+
+
 def is_noteworthy() -> pl.Expr:
     """Whether a row of LOOK says more than that a level is right and was right before."""
     return (pl.col("put_back") > 0) | pl.col("wrong_since").is_not_null() | pl.col("ended").is_not_null()
@@ -128,7 +139,7 @@ def by_level(looks: pl.DataFrame, *, since: datetime, thru: datetime) -> pl.Data
     An episode counts from `since` at the earliest, and until `thru` where it has not ended.
     """
     start, rows = pl.lit(since, dtype=STAMP), looks.filter(pl.col("at") >= since).sort("at")
-    lasted = pl.col("at") - pl.max_horizontal("ended", start)
+    lasted = pl.when(pl.col("ended").is_not_null()).then(pl.col("at") - pl.max_horizontal("ended", start))
     is_open = pl.col("wrong_since").last().is_not_null() & (pl.col("at").last() == thru)
     running = pl.lit(thru, dtype=STAMP) - pl.max_horizontal(pl.col("wrong_since").last(), start)
     levels = rows.group_by(KEY).agg(

@@ -102,7 +102,7 @@ class ShopSettings(Part):
     hotwax_product_page: ProductPage | None = None
     timezone: Zone = "UTC"
     locale: Locale = "en"
-    keep_by: Literal["resets", "deltas", "shadow"] = "resets"
+    keep_by: Literal["resets", "deltas", "another"] = "resets"
     aggregate_location: int | None = None
     activate_levels: bool = False
     orders_lookback_days: Annotated[int, Field(ge=1, le=60)] = 14

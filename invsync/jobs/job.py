@@ -18,8 +18,8 @@ from invsync.vocabulary import DELTAS, HARD, REALTIME, RECENT, SHADOW
 class Job:
     """One job: how it selects, reads and remembers (`method`), and what its notebook may be given beyond the rest.
 
-    `keeps` are the ways of keeping a shop that the job fits: by `resets`, by `deltas`, or by another system that
-    invsync only watches (`shadow`).
+    `keeps` are the ways of keeping a shop that the job fits: by `resets`, by `deltas`, or by `another`
+    system that invsync only watches.
     `parameters` are its own, each with its default. `scheduled`: it runs by cron, and not when webhooks wait.
     """
 
@@ -42,7 +42,7 @@ JOBS = {
         Job(DELTAS, Deltas, keeps=("deltas",), parameters={"since": ""}),
         Job(HARD, Resets, keeps=("resets", "deltas"), parameters={"include_groups": "", "exclude_groups": ""}),
         Job(REALTIME, Realtime, keeps=("resets", "deltas"), scheduled=False),
-        Job(SHADOW, Shadow, keeps=("shadow",), parameters={"days": "7"}),
+        Job(SHADOW, Shadow, keeps=("another",), parameters={"days": "7"}),
     )
 }
 

@@ -38,17 +38,19 @@ def new_run_id() -> str:
 def check_keeper(given: Parameters, shop: settings.ShopSettings) -> None:
     """Refuse a job that would undo the other way of keeping this shop, or send to one that is only watched."""
     keeps = job(given.job).keeps
-    if shop.keep_by == "shadow" and given.job != SHADOW and not given.dry_run:
+    if given.job == SHADOW and not given.dry_run:
+        raise UsageError("Job shadow sends nothing: run invsync shadow, or add --dry-run.")
+    if shop.keep_by == "another" and not given.dry_run:
         raise UsageError(
-            f'Shop {given.shop} is only watched (keep_by = "shadow"), so {given.job} sends nothing to it: run '
-            "invsync shadow, add --dry-run, or set another keep_by."
+            f'Shop {given.shop} is kept by another system (keep_by = "another"), so {given.job} sends nothing to it: run '
+            'invsync shadow, add --dry-run, or set keep_by = "resets" to take over.'
         )
-    if given.job == SHADOW and shop.keep_by != "shadow":
+    if given.job == SHADOW and shop.keep_by != "another":
         raise UsageError(
             f"Shop {given.shop} is kept by {shop.keep_by}, so there is no other sync to watch: set "
-            'keep_by = "shadow" to watch it and send nothing.'
+            'keep_by = "another" to watch it and send nothing.'
         )
-    if shop.keep_by not in (*keeps, "shadow"):
+    if shop.keep_by not in (*keeps, "another"):
         other = "hard-sync and push-deltas" if shop.keep_by == "deltas" else "hard-sync and upload-recent-changes"
         raise UsageError(
             f"Shop {given.shop} is kept by {shop.keep_by}, which {given.job} would undo: run {other}, "

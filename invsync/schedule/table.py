@@ -47,7 +47,7 @@ def entries(configured: Settings, shops: Sequence[str] = ()) -> list[Entry]:
 
 def has_webhooks(configured: Settings, shop: str) -> bool:
     """Whether webhooks are meant to reach this shop."""
-    return configured.shop(shop).webhook_url is not None and configured.shop(shop).keep_by != "shadow"
+    return configured.shop(shop).webhook_url is not None and configured.shop(shop).keep_by != "another"
 
 
 def _check(entry: Entry) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import polars as pl
 
 from invsync import shadow, tables
-from invsync.errors import UsageError
 from invsync.jobs.context import Context
 from invsync.jobs.methods.resets import Resets
 from invsync.jobs.values import Selection, Settled
@@ -18,7 +17,7 @@ LOOK, LAST = "shadow.parquet", "last-look.parquet"
 
 @dataclass(frozen=True)
 class Watched(Reading):
-    """A reading, the KEPT row of each level (`look`), and BY_LEVEL of the looks until now (`levels`)."""
+    """A reading, the KEPT row of each level (`look`), and BY_LEVEL of the looks until now (`levels`), with PRODUCTS."""
 
     look: pl.DataFrame = field(default_factory=lambda: tables.empty(shadow.KEPT))
     levels: pl.DataFrame = field(default_factory=lambda: tables.empty(shadow.BY_LEVEL))
@@ -46,9 +45,7 @@ class Shadow:
         return Resets(self.context)
 
     def select(self, settled: Settled) -> Selection:
-        """Every mapped pair; a UsageError where the run is meant to send."""
-        if not self.context.parameters.dry_run:
-            raise UsageError("Job shadow sends nothing: leave dry_run at true.")
+        """Every mapped pair."""
         return self.resets.select(settled)
 
     def read(self, selection: Selection) -> Watched:
@@ -61,7 +58,7 @@ class Shadow:
         since = self.context.at - timedelta(days=self.context.parameters.days)
         looks = pl.concat([*self._earlier(), look.filter(shadow.is_noteworthy()).select(list(shadow.LOOK))])
         levels = shadow.by_level(looks, since=since, thru=self.context.at)
-        return Watched.of(reading, look, levels)
+        return Watched.of(reading, look, self.context.with_products(levels, tables.empty(tables.PRODUCTS)))
 
     def reread(self, selection: Selection, pairs: pl.DataFrame) -> Reading:
         """The reading of these pairs."""
