@@ -245,6 +245,8 @@ async def _body(parts: list[bytes]) -> dict[str, Any]:
         ("HTTPS_PROXY", "ftp://proxy", "proxy", "fault", "HTTPS_PROXY does not name a proxy that can be used"),
         ("SSL_CERT_FILE", "/none.pem", "certificates", "fault", "What SSL_CERT_FILE names cannot be used"),
         ("PAGER", "nowhere", "pager", "fault", "Secret PAGER holds no web address"),
+        ("PAGER", "https://", "pager", "fault", "Secret PAGER holds no web address"),
+        ("PAGER", "https://pager.example.com gopher://desk", "pager", "fault", "an address that starts with gopher://"),
         ("PAGER", "", "pager", "fault", "Secret PAGER is"),
     ],
 )

@@ -23,8 +23,17 @@ PLANTED = {
     "HOTWAX_PASSWORD": 'planted "hotwax" p\u00e4ssword',
     "HOTWAX_TOKEN": "planted-hotwax-token",
     "HOTWAX_URL": "mysql://sync:planted%40url@replica.example/oms",
-    "PAGER_URL": "http://127.0.0.1:9/hooks/planted-pager?token=planted-pager-token",
+    "PAGER_URL": "http://127.0.0.1:9/hooks/planted-pager?token=planted-pager-token ntfy://127.0.0.1:9/planted-topic",
+    "REST_ALERTS": "slack://T0PLANTED/B0PLANTED/plantedslacktoken0123456/#stock?token=x",
 }
+ADDRESSES = [
+    "http://127.0.0.1:9/hooks/planted-pager?token=planted-pager-token",
+    "ntfy://127.0.0.1:9/planted-topic",
+    "planted-topic",
+    "T0PLANTED",
+    "B0PLANTED",
+    "plantedslacktoken0123456",
+]
 DERIVED = ["planted%40url", "planted@url", "planted-pager-token", "planted-state", "planted-folder"]
 SHOPS = """
 [shops.rest]
@@ -38,6 +47,8 @@ username = "sync"
 password_env = "HOTWAX_PASSWORD"
 token_env = "HOTWAX_TOKEN"
 shop_id = "REST"
+[shops.rest.alerts]
+url_env = "REST_ALERTS"
 [shops.database]
 domain = "database.myshopify.com"
 token_env = "UNSET"
@@ -76,7 +87,7 @@ def secrets(rehearsal: Rehearsal) -> list[str]:
 
 def test_every_kind_of_secret_is_listed_and_an_unset_one_is_left_out(secrets: list[str]) -> None:
     """The token of the rehearsal's own shop too; the longest come first, so that none hides within another."""
-    assert set(secrets) - {"shpat_planted_0123456789abcdef"} == {*PLANTED.values(), *DERIVED}
+    assert set(secrets) - {"shpat_planted_0123456789abcdef"} == {*PLANTED.values(), *DERIVED, *ADDRESSES}
     assert secrets == sorted(secrets, key=len, reverse=True)
 
 

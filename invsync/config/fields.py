@@ -1,7 +1,8 @@
 """The types of the configuration's keys: each checks its value and says in one sentence what is wrong with it."""
 
 import re
-from typing import Annotated
+from datetime import time
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -58,6 +59,22 @@ def _five_fields(text: str) -> str:
     return text
 
 
+def span(text: str) -> tuple[time, time]:
+    """Return the two times of day in a text such as 22:00-07:00; raises ValueError for any other text."""
+    try:
+        start, end = (time.fromisoformat(part.strip()) for part in text.split("-"))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a span of hours; write one as 22:00-07:00") from None
+    if start == end:
+        raise ValueError(f"{text!r} has no length; leave it out, or write one as 22:00-07:00")
+    return start, end
+
+
+def _hours(text: str) -> str:
+    span(text)
+    return text
+
+
 def days(least: int) -> AfterValidator:
     """A validator of days to keep something: 0 for ever, or at least so many."""
 
@@ -74,5 +91,8 @@ Variable = Annotated[str, AfterValidator(_variable_name)]
 Address = Annotated[str, AfterValidator(web_address)]
 Domain = Annotated[str, AfterValidator(_bare_domain)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
+Hours = Annotated[str, AfterValidator(_hours)]
+# Those of vocabulary.ALERTS, which imports polars: a command that only reads the configuration starts without it.
+AlertKind = Literal["guard_stopped", "run_failed", "pairs_unknown", "orders_late", "subscription_lost", "no_run"]
 Cron = Annotated[str, AfterValidator(_five_fields)]
 Locale = Annotated[str, Field(pattern=r"^[a-z]{2,3}([_-][A-Z][a-z]{3})?([_-]([A-Z]{2}|[0-9]{3}))?$")]

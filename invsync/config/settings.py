@@ -18,7 +18,7 @@ from pydantic_settings import (
 from invsync.config.connectors import OmsSettings as OmsSettings
 from invsync.config.connectors import oms_settings
 from invsync.config.fields import LOOPBACK as LOOPBACK
-from invsync.config.fields import Address, Cron, Domain, Locale, Part, Share, Variable, Zone, days
+from invsync.config.fields import Address, AlertKind, Cron, Domain, Hours, Locale, Part, Share, Variable, Zone, days
 from invsync.config.secrets import by_variable as by_variable
 from invsync.config.secrets import every_secret as every_secret
 from invsync.config.secrets import rotated as rotated
@@ -43,9 +43,13 @@ class StateSettings(Part):
 
 
 class ReportSettings(Part):
-    """Where run folders are written, for how many days they are kept (0: for ever), and where a copy goes."""
+    """Where run folders are written, for how many days they are kept (0: for ever), and where a copy goes.
+
+    `address` is where people open them, so that an alert can link to its page.
+    """
 
     path: str = "reports"
+    address: Address | None = None
     keep_days: Annotated[int, Field(ge=0), days(30)] = 0
     copy_to: str | None = None
 
@@ -71,12 +75,20 @@ class Buffer(Part):
 
 
 class AlertSettings(Part):
-    """Where alerts go, each as one line of JSON: to a URL, and to the standard input of a command."""
+    """Where alerts go, and when.
+
+    `url_env` names a secret of one or more addresses with blanks between: a web address receives a line of JSON, any
+    other is Apprise's and receives a message. `command` has the line of JSON on its standard input. In `quiet_hours`,
+    in the shop's time zone, only `urgent` alerts are sent; others wait, and wait `group_minutes` for company.
+    """
 
     model_config = ConfigDict(str_strip_whitespace=False)
 
     url_env: Variable | None = None
     command: tuple[str, ...] = ()
+    quiet_hours: Hours | None = None
+    urgent: tuple[AlertKind, ...] = ()
+    group_minutes: Annotated[int, Field(ge=0, le=60)] = 0
 
 
 class Schedule(Part):
@@ -120,6 +132,7 @@ class ShopSettings(Part):
     guards: Guards = Guards()
     buffer: Buffer = Buffer()
     schedule: Schedule = Schedule()
+    alerts: AlertSettings = AlertSettings()
 
     @field_validator("aggregate_location", mode="before")
     @classmethod
@@ -193,6 +206,11 @@ class Settings(BaseSettings):
             if not SHOP_NAME.fullmatch(name):
                 raise ValueError(f"shop name {name!r} must match {SHOP_NAME.pattern}")
         return value
+
+    def alerts_of(self, name: str) -> AlertSettings:
+        """Return where alerts of a shop go: as [alerts] says, but for the keys of [shops.<name>.alerts]."""
+        own = self.shops[name].alerts.model_dump(exclude_unset=True) if name in self.shops else {}
+        return self.alerts.model_copy(update=own)
 
     def shop(self, name: str) -> ShopSettings:
         """Return the shop of this name; raises UsageError for an unknown one."""

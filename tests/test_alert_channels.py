@@ -1,0 +1,211 @@
+"""What people receive of an alert and of its end: by mail, in Slack, in Teams, in PagerDuty and on a phone."""
+
+import builtins
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from invsync.alerts import Alert, Notice
+from invsync.alerts.channels import people
+from invsync.config import settings
+from invsync.errors import SystemFailed, UsageError
+from invsync.sandbox.server import hosting
+from invsync.vocabulary import ALERTS, OF_A_JOB
+
+PAGE = "https://reports.example.com/acme/hard-sync/20261123T120000Z-aa/report.html"
+AT = "2026-11-23T12:00:00Z"
+
+
+def notice(kind: str = "guard_stopped", *, shop: str = "acme", mended: bool = False) -> Notice:
+    facts = {"job": "hard-sync", "run_id": "20261123T120000Z-aa"}
+    alert = Alert(kind, shop, f"What {kind} says of {shop}.", facts)
+    return Notice(alert, AT, alert.page("https://reports.example.com"), mended)
+
+
+@dataclass
+class Received:
+    """Requests that an HTTP receiver took."""
+
+    address: str
+    status: int = 200
+    requests: list[tuple[str, bytes]] = field(default_factory=list)
+
+    @property
+    def bodies(self) -> list[Any]:
+        return [json.loads(body) for _, body in self.requests]
+
+
+@contextmanager
+def receiving(status: int = 200, answer: str = '{"ok": true}') -> Iterator[Received]:
+    received = Received("", status)
+
+    async def take(request: Request) -> Response:
+        received.requests.append((request.url.path, await request.body()))
+        return Response(answer, received.status)
+
+    with hosting(Starlette(routes=[Route("/{path:path}", take, methods=["POST", "PUT"])])) as address:
+        received.address = address
+        yield received
+
+
+class Mailbox:
+    """A mail server's handler that keeps what it receives."""
+
+    def __init__(self) -> None:
+        self.mails: list[EmailMessage] = []
+
+    async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:
+        self.mails.append(message_from_bytes(envelope.content, policy=policy.default))  # type: ignore[arg-type]
+        return "250 OK"
+
+
+@pytest.fixture
+def mail() -> Iterator[tuple[Mailbox, str]]:
+    mailbox = Mailbox()
+    server = Controller(mailbox, hostname="127.0.0.1", port=free_port())
+    server.start()
+    yield mailbox, f"mailto://127.0.0.1:{server.port}?from=invsync@example.com&to=stock@example.com"
+    server.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("kind", ALERTS)
+@pytest.mark.parametrize("mended", [False, True])
+def test_each_alert_and_its_end_is_a_mail_with_a_link_to_the_page(
+    mail: tuple[Mailbox, str], kind: str, mended: bool
+) -> None:
+    mailbox, address = mail
+    one = notice(kind, mended=mended)
+
+    people.send([one], address)
+
+    [message] = mailbox.mails
+    part = message.get_body(("plain", "html"))
+    text = part.get_content() if part else ""
+    about = "acme, hard-sync" if kind in OF_A_JOB else "acme"
+    assert message["subject"] == ("Mended: " if mended else "") + f"{about}: {ALERTS[kind]}"
+    assert PAGE in text and f"What {kind} says of acme." in text and ("Mended. It was:" in text) == mended
+    assert message["to"] == "stock@example.com"
+
+
+def test_alerts_that_are_sent_together_are_one_mail(mail: tuple[Mailbox, str]) -> None:
+    mailbox, address = mail
+
+    people.send([notice(mended=True), notice("run_failed", shop="brick"), notice("orders_late")], address)
+
+    [message] = mailbox.mails
+    part = message.get_body(("plain", "html"))
+    text = part.get_content() if part else ""
+    assert message["subject"] == "acme, brick: 2 alerts, 1 mended"
+    assert text.index("run_failed says of brick") < text.index("orders_late says") < text.index("Mended. It was")
+
+
+@pytest.mark.parametrize("kind", ALERTS)
+def test_each_alert_and_its_end_is_a_message_in_slack(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from apprise.plugins.slack import NotifySlack
+
+    with receiving(answer="ok") as received:
+        monkeypatch.setattr(NotifySlack, "webhook_url", f"{received.address}/services")
+        for mended in (False, True):
+            people.send([notice(kind, mended=mended)], "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7/#stock")
+
+    assert [path for path, _ in received.requests] == ["/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7"] * 2
+    raised, ended = (json.dumps(body) for body in received.bodies)
+    assert PAGE in raised and f"What {kind} says of acme." in raised and "Mended" not in raised
+    assert "Mended. It was:" in ended and PAGE in ended
+
+
+def test_an_incident_in_pagerduty_is_closed_by_the_message_that_its_fault_is_mended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from apprise.plugins import pagerduty
+
+    with receiving(202) as received:
+        region = {key: f"{received.address}/v2/enqueue" for key in pagerduty.PAGERDUTY_API_LOOKUP}
+        monkeypatch.setattr(pagerduty, "PAGERDUTY_API_LOOKUP", region)
+        address = "pagerduty://integrationkey@apikey"
+        people.send([notice("run_failed"), notice("guard_stopped")], address)
+        people.send([notice("run_failed", mended=True)], address)
+
+    failed, stopped, ended = received.bodies
+    assert [body["event_action"] for body in received.bodies] == ["trigger", "trigger", "resolve"]
+    assert failed["dedup_key"] == ended["dedup_key"] != stopped["dedup_key"]
+
+
+def test_ntfy_receives_a_message_on_its_topic() -> None:
+    with receiving() as received:
+        people.send([notice()], received.address.replace("http://", "ntfy://") + "/stock-of-acme")
+
+    [body] = received.bodies
+    assert body["topic"] == "stock-of-acme" and "What guard_stopped says" in body["message"]
+
+
+def test_teams_receives_an_adaptive_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its workflow is only reached by https, so the card is caught on its way out."""
+    import requests
+
+    posted: list[tuple[str, Any]] = []
+
+    class Answer:
+        status_code, content, text = 202, b"", ""
+
+    def post(url: str, data: Any = None, **_: object) -> Answer:
+        posted.append((url, json.loads(data)))
+        return Answer()
+
+    monkeypatch.setattr(requests, "request", lambda _method, url, **given: post(url, **given))
+    monkeypatch.setattr(requests, "post", post)
+    people.send([notice()], "workflows://prod.example.com/abcdef0123/sigsigsig")
+
+    [(url, body)] = posted
+    assert url.startswith("https://prod.example.com") and PAGE in json.dumps(body)
+
+
+def test_a_service_that_refuses_is_an_error_without_its_address() -> None:
+    with receiving(500) as received, pytest.raises(SystemFailed) as raised:
+        people.send([notice()], received.address.replace("http://", "ntfy://") + "/stock-of-acme")
+
+    assert str(raised.value).startswith("The alert was not delivered to ntfy://:")
+    assert "stock-of-acme" not in str(raised.value)
+
+
+def test_an_address_that_is_not_whole_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="No alert can be sent to an address that starts with slack://"):
+        people.check("slack://onlyonetoken")
+
+
+def test_the_extra_is_named_where_apprise_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name == "apprise":
+            raise ModuleNotFoundError("no apprise", name="apprise")
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+
+    with pytest.raises(UsageError, match=r"Alerts to mailto:// need Apprise: install invsync\[alerts\]"):
+        people.check("mailto://127.0.0.1?from=a@example.com")
+
+
+def test_the_kinds_of_alerts_that_a_setting_takes_are_those_of_the_vocabulary() -> None:
+    assert settings.AlertSettings(urgent=tuple(ALERTS)).urgent == tuple(ALERTS)
+    with pytest.raises(ValueError, match="urgent"):
+        settings.AlertSettings(urgent=("a_new_one",))  # type: ignore[arg-type]
