@@ -47,6 +47,13 @@ def web_address(text: str) -> str:
     return text
 
 
+def _collector(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not HOST.fullmatch(parts.hostname or "") or parts.port == 0:
+        raise ValueError("this is no address of a collector; write one as http://collector.example.com:4318")
+    return text
+
+
 def _bare_domain(text: str) -> str:
     if not DOMAIN.fullmatch(text):
         raise ValueError(f"{text!r} is not a domain; write it alone, as acme.myshopify.com")
@@ -89,6 +96,7 @@ def days(least: int) -> AfterValidator:
 Share = Annotated[float, Field(ge=0, le=1)]
 Variable = Annotated[str, AfterValidator(_variable_name)]
 Address = Annotated[str, AfterValidator(web_address)]
+Collector = Annotated[str, AfterValidator(_collector)]
 Domain = Annotated[str, AfterValidator(_bare_domain)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 Hours = Annotated[str, AfterValidator(_hours)]

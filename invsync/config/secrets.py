@@ -19,6 +19,7 @@ SERVICE = "invsync"
 UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd\ud800-\udfff]")
 HEADER = re.compile(r"[!-~]+")
 IN_A_QUERY = re.compile("pass|pwd|secret|token|key|sig", re.IGNORECASE)
+HEADERS = "otlp_headers_env"
 TOKENS = 8  # characters; what an alert's address holds between its slashes, if it is as long, may be a token
 SHORTEST = 5  # characters; anything shorter would match ordinary text
 QUOTES = ('"', "'", "`", "\u201c\u201d", "\u2018\u2019")
@@ -38,16 +39,20 @@ def every_secret(configured: BaseModel, environ: Mapping[str, str]) -> list[str]
     """Return the values of all secrets that a configuration names, longest first.
 
     They are the values of its variables, those of <variable>_PREVIOUS during a rotation, passwords in addresses, and
-    whatever may be a token in the addresses of alerts.
+    whatever may be a token in the addresses of alerts or in the headers of telemetry.
     Variables that are not set here, and values shorter than SHORTEST, are left out.
     """
     several = [value for name in _of_alerts(configured) for value in _held(name, environ)]
     alerts = [address for value in several for address in value.split()]
+    headers = [value for key, name in _texts(configured) if key == HEADERS for value in _held(name, environ)]
     held = [value for name in variables(configured) for value in _held(name, environ) if value not in several]
     written = [text for _, text in _texts(configured)]
     values = {*held, *several, *alerts}
     values |= {word for address in (*held, *written, *alerts) for word in _in_address(address)}
     values |= {word for address in alerts for word in _tokens(address)}
+    values |= {
+        word for value in headers for word in re.split(r"[\s,=]+", value.partition("=")[2]) if len(word) >= TOKENS
+    }
     return sorted((value for value in values if len(value) >= SHORTEST), key=len, reverse=True)
 
 

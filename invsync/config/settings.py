@@ -18,7 +18,20 @@ from pydantic_settings import (
 from invsync.config.connectors import OmsSettings as OmsSettings
 from invsync.config.connectors import oms_settings
 from invsync.config.fields import LOOPBACK as LOOPBACK
-from invsync.config.fields import Address, AlertKind, Cron, Domain, Hours, Locale, Part, Share, Variable, Zone, days
+from invsync.config.fields import (
+    Address,
+    AlertKind,
+    Collector,
+    Cron,
+    Domain,
+    Hours,
+    Locale,
+    Part,
+    Share,
+    Variable,
+    Zone,
+    days,
+)
 from invsync.config.secrets import by_variable as by_variable
 from invsync.config.secrets import every_secret as every_secret
 from invsync.config.secrets import rotated as rotated
@@ -89,6 +102,25 @@ class AlertSettings(Part):
     quiet_hours: Hours | None = None
     urgent: tuple[AlertKind, ...] = ()
     group_minutes: Annotated[int, Field(ge=0, le=60)] = 0
+
+
+class TelemetrySettings(Part):
+    """What runs report to other systems; everything is off by default.
+
+    `metrics`: runs keep what they measured in their folders, for `invsync metrics serve`. `otlp_endpoint` receives the
+    trace and the metrics of each run by OTLP over HTTP, with the headers of a secret. `logs`: lines of JSON on
+    standard error.
+    """
+
+    metrics: bool = False
+    otlp_endpoint: Collector | None = None
+    otlp_headers_env: Variable | None = None
+    logs: Literal["text", "json"] = "text"
+
+    @property
+    def measures(self) -> bool:
+        """Whether runs measure themselves."""
+        return self.metrics or self.otlp_endpoint is not None or self.logs == "json"
 
 
 class Schedule(Part):
@@ -185,6 +217,7 @@ class Settings(BaseSettings):
     state: StateSettings = StateSettings()
     reports: ReportSettings = ReportSettings()
     alerts: AlertSettings = AlertSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     shops: dict[str, ShopSettings] = {}
 
     @classmethod

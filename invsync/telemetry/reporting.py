@@ -1,0 +1,49 @@
+"""Report a run that has ended to the systems that [telemetry] names; a failure there never fails a run."""
+
+import logging
+import sys
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+
+from invsync import logs
+from invsync.config.settings import Settings
+from invsync.errors import InvsyncError, UsageError
+from invsync.inbox import Inbox
+from invsync.runs.record import Record
+from invsync.state import State
+from invsync.telemetry import measured
+from invsync.telemetry.metrics import INBOX, Sample, of_run
+
+LOG = logging.getLogger("invsync.run")
+
+
+def after(folder: Path, run: Record, configured: Settings) -> None:
+    """Log how a run ended, and send its trace and metrics by OTLP where an endpoint is configured."""
+    seen = measured.read(folder)
+    _log(run, seen)
+    if configured.telemetry.otlp_endpoint is None:
+        return
+    try:
+        _export(run, seen, configured)
+    except Exception as error:  # of any library
+        why = str(error) if isinstance(error, InvsyncError) else "look at [telemetry] otlp_endpoint."
+        print(f"The run's telemetry could not be sent ({type(error).__name__}): {why}", file=sys.stderr)
+
+
+def _log(run: Record, seen: measured.Measured) -> None:
+    ended = {"status": run.status, "exit_code": run.exit_code, "counts": run.counts, "messages": run.messages}
+    with logs.about(run_id=run.run_id, shop=run.shop, job=run.job):
+        for step in seen.steps:
+            LOG.info("step ended", extra={"facts": asdict(step)})
+        LOG.info("run ended", extra={"facts": ended})
+
+
+def _export(run: Record, seen: measured.Measured, configured: Settings) -> None:
+    try:
+        from invsync.telemetry import otlp  # late: a run that sends none does not load OpenTelemetry
+    except ModuleNotFoundError as error:
+        raise UsageError(f"Telemetry needs {error.name}: install invsync[telemetry].") from None
+    with closing(State(configured.state.url)) as state:
+        waiting = Sample(INBOX, {"shop": run.shop}, Inbox(state.engine).count(run.shop))
+    otlp.export(run, seen, [*of_run(run, seen), waiting], configured.telemetry)
