@@ -21,6 +21,7 @@ ORDER = [
     "config",
     "logs",
     "web",
+    "serving",
     "retry",
     "tables",
     "mapping",

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
-import uvicorn
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from invsync import serving
 from invsync.config.settings import Settings
 from invsync.errors import InvsyncError
 from invsync.inbox import Inbox
@@ -108,4 +108,4 @@ def create_app(exposition: Exposition) -> Starlette:
 def serve(configured: Settings, *, host: str, port: int) -> None:
     """Answer scrapes until SIGTERM."""
     app = create_app(Exposition(configured, State(configured.state.url)))
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False, ws="none")
+    serving.run(app, host=host, port=port)
