@@ -22,7 +22,7 @@ ALERTS = {
     SUBSCRIPTION_LOST: "A webhook subscription is lost",
     NO_RUN: "The job does not run",
 }
-OF_A_JOB = (GUARD_STOPPED, RUN_FAILED, PAIRS_UNKNOWN, NO_RUN)  # each job of a shop has its own; others are the shop's
+JOB_ALERTS = (GUARD_STOPPED, RUN_FAILED, PAIRS_UNKNOWN, NO_RUN)  # each job of a shop has its own; others are the shop's
 
 # -- jobs
 

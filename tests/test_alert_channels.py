@@ -1,4 +1,4 @@
-"""What people receive of an alert and of its end: by mail, in Slack, in Teams, in PagerDuty and on a phone."""
+"""What people receive of an alert and of its resolution: by mail, in Slack, in Teams, in PagerDuty and on a phone."""
 
 import builtins
 import json
@@ -18,20 +18,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from invsync.alerts import Alert, Notice
-from invsync.alerts.channels import people
+from invsync.alerts.channels import apprise
 from invsync.config import settings
 from invsync.errors import SystemFailed, UsageError
 from invsync.sandbox.server import hosting
-from invsync.vocabulary import ALERTS, OF_A_JOB
+from invsync.vocabulary import ALERTS, JOB_ALERTS
 
 PAGE = "https://reports.example.com/acme/hard-sync/20261123T120000Z-aa/report.html"
 AT = "2026-11-23T12:00:00Z"
 
 
-def notice(kind: str = "guard_stopped", *, shop: str = "acme", mended: bool = False) -> Notice:
+def notice(kind: str = "guard_stopped", *, shop: str = "acme", resolved: bool = False) -> Notice:
     facts = {"job": "hard-sync", "run_id": "20261123T120000Z-aa"}
     alert = Alert(kind, shop, f"What {kind} says of {shop}.", facts)
-    return Notice(alert, AT, alert.page("https://reports.example.com"), mended)
+    return Notice(alert, AT, alert.page("https://reports.example.com"), resolved)
 
 
 @dataclass
@@ -87,49 +87,49 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("kind", ALERTS)
-@pytest.mark.parametrize("mended", [False, True])
-def test_each_alert_and_its_end_is_a_mail_with_a_link_to_the_page(
-    mail: tuple[Mailbox, str], kind: str, mended: bool
+@pytest.mark.parametrize("resolved", [False, True])
+def test_each_alert_and_its_resolution_is_a_mail_with_a_link_to_the_page(
+    mail: tuple[Mailbox, str], kind: str, resolved: bool
 ) -> None:
     mailbox, address = mail
-    one = notice(kind, mended=mended)
+    one = notice(kind, resolved=resolved)
 
-    people.send([one], address)
+    apprise.send([one], address)
 
     [message] = mailbox.mails
     part = message.get_body(("plain", "html"))
     text = part.get_content() if part else ""
-    about = "acme, hard-sync" if kind in OF_A_JOB else "acme"
-    assert message["subject"] == ("Mended: " if mended else "") + f"{about}: {ALERTS[kind]}"
-    assert PAGE in text and f"What {kind} says of acme." in text and ("Mended. It was:" in text) == mended
+    about = "acme, hard-sync" if kind in JOB_ALERTS else "acme"
+    assert message["subject"] == ("Resolved: " if resolved else "") + f"{about}: {ALERTS[kind]}"
+    assert PAGE in text and f"What {kind} says of acme." in text and ("Resolved. It was:" in text) == resolved
     assert message["to"] == "stock@example.com"
 
 
 def test_alerts_that_are_sent_together_are_one_mail(mail: tuple[Mailbox, str]) -> None:
     mailbox, address = mail
 
-    people.send([notice(mended=True), notice("run_failed", shop="brick"), notice("orders_late")], address)
+    apprise.send([notice(resolved=True), notice("run_failed", shop="brick"), notice("orders_late")], address)
 
     [message] = mailbox.mails
     part = message.get_body(("plain", "html"))
     text = part.get_content() if part else ""
-    assert message["subject"] == "acme, brick: 2 alerts, 1 mended"
-    assert text.index("run_failed says of brick") < text.index("orders_late says") < text.index("Mended. It was")
+    assert message["subject"] == "acme, brick: 2 alerts, 1 resolved"
+    assert text.index("run_failed says of brick") < text.index("orders_late says") < text.index("Resolved. It was")
 
 
 @pytest.mark.parametrize("kind", ALERTS)
-def test_each_alert_and_its_end_is_a_message_in_slack(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_alert_and_its_resolution_is_a_message_in_slack(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from apprise.plugins.slack import NotifySlack
 
     with receiving(answer="ok") as received:
         monkeypatch.setattr(NotifySlack, "webhook_url", f"{received.address}/services")
-        for mended in (False, True):
-            people.send([notice(kind, mended=mended)], "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7/#stock")
+        for resolved in (False, True):
+            apprise.send([notice(kind, resolved=resolved)], "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7/#stock")
 
     assert [path for path, _ in received.requests] == ["/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7"] * 2
     raised, ended = (json.dumps(body) for body in received.bodies)
-    assert PAGE in raised and f"What {kind} says of acme." in raised and "Mended" not in raised
-    assert "Mended. It was:" in ended and PAGE in ended
+    assert PAGE in raised and f"What {kind} says of acme." in raised and "Resolved" not in raised
+    assert "Resolved. It was:" in ended and PAGE in ended
 
 
 def test_an_incident_in_pagerduty_is_closed_by_the_message_that_its_fault_is_mended(
@@ -141,8 +141,8 @@ def test_an_incident_in_pagerduty_is_closed_by_the_message_that_its_fault_is_men
         region = {key: f"{received.address}/v2/enqueue" for key in pagerduty.PAGERDUTY_API_LOOKUP}
         monkeypatch.setattr(pagerduty, "PAGERDUTY_API_LOOKUP", region)
         address = "pagerduty://integrationkey@apikey"
-        people.send([notice("run_failed"), notice("guard_stopped")], address)
-        people.send([notice("run_failed", mended=True)], address)
+        apprise.send([notice("run_failed"), notice("guard_stopped")], address)
+        apprise.send([notice("run_failed", resolved=True)], address)
 
     failed, stopped, ended = received.bodies
     assert [body["event_action"] for body in received.bodies] == ["trigger", "trigger", "resolve"]
@@ -151,7 +151,7 @@ def test_an_incident_in_pagerduty_is_closed_by_the_message_that_its_fault_is_men
 
 def test_ntfy_receives_a_message_on_its_topic() -> None:
     with receiving() as received:
-        people.send([notice()], received.address.replace("http://", "ntfy://") + "/stock-of-acme")
+        apprise.send([notice()], received.address.replace("http://", "ntfy://") + "/stock-of-acme")
 
     [body] = received.bodies
     assert body["topic"] == "stock-of-acme" and "What guard_stopped says" in body["message"]
@@ -172,7 +172,7 @@ def test_teams_receives_an_adaptive_card(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(requests, "request", lambda _method, url, **given: post(url, **given))
     monkeypatch.setattr(requests, "post", post)
-    people.send([notice()], "workflows://prod.example.com/abcdef0123/sigsigsig")
+    apprise.send([notice()], "workflows://prod.example.com/abcdef0123/sigsigsig")
 
     [(url, body)] = posted
     assert url.startswith("https://prod.example.com") and PAGE in json.dumps(body)
@@ -180,7 +180,7 @@ def test_teams_receives_an_adaptive_card(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_service_that_refuses_is_an_error_without_its_address() -> None:
     with receiving(500) as received, pytest.raises(SystemFailed) as raised:
-        people.send([notice()], received.address.replace("http://", "ntfy://") + "/stock-of-acme")
+        apprise.send([notice()], received.address.replace("http://", "ntfy://") + "/stock-of-acme")
 
     assert str(raised.value).startswith("The alert was not delivered to ntfy://:")
     assert "stock-of-acme" not in str(raised.value)
@@ -188,7 +188,7 @@ def test_a_service_that_refuses_is_an_error_without_its_address() -> None:
 
 def test_an_address_that_is_not_whole_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="No alert can be sent to an address that starts with slack://"):
-        people.check("slack://onlyonetoken")
+        apprise.check("slack://onlyonetoken")
 
 
 def test_the_extra_is_named_where_apprise_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ def test_the_extra_is_named_where_apprise_is_not_installed(monkeypatch: pytest.M
     monkeypatch.setattr(builtins, "__import__", without)
 
     with pytest.raises(UsageError, match=r"Alerts to mailto:// need Apprise: install invsync\[alerts\]"):
-        people.check("mailto://127.0.0.1?from=a@example.com")
+        apprise.check("mailto://127.0.0.1?from=a@example.com")
 
 
 def test_the_kinds_of_alerts_that_a_setting_takes_are_those_of_the_vocabulary() -> None:

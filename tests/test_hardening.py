@@ -299,7 +299,7 @@ def test_a_reader_that_sleeps_is_let_go(reports: int, monkeypatch: pytest.Monkey
 # -- what each command may know
 
 
-class Watched(dict[str, str]):
+class HasStopwatch(dict[str, str]):
     """An environment that notes which variables are asked for by name."""
 
     def __init__(self, values: dict[str, str]) -> None:
@@ -341,7 +341,7 @@ def test_a_command_reads_only_the_secrets_that_it_uses(
     assert watched.asked & SECRETS == read
 
 
-def _watched(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> Watched:
+def _watched(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> HasStopwatch:
     of_shop(rehearsal.config, 'webhook_secret_env = "HOOK_SECRET"')
     rehearsal.config.write_text(
         '[alerts]\nurl_env = "ALERT_ADDRESSES"\n[telemetry]\notlp_headers_env = "OTLP_HEADERS"\n'
@@ -349,6 +349,6 @@ def _watched(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> Watched:
         + '[shops.other]\ndomain = "o.myshopify.com"\ntoken_env = "OTHER_TOKEN"\n[shops.other.oms]\nshop_id = "O"\nurl = "sqlite:///none.db"\n'
     )
     planted = {name: f"planted-{name.lower()}" for name in SECRETS} | {"ALERT_ADDRESSES": "http://127.0.0.1:9/"}
-    watched = Watched({**os.environ, **planted})
+    watched = HasStopwatch({**os.environ, **planted})
     monkeypatch.setattr(os, "environ", watched)
     return watched

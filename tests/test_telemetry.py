@@ -109,7 +109,7 @@ def test_what_waits_in_the_state_is_exposed(scraped: tuple[dict[str, Any], dict[
     samples, _ = scraped
 
     assert of(samples, "invsync_inbox_deliveries", shop="demo") == 1
-    assert of(samples, "invsync_standing_alerts", shop="demo", kind="no_run") == 1
+    assert of(samples, "invsync_active_alerts", shop="demo", kind="no_run") == 1
 
 
 def test_every_metric_of_the_dashboard_is_exposed_and_every_metric_is_on_it(
@@ -239,7 +239,7 @@ def test_a_run_sends_its_metrics(rehearsal: Rehearsal) -> None:
     ]
     assert applied == [1] and numbers["invsync.pairs"].sum.aggregation_temporality == 1  # delta
     assert numbers["invsync.step_duration"].unit == "s"
-    assert set(numbers) == {f"invsync.{metric.name}" for metric in metrics.METRICS} - {"invsync.standing_alerts"}
+    assert set(numbers) == {f"invsync.{metric.name}" for metric in metrics.METRICS} - {"invsync.active_alerts"}
 
 
 def test_a_run_that_fails_marks_its_trace(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,15 @@
-"""An alert: one thing that a person must see; and the notice that it was raised or mended."""
+"""An alert: one thing that a person must see; and the notice that it was raised or resolved."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from invsync.vocabulary import ALERTS, OF_A_JOB
+from invsync.vocabulary import ALERTS, JOB_ALERTS
 
 
 def key(kind: str, job: object = None) -> str:
     """Return what identifies an alert of a shop: its kind, and its job where each job has its own."""
-    return f"{kind} {job}" if kind in OF_A_JOB and job else kind
+    return f"{kind} {job}" if kind in JOB_ALERTS and job else kind
 
 
 @dataclass(frozen=True)
@@ -36,23 +36,23 @@ class Alert:
 
 @dataclass(frozen=True)
 class Notice:
-    """An alert on its way: when it was raised or mended (ISO 8601), and the address of its page."""
+    """An alert on its way: when it was raised or resolved (ISO 8601), and the address of its page."""
 
     alert: Alert
     at: str
     page: str | None = None
-    mended: bool = False
+    resolved: bool = False
 
     @property
     def title(self) -> str:
-        """The shop, the job, and the kind in words: the same when the alert is raised and when it is mended."""
+        """The shop, the job, and the kind in words: the same when the alert is raised and when it is resolved."""
         job = self.alert.facts.get("job")
-        about = f"{self.alert.shop}, {job}" if job and self.alert.kind in OF_A_JOB else self.alert.shop
+        about = f"{self.alert.shop}, {job}" if job and self.alert.kind in JOB_ALERTS else self.alert.shop
         return f"{about}: {ALERTS.get(self.alert.kind, self.alert.kind)}"
 
     def line(self) -> str:
-        """Return the notice as one line of JSON; `page` and `mended` only where they say something."""
+        """Return the notice as one line of JSON; `page` and `resolved` only where they are set."""
         alert = self.alert
         line = {"alert": alert.kind, "shop": alert.shop, "at": self.at, "summary": alert.summary, "facts": alert.facts}
-        said = ({"page": self.page} if self.page else {}) | ({"mended": True} if self.mended else {})
-        return json.dumps(line | said, ensure_ascii=False)
+        extra = ({"page": self.page} if self.page else {}) | ({"resolved": True} if self.resolved else {})
+        return json.dumps(line | extra, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Derive alerts from the record of a run, and which earlier ones it shows to be mended."""
+"""Derive alerts from the record of a run, and which earlier ones it shows to be resolved."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -29,12 +29,12 @@ def of_run(run: Record) -> list[Alert]:
     return [Alert(kind, run.shop, summary, {**about, **facts}) for kind, summary, facts in _causes(run)]
 
 
-def mended(run: Record) -> list[str]:
+def resolved(run: Record) -> list[str]:
     """Return the keys of the alerts that this run shows to be over, whether or not they were raised."""
-    return [key(kind, run.job) for kind in _mended(run)]
+    return [key(kind, run.job) for kind in _resolved(run)]
 
 
-def _mended(run: Record) -> Iterator[str]:
+def _resolved(run: Record) -> Iterator[str]:
     if run.status in CONCLUDED and run.status != PLANNED:
         yield RUN_FAILED
     if run.status in SENT:

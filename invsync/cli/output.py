@@ -23,8 +23,7 @@ def print_message(message: str) -> None:
     """Print a message on standard error, as a line of JSON where the logs are."""
     from invsync import logs
 
-    if not logs.say(message):
-        typer.echo(message, err=True)
+    logs.warn(message)
 
 
 def print_checks(checks: Sequence["Check"]) -> None:

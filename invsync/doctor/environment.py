@@ -6,7 +6,7 @@ from functools import partial
 import httpx
 
 from invsync import web
-from invsync.alerts.channels import people
+from invsync.alerts.channels import apprise
 from invsync.config import settings
 from invsync.doctor.findings import Findings, counted
 from invsync.errors import UsageError
@@ -41,7 +41,7 @@ def _check_addresses(variable: str | None) -> None:
         if "://" not in address or (_is_of_the_web(address) and not _has_host(address)):
             raise UsageError(f"Secret {variable} holds no web address, so no alert can be sent: correct it.")
         if not _is_of_the_web(address):
-            people.check(address)
+            apprise.check(address)
 
 
 def _is_of_the_web(address: str) -> bool:

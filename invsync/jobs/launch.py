@@ -97,7 +97,7 @@ def _launch(
     run_id = new_run_id()
     folder = Path(configured.reports.path) / checked.shop / checked.job / run_id
     with ExitStack() as held:
-        held.enter_context(logs.about(run_id=run_id, shop=checked.shop, job=checked.job))
+        held.enter_context(logs.bound(run_id=run_id, shop=checked.shop, job=checked.job))
         state = held.enter_context(closing(State(configured.state.url)))
         lease = held.enter_context(state.lease(state.shops.kept_as(checked.shop, shop.identity), run_id))
         if gone := lease.took_over:

@@ -91,7 +91,7 @@ class Run(Generic[S, R]):
     def read(self, selection: S) -> R:
         """VARIANCES of the selected pairs, and what is behind them, read in the safe order."""
         reading = self.method.read(selection)
-        self.stopwatch.see_order(_oldest(reading.in_flight))
+        self.stopwatch.set_oldest_order(_oldest(reading.in_flight))
         return reading
 
     @timed

@@ -19,7 +19,7 @@ def watch(state: State, entries: Sequence[Entry], configured: settings.Settings,
     silent = overdue(state, entries, now)
     jobs = {(alert.shop, alert.key) for alert in silent}
     running = [pair for entry in entries if (pair := (entry.shop, alerts.key(NO_RUN, entry.job))) not in jobs]
-    alerts.send(silent, configured, now, mended=running)
+    alerts.send(silent, configured, now, resolved=running)
     return silent
 
 

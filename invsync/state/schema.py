@@ -111,7 +111,7 @@ ALERT = sa.Table(
     sa.Column("kind", TEXT, primary_key=True),
     sa.Column("told_at", TEXT),
     sa.Column("raised_at", TEXT),
-    sa.Column("mended_at", TEXT),
+    sa.Column("resolved_at", TEXT),
     sa.Column("content", sa.Text),
 )
 WEBHOOK = sa.Table(

@@ -56,7 +56,7 @@ class Stopwatch:
             stamp = started_at.isoformat().replace("+00:00", "Z")
             self._add(Step(name, stamp, round(time.perf_counter() - began, 6), failed))
 
-    def see_order(self, placed_at: datetime | None) -> None:
+    def set_oldest_order(self, placed_at: datetime | None) -> None:
         """Remember when the oldest order in flight was placed."""
         self.measured = replace(self.measured, oldest_order_at=placed_at.isoformat() if placed_at else None)
 
@@ -69,8 +69,8 @@ class Stopwatch:
             (self.folder / FILE).write_text(json.dumps(asdict(self.measured)), encoding="utf-8")
 
 
-class Watched(Protocol):
-    """What has a stopwatch."""
+class HasStopwatch(Protocol):
+    """An object with a stopwatch, such as a run."""
 
     @property
     def stopwatch(self) -> Stopwatch:
@@ -78,7 +78,7 @@ class Watched(Protocol):
         ...
 
 
-W = TypeVar("W", bound=Watched)
+W = TypeVar("W", bound=HasStopwatch)
 
 
 def timed(method: Callable[Concatenate[W, P], T]) -> Callable[Concatenate[W, P], T]:

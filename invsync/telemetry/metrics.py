@@ -58,7 +58,7 @@ API_WAIT = Metric("api_wait", "counter", "Time that runs waited for Shopify's li
 RUN_DURATION = Metric("run_duration", "histogram", "How long runs took.", unit="s")
 STEP_DURATION = Metric("step_duration", "histogram", "How long steps took.", ("shop", "job", "step"), unit="s")
 INBOX = Metric("inbox_deliveries", "gauge", "Webhook deliveries that wait for a run.", ("shop",))
-ALERTS = Metric("standing_alerts", "gauge", "Alerts that were raised and are not mended.", ("shop", "kind"))
+ALERTS = Metric("active_alerts", "gauge", "Alerts that were raised and are not resolved.", ("shop", "kind"))
 METRICS = (
     RUNS,
     PAIRS,

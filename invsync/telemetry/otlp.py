@@ -33,7 +33,7 @@ DELTA: dict[type, AggregationTemporality] = {
 }
 
 
-class OfTheRun(RandomIdGenerator):
+class RunTraceId(RandomIdGenerator):
     """Gives a trace the id that belongs to its run, so that it can be looked up by the run's id."""
 
     def __init__(self, run_id: str) -> None:
@@ -51,14 +51,14 @@ def trace_id(run_id: str) -> int:
 
 def export(run: Record, measured: Measured, samples: Iterable[Sample], to: TelemetrySettings) -> None:
     """Send the trace and the metrics of a run; raise SystemFailed where they are not accepted in time."""
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # a failure is told once, by us
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # the caller reports a failure, once
     address, headers = (to.otlp_endpoint or "").rstrip("/"), _headers(to)
     resource = Resource({"service.name": "invsync", "service.version": __version__})
     spans = OTLPSpanExporter(f"{address}/v1/traces", headers=headers, timeout=TIMEOUT_SECONDS)
     accepted = [spans.export(_spans(run, measured, resource)).name]
     metrics = OTLPMetricExporter(f"{address}/v1/metrics", headers=headers, timeout=TIMEOUT_SECONDS)
     reader = InMemoryMetricReader(preferred_temporality=DELTA)
-    _take(sdk.MeterProvider([reader], resource, shutdown_on_exit=False), samples)
+    _record(sdk.MeterProvider([reader], resource, shutdown_on_exit=False), samples)
     if (data := reader.get_metrics_data()) is not None:
         accepted.append(metrics.export(data).name)
     if set(accepted) != {"SUCCESS"}:
@@ -74,7 +74,7 @@ def _headers(to: TelemetrySettings) -> dict[str, str]:
 def _spans(run: Record, measured: Measured, resource: Resource) -> Sequence[ReadableSpan]:
     """The run as a span, and its steps as spans within it."""
     kept = InMemorySpanExporter()
-    provider = TracerProvider(resource=resource, id_generator=OfTheRun(run.run_id), shutdown_on_exit=False)
+    provider = TracerProvider(resource=resource, id_generator=RunTraceId(run.run_id), shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(kept))
     tracer = provider.get_tracer("invsync", __version__)
     about = {"invsync.run_id": run.run_id, "invsync.shop": run.shop, "invsync.job": run.job}
@@ -98,7 +98,7 @@ def _nano(stamp: str | None) -> int:
     return int(at.timestamp() * NANO) if at else 0
 
 
-def _take(provider: sdk.MeterProvider, samples: Iterable[Sample]) -> None:
+def _record(provider: sdk.MeterProvider, samples: Iterable[Sample]) -> None:
     """Give every sample to the instrument of its metric."""
     meter = provider.get_meter("invsync", __version__)
     by_metric: dict[Metric, list[Sample]] = {}

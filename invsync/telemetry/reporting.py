@@ -1,7 +1,6 @@
 """Report a run that has ended to the systems that [telemetry] names; a failure there never fails a run."""
 
 import logging
-import sys
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -28,12 +27,12 @@ def after(folder: Path, run: Record, configured: Settings) -> None:
         _export(run, seen, configured)
     except Exception as error:  # of any library
         why = str(error) if isinstance(error, InvsyncError) else "look at [telemetry] otlp_endpoint."
-        print(f"The run's telemetry could not be sent ({type(error).__name__}): {why}", file=sys.stderr)
+        logs.warn(f"The run's telemetry could not be sent ({type(error).__name__}): {why}")
 
 
 def _log(run: Record, seen: measured.Measured) -> None:
     ended = {"status": run.status, "exit_code": run.exit_code, "counts": run.counts, "messages": run.messages}
-    with logs.about(run_id=run.run_id, shop=run.shop, job=run.job):
+    with logs.bound(run_id=run.run_id, shop=run.shop, job=run.job):
         for step in seen.steps:
             LOG.info("step ended", extra={"facts": asdict(step)})
         LOG.info("run ended", extra={"facts": ended})

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from invsync.alerts.alert import Notice
-from invsync.alerts.channels import command, http, people
+from invsync.alerts.channels import apprise, command, http
 from invsync.config.secrets import secret
 from invsync.config.settings import AlertSettings
 
@@ -40,4 +40,4 @@ def _ways(notices: Sequence[Notice], to: AlertSettings, environ: Mapping[str, st
         yield partial(command.send, notices, to.command)
     for address in (secret(to.url_env, environ) or "").split():
         scheme = address.partition("://")[0].lower()
-        yield partial(SCHEMES.get(scheme, people.send), notices, address)
+        yield partial(SCHEMES.get(scheme, apprise.send), notices, address)

@@ -1,4 +1,4 @@
-"""An alert stands until it is mended, is told so once, keeps quiet at night and waits for others to join it."""
+"""An alert is active until it is resolved, which is sent once; it waits in quiet hours, and for others to join it."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from invsync import alerts
 from invsync.alerts import Alert
 from invsync.config import settings
 from invsync.config.settings import OmsSettings, ShopSettings
-from invsync.vocabulary import OF_A_JOB
+from invsync.vocabulary import JOB_ALERTS
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -56,75 +56,75 @@ class Desk:
         file = self.folder / name
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
-    def heard(self, name: str = "lines") -> list[tuple[str, bool]]:
-        return [(line["alert"], line.get("mended", False)) for line in self.lines(name)]
+    def sent(self, name: str = "lines") -> list[tuple[str, bool]]:
+        return [(line["alert"], line.get("resolved", False)) for line in self.lines(name)]
 
 
 @pytest.mark.parametrize(
     ("fields", "over"),
     [
-        ({}, {*OF_A_JOB, "orders_late"}),
-        ({"status": "partial", "counts": {"unknown": 2}, "orders_late_since": AN_HOUR_AGO}, {*OF_A_JOB} - {UNKNOWN}),
-        ({"job": "push-deltas", "subscriptions_lost": ()}, {*OF_A_JOB, "subscription_lost"}),
-        ({"applies": "20261123T110000Z-aa"}, {*OF_A_JOB}),
+        ({}, {*JOB_ALERTS, "orders_late"}),
+        ({"status": "partial", "counts": {"unknown": 2}, "orders_late_since": AN_HOUR_AGO}, {*JOB_ALERTS} - {UNKNOWN}),
+        ({"job": "push-deltas", "subscriptions_lost": ()}, {*JOB_ALERTS, "subscription_lost"}),
+        ({"applies": "20261123T110000Z-aa"}, {*JOB_ALERTS}),
         ({"status": "stopped"}, {"run_failed"}),
         ({"status": "planned"}, set()),
         ({"status": "failed", "subscriptions_lost": ("ORDERS_CREATE",)}, set()),
     ],
 )
-def test_a_run_shows_which_alerts_are_over(fields: dict[str, Any], over: set[str]) -> None:
+def test_a_run_shows_which_alerts_are_resolved(fields: dict[str, Any], over: set[str]) -> None:
     run = a_run(**fields)
 
-    assert set(alerts.mended(run)) == {alerts.key(kind, run.job) for kind in over}
+    assert set(alerts.resolved(run)) == {alerts.key(kind, run.job) for kind in over}
 
 
-def test_no_run_both_raises_an_alert_and_mends_it() -> None:
+def test_no_run_both_raises_an_alert_and_resolves_it() -> None:
     for status in ("done", "partial", "stopped", "failed", "planned"):
         run = a_run(status=status, counts={"unknown": 1}, orders_late_since="2026-11-23T10:00:00Z")
-        assert not {alert.key for alert in alerts.of_run(run)} & set(alerts.mended(run))
+        assert not {alert.key for alert in alerts.of_run(run)} & set(alerts.resolved(run))
 
 
-def test_the_end_of_an_alert_is_told_once_with_its_page(tmp_path: Path) -> None:
+def test_the_resolution_of_an_alert_is_sent_once_with_its_page(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.send(failed())
 
     for _ in range(2):
-        desk.send(at=NOW + MINUTE, mended=[("acme", "run_failed hard-sync")])
+        desk.send(at=NOW + MINUTE, resolved=[("acme", "run_failed hard-sync")])
 
-    assert desk.heard() == [("run_failed", False), ("run_failed", True)]
+    assert desk.sent() == [("run_failed", False), ("run_failed", True)]
     pages = {line["page"] for line in desk.lines()}
     assert pages == {"https://reports.example.com/acme/hard-sync/20261123T120000Z-aa/report.html"}
 
 
-def test_a_run_of_another_job_mends_nothing(tmp_path: Path) -> None:
+def test_a_run_of_another_job_resolves_nothing(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.send(failed("hard-sync"), failed("push-deltas"))
 
-    desk.send(at=NOW + MINUTE, mended=[("acme", "run_failed push-deltas"), ("brick", "run_failed hard-sync")])
+    desk.send(at=NOW + MINUTE, resolved=[("acme", "run_failed push-deltas"), ("brick", "run_failed hard-sync")])
 
-    assert [line["facts"]["job"] for line in desk.lines() if line.get("mended")] == ["push-deltas"]
+    assert [line["facts"]["job"] for line in desk.lines() if line.get("resolved")] == ["push-deltas"]
 
 
-def test_an_alert_that_is_raised_again_after_its_end_is_sent_at_once(tmp_path: Path) -> None:
+def test_an_alert_that_is_raised_again_after_its_resolution_is_sent_at_once(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.send(LATE)
-    desk.send(at=NOW + MINUTE, mended=[("acme", "orders_late")])
+    desk.send(at=NOW + MINUTE, resolved=[("acme", "orders_late")])
 
     desk.send(LATE, at=NOW + 2 * MINUTE)
 
-    assert desk.heard() == [("orders_late", False), ("orders_late", True), ("orders_late", False)]
+    assert desk.sent() == [("orders_late", False), ("orders_late", True), ("orders_late", False)]
 
 
-def test_an_end_that_no_channel_took_is_told_the_next_time(tmp_path: Path) -> None:
+def test_a_resolution_that_no_channel_took_is_sent_the_next_time(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.send(LATE)
     desk.configure(BROKEN)
-    assert desk.send(at=NOW + MINUTE, mended=[("acme", "orders_late")]) == []
+    assert desk.send(at=NOW + MINUTE, resolved=[("acme", "orders_late")]) == []
 
     desk.configure()
     desk.send(at=NOW + 2 * MINUTE, shops=["acme"])
 
-    assert desk.heard() == [("orders_late", False), ("orders_late", True)]
+    assert desk.sent() == [("orders_late", False), ("orders_late", True)]
 
 
 def test_in_quiet_hours_an_alert_waits_for_their_end_in_the_shops_time(tmp_path: Path) -> None:
@@ -134,10 +134,10 @@ def test_in_quiet_hours_an_alert_waits_for_their_end_in_the_shops_time(tmp_path:
     desk.send(LATE, at=night)
     for hours in (3, 7):
         desk.send(at=night + hours * HOUR, shops=["acme"])
-    before = desk.heard()
+    before = desk.sent()
     desk.send(at=night + 8 * HOUR, shops=["acme"])
 
-    assert (before, desk.heard()) == ([], [("orders_late", False)])
+    assert (before, desk.sent()) == ([], [("orders_late", False)])
 
 
 def test_an_urgent_alert_is_sent_in_quiet_hours(tmp_path: Path) -> None:
@@ -146,22 +146,22 @@ def test_an_urgent_alert_is_sent_in_quiet_hours(tmp_path: Path) -> None:
     assert desk.send(LATE, failed()) == [failed()]
 
 
-def test_what_was_raised_and_mended_in_quiet_hours_is_never_sent(tmp_path: Path) -> None:
+def test_what_was_raised_and_resolved_in_quiet_hours_is_never_sent(tmp_path: Path) -> None:
     desk = Desk(tmp_path, quiet_hours="11:00-13:00")
     desk.send(LATE)
-    desk.send(at=NOW + MINUTE, mended=[("acme", "orders_late")])
+    desk.send(at=NOW + MINUTE, resolved=[("acme", "orders_late")])
 
     assert desk.send(at=NOW + 2 * HOUR, shops=["acme"]) == []
 
 
-def test_an_end_waits_for_the_end_of_the_quiet_hours_too(tmp_path: Path) -> None:
+def test_a_resolution_waits_for_the_end_of_the_quiet_hours_too(tmp_path: Path) -> None:
     desk = Desk(tmp_path, quiet_hours="12:30-13:30")
     desk.send(LATE)
-    desk.send(at=NOW + HOUR, mended=[("acme", "orders_late")])
-    before = desk.heard()
+    desk.send(at=NOW + HOUR, resolved=[("acme", "orders_late")])
+    before = desk.sent()
     desk.send(at=NOW + 2 * HOUR, shops=["acme"])
 
-    assert (before, desk.heard()[1:]) == ([("orders_late", False)], [("orders_late", True)])
+    assert (before, desk.sent()[1:]) == ([("orders_late", False)], [("orders_late", True)])
 
 
 def test_alerts_wait_for_others_to_join_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,6 +174,14 @@ def test_alerts_wait_for_others_to_join_them(tmp_path: Path, monkeypatch: pytest
     desk.send(at=NOW + 10 * MINUTE, shops=["acme", "brick"])
 
     assert groups == [["acme, hard-sync: The run failed", "brick, hard-sync: The run failed"]]
+
+
+def test_an_alert_that_is_raised_every_minute_waits_no_longer_than_one_that_is_raised_once(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, group_minutes=5)
+
+    sent = [bool(desk.send(LATE, at=NOW + minute * MINUTE)) for minute in range(70)]
+
+    assert [minute for minute, is_sent in enumerate(sent) if is_sent] == [5, 65]
 
 
 def test_a_shop_may_have_a_way_of_its_own(tmp_path: Path) -> None:
@@ -201,7 +209,7 @@ def test_processes_that_send_at_once_send_an_alert_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: desk.send(at=NOW + 2 * HOUR, shops=["acme"]), range(4)))
 
-    assert desk.heard() == [("orders_late", False)]
+    assert desk.sent() == [("orders_late", False)]
 
 
 @pytest.mark.parametrize("text", ["22-", "late", "22:00-22:00", "25:00-07:00", "22:00-07:00-08:00"])

@@ -24,7 +24,7 @@ def send(notices: Sequence[Notice], address: str) -> None:
     service = _service(scheme, address)
     groups = [[notice] for notice in notices] if scheme in INCIDENTS else [list(notices)]
     for group in groups:
-        raised = any(not notice.mended for notice in group)
+        raised = any(not notice.resolved for notice in group)
         kind = "failure" if raised else "success"
         title = group[0].title if scheme in INCIDENTS else subject(group)
         if not service.notify(title=title, body=body(group), notify_type=kind):
@@ -57,7 +57,7 @@ def _service(scheme: str, address: str) -> "apprise.Apprise":
 
 
 def _with_action(scheme: str, address: str) -> str:
-    """The address, which has a mended alert close the incident that it opened."""
+    """Return the address with the option by which a resolved alert closes the incident that it opened."""
     action = INCIDENTS.get(scheme)
     if action is None or "action=" in address:
         return address
@@ -66,10 +66,10 @@ def _with_action(scheme: str, address: str) -> str:
 
 def subject(notices: Sequence[Notice]) -> str:
     """Return one line that says what the notices are about."""
-    raised, mended = _parted(notices)
+    raised, resolved = _split(notices)
     if len(notices) == 1:
-        return f"{'Mended: ' if mended else ''}{notices[0].title}"
-    counts = [f"{len(raised)} alerts"] * bool(raised) + [f"{len(mended)} mended"] * bool(mended)
+        return f"{'Resolved: ' if resolved else ''}{notices[0].title}"
+    counts = [f"{len(raised)} alerts"] * bool(raised) + [f"{len(resolved)} resolved"] * bool(resolved)
     shops = sorted({notice.alert.shop for notice in notices})
     about = ", ".join(shops[:3]) + (f" and {len(shops) - 3} more" if len(shops) > 3 else "")
     return f"{about}: {', '.join(counts)}"
@@ -77,16 +77,16 @@ def subject(notices: Sequence[Notice]) -> str:
 
 def body(notices: Sequence[Notice]) -> str:
     """Return a paragraph for each notice, those that were raised first; under its title unless it is the only one."""
-    raised, mended = _parted(notices)
+    raised, resolved = _split(notices)
     if len(notices) == 1:
         return _paragraph(notices[0])
-    return "\n\n".join(f"{notice.title}\n{_paragraph(notice)}" for notice in [*raised, *mended])
+    return "\n\n".join(f"{notice.title}\n{_paragraph(notice)}" for notice in [*raised, *resolved])
 
 
-def _parted(notices: Sequence[Notice]) -> tuple[list[Notice], list[Notice]]:
-    return [notice for notice in notices if not notice.mended], [notice for notice in notices if notice.mended]
+def _split(notices: Sequence[Notice]) -> tuple[list[Notice], list[Notice]]:
+    return [notice for notice in notices if not notice.resolved], [notice for notice in notices if notice.resolved]
 
 
 def _paragraph(notice: Notice) -> str:
-    said = f"Mended. It was: {notice.alert.summary}" if notice.mended else notice.alert.summary
-    return "\n".join([said, *([notice.page] if notice.page else [])])
+    summary = f"Resolved. It was: {notice.alert.summary}" if notice.resolved else notice.alert.summary
+    return f"{summary}\n{notice.page}" if notice.page else summary
