@@ -4,12 +4,11 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
 Scrub = Callable[[str], str]
-HANDLER = logging.StreamHandler()
 _context: ContextVar[Mapping[str, object] | None] = ContextVar("context", default=None)
 
 
@@ -30,9 +29,20 @@ class JsonFormatter(logging.Formatter):
         return self._scrub(json.dumps(line, ensure_ascii=False, default=str))
 
 
+class StderrHandler(logging.Handler):
+    """Writes to whatever standard error is at the time; one that is closed loses the line and fails nothing."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line."""
+        with suppress(OSError, ValueError):
+            print(self.format(record), file=sys.stderr, flush=True)
+
+
+HANDLER = StderrHandler()
+
+
 def configure(scrub: Scrub) -> None:
     """Have every logger of this process write lines of JSON, from info on for ours and from warning on for others."""
-    HANDLER.setStream(sys.stderr)
     HANDLER.setFormatter(JsonFormatter(scrub))
     logging.getLogger().addHandler(HANDLER)
     logging.getLogger("invsync").setLevel(logging.INFO)
