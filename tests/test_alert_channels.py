@@ -2,26 +2,16 @@
 
 import builtins
 import json
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from receivers import SLACK, Mailbox, mailing, receiving, text_of
 
 from invsync.alerts import Alert, Notice
 from invsync.alerts.channels import apprise
 from invsync.config import settings
 from invsync.errors import SystemFailed, UsageError
-from invsync.sandbox.server import hosting
 from invsync.vocabulary import ALERTS, JOB_ALERTS
 
 PAGE = "https://reports.example.com/acme/hard-sync/20261123T120000Z-aa/report.html"
@@ -34,85 +24,35 @@ def notice(kind: str = "guard_stopped", *, shop: str = "acme", resolved: bool = 
     return Notice(alert, AT, alert.page("https://reports.example.com"), resolved)
 
 
-@dataclass
-class Received:
-    """Requests that an HTTP receiver took."""
-
-    address: str
-    status: int = 200
-    requests: list[tuple[str, bytes]] = field(default_factory=list)
-
-    @property
-    def bodies(self) -> list[Any]:
-        return [json.loads(body) for _, body in self.requests]
-
-
-@contextmanager
-def receiving(status: int = 200, answer: str = '{"ok": true}') -> Iterator[Received]:
-    received = Received("", status)
-
-    async def take(request: Request) -> Response:
-        received.requests.append((request.url.path, await request.body()))
-        return Response(answer, received.status)
-
-    with hosting(Starlette(routes=[Route("/{path:path}", take, methods=["POST", "PUT"])])) as address:
-        received.address = address
-        yield received
-
-
-class Mailbox:
-    """A mail server's handler that keeps what it receives."""
-
-    def __init__(self) -> None:
-        self.mails: list[EmailMessage] = []
-
-    async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:
-        self.mails.append(message_from_bytes(envelope.content, policy=policy.default))  # type: ignore[arg-type]
-        return "250 OK"
-
-
 @pytest.fixture
-def mail() -> Iterator[tuple[Mailbox, str]]:
-    mailbox = Mailbox()
-    server = Controller(mailbox, hostname="127.0.0.1", port=free_port())
-    server.start()
-    yield mailbox, f"mailto://127.0.0.1:{server.port}?from=invsync@example.com&to=stock@example.com"
-    server.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def mailbox() -> Iterator[Mailbox]:
+    with mailing() as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("kind", ALERTS)
 @pytest.mark.parametrize("resolved", [False, True])
 def test_each_alert_and_its_resolution_is_a_mail_with_a_link_to_the_page(
-    mail: tuple[Mailbox, str], kind: str, resolved: bool
+    mailbox: Mailbox, kind: str, resolved: bool
 ) -> None:
-    mailbox, address = mail
     one = notice(kind, resolved=resolved)
 
-    apprise.send([one], address)
+    apprise.send([one], mailbox.address)
 
     [message] = mailbox.mails
-    part = message.get_body(("plain", "html"))
-    text = part.get_content() if part else ""
+    text = text_of(message)
     about = "acme, hard-sync" if kind in JOB_ALERTS else "acme"
     assert message["subject"] == ("Resolved: " if resolved else "") + f"{about}: {ALERTS[kind]}"
     assert PAGE in text and f"What {kind} says of acme." in text and ("Resolved. It was:" in text) == resolved
     assert message["to"] == "stock@example.com"
 
 
-def test_alerts_that_are_sent_together_are_one_mail(mail: tuple[Mailbox, str]) -> None:
-    mailbox, address = mail
+def test_alerts_that_are_sent_together_are_one_mail(mailbox: Mailbox) -> None:
 
-    apprise.send([notice(resolved=True), notice("run_failed", shop="brick"), notice("orders_late")], address)
+    apprise.send([notice(resolved=True), notice("run_failed", shop="brick"), notice("orders_late")], mailbox.address)
 
     [message] = mailbox.mails
-    part = message.get_body(("plain", "html"))
-    text = part.get_content() if part else ""
+    text = text_of(message)
     assert message["subject"] == "acme, brick: 2 alerts, 1 resolved"
     assert text.index("run_failed says of brick") < text.index("orders_late says") < text.index("Resolved. It was")
 
@@ -124,7 +64,7 @@ def test_each_alert_and_its_resolution_is_a_message_in_slack(kind: str, monkeypa
     with receiving(answer="ok") as received:
         monkeypatch.setattr(NotifySlack, "webhook_url", f"{received.address}/services")
         for resolved in (False, True):
-            apprise.send([notice(kind, resolved=resolved)], "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7/#stock")
+            apprise.send([notice(kind, resolved=resolved)], SLACK)
 
     assert [path for path, _ in received.requests] == ["/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7"] * 2
     raised, ended = (json.dumps(body) for body in received.bodies)

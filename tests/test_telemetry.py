@@ -5,21 +5,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
+from receivers import collecting
 from rehearsal import HARD, ONLINE, START, Rehearsal
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
@@ -28,12 +21,12 @@ from invsync.alerts import Alert
 from invsync.cli import app
 from invsync.config import settings
 from invsync.inbox import Heard, Inbox
-from invsync.sandbox.server import hosting
 from invsync.state import State
 from invsync.telemetry import exposition, measured, metrics, otlp
 
 STEPS = ["settle", "select", "read", "decide", "send", "finish"]
 HOUR = timedelta(hours=1)
+LOADED = "[n for n in sys.modules if n.split('.')[0] in ('opentelemetry', 'apprise', 'prometheus_client')]"
 DASHBOARD = Path(metrics.__file__).with_name("dashboard.json")
 
 
@@ -149,6 +142,17 @@ def test_a_new_exporter_shows_the_last_run_of_each_job_and_counts_from_now(rehea
     assert "invsync_runs_total" not in samples
 
 
+def test_a_run_is_counted_once_however_late_the_next_scrape_is(rehearsal: Rehearsal) -> None:
+    configured = configure(rehearsal, "metrics = true")
+    stock(rehearsal)
+    shown = exposition.Exposition(configured, State(configured.state.url), datetime.now(UTC) - HOUR)
+    rehearsal.run(START + HOUR, HARD)
+
+    counts = [of(values(shown.text(datetime.now(UTC) + n * HOUR)), "invsync_runs_total") for n in (1, 1, 2, 5, 6)]
+
+    assert counts == [1] * 5
+
+
 def test_a_scrape_is_answered_and_a_lost_database_is_503(rehearsal: Rehearsal) -> None:
     configured = configure(rehearsal, "metrics = true")
     state = State(configured.state.url)
@@ -162,13 +166,20 @@ def test_a_scrape_is_answered_and_a_lost_database_is_503(rehearsal: Rehearsal) -
     assert client.get("/metrics").status_code == 503
 
 
+def test_help_loads_no_library_of_an_extra() -> None:
+    script = f"import sys; from invsync.cli import app; app(['--help'], standalone_mode=False); print({LOADED})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[]"
+
+
 def test_nothing_is_measured_and_nothing_loaded_unless_it_is_asked_for(rehearsal: Rehearsal) -> None:
     stock(rehearsal)
     script = (
         "import sys; from invsync.jobs import launch; "
         f"run = launch.run({HARD!r}, {{'shop': 'demo', 'config': {str(rehearsal.config)!r}, "
         f"'at': {START.isoformat()!r}}}, engine='inprocess'); print(run['run_id']); "
-        "print([n for n in sys.modules if n.split('.')[0] in ('opentelemetry', 'apprise', 'prometheus_client')])"
+        f"print({LOADED})"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
 
@@ -179,32 +190,6 @@ def test_nothing_is_measured_and_nothing_loaded_unless_it_is_asked_for(rehearsal
 
 
 # -- OTLP
-
-
-class Collector:
-    """An OTLP receiver that keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.address, self.authorized = "", set[str]()
-        self.traces: list[ExportTraceServiceRequest] = []
-        self.metrics: list[ExportMetricsServiceRequest] = []
-
-    async def take(self, request: Request) -> Response:
-        self.authorized.add(request.headers.get("authorization", ""))
-        body = await request.body()
-        if request.url.path.endswith("traces"):
-            self.traces.append(ExportTraceServiceRequest.FromString(body))
-        else:
-            self.metrics.append(ExportMetricsServiceRequest.FromString(body))
-        return Response(media_type="application/x-protobuf")
-
-
-@contextmanager
-def collecting() -> Iterator[Collector]:
-    collector = Collector()
-    with hosting(Starlette(routes=[Route("/v1/{kind}", collector.take, methods=["POST"])])) as address:
-        collector.address = address
-        yield collector
 
 
 def test_a_run_is_one_trace_with_a_span_for_each_step(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,6 +250,19 @@ def test_a_collector_that_is_gone_fails_no_run(rehearsal: Rehearsal, capfd: pyte
 
     assert rehearsal.run(START + HOUR, HARD)["exit_code"] == 0
     assert "The run's telemetry could not be sent (SystemFailed)" in capfd.readouterr().err
+
+
+def test_a_missing_exporter_is_named_and_fails_no_run(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
+    monkeypatch.delitem(sys.modules, "invsync.telemetry.otlp")
+    monkeypatch.delattr("invsync.telemetry.otlp")
+    stock(rehearsal)
+    configure(rehearsal, 'otlp_endpoint = "http://127.0.0.1:9"')
+
+    assert rehearsal.run(START + HOUR, HARD)["exit_code"] == 0
+    assert "Telemetry needs opentelemetry.sdk: install invsync[telemetry]." in capfd.readouterr().err
 
 
 # -- logs

@@ -1,11 +1,11 @@
-"""What a run takes from its environment beside its secrets: the proxy, the certificates, the pager."""
+"""What a run takes from its environment beside its secrets: the proxy, the certificates, the pager, the collector."""
 
 import os
 from functools import partial
 
 import httpx
 
-from invsync import web
+from invsync import telemetry, web
 from invsync.alerts.channels import apprise
 from invsync.config import settings
 from invsync.doctor.findings import Findings, counted
@@ -19,6 +19,7 @@ def environment(findings: Findings, configured: settings.Settings) -> None:
     findings.tried(GROUP, "certificates", web.trusted)
     proxy(findings)
     findings.tried(GROUP, "pager", partial(_check_addresses, configured.alerts_of(findings.name).url_env))
+    findings.tried(GROUP, "telemetry", partial(_check_telemetry, configured.telemetry))
     findings.tried(GROUP, "webhook secret", partial(settings.secret, findings.shop.webhook_secret_env, os.environ))
 
 
@@ -42,6 +43,13 @@ def _check_addresses(variable: str | None) -> None:
             raise UsageError(f"Secret {variable} holds no web address, so no alert can be sent: correct it.")
         if not _is_of_the_web(address):
             apprise.check(address)
+
+
+def _check_telemetry(to: settings.TelemetrySettings) -> None:
+    """Raise UsageError where traces and metrics could not be sent: a library or the secret of the headers is missing."""
+    if to.otlp_endpoint:
+        telemetry.exporter()
+        settings.secret(to.otlp_headers_env, os.environ)
 
 
 def _is_of_the_web(address: str) -> bool:

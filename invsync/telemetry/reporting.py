@@ -1,12 +1,13 @@
 """Report a run that has ended to the systems that [telemetry] names; a failure there never fails a run."""
 
 import logging
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
 from invsync import logs
-from invsync.config.settings import Settings
+from invsync.config.settings import Settings, TelemetrySettings
 from invsync.errors import InvsyncError, UsageError
 from invsync.inbox import Inbox
 from invsync.runs.record import Record
@@ -14,6 +15,7 @@ from invsync.state import State
 from invsync.telemetry import measured
 from invsync.telemetry.metrics import INBOX, Sample, of_run
 
+Export = Callable[[Record, measured.Measured, Iterable[Sample], TelemetrySettings], None]
 LOG = logging.getLogger("invsync.run")
 
 
@@ -38,11 +40,17 @@ def _log(run: Record, seen: measured.Measured) -> None:
         LOG.info("run ended", extra={"facts": ended})
 
 
-def _export(run: Record, seen: measured.Measured, configured: Settings) -> None:
+def exporter() -> Export:
+    """Return what sends a run by OTLP; raise UsageError where OpenTelemetry is not installed."""
     try:
         from invsync.telemetry import otlp  # late: a run that sends none does not load OpenTelemetry
     except ModuleNotFoundError as error:
         raise UsageError(f"Telemetry needs {error.name}: install invsync[telemetry].") from None
+    return otlp.export
+
+
+def _export(run: Record, seen: measured.Measured, configured: Settings) -> None:
+    export = exporter()
     with closing(State(configured.state.url)) as state:
         waiting = Sample(INBOX, {"shop": run.shop}, Inbox(state.engine).count(run.shop))
-    otlp.export(run, seen, [*of_run(run, seen), waiting], configured.telemetry)
+    export(run, seen, [*of_run(run, seen), waiting], configured.telemetry)
