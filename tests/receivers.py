@@ -9,6 +9,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any, cast
 
+import pytest
 from aiosmtpd.controller import Controller
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -69,6 +70,14 @@ def mailing() -> Iterator[Mailbox]:
     mailbox.address = f"mailto://127.0.0.1:{server.port}?from=invsync@example.com&to=stock@example.com"
     yield mailbox
     server.stop()
+
+
+@contextmanager
+def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Received]:
+    """A receiver to which Apprise's messages for Slack go."""
+    with receiving(answer="ok") as received:
+        monkeypatch.setattr("apprise.plugins.slack.NotifySlack.webhook_url", f"{received.address}/services")
+        yield received
 
 
 def text_of(mail: EmailMessage) -> str:

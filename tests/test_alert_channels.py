@@ -3,19 +3,24 @@
 import builtins
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from receivers import SLACK, Mailbox, mailing, receiving, text_of
+from receivers import SLACK, Mailbox, Received, mailing, receiving, slack, text_of
 
+from invsync import alerts
 from invsync.alerts import Alert, Notice
 from invsync.alerts.channels import apprise
 from invsync.config import settings
+from invsync.config.settings import Settings
 from invsync.errors import SystemFailed, UsageError
 from invsync.vocabulary import ALERTS, JOB_ALERTS
 
 PAGE = "https://reports.example.com/acme/hard-sync/20261123T120000Z-aa/report.html"
 AT = "2026-11-23T12:00:00Z"
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def notice(kind: str = "guard_stopped", *, shop: str = "acme", resolved: bool = False) -> Notice:
@@ -59,10 +64,7 @@ def test_alerts_that_are_sent_together_are_one_mail(mailbox: Mailbox) -> None:
 
 @pytest.mark.parametrize("kind", ALERTS)
 def test_each_alert_and_its_resolution_is_a_message_in_slack(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from apprise.plugins.slack import NotifySlack
-
-    with receiving(answer="ok") as received:
-        monkeypatch.setattr(NotifySlack, "webhook_url", f"{received.address}/services")
+    with slack(monkeypatch) as received:
         for resolved in (False, True):
             apprise.send([notice(kind, resolved=resolved)], SLACK)
 
@@ -70,6 +72,49 @@ def test_each_alert_and_its_resolution_is_a_message_in_slack(kind: str, monkeypa
     raised, ended = (json.dumps(body) for body in received.bodies)
     assert PAGE in raised and f"What {kind} says of acme." in raised and "Resolved" not in raised
     assert "Resolved. It was:" in ended and PAGE in ended
+
+
+@pytest.fixture
+def addressed(mailbox: Mailbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Settings, Received]]:
+    """Settings whose alerts go by mail and to Slack, and keep quiet until 07:00; what Slack received."""
+    monkeypatch.setenv("ALERT_ADDRESSES", f"{mailbox.address} {SLACK}")
+    to = settings.AlertSettings(url_env="ALERT_ADDRESSES", quiet_hours="22:00-07:00", group_minutes=5)
+    state = settings.StateSettings(url=f"sqlite:///{tmp_path}/state.db")
+    with slack(monkeypatch) as received:
+        yield Settings(state=state, alerts=to), received
+
+
+@pytest.mark.parametrize("kind", ALERTS)
+def test_each_alert_and_its_resolution_reach_every_address_once(
+    mailbox: Mailbox, addressed: tuple[Settings, Received], kind: str
+) -> None:
+    configured, received = addressed
+    alert = notice(kind).alert
+    for minutes in (0, 5, 6):
+        alerts.send([alert] if minutes == 0 else [], configured, NOON + timedelta(minutes=minutes), shops=["acme"])
+    for minutes in (10, 15, 16):
+        resolved = [("acme", alert.key)] if minutes == 10 else []
+        alerts.send([], configured, NOON + timedelta(minutes=minutes), resolved=resolved, shops=["acme"])
+
+    assert [str(mail["subject"]).startswith("Resolved: ") for mail in mailbox.mails] == [False, True]
+    assert ["Resolved" in json.dumps(body) for body in received.bodies] == [False, True]
+
+
+def test_alerts_of_quiet_hours_are_one_mail_and_one_message_in_the_morning(
+    mailbox: Mailbox, addressed: tuple[Settings, Received]
+) -> None:
+    configured, received = addressed
+    night = NOON.replace(hour=23)
+    alerts.send([notice("run_failed").alert], configured, night)
+    alerts.send([notice("orders_late").alert], configured, night + timedelta(hours=2))
+    alerts.send([], configured, night + timedelta(hours=7, minutes=59), shops=["acme"])
+    assert mailbox.mails == [] and received.requests == []
+
+    alerts.send([], configured, night + timedelta(hours=8), shops=["acme"])
+
+    [mail], [body] = mailbox.mails, received.bodies
+    assert mail["subject"] == "acme: 2 alerts" and "What run_failed says" in text_of(mail)
+    assert "What orders_late says" in text_of(mail) and "2 alerts" in json.dumps(body)
 
 
 def test_an_incident_in_pagerduty_is_closed_by_the_message_that_its_fault_is_mended(

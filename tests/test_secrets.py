@@ -4,9 +4,11 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from receivers import SLACK, collecting, mailing, slack, text_of
 from rehearsal import START, Rehearsal, of_shop, open_rehearsal
 from typer.testing import CliRunner
 
@@ -15,6 +17,8 @@ from invsync.cli import app
 from invsync.config import settings
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms.sql.source import Database
+from invsync.state import State
+from invsync.telemetry import exposition
 
 PLANTED = {
     "HOOK_SECRET": "planted-webhook-secret",
@@ -118,6 +122,37 @@ def test_a_run_that_fails_with_its_secrets_in_a_message_leaves_none(
     assert report.leaks(done.output + done.stderr, secrets) == []
     assert all(text.count("[secret removed]") >= len(secrets) - 3 for name, text in said.items() if name != MEASURED)
     assert "An alert could not be sent" in done.stderr
+
+
+def test_what_other_systems_receive_of_a_failed_run_holds_no_secret(
+    rehearsal: Rehearsal, secrets: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The mail, the message in Slack, the trace, the metrics of both kinds and the logs."""
+
+    def failing(*_: object, **__: object) -> None:
+        raise OmsFailed(f"The OMS said {' and '.join(secrets)}: correct it.")
+
+    monkeypatch.setattr(Database, "snapshot", failing)
+    with mailing() as mailbox, slack(monkeypatch) as received, collecting() as collector:
+        monkeypatch.setenv("PAGER_URL", f"{PLANTED['PAGER_URL']} {mailbox.address} {SLACK}")
+        text = rehearsal.config.read_text().replace('"http://127.0.0.1:9"', f'"{collector.address}"')
+        rehearsal.config.write_text(text)
+        configured = settings.load(rehearsal.config)
+        shown = exposition.Exposition(configured, State(configured.state.url))
+        run = rehearsal.run(START, "hard-sync")
+
+    outputs = {
+        "mail": str(mailbox.mails[0]["subject"]) + text_of(mailbox.mails[0]),
+        "slack": received.requests[0][1].decode(),
+        "trace": collector.traces[0].SerializeToString().decode(errors="replace"),
+        "otlp metrics": collector.metrics[0].SerializeToString().decode(errors="replace"),
+        "prometheus": shown.text(datetime.now(UTC) + timedelta(minutes=1)).decode(),
+        "logs": capfd.readouterr().err,
+    }
+    assert run["exit_code"] == 5 and 'status="failed"' in outputs["prometheus"]
+    assert all("[secret removed]" in outputs[name] for name in ("mail", "slack", "trace", "logs"))
+    assert {name: leaks for name, text in outputs.items() if (leaks := report.leaks(text, secrets))} == {}
+    assert "Bearer planted-otlp-token" in collector.authorized
 
 
 def test_a_refusal_in_the_notebook_is_reported_without_secrets(
