@@ -1,7 +1,6 @@
 """Serve an application over HTTP, with limits on how much and how slowly a client may send."""
 
 import asyncio
-from typing import Any
 
 import uvicorn
 from starlette.responses import PlainTextResponse
@@ -30,7 +29,7 @@ class Guarded(AutoHTTPProtocol):  # type: ignore[valid-type, misc]  # uvicorn's 
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent; close the connection where too much came without a request."""
-        before: Any = self.cycle
+        before = self.cycle
         is_waiting = before is None or before.response_complete
         if is_waiting:
             self._received += len(data)

@@ -1,4 +1,4 @@
-"""An alert: one thing that a person must see; and the notice that it was raised or resolved."""
+"""An alert, which is one thing that a person must see, and the notice that it was raised or resolved."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class Alert:
         return key(self.kind, self.facts.get("job"))
 
     def page(self, reports: str | None) -> str | None:
-        """Return the address of the run's page, given that of all reports; of the index where no run is meant."""
+        """Return the address of the run's page under that of all reports, or of the index if the alert names no run."""
         if not reports:
             return None
         job, run_id = self.facts.get("job"), self.facts.get("run_id")
