@@ -93,10 +93,20 @@ def days(least: int) -> AfterValidator:
     return AfterValidator(long_enough)
 
 
+PRODUCT_ID = "{product_id}"
+
+
+def _page_of_a_product(text: str) -> str:
+    if text and PRODUCT_ID not in text:
+        raise ValueError(f"write the address with {PRODUCT_ID} where HotWax's id of the product belongs")
+    return web_address(text)
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Variable = Annotated[str, AfterValidator(_variable_name)]
 Address = Annotated[str, AfterValidator(web_address)]
 Collector = Annotated[str, AfterValidator(_collector)]
+ProductPage = Annotated[str, AfterValidator(_page_of_a_product)]
 Domain = Annotated[str, AfterValidator(_bare_domain)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 Hours = Annotated[str, AfterValidator(_hours)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -20,18 +20,18 @@ from invsync.config.connectors import oms_settings
 from invsync.config.fields import LOOPBACK as LOOPBACK
 from invsync.config.fields import (
     Address,
-    AlertKind,
-    Collector,
     Cron,
     Domain,
-    Hours,
     Locale,
     Part,
+    ProductPage,
     Share,
     Variable,
     Zone,
     days,
 )
+from invsync.config.operations import AlertSettings as AlertSettings
+from invsync.config.operations import TelemetrySettings as TelemetrySettings
 from invsync.config.secrets import by_variable as by_variable
 from invsync.config.secrets import every_secret as every_secret
 from invsync.config.secrets import rotated as rotated
@@ -87,42 +87,6 @@ class Buffer(Part):
     table: str | None = None
 
 
-class AlertSettings(Part):
-    """Where alerts go, and when.
-
-    `url_env` names a secret of one or more addresses with blanks between: a web address receives a line of JSON, any
-    other is Apprise's and receives a message. `command` has the line of JSON on its standard input. In `quiet_hours`,
-    in the shop's time zone, only `urgent` alerts are sent; others wait, and wait `group_minutes` for company.
-    """
-
-    model_config = ConfigDict(str_strip_whitespace=False)
-
-    url_env: Variable | None = None
-    command: tuple[str, ...] = ()
-    quiet_hours: Hours | None = None
-    urgent: tuple[AlertKind, ...] = ()
-    group_minutes: Annotated[int, Field(ge=0, le=60)] = 0
-
-
-class TelemetrySettings(Part):
-    """What runs report to other systems; everything is off by default.
-
-    `metrics`: runs keep what they measured in their folders, for `invsync metrics serve`. `otlp_endpoint` receives the
-    trace and the metrics of each run by OTLP over HTTP, with the headers of a secret. `logs`: lines of JSON on
-    standard error.
-    """
-
-    metrics: bool = False
-    otlp_endpoint: Collector | None = None
-    otlp_headers_env: Variable | None = None
-    logs: Literal["text", "json"] = "text"
-
-    @property
-    def measures(self) -> bool:
-        """Whether runs measure themselves."""
-        return self.metrics or self.otlp_endpoint is not None or self.logs == "json"
-
-
 class Schedule(Part):
     """When each job runs, as cron expressions in UTC."""
 
@@ -142,6 +106,7 @@ class ShopSettings(Part):
     client_secret_env: Variable | None = None
     webhook_secret_env: Variable | None = None
     webhook_url: Address | None = None
+    hotwax_product_page: ProductPage | None = None
     timezone: Zone = "UTC"
     locale: Locale = "en"
     keep_by: Literal["resets", "deltas"] = "resets"

@@ -237,7 +237,7 @@ def _drawn(folder: Path, run: Record, shop: settings.ShopSettings, secrets: list
     _scrub(notebook, secrets)
     run = replace(run, files=tuple(file for file in record.files(folder) if file.name != "report.html"))
     try:
-        page = report.render(notebook, run, timezone=shop.timezone, locale=shop.locale)
+        page = report.render(notebook, run, timezone=shop.timezone, locale=shop.locale, links=report.Links.of(shop))
     except Exception as error:  # the page is for people
         why = f"The report could not be drawn: {type(error).__name__}."
         page = report.minimal(run, why, timezone=shop.timezone, locale=shop.locale)

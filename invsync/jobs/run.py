@@ -90,6 +90,7 @@ class Run(Generic[S, R]):
     @timed
     def read(self, selection: S) -> R:
         """VARIANCES of the selected pairs, and what is behind them, read in the safe order."""
+        self.context.read_locations()
         reading = self.method.read(selection)
         self.stopwatch.set_oldest_order(_oldest(reading.in_flight))
         return reading
@@ -119,15 +120,23 @@ class Run(Generic[S, R]):
             claims = self.method.claims(decision.selection, decision.reading, decision.plan.adjustments)
             claims.write_parquet(folder / "claims.parquet")
             delivered = Delivered(verify.outcome(decision.plan.adjustments, PLANNED), decision.reading)
-            outcomes = _outcomes(decision, delivered.outcomes)
+            outcomes = self._described(decision, _outcomes(decision, delivered.outcomes))
         else:
             record.reserve(folder)
             delivered = self.sender.send(decision)
-            outcomes = _outcomes(decision, delivered.outcomes)
-            outcomes.write_parquet(folder / "outcomes.parquet")
+            outcomes = self._keep(decision, _outcomes(decision, delivered.outcomes))
         return self._conclude(decision, delivered, outcomes)
 
     # -- the end
+
+    def _keep(self, decision: Decision[S, R], outcomes: pl.DataFrame) -> pl.DataFrame:
+        """Write OUTCOMES_FILE, and return its rows."""
+        rows = self._described(decision, outcomes)
+        rows.write_parquet(self.context.folder / "outcomes.parquet")
+        return rows
+
+    def _described(self, decision: Decision[S, R], outcomes: pl.DataFrame) -> pl.DataFrame:
+        return self.context.with_products(outcomes, decision.selection.products)
 
     def _conclude(self, decision: Decision[S, R], delivered: Delivered[R], outcomes: pl.DataFrame) -> Sent[S, R]:
         """Write down what became of every pair, and move the watermark: from here on nothing can change what is said.
@@ -266,7 +275,7 @@ class Run(Generic[S, R]):
         no_answers(self.context)
         held = verify.outcome(decision.plan.adjustments, HELD, reason=pl.lit(GUARD))
         outcomes = _outcomes(decision, held)
-        outcomes.write_parquet(self.context.folder / "outcomes.parquet")
+        outcomes = self._keep(decision, outcomes)
         draft = self._draft(decision, Delivered(outcomes, decision.reading), outcomes)
         needs = outcomes.filter(is_fault(), pl.col("reason").ne_missing(GUARD)).height
         counts = {**draft.counts, "needs_a_person": needs}
