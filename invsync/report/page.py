@@ -221,7 +221,7 @@ def _window(record: Record, reader: charts.Reader) -> str:
 
 def _counts(record: Record, reader: charts.Reader) -> list[list[str]]:
     rows = [(name, record.counts.get(name)) for name in COUNTED]
-    return [[name.replace("_", " "), reader.number(n), OUTCOMES[name].meaning] for name, n in rows if n is not None]
+    return [[OUTCOMES[name].words, reader.number(n), OUTCOMES[name].meaning] for name, n in rows if n is not None]
 
 
 def _too_long(part: str, reader: charts.Reader) -> str:
