@@ -48,12 +48,14 @@ def check(watch: Watch, facts: dict[str, Any]) -> None:
     page = (folder / "report.html").read_text(encoding="utf-8")
     tiles = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)", page))
 
+    assert not any("incomplete" in message for message in facts["messages"]), facts["messages"]
     assert sum(watch.put_back.values()) > 100
     assert {row["inventory_item_id"]: row["put_back"] for row in levels if row["put_back"]} == watch.put_back
     assert {row["inventory_item_id"]: row["hours"] for row in levels} == pytest.approx(watch.hours_wrong())
     assert tiles["Sold units put back on sale"] == f"{sum(watch.put_back.values()):,}"
     assert tiles["Levels that were wrong"] == f"{len(watch.hours_wrong()):,}"
     assert tiles["Wrong now"] == f"{len(watch.wrong_since):,}"
+    assert f"In the last 7 days another sync put {sum(watch.put_back.values()):,} sold units back on sale;" in page
     assert f"worth £{float(f'{worth:.3g}'):,.0f}" in page
 
 

@@ -66,7 +66,7 @@ def shadow(
     at: Annotated[str, typer.Option(metavar="TIME", help=AT_HELP)] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Look once at what another sync did to the shop's levels, and send nothing.
+    """Look at what another sync did to the shop; send nothing.
 
     The shop needs keep_by = "another"; invsync schedule run then looks every 15 minutes. Exit codes: those of run.
     """

@@ -1,6 +1,6 @@
 """Watch another system keep the shop: compare every pair, send nothing, and keep what each look shows."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,10 +9,10 @@ import polars as pl
 from invsync import shadow, tables
 from invsync.jobs.context import Context
 from invsync.jobs.methods.resets import Resets
-from invsync.jobs.values import Selection, Settled
+from invsync.jobs.values import Selection, Settled, Window
 from invsync.ledger.reading import Reading
 
-LOOK, LAST = "shadow.parquet", "last-look.parquet"
+LOOK, LEVELS, LAST = "shadow.parquet", "levels.parquet", "last-look.parquet"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Watched(Reading):
 class Shadow:
     """Plans what a hard sync would send, and writes down what another system did since the last look.
 
-    `shadow.parquet` in the run's folder has the noteworthy LOOK rows; `last-look.parquet` beside the folders of the
+    In the run's folder, `shadow.parquet` has the noteworthy LOOK rows and `levels.parquet` BY_LEVEL; `last-look.parquet` beside the folders of the
     job has every level, for the look that follows.
     """
 
@@ -45,8 +45,10 @@ class Shadow:
         return Resets(self.context)
 
     def select(self, settled: Settled) -> Selection:
-        """Every mapped pair."""
-        return self.resets.select(settled)
+        """Every mapped pair; the window is the days that the page covers."""
+        thru = self.context.at
+        window = Window(thru - timedelta(days=self.context.parameters.days), thru)
+        return replace(self.resets.select(settled), window=window)
 
     def read(self, selection: Selection) -> Watched:
         """The reading of every pair, and what the levels say of the time since the last look."""
@@ -95,6 +97,7 @@ class Shadow:
         """Keep the look and what the next must know of orders and levels."""
         noteworthy = reading.look.filter(shadow.is_noteworthy()).select(list(shadow.LOOK))
         noteworthy.write_parquet(self.context.folder / LOOK)
+        reading.levels.write_parquet(self.context.folder / LEVELS)
         part = self._home / f"{LAST}.part"
         reading.look.write_parquet(part)
         part.replace(self._home / LAST)
