@@ -56,6 +56,7 @@ def check(watch: Watch, facts: dict[str, Any]) -> None:
     assert tiles["Levels that were wrong"] == f"{len(watch.hours_wrong()):,}"
     assert tiles["Wrong now"] == f"{len(watch.wrong_since):,}"
     assert f"In the last 7 days another sync put {sum(watch.put_back.values()):,} sold units back on sale;" in page
+    assert "<caption>Levels that stayed wrong</caption>" in page and "&lt;" not in page.split('id="pairs"')[0]
     assert f"worth £{float(f'{worth:.3g}'):,.0f}" in page
 
 

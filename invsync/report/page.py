@@ -102,10 +102,10 @@ def _page(folder: Path | None, record: Record, parts: list[str], reader: charts.
     )
 
 
-def _watched(levels: pl.DataFrame, record: Record) -> list[Html]:
+def _watched(levels: pl.DataFrame, record: Record) -> list[Markup]:
     """What another sync did to the shop: the tables of shadow mode."""
     places = locations(record)
-    return [watched.put_back(levels, places), watched.wrong_levels(levels, places)]
+    return [Markup(made(levels, places, limit=10).markup) for made in (watched.put_back, watched.wrong_levels)]
 
 
 def _days(record: Record) -> int:

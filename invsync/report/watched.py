@@ -67,7 +67,7 @@ def wrong_levels(levels: pl.DataFrame, locations: pl.DataFrame | None = None, *,
     reader = charts.reader()
 
     def line(row: dict[str, Any]) -> list[str]:
-        off = reader.number(row["off"], signed=True) if row["is_wrong"] else "right now"
+        off = reader.number(row["off"], signed=True) if row["is_wrong"] else "0"
         return [product(row), row["label"], hours(row["hours"]), reader.number(row["episodes"]), off]
 
     return bounded("Levels that stayed wrong", columns, rows, line, "No level was wrong at any look.", limit)
