@@ -1,7 +1,7 @@
 """Watch another system keep the shop: compare every pair, send nothing, and keep what each look shows."""
 
 from dataclasses import dataclass, field, fields, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -72,8 +72,10 @@ class Shadow:
         return pl.read_parquet(path) if path.exists() else tables.empty(shadow.KEPT)
 
     def _earlier(self) -> list[pl.DataFrame]:
-        """The noteworthy LOOK rows of each earlier look."""
-        return [pl.read_parquet(path) for path in sorted(self._home.glob(f"*/{LOOK}"))]
+        """The noteworthy LOOK rows of each earlier look that the page covers; files of older ones are not opened."""
+        oldest = (datetime.now(UTC) - timedelta(days=self.context.parameters.days + 1)).timestamp()
+        files = [path for path in self._home.glob(f"*/{LOOK}") if path.stat().st_mtime >= oldest]
+        return [pl.read_parquet(path) for path in files]
 
     @property
     def _home(self) -> Path:
