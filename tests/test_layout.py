@@ -19,12 +19,15 @@ ORDER = [
     "vocabulary",
     "inputs",
     "config",
+    "logs",
     "web",
+    "serving",
     "retry",
     "tables",
     "mapping",
     "inflight",
     "equation",
+    "shadow",
     "delta",
     "plan",
     "bulkfile",
@@ -36,6 +39,7 @@ ORDER = [
     "state",
     "inbox",
     "runs",
+    "telemetry",
     "alerts",
     "report",
     "site",
@@ -52,7 +56,19 @@ ORDER = [
     "lab",
     "api",
 ]
-CORE = ["vocabulary", "tables", "mapping", "inflight", "equation", "delta", "plan", "bulkfile", "verify", "charts"]
+CORE = [
+    "vocabulary",
+    "tables",
+    "mapping",
+    "inflight",
+    "equation",
+    "shadow",
+    "delta",
+    "plan",
+    "bulkfile",
+    "verify",
+    "charts",
+]
 OUTSIDE = {"httpx", "os", "time", "sqlalchemy"}
 FILES = {"pathlib"}
 MAY_READ_FILES = {"bulkfile", "verify"}

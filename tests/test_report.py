@@ -17,6 +17,7 @@ from test_charts import NOW, orders, outcomes
 
 from invsync import charts, report, tables
 from invsync.report import remediation
+from invsync.report.clean import clean
 from invsync.runs.record import Record
 
 SUMMARY: dict[str, Any] = {
@@ -136,21 +137,22 @@ def page(tmp_path: Path) -> str:
     return report.render(folder(tmp_path / "run", example()), Record.of(SUMMARY))
 
 
-def test_the_verdict_stands_first_then_what_needs_a_person_then_the_notebook_then_the_files(page: str) -> None:
+def test_the_verdict_stands_first_then_what_needs_a_person_then_what_changed_and_the_rest_is_folded(page: str) -> None:
     marks = [
         "6 pairs need a person.",
         "Pairs right",
         "What needs you",
         "Refused by Shopify: The specified",
+        "What changed",
+        "For engineers",
         "What was wrong",
-        "What was wrong, by product",
-        "What was wrong, by location",
+        "Furthest off: TEE-",
+        "Furthest off: Amsterdam",
         "Largest variances",
         "Orders in flight",
-        "What happened to each pair",
+        "Already right: 270 of 367 pairs",
         "Held back",
         "Refused by Shopify, or",
-        "Find a pair",
         "Files of this run",
         "How the numbers were made",
     ]
@@ -240,7 +242,7 @@ def test_a_run_that_failed_before_it_looked_claims_nothing(tmp_path: Path) -> No
     assert made.count("<dd>\N{EN DASH}") >= 5
 
 
-def test_a_delta_runs_page_tells_its_own_rule() -> None:
+def test_the_page_of_a_delta_run_states_its_own_rule() -> None:
     made = report.minimal(Record.of(SUMMARY | {"job": "push-deltas"}))
     assert "own stock events that no run had sent" in made and "target = HotWax" not in made
 
@@ -335,7 +337,7 @@ def test_each_class_of_fault_has_its_count_remedy_and_examples(page: str) -> Non
         )
     )
     assert [(one.what, one.pairs, len(one.examples)) for one in needs] == [("Refused by Shopify: Gone.", 5, 3)]
-    assert "remove its link in HotWax" in needs[0].remedy and needs[0].examples[0] == "S0 at Location 10"
+    assert "remove its link in HotWax" in needs[0].remedy and str(needs[0].examples[0]) == "S0 at Location 10"
 
 
 def test_held_rows_say_why_and_what_to_do_faults_first() -> None:
@@ -384,6 +386,22 @@ def test_foreign_html_is_made_harmless(tmp_path: Path) -> None:
     shown = body(made)
     assert "e.example" not in shown and "javascript:" not in shown and "onclick" not in shown and "onload" not in shown
     assert 'href="plan.parquet"' in shown and "<p>kept</p>" in shown and "&lt;log&gt;" in shown
+
+
+@pytest.mark.parametrize(
+    ("fragment", "kept"),
+    [
+        ('<a href="../../other/run.json">up</a>', "<a>up</a>"),
+        ('<a href="/etc/passwd">root</a><a href="java\nscript:x()">act</a>', "<a>root</a><a>act</a>"),
+        ('<p tabindex="3" aria-label="x" style="position:fixed" data-x="1">text', '<p aria-label="x">text</p>'),
+        ('<noscript><p title="</noscript><img src=x onerror=x()>">', '"&gt;'),
+        ('<svg><style><img src=x onerror=x()></style></svg><math href="x">y</math>z', "z"),
+        ("<custom>a < b & c</custom>", "a &lt; b &amp; c"),
+        ('<table><tr><td colspan="2">cell', '<table><tbody><tr><td colspan="2">cell</td></tr></tbody></table>'),
+    ],
+)
+def test_only_known_tags_attributes_and_links_of_the_folder_stay(fragment: str, kept: str) -> None:
+    assert clean(fragment) == kept
 
 
 @pytest.mark.parametrize("form", ["{}", "x={};", '"{}"'])

@@ -38,13 +38,13 @@ def page(root: Path, **options: Path) -> str:
     return html.unescape(week_page.write(root, "acme", READERS, ending=SUNDAY, **options).read_text(encoding="utf-8"))
 
 
-def test_accuracy_is_the_share_found_right_before_any_change(tmp_path: Path) -> None:
+def test_accuracy_is_the_share_of_pairs_right_before_any_change(tmp_path: Path) -> None:
     held = {"outcome": "held", "reason": "untracked", "delta": None}
     leave(tmp_path, outcomes(RIGHT, RIGHT, RIGHT, {"delta": 2}, held), at=MONDAY)
     assert of(tmp_path).accuracy == 0.75
 
 
-def test_the_week_lists_each_order_in_flight_with_its_reason_as_its_last_hard_sync_found_it(tmp_path: Path) -> None:
+def test_the_week_lists_the_orders_in_flight_of_its_last_hard_sync_with_their_reasons(tmp_path: Path) -> None:
     def fault(folder: Path, name: str, reason: str) -> None:
         row = {"name": name, "order_id": 1, "units": 3, "reason": reason, "location_id": 7, "created_at": MONDAY}
         pl.DataFrame([row], schema=tables.IN_FLIGHT).write_parquet(folder / "in_flight.parquet")
@@ -69,7 +69,65 @@ def test_units_in_flight_count_once_and_have_a_price(tmp_path: Path) -> None:
     leave(tmp_path, outcomes(item("B", in_flight=4) | RIGHT), at=MONDAY + timedelta(hours=2))
     prices = week.Prices(pl.DataFrame({"item": ["A"], "price": [2.5]}), "EUR")
     now = of(tmp_path, prices)
-    assert now.avoided == 8 and now.worth(now.protected()) == (10.0, 0.5)
+    assert now.kept_off == 8 and now.worth(now.protected()) == (10.0, 0.5)
+
+
+def test_units_in_flight_of_an_item_that_keeps_stock_would_have_oversold_none(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes(item("A", in_flight=5, target=3) | RIGHT), at=MONDAY)
+    leave(tmp_path, outcomes(item("A", in_flight=0, target=3) | RIGHT), at=MONDAY + timedelta(minutes=15))
+
+    assert of(tmp_path).kept_off == 5 and of(tmp_path).at_most == 0
+    text = page(tmp_path)
+    assert "Sold units kept off sale" in text and "would have oversold none: no stock ran out" in text
+    assert "avoided" not in text
+
+
+@pytest.mark.parametrize(
+    ("looks", "most"),
+    [
+        ([(3, 0)], 3),  # nothing left, and 3 in flight
+        ([(3, 2), (5, 0)], 5),  # the stock ran out between two looks
+        ([(3, 2), (0, 0)], 3),  # it ran out, and the OMS has booked all by then
+        ([(3, 0), (3, 0), (4, 0)], 4),  # a unit is counted once
+        ([(3, 0), (2, 0), (4, 0)], 5),  # one was booked, two came
+        ([(3, 0), (0, 5), (2, 5)], 3),  # stock came back
+        ([(3, 2), (3, 1), (0, 1)], 0),
+    ],
+)
+def test_at_most_the_units_in_flight_of_items_that_ran_out_would_have_oversold(
+    tmp_path: Path, looks: list[tuple[int, int]], most: int
+) -> None:
+    for n, (units, target) in enumerate(looks):
+        rows = outcomes(item("A", in_flight=units, target=target) | RIGHT)
+        leave(tmp_path, rows, at=MONDAY + timedelta(minutes=15 * n))
+    week_ = of(tmp_path)
+    was, had_sold_out, counted = 0, False, 0
+    for units, target in looks:
+        if target <= 0:
+            counted += max(units - was, 0) + (0 if had_sold_out else was)
+        was, had_sold_out = units, target <= 0
+
+    assert week_.at_most == most == counted
+
+
+def test_units_at_risk_are_the_same_run_by_run_and_have_a_price(tmp_path: Path) -> None:
+    for n, units in enumerate([3, 4]):
+        leave(tmp_path, outcomes(item("A", in_flight=units, target=0) | RIGHT), at=MONDAY + timedelta(minutes=n))
+        of(tmp_path)  # which keeps the history
+        kept = history.load(tmp_path / "_site" / "state")
+        history.extend(kept, tmp_path)
+        kept.save()
+    prices = tmp_path / "prices.csv"
+    prices.write_text("sku,price,currency\nA,2.50,EUR\n")
+
+    assert of(tmp_path).at_most == 4
+    assert "would have oversold 0 to 4 units (up to €10)" in page(tmp_path, prices=prices)
+
+
+def test_a_week_of_deltas_alone_does_not_know_what_would_have_been_oversold(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes(item("A") | RIGHT), at=MONDAY, job="push-deltas")
+
+    assert of(tmp_path).at_most is None and "how many would have been oversold is not known" in page(tmp_path)
 
 
 def test_a_week_is_seven_days_of_the_shops_zone(tmp_path: Path) -> None:
@@ -97,7 +155,7 @@ def test_an_open_fault_has_its_age_and_a_mended_one_is_gone(tmp_path: Path) -> N
     assert faults.select("item", "age").rows() == [("A", 2.0)]
 
 
-def test_the_page_tells_the_week_in_the_shops_words_and_names_its_definitions(tmp_path: Path) -> None:
+def test_the_page_is_in_the_language_of_the_shop_and_defines_its_terms(tmp_path: Path) -> None:
     for week_ago in (0, 7):
         at = MONDAY - timedelta(days=week_ago)
         leave(tmp_path, outcomes(item("A", delta=-1200 - week_ago), item("B", in_flight=2) | RIGHT), at=at)
@@ -107,7 +165,7 @@ def test_the_page_tells_the_week_in_the_shops_words_and_names_its_definitions(tm
     assert "Shopify was right for 50\N{NO-BREAK SPACE}% of the pairs; nothing is left open." in text
     assert "1,200" in text and "€3,000 at unit prices" in text
     assert re.search(
-        r"Taken off sale, units</td><td class=\"n\">1,200</td><td class=\"n\">1,207</td><td class=\"n\">-7<", text
+        'Taken off sale, units</td><td class="n">1,200</td><td class="n">1,207</td><td class="n">\N{MINUS SIGN}7<', text
     )
     assert "the share that Shopify showed right before the run changed anything" in text
 

@@ -18,6 +18,7 @@ from invsync.jobs import launch, run
 from invsync.jobs.delivery import Delivery
 from invsync.sandbox import demo
 from invsync.shopify import Shopify
+from invsync.shopify.writes import Results
 from invsync.state import lease
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -26,6 +27,7 @@ PROCESSES.set_forkserver_preload(["invsync.jobs.launch", "trouble"])
 MOMENTS: dict[str, tuple[type, str, str]] = {
     "before its commit": (Delivery, "send_files", "before"),
     "after its commit": (Delivery, "deliver", "before"),
+    "at its first answer": (Results, "add", "before"),
     "after its answers": (Delivery, "deliver", "after"),
     "before its record": (run.Run, "_conclude", "before"),
 }
@@ -44,7 +46,7 @@ class Kept:
         self.run()
 
     def counted(self, units: int, product: str = "P1", facility: str = "WH", reason: str = "CYCLE_COUNT") -> None:
-        """A count in the OMS found so many units more; an event of another reason stands on a line of its own."""
+        """Book a count that adds `units` in the OMS; an event of another reason is a manual adjustment."""
         self.counts, self.now = self.counts + 1, self.now + MINUTE
         count = f"PI{self.counts}" if reason == "CYCLE_COUNT" else None
         self.oms.adjust(product, facility, units, self.now, reason, physical_inventory_id=count)

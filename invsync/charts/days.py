@@ -17,7 +17,9 @@ def drift(days: pl.DataFrame) -> Chart:
     rows = pl.concat([days.select("day", value=value, colour=pl.lit(name)) for value, name in sides])
     raised, lowered = (reader().number(int(days[name].sum())) for name in ("raised", "lowered"))
     words = f"Units that were wrong in Shopify when a run looked, by day: {raised} raised, {lowered} lowered."
-    scale = alt.Scale(domain=["Raised", "Lowered"], range=[RAISED, LOWERED])
+    colours = {"Raised": RAISED, "Lowered": LOWERED}
+    there = [name for value, name in sides if days.select((value != 0).any()).item()]
+    scale = alt.Scale(domain=there, range=[colours[name] for name in there])
     bars = _bars(rows, "Units", days).encode(color=alt.Color("colour:N", scale=scale, title=None))
     return bars.properties(title="Drift, by day", description=words)
 

@@ -6,7 +6,6 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from invsync import tables
 from invsync.charts.labels import clean
 from invsync.charts.theme import AGE_COLOURS, BAR, LOWERED, RAISED, STEP, WIDTH, reader
 from invsync.vocabulary import ALREADY_RIGHT, HELD, OUTCOMES, PLANNED, UNKNOWN, outcome_words
@@ -15,36 +14,41 @@ Chart = alt.Chart | alt.LayerChart
 MAX_BARS = 20  # rows a chart: two bars each at most
 AGES = [("under 15 minutes", 15), ("15 to 60 minutes", 60), ("1 to 4 hours", 240), ("4 to 24 hours", 1440)]
 OLDEST = "over a day"
+SIDES = {"few": "Too few", "many": "Too many"}  # of a difference: above 0, below 0
+COLOURS = {"Too few": RAISED, "Too many": LOWERED}
 
 
-def variances_by_product(outcomes: pl.DataFrame | pl.LazyFrame) -> Chart:
-    """Units raised and lowered by product, the 20 largest first (OUTCOMES or VARIANCES)."""
+def variances_by_product(outcomes: pl.DataFrame) -> Chart:
+    """Units that Shopify had too few or too many of by product, the 20 largest first (OUTCOMES or VARIANCES)."""
     names = pl.coalesce("sku", "product_id", pl.col("inventory_item_id").cast(pl.String), pl.lit("no SKU"))
-    return _variances(outcomes.lazy().with_columns(label=names), "product", "products")
+    rows = titled(outcomes).with_columns(item=names)
+    shared = pl.col("item").n_unique().over("name") > 1
+    name = pl.when(shared).then(pl.format("{} ({})", "name", "item")).otherwise("name")
+    return _variances(rows.with_columns(label=pl.coalesce(name, "item")), "product", "products")
 
 
-def variances_by_location(outcomes: pl.DataFrame | pl.LazyFrame, locations: pl.DataFrame | None = None) -> Chart:
-    """Units raised and lowered by location, the 20 largest first, named from `locations`."""
-    return _variances(named(outcomes.lazy(), locations), "location", "locations")
+def variances_by_location(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> Chart:
+    """The same by location, named from `locations`."""
+    return _variances(named(outcomes, locations), "location", "locations")
 
 
-def what_happened(outcomes: pl.DataFrame | pl.LazyFrame) -> Chart:
+def what_happened(outcomes: pl.DataFrame) -> Chart:
     """Pairs by outcome and reason: sent, held and why (OUTCOMES, or VARIANCES of a rehearsal)."""
+    if outcomes.is_empty():
+        return sentence("No pair was looked at in this run.")
     counted = (
-        classed(outcomes.lazy())
+        classed(outcomes)
         .group_by("outcome", "reason")
         .agg(pairs=pl.len())
         .sort("pairs", "outcome", "reason", descending=[True, False, False])
-        .collect(engine="streaming")
     )
-    if counted.is_empty():
-        return sentence("No pair was looked at in this run.")
     shown = [_happening(row) for row in counted.head(2 * MAX_BARS).to_dicts()]
     parts = "; ".join(f"{row['label']} {reader().number(row['value'])}" for row in shown[:6])
     more = f"; and {counted.height - 6} more kinds" if counted.height > 6 else ""
     total = reader().many(int(counted["pairs"].sum()), "pair")
     words = f"What happened to {total} of item and location: {parts}{more}."
-    return _labelled(_bars(shown, "Pairs", sort=[row["label"] for row in shown]), "What happened to each pair", words)
+    title = f"{shown[0]['label']}: {reader().number(shown[0]['value'])} of {total}"
+    return _labelled(_bars(shown, "Pairs", sort=[row["label"] for row in shown]), title, words)
 
 
 def in_flight(in_flight: pl.DataFrame, at: datetime | None = None, locations: pl.DataFrame | None = None) -> Chart:
@@ -56,11 +60,15 @@ def in_flight(in_flight: pl.DataFrame, at: datetime | None = None, locations: pl
     top = totals.head(MAX_BARS)
     rows = aged.join(top, on="label").group_by("label", "age", "rank").agg(value=pl.sum("units")).sort("rank", "label")
     shown = [row | {"words": _age_words(row), "colour": row["age"]} for row in rows.to_dicts()]
-    scale = alt.Scale(domain=[name for name, _ in AGES] + [OLDEST], range=AGE_COLOURS)
+    ages = dict(zip([name for name, _ in AGES] + [OLDEST], AGE_COLOURS, strict=True))
+    there = [age for age in ages if (aged["age"] == age).any()]
+    scale = alt.Scale(domain=there, range=[ages[age] for age in there])
+    kept = reader().many(int(aged["units"].sum()), "sold unit")
     bars = _bars(shown, "Units in flight", sort=top["label"].to_list()).encode(
         color=alt.Color("colour:N", scale=scale, title="Order placed, before the run"), order="rank:O"
     )
-    return bars.properties(title="Protected units of orders in flight", description=_flight_words(aged, totals))
+    title = f"{kept} kept off sale, most at {clean(totals['label'][0])}"
+    return bars.properties(title=title, description=_flight_words(aged, totals))
 
 
 def sentence(words: str) -> alt.Chart:
@@ -70,18 +78,25 @@ def sentence(words: str) -> alt.Chart:
     return made
 
 
-def classed(frame: tables.Rows) -> tables.Rows:
+def classed(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with `outcome` and `reason`; a rehearsal's VARIANCES get held, planned or already_right."""
-    columns = frame.collect_schema()
-    if "outcome" in columns:
-        reason = pl.coalesce("reason", "held") if "held" in columns else pl.col("reason")
+    if "outcome" in frame.columns:
+        reason = pl.coalesce("reason", "held") if "held" in frame.columns else pl.col("reason")
         return frame.with_columns(outcome=pl.col("outcome").fill_null(UNKNOWN), reason=reason)
     sent = pl.when(pl.col("delta").fill_null(0) != 0).then(pl.lit(PLANNED)).otherwise(pl.lit(ALREADY_RIGHT))
     outcome = pl.when(pl.col("held").is_not_null()).then(pl.lit(HELD)).otherwise(sent)
     return frame.with_columns(outcome=outcome, reason=pl.col("held"))
 
 
-def named(frame: tables.Rows, locations: pl.DataFrame | None) -> tables.Rows:
+def titled(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with `name`: the title of the product with that of its variant; null where Shopify did not say."""
+    if "title" not in frame.columns:
+        return frame.with_columns(name=pl.lit(None, dtype=pl.String))
+    variant = pl.coalesce(pl.lit(", ") + pl.col("variant_title"), pl.lit(""))
+    return frame.with_columns(name=pl.concat_str("title", variant))
+
+
+def named(frame: pl.DataFrame, locations: pl.DataFrame | None) -> pl.DataFrame:
     """The frame with `label`: the location's name where known, else its id."""
     number = pl.format("Location {}", "location_id").fill_null("no location")
     if locations is None or locations.is_empty():
@@ -93,36 +108,38 @@ def named(frame: tables.Rows, locations: pl.DataFrame | None) -> tables.Rows:
         .then(pl.col("name") + " (" + pl.col("location_id").cast(pl.String) + ")")
         .otherwise("name")
     ).drop("name")
-    ids, names = known["location_id"], known["label"]
-    label = pl.col("location_id").replace_strict(ids, names, default=None, return_dtype=pl.String)
-    return frame.with_columns(label=label.fill_null(number))
+    joined = frame.drop("label", strict=False).join(known, on="location_id", how="left", maintain_order="left")
+    return joined.with_columns(label=pl.col("label").fill_null(number))
 
 
-def _variances(labelled: pl.LazyFrame, one: str, many: str) -> Chart:
-    changed = labelled.filter(pl.col("delta").fill_null(0) != 0).select("label", "delta").collect(engine="streaming")
+def _variances(labelled: pl.DataFrame, one: str, many: str) -> Chart:
+    changed = labelled.filter(pl.col("delta").fill_null(0) != 0)
     if changed.is_empty():
         return sentence(f"No {one} differed: Shopify already showed the right numbers.")
-    up, down = pl.col("delta").clip(lower_bound=0).sum(), pl.col("delta").clip(upper_bound=0).sum()
+    few, too_many = pl.col("delta").clip(lower_bound=0).sum(), pl.col("delta").clip(upper_bound=0).sum()
     totals = (
         changed.group_by("label")
-        .agg(raised=up, lowered=down, total=pl.col("delta").abs().sum())
+        .agg(few=few, many=too_many, total=pl.col("delta").abs().sum())
         .sort("total", "label", descending=[True, False])
     )
     top = totals.head(MAX_BARS).to_dicts()
-    shown = [_bar(row, side) for row in top for side in ("raised", "lowered") if row[side]]
-    scale = alt.Scale(domain=["Raised", "Lowered"], range=[RAISED, LOWERED])
-    bars = _bars(shown, "Units changed in Shopify", sort=[clean(row["label"]) for row in top]).encode(
+    shown = [_bar(row, side) for row in top for side in SIDES if row[side]]
+    there = [words for words in SIDES.values() if any(row["colour"] == words for row in shown)]
+    scale = alt.Scale(domain=there, range=[COLOURS[words] for words in there])
+    bars = _bars(shown, "Units, in Shopify when the run looked", sort=[clean(row["label"]) for row in top]).encode(
         color=alt.Color("colour:N", scale=scale, title=None)
     )
-    return bars.properties(title=f"What was wrong, by {one}", description=_variance_words(totals, one, many))
+    number, every = reader().number, reader().many(int(totals["total"].sum()), "unit")
+    title = f"Furthest off: {clean(top[0]['label'])}, by {number(top[0]['total'])} of {every}"
+    return bars.properties(title=title, description=_variance_words(totals, one, many))
 
 
 def _variance_words(totals: pl.DataFrame, one: str, many: str) -> str:
     number, most = reader().number, totals.row(0, named=True)
     return (
-        f"Units raised and lowered by {one}: {number(int(totals['raised'].sum()))} raised and "
-        f"{number(-int(totals['lowered'].sum()))} lowered over {reader().many(totals.height, one)}; the most "
-        f"at {clean(most['label'])}: {number(most['raised'])} raised, {number(-most['lowered'])} lowered"
+        f"Shopify had {number(int(totals['few'].sum()))} units too few and {number(-int(totals['many'].sum()))} too "
+        f"many over {reader().many(totals.height, one)}; the most at {clean(most['label'])}: {number(most['few'])} too "
+        f"few, {number(-most['many'])} too many"
         f"{_rest(totals, many)}."
     )
 
@@ -132,15 +149,15 @@ def _flight_words(aged: pl.DataFrame, totals: pl.DataFrame) -> str:
     late = int(aged.filter(pl.col("age") == OLDEST)["units"].sum())
     return (
         f"{many(int(aged['units'].sum()), 'unit')} in {many(aged['order_id'].n_unique(), 'order')} the OMS had not "
-        f"booked, protected from being sold twice; most at {clean(totals['label'][0])} ({number(totals['total'][0])}); "
+        f"booked, kept off sale; most at {clean(totals['label'][0])} ({number(totals['total'][0])}); "
         f"{number(late)} older than a day{_rest(totals, 'locations')}."
     )
 
 
 def _bar(row: dict[str, Any], side: str) -> dict[str, Any]:
     label, value = clean(row["label"]), row[side]
-    words = f"{label}; {side} by {reader().many(abs(value), 'unit')}"
-    return {"label": label, "value": value, "colour": side.capitalize(), "words": words}
+    words = f"{label}; {reader().many(abs(value), 'unit')} {SIDES[side].lower()}"
+    return {"label": label, "value": value, "colour": SIDES[side], "words": words}
 
 
 def _happening(row: dict[str, Any]) -> dict[str, Any]:

@@ -20,19 +20,22 @@ class Outcomes:
 
     plan: PlanFile
     rest: pl.DataFrame
+    products: pl.DataFrame
 
     @classmethod
-    def of(cls, decision: Decision[S, R], sent: pl.DataFrame) -> Self:
-        """The outcomes of a plan, given OUTCOMES of its adjustments."""
+    def of(cls, decision: Decision[S, R], sent: pl.DataFrame, products: pl.DataFrame) -> Self:
+        """The outcomes of a plan, given OUTCOMES of its adjustments, and PRODUCTS."""
         held = verify.outcome(decision.plan.held, HELD, reason=pl.col("held"))
         unmapped = decision.selection.held.with_columns(outcome=pl.lit(HELD)).drop("facility_id")
         unmapped = pl.concat([tables.empty(tables.OUTCOMES), unmapped], how="diagonal")
-        return cls(decision.plan, pl.concat([sent, held, unmapped]).sort("target", *KEY, nulls_last=True))
+        rest = pl.concat([sent, held, unmapped]).sort("target", *KEY, nulls_last=True)
+        return cls(decision.plan, rest, products)
 
     def every(self) -> pl.LazyFrame:
-        """OUTCOMES of every pair: the rest in order of risk, then the pairs that are right already."""
+        """OUTCOMES_FILE of every pair: the rest in order of risk, then the pairs that are right already."""
         right = verify.outcome(self.plan.already_right(), ALREADY_RIGHT)
-        return pl.concat([self.rest.lazy(), right]) if self.plan.right else self.rest.lazy()
+        rows = pl.concat([self.rest.lazy(), right]) if self.plan.right else self.rest.lazy()
+        return tables.with_products(rows, self.products)
 
     def write(self, file: Path) -> None:
         """Put OUTCOMES of every pair into a Parquet file, in one step."""

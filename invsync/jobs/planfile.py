@@ -28,11 +28,17 @@ class PlanFile:
     selling: int
 
     @classmethod
-    def write(cls, variances: pl.LazyFrame, path: Path, *, activate: bool = False) -> Self:
-        """Decide on VARIANCES, and put every row into the file in one step; `activate` as in `plan.decide`."""
+    def write(
+        cls, variances: pl.LazyFrame, path: Path, *, activate: bool = False, products: pl.DataFrame | None = None
+    ) -> Self:
+        """Decide on VARIANCES, and put every row into the file in one step; `activate` as in `plan.decide`.
+
+        With `products` the file has the columns of PRODUCTS as well.
+        """
         part = path.with_name(f"{path.name}.part")
         rows = plan.judged(variances, activate=activate)
-        made = cls._of(path, rows, rows.sink_parquet(part, lazy=True, **FAST))
+        described = rows if products is None else tables.with_products(rows, products)
+        made = cls._of(path, rows, described.sink_parquet(part, lazy=True, **FAST))
         part.replace(path)
         return made
 

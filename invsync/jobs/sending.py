@@ -79,8 +79,10 @@ class Sending(Generic[S, R]):
     def decide(self, selection: S, reading: R) -> Decision[S, R]:
         """The plan and its guards' numbers; the plan stands in the folder."""
         folder = self.context.folder
+        rehearsal = self.context.parameters.dry_run  # it leaves no outcomes, so its page is drawn from the plan
+        products = self.context.products(selection.products) if rehearsal else None
         activate = self.context.shop.activate_levels
-        planned = PlanFile.write(reading.variances, folder / "plan.parquet", activate=activate)
+        planned = PlanFile.write(reading.variances, folder / "plan.parquet", activate=activate, products=products)
         if reading.in_flight.height:
             reading.in_flight.write_parquet(folder / "in_flight.parquet")
         (folder / "mutation.graphql").write_text(Shopify.MUTATION, encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from invsync import charts, oms
-from invsync.config import settings
+from invsync.config import nearest, settings
 from invsync.errors import SystemFailed, UsageError
 from invsync.jobs.context import Context
 from invsync.jobs.job import job
@@ -23,6 +23,8 @@ from invsync.runs.record import Record
 from invsync.runs.restored import unknown_run
 from invsync.shopify import Shopify
 from invsync.state import Lease, State, iso
+from invsync.telemetry import Stopwatch
+from invsync.vocabulary import PLANNED, SHADOW
 
 RUN_ENV = "INVSYNC_RUN"
 AnyRun = Run[Any, Any]
@@ -35,26 +37,51 @@ def new_run_id() -> str:
 
 
 def check_keeper(given: Parameters, shop: settings.ShopSettings) -> None:
-    """Refuse a job that would undo the other way of keeping this shop."""
+    """Refuse a job that would undo the other way of keeping this shop, or send to one that is only watched."""
     keeps = job(given.job).keeps
-    if keeps not in (None, shop.keep_by):
+    if given.job == SHADOW and not given.dry_run:
+        raise UsageError("Job shadow sends nothing: run invsync shadow, or add --dry-run.")
+    if shop.keep_by == "another" and not given.dry_run:
+        raise UsageError(
+            f'Shop {given.shop} is kept by another system (keep_by = "another"), so {given.job} sends nothing to it: run '
+            'invsync shadow, add --dry-run, or set keep_by = "resets" to take over.'
+        )
+    if given.job == SHADOW and shop.keep_by != "another":
+        raise UsageError(
+            f"Shop {given.shop} is kept by {shop.keep_by}, so there is no other sync to watch: set "
+            'keep_by = "another" to watch it and send nothing.'
+        )
+    if shop.keep_by not in (*keeps, "another"):
         other = "hard-sync and push-deltas" if shop.keep_by == "deltas" else "hard-sync and upload-recent-changes"
         raise UsageError(
             f"Shop {given.shop} is kept by {shop.keep_by}, which {given.job} would undo: run {other}, "
-            f'or set keep_by = "{keeps}".'
+            f'or set keep_by = "{keeps[0]}".'
         )
 
 
 def open_run(name: str, **given: object) -> AnyRun:
     """A run of this job, opened with the notebook's parameters.
 
+    Without `config` it is the nearest configuration, its paths taken from its folder; without `shop` its only shop.
     A UsageError where a parameter is wrong, LeaseHeld where another run is at work, SystemFailed where the state
     database, the OMS or Shopify cannot be opened.
     """
-    checked = parameters(name, job(name).parameters, given)
-    configured = settings.load(Path(checked.config))
+    configured, named = _located(given.get("shop"), given.get("config"))
+    checked = parameters(name, job(name).parameters, {**given, **named})
+    configured = configured or settings.load(Path(checked.config))
     check_keeper(checked, configured.shop(checked.shop))
     return _opened(checked, configured, lambda context: _planned(context))
+
+
+def _located(shop: object, config: object) -> tuple[settings.Settings | None, dict[str, str]]:
+    """The nearest configuration with the shop and the file that the parameters leave open; None where they name both."""
+    if config and shop:
+        return None, {}
+    if config:
+        return None, {"shop": nearest.shop_of(settings.load(Path(str(config))))}
+    path = nearest.located()
+    configured = nearest.opened(path)
+    return configured, {"shop": nearest.shop_of(configured, str(shop or "")), "config": str(path)}
 
 
 def apply(run: str, *, shop: str, config: str, transport: str = "auto") -> AnyRun:
@@ -68,16 +95,31 @@ def undo(run: str, *, shop: str, config: str) -> AnyRun:
 
 
 def _following(run: str, shop: str, config: str, *, planned: bool, transport: str = "auto") -> AnyRun:
-    configured = settings.load(Path(config))
+    near, named = _located(shop, config)
+    shop, config = named.get("shop", shop), named.get("config", config)
+    configured = near or settings.load(Path(config))
     with closing(State(configured.state.url)) as state:
-        earlier = review.earlier(state, run, planned=planned)
+        earlier = review.earlier(state, run or _choice(state, shop, planned=planned), planned=planned)
     if earlier.shop != shop:
-        raise UsageError(f"Run {run} is one of {earlier.shop}, not of {shop}: correct the parameter shop.")
+        raise UsageError(f"Run {earlier.run_id} is one of {earlier.shop}, not of {shop}: correct the parameter shop.")
     given = {"shop": shop, "config": config, "dry_run": not planned, "transport": transport}
     checked = parameters(earlier.job, job(earlier.job).parameters, given)
     if planned:
         check_keeper(checked, configured.shop(shop))
     return _opened(checked, configured, lambda context: _reviewed(context, earlier, planned=planned))
+
+
+def _choice(state: State, shop: str, *, planned: bool) -> str:
+    """The run to undo where none is named: the newest that sent something. A plan to apply must be named."""
+    rows = state.runs.every(shop)
+    rows = [row for row in rows if (row["status"] == PLANNED if planned else row["sent"])]
+    names = [row["run_id"] for row in sorted(rows, key=lambda row: row["run_id"], reverse=True)]
+    if names and not planned:
+        return names[0]
+    if names:
+        raise UsageError(f"Set run to the dry run whose plan is sent, the newest first: {', '.join(names[:5])}.")
+    what = "no dry run whose plan could be sent" if planned else "no run that sent something"
+    raise UsageError(f"Shop {shop} has {what}: run a job first.")
 
 
 def _planned(context: Context) -> AnyRun:
@@ -110,7 +152,8 @@ def _opened(given: Parameters, configured: settings.Settings, made: Callable[[Co
             record.write(context.folder, opened)
         if context.shop.webhook_url and run.opened == Record():
             opened = _with_subscriptions(opened, context, context.shop.webhook_url)
-        return replace(run, opened=opened, alone=alone, resources=resources.pop_all())
+        watch = Stopwatch(context.folder if configured.telemetry.measures else None, lambda: context.shopify.usage)
+        return replace(run, opened=opened, alone=alone, stopwatch=watch, resources=resources.pop_all())
 
 
 def _context(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from functools import cached_property
 from typing import Generic, TypeVar
 
 import polars as pl
@@ -11,6 +12,7 @@ from invsync.jobs.planfile import PlanFile
 from invsync.ledger.reading import Reader, Reading
 from invsync.plan import Guarded
 from invsync.runs.record import Record
+from invsync.tables import KEY
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Selection:
 
     `read` counts the pairs and rows that it was made from, `mapped` the shop's pairs, `rows` the OMS's rows of stock;
     `whole` says that every pair was selected.
-    `reader` reads the pairs; None where there is nothing to read.
+    `reader` reads the pairs; None where there is nothing to read. `products` are the PRODUCTS of a plan that is sent
+    as it was reviewed.
     """
 
     settled: Settled
@@ -50,6 +53,7 @@ class Selection:
     window: Window | None = None
     thru: datetime | None = None  # until when the watermark may move, where that is not the run's own `thru`
     advances: bool = True  # whether the end of the run may move the watermark
+    products: pl.DataFrame = field(default_factory=lambda: tables.empty(tables.PRODUCTS))
     messages: tuple[str, ...] = ()
 
 
@@ -119,12 +123,17 @@ class Decision(Generic[S, R]):
 
 @dataclass(frozen=True)
 class Sent(Generic[S, R]):
-    """How a run ended: the OUTCOMES of every selected pair, the last reading of them, and its record.
+    """How a run ended: OUTCOMES_FILE of every selected pair, the last reading of them, and its record.
 
-    `outcomes` are collected where they are read: those of pairs that were right already stay in their file.
+    `every` is not collected: the rows of pairs that were right already stay in their file until `outcomes` is read.
     """
 
     decision: Decision[S, R]
-    outcomes: pl.LazyFrame
+    every: pl.LazyFrame
     reading: R
     record: Record
+
+    @cached_property
+    def outcomes(self) -> pl.DataFrame:
+        """OUTCOMES_FILE of every selected pair, in order of risk."""
+        return self.every.collect(engine="streaming").sort("target", *KEY, nulls_last=True)

@@ -7,8 +7,9 @@ from invsync import vocabulary
 from invsync.charts import NONE, Reader
 from invsync.plan import Guarded
 from invsync.report.markup import Html, macro
+from invsync.report.money import NOTHING, Worth
 from invsync.runs.record import Record
-from invsync.vocabulary import FAILED, FAULTS, GUARDS, HELD, PLANNED, RIGHT
+from invsync.vocabulary import FAILED, FAULTS, GUARDS, HELD, PLANNED, RIGHT, STOPPED
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ def right(record: Record) -> int | None:
 def waiting(record: Record) -> int | None:
     """Pairs that need a person: as counted by the run, else those refused, not known, or held."""
     counted = record.counts.get("needs_a_person")
+    if record.status == STOPPED:  # the guard held every change, which is no fault of a pair
+        return counted
     if counted is not None or record.exit_code == 0:
         return counted or 0
     return _sum(record, [*FAULTS, HELD])
@@ -63,6 +66,8 @@ def sentence(record: Record, reader: Reader) -> str:
     match record.status:
         case vocabulary.DONE if record.counts.get("selected") == 0:
             return "Nothing had changed since the last run, so nothing had to be sent."
+        case vocabulary.DONE if record.applies:
+            return f"The plan of run {record.applies} was sent: all {reader.many(good or 0, 'pair')} were confirmed."
         case vocabulary.DONE:
             held = record.counts.get(HELD, 0)
             aside = f"; {reader.many(held, 'pair')} left aside by rule" if held else ""
@@ -73,49 +78,63 @@ def sentence(record: Record, reader: Reader) -> str:
             words = f"{first}{reader.many(wrong, 'pair')} need{'s' if wrong == 1 else ''} a person."
             return words[:1].upper() + words[1:]
         case vocabulary.STOPPED:
-            return "A guard stopped the run before anything was sent."
+            by_guard = any(guard.stopped for guard in record.guards)
+            return f"{'A guard stopped the run' if by_guard else 'The run was stopped'} before anything was sent."
         case vocabulary.PLANNED:
             planned = reader.many(record.counts.get(PLANNED, 0), "pair")
+            if record.undoes:
+                return f"Run {record.undoes} can be undone: {planned} would be changed back; nothing was sent."
             return f"A rehearsal: {planned} would be changed; nothing was sent."
     return "The run failed: do not rely on Shopify's numbers until a later run succeeds."
 
 
-def figures(record: Record, reader: Reader) -> list[Figure]:
-    """The five key figures; a dash stands for what the run did not get to know."""
+def figures(record: Record, reader: Reader, worth: Worth | None = None) -> list[Figure]:
+    """The five key figures, with what they are worth; a dash stands for what the run did not get to know."""
     if record.status == FAILED and not record.counts.get("selected"):
         record = Record(exit_code=0, counts={}, units={}, in_flight={})
     selected, orders = record.counts.get("selected"), record.in_flight.get("orders")
     counted, wrong = record.status != PLANNED, waiting(record)
     first = right(record) if counted else record.counts.get(PLANNED)
-    lowered = record.units.get("lowered")
+    raised, lowered = record.units.get("raised"), record.units.get("lowered")
+    would, see = "" if counted else "would be ", "see the list below" if wrong else ""
+    booked = "" if orders is None else f"in {reader.many(orders, 'order')} HotWax had not booked"
+
+    def note(words: str, amount: float, what: str = "worth {}") -> str:
+        return f"{words}, {what.format(reader.money(amount, value.currency))}" if words and amount else words
+
+    value = worth or NOTHING
     return [
         Figure(
             "Pairs right" if counted else "Pairs to change",
             reader.number(first),
             "" if selected is None else f"of {reader.number(selected)} looked at",
         ),
-        Figure(
-            "Units raised",
-            reader.number(record.units.get("raised")),
-            "put on sale" if counted else "would be put on sale",
-        ),
+        Figure("Units raised", reader.number(raised), note(f"{would}put on sale", value.raised)),
         Figure(
             "Units lowered",
             reader.number(None if lowered is None else abs(lowered)),
-            "taken off sale" if counted else "would be taken off sale",
+            note(f"{would}taken off sale", value.lowered),
         ),
-        Figure(
-            "Units in flight, protected",
-            reader.number(record.in_flight.get("units")),
-            "" if orders is None else f"in {reader.many(orders, 'order')} HotWax had not booked",
-        ),
+        Figure("Sold units kept off sale", reader.number(record.in_flight.get("units")), note(booked, value.protected)),
         Figure(
             "Pairs that need a person",
             reader.number(wrong if first is not None else None),
-            "see the list below" if wrong else "",
+            note(see, value.at_risk, "{} at risk"),
             bool(wrong),
         ),
     ]
+
+
+def at_risk(worth: Worth | None, reader: Reader) -> str:
+    """What is at risk, and what that means; empty where nothing is, or no price is known."""
+    if worth is None or not (worth.at_risk or worth.unvalued):
+        return ""
+    total, over, under = (reader.money(each, worth.currency) for each in (worth.at_risk, worth.oversold, worth.hidden))
+    left = f"; {reader.many(worth.unvalued, 'pair')} without a price or a target not counted" if worth.unvalued else ""
+    return (
+        f"At risk: {total}. Over these pairs, and at Shopify's prices, that is what Shopify offers beyond what it should "
+        f"({over}) and what it should offer and does not ({under}){left}."
+    )
 
 
 def about(record: Record, reader: Reader) -> list[str]:
