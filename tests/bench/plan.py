@@ -41,8 +41,19 @@ def plain(folder: Path) -> Made:
     return [folder / "plain.parquet", folder / "plain-held.parquet"]
 
 
+def as_a_run(folder: Path) -> Made:
+    """As a hard sync does it: pairs and targets are frames, and of the variances those that differ."""
+    seen = world.snapshot(folder)
+    pairs, held = mapping.pairs(seen, world.RULES)
+    targets = mapping.targets(pairs, seen, world.RULES)
+    flight = _in_flight(folder, pairs, seen)
+    PlanFile.write(equation.compared(targets, _levels(folder), flight), folder / "run.parquet")
+    held.write_parquet(folder / "run-held.parquet")
+    return [folder / "run.parquet", folder / "run-held.parquet"]
+
+
 def ours(folder: Path) -> Made:
-    """As a hard sync does it: only rows that differ are ever a frame."""
+    """Stock is read where it lies, and targets are not collected either: only rows that differ are ever a frame."""
     seen = world.snapshot(folder, without=["product_facility"])
     stock = pl.scan_parquet(folder / "product_facility.parquet").select(world.USED["product_facility"])
     targets, held = mapping.all_targets(seen, world.RULES, stock=stock)
@@ -63,6 +74,7 @@ def _in_flight(folder: Path, pairs: pl.DataFrame | pl.LazyFrame, seen: tables.Sn
 
 VARIANTS: dict[str, Callable[[Path], Callable[[], Made | None]]] = {
     "invsync": lambda folder: partial(ours, folder),
+    "in a run": lambda folder: partial(as_a_run, folder),
     "plain": lambda folder: partial(plain, folder),
     "the read": lambda folder: partial(read, folder),
 }
