@@ -3,12 +3,14 @@
 import polars as pl
 
 from invsync import tables
+from invsync.mapping import doubles
 from invsync.mapping.facilities import AGGREGATE_FORMS, digits, first_case, locations, members
 from invsync.mapping.keys import distinct, of, pair, rank
 from invsync.mapping.rules import Rules
 from invsync.mapping.stock import PAIR, allows_brokering, is_unclear
 
 HELD = ["product_id", "facility_id", "product", "site", "reason"]
+NO_MESSAGE = pl.lit(None, dtype=pl.String)
 REASON = pl.Enum(["unmapped_product", "unmapped_location", "ambiguous_mapping", "malformed"])
 
 
@@ -69,7 +71,8 @@ def pairs(snapshot: tables.Snapshot, rules: Rules) -> tuple[pl.DataFrame, pl.Dat
     held = pl.concat([frame.filter(~is_free).select(HELD) for frame in (held, online)]).with_columns(
         inventory_item_id=of(products["inventory_item_id"], "product"), location_id=of(sites["location_id"], "site")
     )
-    held = tables.conform(held.join(sku, on="product_id", how="left"), tables.MAPPING_HELD, "held")
+    held = doubles.named(held.join(sku, on="product_id", how="left").with_columns(message=NO_MESSAGE), snapshot)
+    held = tables.conform(held, tables.MAPPING_HELD, "held")
     return _pairs(numbers, products, sites), _with_unreadable(held, snapshot.unreadable, sku)
 
 

@@ -18,7 +18,7 @@ from invsync.runs import record
 from invsync.site import history as kept
 from invsync.site import index
 from invsync.site.week import Week, midnight, open_faults, read_prices, week
-from invsync.vocabulary import DELTAS, HARD, LANDED, SENT, remedy
+from invsync.vocabulary import DELTAS, HARD, LANDED, REFUSED, SENT, remedy
 
 ACCURACY = (
     "Of the pairs that a run looked at and could judge, the share that Shopify showed right before the run changed "
@@ -166,6 +166,7 @@ def _faults(faults: pl.DataFrame, names: pl.DataFrame | None, reader: charts.Rea
     ages = {"new": (old < 1).sum(), "days": ((old >= 1) & (old < 7)).sum(), "weeks": (old >= 7).sum()}
     places = (pl.col("item") + " at " + pl.col("label")).head(remediation.EXAMPLES)
     by = ["outcome", "reason", "message"]
+    labelled = labelled.with_columns(message=pl.when(pl.col("outcome") == REFUSED).then("message"))
     grouped = labelled.group_by(by).agg(**ages, pairs=pl.len(), since=pl.min("since"), examples=places)
     return [
         {
