@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from invsync.cli import reports, run, sandbox, schedule, setup, state, webhooks
+from invsync.cli import faults, reports, run, sandbox, schedule, setup, state, webhooks
 from invsync.errors import InvsyncError
 
 
@@ -34,5 +34,5 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Keep Shopify's available right from HotWax stock; never put a sold unit back on sale.",
 )
-for commands in (run.app, setup.app, webhooks.app, schedule.app, reports.app, state.app, sandbox.app):
+for commands in (run.app, setup.app, webhooks.app, schedule.app, reports.app, faults.app, state.app, sandbox.app):
     app.add_typer(commands)

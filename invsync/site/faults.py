@@ -16,7 +16,13 @@ from invsync.vocabulary import GUARD
 KEEP = timedelta(days=15)  # how long a closed fault is remembered, measured from the newest look
 PLACE = ["shop", "who", "location_id"]  # `who` is the product in the OMS, else the item: its item may be linked anew
 IDENTITY = [*PLACE, "outcome", "reason"]
-LASTING = ["name", "price", "currency", "shopify_product_id", "shopify_variant_id"]  # kept where a later look lacks them
+LASTING = [
+    "name",
+    "price",
+    "currency",
+    "shopify_product_id",
+    "shopify_variant_id",
+]  # kept where a later look lacks them
 LATEST = ["item", "product_id", "inventory_item_id", "oms", "target", "message"]
 SEEN: tables.Schema = {
     "shop": tables.TEXT,
@@ -81,7 +87,9 @@ def _sights(looks: pl.DataFrame) -> pl.DataFrame:
 
 def _steps(known: pl.DataFrame) -> pl.DataFrame:
     """Each known fault as the look that saw it last, and the look that closed it."""
-    none = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in SEEN.items() if name not in {*IDENTITY, "at", "path"}]
+    none = [
+        pl.lit(None, dtype=dtype).alias(name) for name, dtype in SEEN.items() if name not in {*IDENTITY, "at", "path"}
+    ]
     closed = known.filter(~is_open()).select(*IDENTITY, *none, at="mended_at", path="mended_path")
     return pl.concat([known.select(list(SEEN)), closed.select(list(SEEN))])
 

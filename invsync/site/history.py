@@ -64,7 +64,9 @@ def load(folder: Path) -> History:
     if len(there) > 1 or any(path.exists() and pl.read_parquet_schema(path) != schema for path, schema in written):
         for path in folder.glob("*.parquet"):
             path.unlink()
-    runs, pairs, open_faults = (pl.read_parquet(path) if path.exists() else tables.empty(schema) for path, schema in kept)
+    runs, pairs, open_faults = (
+        pl.read_parquet(path) if path.exists() else tables.empty(schema) for path, schema in kept
+    )
     return History(folder, runs, pairs, open_faults)
 
 

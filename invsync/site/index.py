@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import polars as pl
 from markupsafe import Markup
 
 from invsync import __version__, charts
+from invsync.report.links import Links
 from invsync.report.markup import asset, hashed, page
 from invsync.runs import record
 from invsync.site import history as kept
-from invsync.site import shards
+from invsync.site import inbox_page, shards, snoozes
+from invsync.site.listing import Listing, listing
 from invsync.vocabulary import DONE, LANDED, PARTIAL, PLANNED, STATUSES
 
 SITE = "_site"
@@ -37,19 +40,24 @@ Readers = Mapping[str, charts.Reader]
 
 @dataclass(frozen=True)
 class Built:
-    """What a build did: the page, the runs it knows, how many were read afresh or are gone, the files it wrote."""
+    """What a build did: the page, the runs it knows, how many were read afresh or are gone, the files it wrote.
+
+    `listing` are the faults of the inbox, which was written beside the page.
+    """
 
     page: Path
     runs: int
     fresh: int
     gone: int
     written: int
+    listing: Listing
 
 
-def build(root: Path, readers: Readers) -> Built:
-    """Bring the index below this folder up to date; only new runs are read, only changed files are written.
+def build(root: Path, readers: Readers, links: Mapping[str, Links] | None = None, now: datetime | None = None) -> Built:
+    """Bring the index and the inbox below this folder up to date; only new runs are read, only changed files written.
 
-    `readers` gives each shop's locale and time zone; one not named is read in English and UTC.
+    `readers` gives each shop's locale and time zone; one not named is read in English and UTC. `links` says where
+    the links of each shop lead; `now` decides which faults are still snoozed.
     """
     root.mkdir(parents=True, exist_ok=True)
     history = kept.load(root / SITE / "state")
@@ -59,15 +67,20 @@ def build(root: Path, readers: Readers) -> Built:
     again = len(list((root / SITE).glob("items-*.js"))) != number
     written = shards.write(history, root / SITE, number, history.pairs["item"] if again else history.touched)
     _forget(root / SITE, number)
+    faults = listing(root, history, snoozes.load(root), readers, links, now)
     shops = _shops(root, history, readers)
     rows = _rows(history.runs, shops)
     written += _months(root / SITE, rows, history.months)
-    made = _page(root, history, shops, rows, number)
-    return Built(root / "index.html", history.runs.height, fresh, gone, len(written) + made)
+    pages = {
+        "index.html": _page(history, shops, rows, number),
+        inbox_page.PAGE: inbox_page.render(faults, history, readers),
+    }
+    written += [path for name, text in pages.items() if (path := shards.put(root / name, text))]
+    return Built(root / "index.html", history.runs.height, fresh, gone, len(written), faults)
 
 
-def _page(root: Path, history: kept.History, shops: list[dict[str, Any]], rows: pl.DataFrame, number: int) -> bool:
-    """Write the page; whether it changed."""
+def _page(history: kept.History, shops: list[dict[str, Any]], rows: pl.DataFrame, number: int) -> str:
+    """The index as HTML."""
     worst = max((shop["kind"] for shop in shops), key=lambda kind: STATUSES[kind].rank, default=PLANNED)
     bare = [{name: shop[name] for name in ("name", "zone", "locale", "places")} for shop in shops]
     data = {
@@ -82,7 +95,7 @@ def _page(root: Path, history: kept.History, shops: list[dict[str, Any]], rows: 
         "days": _columns(_days(history.runs, shops)),
     }
     scripts = [asset("index.js"), asset("days.js")]
-    text = page(
+    return page(
         "index.html.j2",
         title=f"Is Shopify right? {_sentence(shops)}",
         scripts=Markup(f"'self' {hashed(*scripts)}"),
@@ -94,13 +107,6 @@ def _page(root: Path, history: kept.History, shops: list[dict[str, Any]], rows: 
         total=rows.height,
         data=Markup(json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")),
     )
-    path = root / "index.html"
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return False
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-    return True
 
 
 def _sentence(shops: list[dict[str, Any]]) -> str:

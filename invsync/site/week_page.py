@@ -1,5 +1,6 @@
 """The page of a shop's week: one file without scripts or links, to be opened or mailed."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from invsync import __version__, charts, tables
 from invsync.errors import UsageError
 from invsync.report import cells, remediation
 from invsync.report.facts import Figure
+from invsync.report.links import Links
 from invsync.report.markup import Column, page, table
 from invsync.report.page import locations
 from invsync.report.rows import orders_in_flight
@@ -35,13 +37,19 @@ COMPARED = {
 
 
 def write(
-    root: Path, shop: str, readers: index.Readers, *, ending: date | None = None, prices: Path | None = None
+    root: Path,
+    shop: str,
+    readers: index.Readers,
+    links: Mapping[str, Links] | None = None,
+    *,
+    ending: date | None = None,
+    prices: Path | None = None,
 ) -> Path:
     """Write `<shop>/weekly/<day>.html` for the seven days that end with `ending`; and the index.
 
     By default they end yesterday, or today where the shop's first run is of today.
     """
-    index.build(root, readers)
+    index.build(root, readers, links)
     history, reader = kept.load(root / index.SITE / "state"), readers.get(shop, charts.Reader())
     started = history.runs.filter(pl.col("shop") == shop)["started_at"]
     if started.is_empty():
@@ -51,7 +59,7 @@ def write(
     path = root / shop / "weekly" / f"{day}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render(root, history, shop, day, reader, prices), encoding="utf-8")
-    index.build(root, readers)
+    index.build(root, readers, links)
     return path
 
 
