@@ -21,7 +21,7 @@ Readers = Mapping[str, charts.Reader]
 
 def render(listed: Listing, history: History, readers: Readers) -> str:
     """The inbox as HTML, written for each shop's own reader."""
-    reader = readers.get(listed.open[0].shop if listed.open else "", charts.Reader())
+    reader = common(history, readers)
     scripts = [asset("inbox.js")]
     there = set(history.runs["path"])
     shown = [*listed.open, *listed.snoozed][:MOST]
@@ -45,6 +45,12 @@ def render(listed: Listing, history: History, readers: Readers) -> str:
         kinds=sorted({fault.what for fault in shown}),
         mended=[_mended(fault, _reader(fault, readers), there) for fault in listed.mended[:MENDED]],
     )
+
+
+def common(history: History, readers: Readers) -> charts.Reader:
+    """The reader of every shop where they have one, else one that reads English and UTC."""
+    each = {readers.get(shop, charts.Reader()) for shop in history.runs["shop"].unique()}
+    return each.pop() if len(each) == 1 else charts.Reader()
 
 
 def sentence(listed: Listing, reader: charts.Reader) -> str:
