@@ -14,10 +14,10 @@ from invsync import __version__, charts
 from invsync.report.links import Links
 from invsync.report.markup import asset, hashed, page
 from invsync.runs import record
+from invsync.site import front, inbox_page, shards, snoozes
 from invsync.site import history as kept
-from invsync.site import inbox_page, shards, snoozes
-from invsync.site.listing import Listing, listing
-from invsync.vocabulary import DONE, LANDED, PARTIAL, PLANNED, STATUSES
+from invsync.site.listing import Fault, Listing, listing
+from invsync.vocabulary import DONE, LANDED, PARTIAL, PLANNED, SENT, STATUSES
 
 SITE = "_site"
 INLINE = 1_000  # runs that the page itself carries; older ones are loaded by month
@@ -68,27 +68,31 @@ def build(root: Path, readers: Readers, links: Mapping[str, Links] | None = None
     written = shards.write(history, root / SITE, number, history.pairs["item"] if again else history.touched)
     _forget(root / SITE, number)
     faults = listing(root, history, snoozes.load(root), readers, links, now)
-    shops = _shops(root, history, readers)
+    shops = _shops(root, history, faults, readers)
     rows = _rows(history.runs, shops)
     written += _months(root / SITE, rows, history.months)
     pages = {
-        "index.html": _page(history, shops, rows, number),
+        "index.html": _page(history, faults, shops, rows, inbox_page.common(history, readers)),
         inbox_page.PAGE: inbox_page.render(faults, history, readers),
     }
     written += [path for name, text in pages.items() if (path := shards.put(root / name, text))]
     return Built(root / "index.html", history.runs.height, fresh, gone, len(written), faults)
 
 
-def _page(history: kept.History, shops: list[dict[str, Any]], rows: pl.DataFrame, number: int) -> str:
+def _page(
+    history: kept.History, faults: Listing, shops: list[dict[str, Any]], rows: pl.DataFrame, reader: charts.Reader
+) -> str:
     """The index as HTML."""
+    counted = front.products(history, faults)
+    sentence = front.sentence(shops, counted, faults, reader)
     worst = max((shop["kind"] for shop in shops), key=lambda kind: STATUSES[kind].rank, default=PLANNED)
-    bare = [{name: shop[name] for name in ("name", "zone", "locale", "places")} for shop in shops]
+    bare = [{name: shop[name] for name in ("name", "zone", "locale", "places", "synced")} for shop in shops]
     data = {
         "shops": bare,
         "jobs": _jobs(history.runs),
         "statuses": list(STATUSES),
         "kinds": {name: {"mark": s.mark, "words": s.words, "rank": s.rank} for name, s in STATUSES.items()},
-        "shards": number,
+        "shards": shards.count(history.pairs["item"].n_unique()),
         "runs": _columns(rows.tail(INLINE).drop("month")),
         "total": rows.height,
         "months": sorted(set(rows["month"].head(max(0, rows.height - INLINE))), reverse=True),
@@ -97,44 +101,46 @@ def _page(history: kept.History, shops: list[dict[str, Any]], rows: pl.DataFrame
     scripts = [asset("index.js"), asset("days.js")]
     return page(
         "index.html.j2",
-        title=f"Is Shopify right? {_sentence(shops)}",
+        title=f"Is Shopify right? {sentence}",
         scripts=Markup(f"'self' {hashed(*scripts)}"),
         js=[Markup(script) for script in scripts],
         version=__version__,
         kind=worst,
-        sentence=_sentence(shops),
+        sentence=sentence,
+        tiles=front.tiles(history, shops, counted, faults, reader),
         shops=shops,
         total=rows.height,
         data=Markup(json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")),
     )
 
 
-def _sentence(shops: list[dict[str, Any]]) -> str:
-    wrong = [shop["name"] for shop in shops if STATUSES[shop["kind"]].rank > STATUSES[DONE].rank]
-    if not shops:
-        return "No run has left a report here yet."
-    if not wrong:
-        return "Shopify is right." if len(shops) == 1 else f"Shopify is right at all {len(shops)} shops."
-    named = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
-    return f"{named} need{'s' if len(wrong) == 1 else ''} you."
-
-
-def _shops(root: Path, history: kept.History, readers: Readers) -> list[dict[str, Any]]:
+def _shops(root: Path, history: kept.History, listed: Listing, readers: Readers) -> list[dict[str, Any]]:
     """Each shop with its verdict, the worst first: its last run of every job, and its open faults."""
-    last = history.runs.filter(pl.col("status") != PLANNED).unique(["shop", "job"], keep="last", maintain_order=True)
-    open_faults = history.pairs.filter("fault").group_by("shop").agg(faults=pl.len(), since=pl.min("since"))
-    faults = {row["shop"]: row for row in open_faults.to_dicts()}
+    sent = history.runs.filter(pl.col("status").is_in(SENT)).group_by("shop").agg(pl.max("started_at"))
+    synced = dict(sent.iter_rows())
+    last = _last(history)
     names = history.runs["shop"].unique().sort().to_list()
-    made = [
-        _shop(root, name, last.filter(pl.col("shop") == name), faults.get(name), readers.get(name)) for name in names
-    ]
+    made = []
+    for name in names:
+        mine = [fault for fault in listed.open if fault.shop == name]
+        shop = _shop(root, name, last.filter(pl.col("shop") == name), mine, readers.get(name, charts.Reader()))
+        made.append(shop | {"synced": int(synced[name].timestamp()) if name in synced else None})
     return sorted(made, key=lambda shop: (-STATUSES[shop["kind"]].rank, shop["name"]))
 
 
-def _shop(
-    root: Path, name: str, last: pl.DataFrame, faults: dict[str, Any] | None, reader: charts.Reader | None
-) -> dict[str, Any]:
-    reader = reader or charts.Reader()
+def _last(history: kept.History) -> pl.DataFrame:
+    """The last run of each shop and job that was no rehearsal; one whose every fault was mended since counts as done."""
+    last = history.runs.filter(pl.col("status") != PLANNED).unique(["shop", "job"], keep="last", maintain_order=True)
+    if not last["status"].is_in([PARTIAL]).any():
+        return last
+    pairs = history.events("path", "fault").join(last.lazy().select("path"), on="path", how="semi")
+    seen = pairs.group_by("path").agg(pairs=pl.col("fault").sum()).collect()
+    explained = (pl.col("status") == PARTIAL) & (pl.col("needs") <= pl.col("pairs"))
+    counted = last.join(seen, on="path", how="left", maintain_order="left")
+    return counted.with_columns(status=pl.when(explained).then(pl.lit(DONE)).otherwise("status")).drop("pairs")
+
+
+def _shop(root: Path, name: str, last: pl.DataFrame, faults: list[Fault], reader: charts.Reader) -> dict[str, Any]:
     kind = max(last["status"], key=lambda status: STATUSES[status].rank, default=PLANNED)
     if kind == DONE and faults:
         kind = PARTIAL
@@ -150,8 +156,9 @@ def _shop(
         "at": reader.moment(newest.get("started_at")),
         "t": int(newest["started_at"].timestamp()) if newest else "",
         "flight": reader.number(newest.get("in_flight")),
-        "faults": reader.number(faults["faults"] if faults else 0),
-        "since": reader.day(faults["since"]) if faults else "",
+        "last": last.select("shop", "job", "status").to_dicts(),
+        "faults": reader.number(len(faults)),
+        "since": reader.day(min(fault.since for fault in faults)) if faults else "",
         "zone": reader.timezone,
         "locale": reader.locale.replace("_", "-"),
         "places": dict(run.locations) if run else {},
