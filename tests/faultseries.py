@@ -53,6 +53,13 @@ def row(shop: str, n: int, dice: random.Random) -> dict[str, Any]:
         return one | nothing | {"outcome": "held", "reason": "ambiguous_mapping", "message": links}
     if dice.random() < 0.1:
         return one | {"outcome": "held", "reason": "guard", "delta": 1}
+    if dice.random() < 0.2:
+        return one | {
+            "outcome": "applied",
+            "delta": target - available,
+            "after": target,
+            "in_flight": dice.randrange(4),
+        }
     return one
 
 

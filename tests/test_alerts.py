@@ -51,6 +51,16 @@ def test_a_run_that_needs_a_person_has_an_alert_of_one_sentence(fields: dict[str
     assert words in alert.summary
 
 
+def test_an_alert_names_the_page_of_its_run_where_the_address_of_the_reports_is_given() -> None:
+    failed = a_run(status="failed")
+
+    (alert,) = alerts.of_run(failed, "https://reports.example.com/")
+    (bare,) = alerts.of_run(failed)
+
+    assert alert.facts["page"] == "https://reports.example.com/acme/hard-sync/20261123T120000Z-aa/report.html"
+    assert "page" not in bare.facts
+
+
 def test_an_alert_lists_the_guards_that_stopped_the_run() -> None:
     guards = (Guarded("max_units", 9, 5, stopped=True), Guarded("min_rows_share", 1, 0.8, stopped=False))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from urllib.parse import quote
 
 from invsync.alerts.alert import (
     GUARD_STOPPED,
@@ -15,9 +16,14 @@ from invsync.runs.record import Record
 from invsync.vocabulary import FAILED, STOPPED, UNKNOWN
 
 
-def of_run(run: Record) -> list[Alert]:
-    """Return the alerts of a run; none for a run that went well."""
-    about = {"run_id": run.run_id, "job": run.job, "status": run.status, "exit_code": run.exit_code}
+def of_run(run: Record, address: str | None = None) -> list[Alert]:
+    """Return the alerts of a run; none for a run that went well.
+
+    Their facts have the `page` of the run where the address of the reports is given.
+    """
+    about: dict[str, object] = {"run_id": run.run_id, "job": run.job, "status": run.status, "exit_code": run.exit_code}
+    if address:
+        about["page"] = f"{address.rstrip('/')}/{quote(f'{run.shop}/{run.job}/{run.run_id}')}/report.html"
     return [Alert(kind, run.shop, summary, {**about, **facts}) for kind, summary, facts in _causes(run)]
 
 

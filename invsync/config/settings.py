@@ -43,11 +43,15 @@ class StateSettings(Part):
 
 
 class ReportSettings(Part):
-    """Where run folders are written, for how many days they are kept (0: for ever), and where a copy goes."""
+    """Where run folders are written, for how many days they are kept (0: for ever), and where a copy goes.
+
+    `address` is where people open them in a browser, so that an alert can name a run's page.
+    """
 
     path: str = "reports"
     keep_days: Annotated[int, Field(ge=0), days(30)] = 0
     copy_to: str | None = None
+    address: Address | None = None
 
 
 class Guards(Part):

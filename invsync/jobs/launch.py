@@ -114,7 +114,7 @@ def _launch(
 
 def ended(folder: Path, run: Record, configured: settings.Settings) -> None:
     """Send the alerts of a run that has ended, and copy its folder to the object storage."""
-    alerts.send(alerts.of_run(run), configured)
+    alerts.send(alerts.of_run(run, configured.reports.address), configured)
     archive.copy(folder, configured.reports.copy_to)
 
 

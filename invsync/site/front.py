@@ -66,7 +66,7 @@ def sentence(shops: list[dict[str, Any]], counted: Products, listed: Listing, re
     if last[STOPPED]:
         return f"{_runs(last[STOPPED])} {'was' if len(last[STOPPED]) == 1 else 'were'} stopped."
     if counted.need:
-        right = f"{reader.number(counted.right)} of {reader.many(counted.total, 'product')}"
+        right = f"{reader.number(counted.right)} of {reader.number(counted.total)} products"
         needs = f"{reader.number(counted.need)} need{'s' if counted.need == 1 else ''} you"
         return f"{right} {'is' if counted.right == 1 else 'are'} right; {needs}{_where(shops, listed)}."
     if partial := [shop["name"] for shop in shops if shop["kind"] == PARTIAL]:
@@ -79,7 +79,7 @@ def sentence(shops: list[dict[str, Any]], counted: Products, listed: Listing, re
 def _all_right(counted: Products, reader: charts.Reader) -> str:
     snoozed = counted.total - counted.right
     if snoozed:
-        right = f"{reader.number(counted.right)} of {reader.many(counted.total, 'product')}"
+        right = f"{reader.number(counted.right)} of {reader.number(counted.total)} products"
         return f"Shopify is right for {right}; the other{'s are' if snoozed > 1 else ' is'} snoozed."
     if not counted.total:
         return "Shopify is right: nothing had to be changed."
@@ -141,7 +141,7 @@ def tiles(
             f"of {number(runs.height)}; the last {reader.moment(newest['started_at'])}",
             page,
             _bars(days, _by_day(runs.with_columns(n=pl.lit(1)), "n", days), reader, "run"),
-            runs.height > finished.height,
+            any(shop["kind"] in (FAILED, STOPPED) for shop in shops),
         ),
         Tile(
             "Units put right",
