@@ -141,7 +141,7 @@ def test_the_inbox_is_searched_filtered_and_linked_to(browser: Browser, titled: 
         every = rows.count()
         visit.page.get_by_role("combobox", name="Snoozed").select_option("Shown")
         expect(count).to_have_text(f"{every + 1} faults")
-        expect(rows.first).to_contain_text("the supplier mends it")
+        expect(rows.last).to_contain_text("the supplier mends it")
         visit.page.get_by_label("Product or SKU").fill("lamp DES-030")
         assert {"Desk lamp, Blue"} == {row.locator("td.product a").inner_text() for row in rows.all()}
         visit.page.get_by_label("Product or SKU").fill("no such thing")
