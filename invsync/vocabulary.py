@@ -163,8 +163,8 @@ REFUSALS = {
     "INVALID_QUANTITY_TOO_LOW": "Correct the quantity in HotWax: it is far below zero.",
 }
 
-# What to do where the ids are known, by reason or by Shopify's code. `links` is a sentence on what is linked twice,
-# `place` a location by its name and id, `oms` the OMS's number.
+# What to do where the ids are known, by reason, by Shopify's code or by outcome. `links` is a sentence on what is linked
+# twice, `place` a location by its name and id, `oms` the OMS's number, `runs` how many runs saw it if several did.
 ADVICE = {
     "ambiguous_mapping": "{links}: remove one of the links in HotWax.",
     "unknown_item": "Remove the link of product {product} to item {item} in HotWax, or restore the item, or {place}, "
@@ -184,6 +184,7 @@ ADVICE = {
     "ITEM_NOT_STOCKED_AT_LOCATION": "Stock item {item} at {place} in Shopify, or let the shop activate levels.",
     "NON_MUTABLE_INVENTORY_ITEM": "Item {item} is a bundle, counted by its parts: remove the link of product {product} "
     "to it in HotWax.",
+    UNKNOWN: "Look up item {item} at {place} in Shopify: {runs} runs in a row got no answer on it.",
 }
 
 
@@ -290,8 +291,8 @@ def outcome_words(outcome: str, reason: str | None) -> str:
 
 
 def advice(outcome: str, reason: str | None, target: float | None, ids: Mapping[str, str]) -> str:
-    """What to do about one pair, with its ids (`links`, `product`, `item`, `place`, `oms`); its remedy where one lacks."""
-    words = ADVICE.get(reason or "", "")
+    """What to do about one pair, with its ids (see `ADVICE`); its remedy where one lacks."""
+    words = ADVICE.get(reason or outcome, ADVICE.get(outcome, ""))
     wanted = [name for _, name, _, _ in Formatter().parse(words) if name]
     if not words or not all(ids.get(name) for name in wanted):
         return remedy(outcome, reason, target)

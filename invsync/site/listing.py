@@ -169,6 +169,7 @@ def _ids(row: dict[str, Any], label: str) -> dict[str, str]:
         "item": "" if row["inventory_item_id"] is None else str(row["inventory_item_id"]),
         "place": place,
         "oms": "" if oms is None else f"{oms:g}",
+        "runs": str(row["runs"]) if row["runs"] > 1 else "",
     }
 
 

@@ -45,6 +45,7 @@
     }
     grid.addEventListener("keydown", move);
     box.replaceChildren(grid);
+    for (const entry of document.querySelectorAll("#key [data-kind]")) entry.hidden = !grid.querySelector(`button.${entry.dataset.kind}`);
     const all = [...grid.querySelectorAll("button")];
     (all.find(one => one.classList.contains("on")) || all.toSorted((a, b) => a.dataset.day < b.dataset.day ? -1 : 1).at(-1))?.setAttribute("tabindex", "0");
   };

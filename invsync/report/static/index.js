@@ -83,8 +83,8 @@ const invsync = (() => {
     const since = data.shops.filter(({ synced }) => synced).map(({ name, synced }) => [name, Math.floor((Date.now() / 1000 - synced) / 60)]);
     const waiting = since.filter(([, minutes]) => minutes > LATE).sort((a, b) => b[1] - a[1]);
     if (!waiting.length) return;
-    const names = waiting.map(([name]) => name), least = waiting.at(-1)[1], days = Math.floor(least / 1440);
-    const span = days > 1 ? `${days} days` : `${Math.floor(least / 60)} hours`;
+    const names = waiting.map(([name]) => name), least = waiting.at(-1)[1], days = Math.round(least / 1440);
+    const span = least < 2880 ? `${Math.round(least / 60)} hours` : `${days} days`;
     const joined = names.length > 3 ? `${names.length} shops` : names.join(", ").replace(/, ([^,]*)$/, " and $1");
     const verdict = $("verdict"), heading = verdict.querySelector("h1");
     const before = make("p", { className: "iv-about", textContent: `By the last runs: ${heading.textContent.trim()}` });
