@@ -70,13 +70,13 @@ def at_risk(listed: Listing, reader: charts.Reader) -> str:
     """What "at risk" means, with the two amounts that it is made of; empty where nothing is open."""
     if not listed.open:
         return ""
-    over, under = (_amounts(listed, reader, sign) for sign in (1, -1))
+    over, under = (f" ({_amounts(listed, reader, sign)})" if listed.at_risk else "" for sign in (1, -1))
     unknown = sum(fault.at_risk is None for fault in listed.open)
     left = (
         f" {reader.many(unknown, 'fault')} without a price or a target {'is' if unknown == 1 else 'are'} not counted."
     )
     rule = "At risk is, at Shopify's prices, what Shopify offers beyond what it should"
-    return f"{rule} ({over}) and what it should offer and does not ({under}), as the last run that looked saw it.{left if unknown else ''}"
+    return f"{rule}{over} and what it should offer and does not{under}, as the last run that looked saw it.{left if unknown else ''}"
 
 
 def _amounts(listed: Listing, reader: charts.Reader, sign: int) -> str:
@@ -85,7 +85,7 @@ def _amounts(listed: Listing, reader: charts.Reader, sign: int) -> str:
     for currency in listed.at_risk:
         mine = [one for one in listed.open if one.currency == currency and one.at_risk is not None]
         parts.append(reader.money(sum(one.at_risk or 0 for one in mine if (one.gap or 0) * sign > 0), currency))
-    return " and ".join(parts) or charts.NONE
+    return " and ".join(parts)
 
 
 def _reader(fault: Fault, readers: Readers) -> charts.Reader:
@@ -114,7 +114,7 @@ def _figures(listed: Listing, reader: charts.Reader, readers: Readers) -> list[F
         Figure(
             "At risk",
             worth(listed, reader) or charts.NONE,
-            "at Shopify's prices" if listed.at_risk else "no price is known",
+            "at Shopify's prices" if listed.at_risk else "no price or target is known",
         ),
         Figure(
             "Oldest since",
