@@ -50,7 +50,9 @@ def waterfall(
 
 def levels(seen: Sequence[SeenLevel], orders: Sequence[OrderInFlight], *, width: int, most: int = 12) -> Iterator[str]:
     """Yield one line for each look of a run, with its number as a bar, and for each order between; newest first."""
-    rows: list[tuple[datetime, str, int | None, str]] = [(one.at, number(one.left), one.left, _did(one)) for one in seen]
+    rows: list[tuple[datetime, str, int | None, str]] = [
+        (one.at, number(one.left), one.left, _did(one)) for one in seen
+    ]
     placed = [order for order in orders if order.created_at]
     rows += [
         (order.created_at, number(-order.units), None, f"order {order.name or order.order_id}")

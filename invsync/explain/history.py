@@ -1,6 +1,6 @@
 """What earlier runs saw of a pair and did to it: the outcomes of the run folders that the state knows, read in place."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -79,7 +79,7 @@ def in_flight(frame: pl.DataFrame) -> tuple[OrderInFlight, ...]:
     return tuple(OrderInFlight(**row) for row in shown.iter_rows(named=True))
 
 
-def distinct(every: Iterator[OrderInFlight]) -> tuple[OrderInFlight, ...]:
+def distinct(every: Iterable[OrderInFlight]) -> tuple[OrderInFlight, ...]:
     """Return each visible order once, as it was listed first; oldest first."""
     once: dict[int, OrderInFlight] = {}
     for order in every:
@@ -112,7 +112,7 @@ def _values(row: Row) -> Row:
     return {field.name: row.get(field.name) for field in fields(PastRun) if field.name not in ("file", "line")}
 
 
-def _levels(mine: Iterator[Row]) -> Iterator[SeenLevel]:
+def _levels(mine: Iterable[Row]) -> Iterator[SeenLevel]:
     for row in mine:
         if row.get("available") is not None:
             at = datetime.fromisoformat(row["finished_at"])

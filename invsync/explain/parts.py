@@ -118,3 +118,8 @@ class LastLook:
     def sentence(self) -> str:
         """Which systems do not answer, and which run is shown instead."""
         return f"{self.cause}; this is what the run of {self.at:%Y-%m-%d %H:%M} UTC saw ({self.job} {self.run_id})."
+
+
+def full_title(title: str | None, variant: str | None) -> str | None:
+    """Return the title of a product with that of its variant; None where Shopify did not say."""
+    return f"{title}, {variant}" if title and variant else title
