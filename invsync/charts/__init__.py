@@ -2,6 +2,7 @@
 
 from invsync.charts.days import drift, protected
 from invsync.charts.labels import NONE, Reader, clean
+from invsync.charts.level import LOOKS, PLACED, STEPS, levels, waterfall
 from invsync.charts.run import (
     MAX_BARS,
     Chart,
@@ -33,13 +34,16 @@ from invsync.charts.theme import (
 __all__ = [
     "AGE_COLOURS",
     "FONT",
+    "LOOKS",
     "LOWERED",
     "MAX_BARS",
     "NARROW_MIME",
     "NONE",
+    "PLACED",
     "PROTECTED",
     "RAISED",
     "SPEC_MIME",
+    "STEPS",
     "Chart",
     "Reader",
     "classed",
@@ -48,6 +52,7 @@ __all__ = [
     "drift",
     "enable",
     "in_flight",
+    "levels",
     "named",
     "narrow",
     "protected",
@@ -58,5 +63,6 @@ __all__ = [
     "titled",
     "variances_by_location",
     "variances_by_product",
+    "waterfall",
     "what_happened",
 ]

@@ -1,6 +1,7 @@
 """The commands that run a job, send or reverse what it planned, and explain one level."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -92,16 +93,27 @@ def explain(
     shop: Shop,
     sku: Annotated[str, typer.Option(help="The product's SKU, or its id in the OMS.")],
     location: Annotated[int | None, typer.Option(help=LOCATION_HELP)] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the explanation as a page too.")] = None,
     config: Config = CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Explain one level: stock, orders in flight, what was sent.
 
-    Reads fresh data and changes nothing. Exit codes: 0; 2 wrong usage or configuration; 5 a system failed.
+    Reads fresh data and changes nothing; where HotWax or Shopify does not answer, it shows what the last run saw. Exit
+    codes: 0; 2 wrong usage or configuration; 5 a system failed.
     """
     from invsync import explain as levels
+    from invsync.config import settings
     from invsync.inputs import texts
 
-    level = levels.explain(shop, sku, str(config), location=location)
-    words = json.dumps(level.to_dict(), ensure_ascii=False, default=str) if as_json else repr(level)
+    configured = settings.load(config)
+    level = levels.explain_in(configured, shop, sku, location=location)
+    if html:
+        from invsync.explain import drawing  # it imports the charts
+
+        drawing.write(level, html, configured.shop(shop))
+    width = shutil.get_terminal_size().columns
+    words = json.dumps(level.to_dict(), ensure_ascii=False, default=str) if as_json else level.text(width)
     typer.echo(texts.printable(words))
+    if html and not as_json:
+        typer.echo(f"Page: {html}")

@@ -1,7 +1,7 @@
 """A waterfall and a level's history in plain characters, as wide as the terminal."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Protocol
 
 from invsync.explain.parts import OrderInFlight, SeenLevel, Step
@@ -26,46 +26,53 @@ def number(value: float | None, *, signed: bool = False) -> str:
     return f"{MINUS if value < 0 and digits != '0' else '+' if signed and value > 0 else ''}{digits}"
 
 
+@dataclass(frozen=True)
+class Row:
+    """A line: its label, its number as text, and the two sums that its bar lies between."""
+
+    label: str
+    text: str
+    start: float
+    end: float
+
+
 def waterfall(
     steps: Sequence[Step], target: float | None, available: float | None, *, width: int, past: bool = False
 ) -> Iterator[str]:
     """Yield one aligned line for each step, the target and what Shopify shows: label, units, bar."""
-    rows = [(step.label, number(step.units, signed=True), step.after - step.units, step.after) for step in steps]
+    rows = [Row(step.label, number(step.units, signed=True), step.after - step.units, step.after) for step in steps]
     totals = {
         "Should have shown" if past else "Should show": target,
         "Shopify showed" if past else "Shopify shows": available,
     }
-    rows += [(label, number(units), 0.0, units or 0.0) for label, units in totals.items()]
-    label, digits = (max(len(row[place]) for row in rows) for place in (0, 1))
-    label = max(12, min(label, width - digits - NARROWEST - 6))
+    rows += [Row(label, number(units), 0.0, units or 0.0) for label, units in totals.items()]
+    digits = max(len(row.text) for row in rows)
+    label = max(12, min(max(len(row.label) for row in rows), width - digits - NARROWEST - 6))
     room = max(NARROWEST, min(WIDEST, width - label - digits - 6))
-    low, high = min(min(row[2:]) for row in rows), max(max(row[2:]) for row in rows)
+    low, high = (limit(limit(row.start, row.end) for row in rows) for limit in (min, max))
     scale = room / (high - low) if high > low else 0.0
-    for place, (name, text, start, end) in enumerate(rows):
+    for place, row in enumerate(rows):
         if place == len(steps) and steps:
             yield "  " + "-" * (label + 2 + digits)
-        bar = _bar(start - low, end - low, scale)
-        yield f"  {_cut(name, label):<{label}}  {text:>{digits}}  {bar}".rstrip()
+        bar = _bar(row.start - low, row.end - low, scale)
+        yield f"  {_cut(row.label, label):<{label}}  {row.text:>{digits}}  {bar}".rstrip()
 
 
 def levels(seen: Sequence[SeenLevel], orders: Sequence[OrderInFlight], *, width: int, most: int = 12) -> Iterator[str]:
     """Yield one line for each look of a run, with its number as a bar, and for each order between; newest first."""
-    rows: list[tuple[datetime, str, int | None, str]] = [
-        (one.at, number(one.left), one.left, _did(one)) for one in seen
-    ]
-    placed = [order for order in orders if order.created_at]
+    rows = [(one.at, Row(_did(one), number(one.left), 0.0, one.left)) for one in seen]
     rows += [
-        (order.created_at, number(-order.units), None, f"order {order.name or order.order_id}")
-        for order in placed
+        (order.created_at, Row(f"order {order.name or order.order_id}", number(-order.units), 0.0, 0.0))
+        for order in orders
         if order.created_at
     ]
     rows = sorted(rows, key=lambda row: row[0], reverse=True)[:most]
-    digits, words = (max(len(row[place]) for row in rows) for place in (1, 3))
-    room = max(NARROWEST, min(WIDEST // 2, width - 2 - 16 - 2 - digits - 2 - words - 2))
-    high = max([0, *(row[2] for row in rows if row[2] is not None)])
-    for at, text, units, name in rows:
-        bar = _bar(0, max(0, units or 0), room / high if high else 0.0)
-        yield f"  {at:%Y-%m-%d %H:%M}  {text:>{digits}}  {name:<{words}}  {bar}".rstrip()
+    digits, words = max(len(row.text) for _, row in rows), max(len(row.label) for _, row in rows)
+    room = max(NARROWEST, min(WIDEST // 2, width - len("  2026-01-01 00:00") - digits - words - 6))
+    high = max([0.0, *(row.end for _, row in rows)])
+    for at, row in rows:
+        bar = _bar(0.0, max(0.0, row.end), room / high if high else 0.0)
+        yield f"  {at:%Y-%m-%d %H:%M}  {row.text:>{digits}}  {row.label:<{words}}  {bar}".rstrip()
 
 
 def _did(seen: SeenLevel) -> str:
