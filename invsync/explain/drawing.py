@@ -110,8 +110,7 @@ def _in_cell(chart: charts.Chart, reader: charts.Reader) -> Markup:
 
 def _themed(chart: charts.Chart) -> dict[str, object]:
     """The specification with the charts' theme, whatever theme a notebook has enabled."""
-    config = charts.theme()["config"]
-    return chart.configure(**config).to_dict() if config else chart.to_dict()
+    return chart.to_dict() | {"config": charts.theme()["config"]}
 
 
 def _about(level: Explanation, reader: charts.Reader) -> list[str]:

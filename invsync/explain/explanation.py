@@ -96,7 +96,7 @@ class Explanation:
         moved = self.moved_since
         return [
             *([self.last_look.sentence] if self.last_look else []),
-            *([f"Nothing is sent: {reason_words(self.held)}."] if self.held else []),
+            *([f"Nothing is sent ({reason_words(self.held)})."] if self.held else []),
             *([f"Moved by {written(moved, signed=True)} since the last run."] if moved else []),
         ]
 
