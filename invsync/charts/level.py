@@ -15,21 +15,26 @@ from invsync.charts.theme import BAR, LOWERED, PROTECTED, RAISED, STEP, WIDTH, r
 STEPS = {"label": pl.String(), "units": pl.Float64(), "after": pl.Float64()}
 LOOKS = {"at": pl.Datetime("us", "UTC"), "available": pl.Int64(), "left": pl.Int64(), "job": pl.String()}
 PLACED = {"at": pl.Datetime("us", "UTC"), "name": pl.String(), "units": pl.Int64()}
-SHOULD, SHOWS, GREY = "Should show", "Shopify shows", "#7C858F"
+GREY = "#7C858F"
 MARKS = {
     "Run that changed it": (RAISED, "circle"),
     "Run that left it": (GREY, "circle"),
     "Order placed": (LOWERED, "triangle-down"),
+    "Now": (PROTECTED, "diamond"),
 }
 MOST_NAMES = 6  # of orders that are written beside their marks
 TICKS = [timedelta(minutes=n) for n in (5, 15, 30, 60, 180, 360, 720)]
 DAYS = [timedelta(days=n) for n in (1, 2, 7, 14, 28, 91, 182, 364)]
 
 
-def waterfall(steps: pl.DataFrame, target: float | None, available: float | None, *, title: str) -> Chart:
+def waterfall(
+    steps: pl.DataFrame, target: float | None, available: float | None, *, title: str, past: bool = False
+) -> Chart:
     """The steps from the stock to the target (STEPS), and below them the target beside what Shopify shows, in units."""
+    should, shows = ("Should have shown", "Shopify showed") if past else ("Should show", "Shopify shows")
+    totals = [(should, target, RAISED), (shows, available, GREY)]
     rows = [_step(row) for row in steps.iter_rows(named=True)]
-    rows += [_total(name, units) for name, units in ((SHOULD, target), (SHOWS, available)) if units is not None]
+    rows += [_total(label, units, colour) for label, units, colour in totals if units is not None]
     if not rows:
         return sentence(title)
     values = [row | {"place": place, "label": _unique(rows, place)} for place, row in enumerate(rows)]
@@ -45,11 +50,11 @@ def waterfall(steps: pl.DataFrame, target: float | None, available: float | None
     )
     text = base.mark_text(align="left", dx=4, aria=False).encode(x="right:Q", text="text:N", tooltip=alt.value(None))
     made: alt.LayerChart = alt.LayerChart(layer=[drawn, text])
-    return made.properties(title=title, description=f"{title} {'; '.join(row['words'] for row in rows)}.")
+    return made.properties(title=title, description=_step_words(rows, title))
 
 
 def levels(looks: pl.DataFrame, placed: pl.DataFrame) -> Chart:
-    """What Shopify showed over time, as runs saw and left it (LOOKS), with the orders that were placed (PLACED)."""
+    """What Shopify showed over time, as runs saw and left it (LOOKS; without a job: now), with the orders that were placed (PLACED)."""
     if looks.is_empty():
         return sentence("No run has looked at this level yet.")
     looks, placed = looks.sort("at"), placed.sort("at")
@@ -72,9 +77,14 @@ def _step(row: dict[str, Any]) -> dict[str, Any]:
     return _bar(label, start, end, text, words) | {"colour": LOWERED if row["units"] < 0 else PROTECTED}
 
 
-def _total(label: str, units: float) -> dict[str, Any]:
+def _total(label: str, units: float, colour: str) -> dict[str, Any]:
     text = reader().number(units)
-    return _bar(label, 0.0, units, text, f"{label}; {text}") | {"colour": RAISED if label == SHOULD else GREY}
+    return _bar(label, 0.0, units, text, f"{label}; {text}") | {"colour": colour}
+
+
+def _step_words(rows: list[dict[str, Any]], title: str) -> str:
+    parts = ", ".join(f"{row['label']} {row['text']}" for row in rows)
+    return f"{title}. Step by step, in units: {parts}."
 
 
 def _bar(label: str, start: float, end: float, text: str, words: str) -> dict[str, Any]:
@@ -97,6 +107,9 @@ def _points(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _run(row: dict[str, Any]) -> dict[str, Any]:
     change = row["left"] - row["available"]
+    if row["job"] is None:
+        words = f"{reader().moment(row['at'])}; now; {reader().number(row['left'])} units"
+        return {"t": _wall(row["at"]), "units": row["left"], "kind": "Now", "words": words, "name": ""}
     did = f"changed by {reader().number(change, signed=True)}" if change else "not changed"
     words = f"{reader().moment(row['at'])}; {clean(row['job'])}; {reader().number(row['left'])} units, {did}"
     kind = "Run that changed it" if change else "Run that left it"
@@ -134,8 +147,9 @@ def _level_title(looks: pl.DataFrame) -> str:
     every = pl.concat([looks["available"], looks["left"]])
     low, high = (reader().number(units) for units in (every.min(), every.max()))  # type: ignore[arg-type]
     span = f"{low} units" if low == high else f"{low} to {high} units"
-    changed = looks.filter(pl.col("left") != pl.col("available")).height
-    return f"On sale: {span}; {changed} of {reader().many(looks.height, 'run')} changed it"
+    runs = looks.filter(pl.col("job").is_not_null())
+    changed = reader().number(runs.filter(pl.col("left") != pl.col("available")).height)
+    return f"On sale: {span}; {changed} of {reader().many(runs.height, 'run')} changed it"
 
 
 def _level_words(looks: pl.DataFrame, placed: pl.DataFrame) -> str:
@@ -153,9 +167,9 @@ def _wall(at: datetime) -> int:
 
 
 def _ticks(moments: list[int]) -> dict[int, str]:
-    """At most about six round moments of the reader's clock, each with its label."""
+    """At most seven round moments of the reader's clock, each with its label."""
     first, last = min(moments), max(moments)
-    steps = [step for step in [*TICKS, *DAYS] if (last - first) / (step.total_seconds() * 1000) <= 5]
+    steps = [step for step in [*TICKS, *DAYS] if (last - first) / (step.total_seconds() * 1000) <= 6.5]
     step = steps[0] if steps else DAYS[-1]
     width = round(step.total_seconds() * 1000)
     ticks = range(first - first % width + width * (first % width > 0), last + 1, width)

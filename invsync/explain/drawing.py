@@ -63,12 +63,13 @@ def waterfall(level: Explanation, reader: charts.Reader) -> charts.Chart:
         [(step.label, step.units, step.after) for step in level.steps], schema=charts.STEPS, orient="row"
     )
     available = None if level.available is None else float(level.available)
-    return charts.waterfall(steps, level.target, available, title=level.finding(reader.number).rstrip("."))
+    title = level.finding(reader.number).rstrip(".")
+    return charts.waterfall(steps, level.target, available, title=title, past=level.last_look is not None)
 
 
 def levels(level: Explanation) -> charts.Chart:
     """What Shopify showed over time, as runs saw and left it, and what it shows now."""
-    looks = [(one.at, one.available, one.left, one.job) for one in _seen(level)]
+    looks = [(one.at, one.available, one.left, one.job or None) for one in _seen(level)]
     placed = [(order.created_at, order.name, order.units) for order in level.orders]
     return charts.levels(
         pl.DataFrame(looks, schema=charts.LOOKS, orient="row"), pl.DataFrame(placed, schema=charts.PLACED, orient="row")
@@ -83,14 +84,14 @@ def in_notebook(level: Explanation) -> str:
     )
     notes = Markup("").join(Markup("<p>{}</p>").format(note) for note in _notes(level, reader))
     drawn = [waterfall(level, reader), levels(level)]
-    return head + notes + Markup("").join(_in_cell(chart, reader) for chart in drawn)
+    return str(head + notes + Markup("").join(_in_cell(chart, reader) for chart in drawn))
 
 
 def _seen(level: Explanation) -> Iterator[SeenLevel]:
     """What runs saw, and what was read just now."""
     yield from level.levels
     if level.levels and not level.last_look and level.available is not None:
-        yield SeenLevel("", "now", level.at, level.available)
+        yield SeenLevel("", "", level.at, level.available)
 
 
 def _drawn(chart: charts.Chart, number: int, reader: charts.Reader) -> Markup:
@@ -105,7 +106,7 @@ def _in_cell(chart: charts.Chart, reader: charts.Reader) -> Markup:
     if "image/svg+xml" not in made:
         return Markup(made["text/html"])
     label, drawn = made["text/plain"], Markup(made["image/svg+xml"])
-    return Markup('<div role="img" aria-label="{}" style="max-width: 45rem">{}</div>').format(label, drawn)
+    return Markup('<div role="img" aria-label="{}" style="overflow-x: auto">{}</div>').format(label, drawn)
 
 
 def _themed(chart: charts.Chart) -> dict[str, object]:
