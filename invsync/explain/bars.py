@@ -50,7 +50,7 @@ def waterfall(
     label = max(12, min(max(len(row.label) for row in rows), width - digits - NARROWEST - 6))
     room = max(NARROWEST, min(WIDEST, width - label - digits - 6))
     low, high = (limit(limit(row.start, row.end) for row in rows) for limit in (min, max))
-    scale = room / (high - low) if high > low else 0.0
+    scale = (room - 1) / (high - low) if high > low else 0.0  # the last column is for the shortest bars
     for place, row in enumerate(rows):
         if place == len(steps) and steps:
             yield "  " + "-" * (label + 2 + digits)
