@@ -16,7 +16,7 @@ from invsync.report import cells
 from invsync.report.facts import Figure
 from invsync.report.links import Links
 from invsync.report.markup import Column, asset, hashed, page, table
-from invsync.vocabulary import outcome_words
+from invsync.vocabulary import DONE, PARTIAL, PLANNED, outcome_words
 
 
 def write(level: Explanation, path: Path, shop: ShopSettings) -> None:
@@ -41,7 +41,7 @@ def render(level: Explanation, reader: charts.Reader, links: Links) -> str:
         scripts=Markup(hashed(asset("run.js"))),
         script=Markup(asset("run.js")),
         version=__version__,
-        kind="planned" if level.last_look else "done" if level.is_right else "partial",
+        kind=PLANNED if level.last_look else DONE if level.is_right else PARTIAL,
         sentence=level.finding(reader.number),
         product=level.product,
         link=links.product(level.shopify_product_id, level.shopify_variant_id),
