@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import Any
 
 import polars as pl
@@ -16,7 +18,7 @@ from browsing import EVERYWHERE, chromium, needs_chromium, opened
 from rehearsal import HARD, ONLINE, START, STORE, TOKEN, Rehearsal, of_shop
 from typer.testing import CliRunner
 
-from invsync import charts, oms
+from invsync import charts, oms, web
 from invsync.cli import app
 from invsync.config.settings import OmsSettings, ShopSettings, load
 from invsync.errors import OmsFailed, ShopifyFailed, UsageError
@@ -290,6 +292,20 @@ def test_apis_and_gateways_are_asked_without_a_secret() -> None:
         silent = shop.model_copy(update={"endpoint": f"http://127.0.0.1:{port}"})
         assert answering.silent_shops({"acme": silent}, 0.2) == ("Shopify of acme",)
     assert oms.answers(OmsSettings(kind="files", shop_id="S"), 1)
+
+
+@pytest.mark.parametrize(("status", "answers"), [(200, True), (401, True), (404, True), (500, True), (503, False)])
+def test_a_gateways_excuse_is_no_answer(status: int, answers: bool) -> None:
+    class Gateway(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert "Authorization" not in self.headers and "X-Shopify-Access-Token" not in self.headers
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Gateway) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        assert web.answers(f"http://127.0.0.1:{server.server_port}/", 5) == answers
 
 
 def test_a_postgresql_server_is_asked_for_tls() -> None:
