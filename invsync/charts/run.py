@@ -3,14 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
-import altair as alt
 import polars as pl
 
 from invsync.charts.labels import clean
-from invsync.charts.theme import AGE_COLOURS, BAR, LOWERED, RAISED, STEP, WIDTH, reader
+from invsync.charts.sentence import Chart, sentence
+from invsync.charts.theme import AGE_COLOURS, LOWERED, RAISED, reader
 from invsync.vocabulary import ALREADY_RIGHT, HELD, OUTCOMES, PLANNED, UNKNOWN, outcome_words
 
-Chart = alt.Chart | alt.LayerChart
 MAX_BARS = 20  # rows a chart: two bars each at most
 AGES = [("under 15 minutes", 15), ("15 to 60 minutes", 60), ("1 to 4 hours", 240), ("4 to 24 hours", 1440)]
 OLDEST = "over a day"
@@ -42,7 +41,10 @@ def what_happened(outcomes: pl.DataFrame) -> Chart:
     more = f"; and {counted.height - 6} more kinds" if counted.height > 6 else ""
     total = reader().many(int(counted["pairs"].sum()), "pair")
     words = f"What happened to {total} of item and location: {parts}{more}."
-    return _labelled(_bars(shown, "Pairs", sort=[row["label"] for row in shown]), "What happened to each pair", words)
+    from invsync.charts import bars  # late: it imports Altair
+
+    drawn = bars.numbered(shown, "Pairs", sort=[row["label"] for row in shown])
+    return drawn.properties(title="What happened to each pair", description=words)
 
 
 def in_flight(in_flight: pl.DataFrame, at: datetime | None = None, locations: pl.DataFrame | None = None) -> Chart:
@@ -54,18 +56,12 @@ def in_flight(in_flight: pl.DataFrame, at: datetime | None = None, locations: pl
     top = totals.head(MAX_BARS)
     rows = aged.join(top, on="label").group_by("label", "age", "rank").agg(value=pl.sum("units")).sort("rank", "label")
     shown = [row | {"words": _age_words(row), "colour": row["age"]} for row in rows.to_dicts()]
-    scale = alt.Scale(domain=[name for name, _ in AGES] + [OLDEST], range=AGE_COLOURS)
-    bars = _bars(shown, "Units in flight", sort=top["label"].to_list()).encode(
-        color=alt.Color("colour:N", scale=scale, title="Order placed, before the run"), order="rank:O"
-    )
-    return bars.properties(title="Protected units of orders in flight", description=_flight_words(aged, totals))
+    from invsync.charts import bars  # late: it imports Altair
 
-
-def sentence(words: str) -> alt.Chart:
-    """A chart that says why there is nothing to draw; the renderer writes it as text that wraps."""
-    mark = alt.Chart(alt.InlineData(values=[{"words": words}])).mark_text(align="left")
-    made: alt.Chart = mark.encode(text="words:N").properties(description=words, usermeta={"sentence": True})
-    return made
+    colours = dict(zip([*(name for name, _ in AGES), OLDEST], AGE_COLOURS, strict=True))
+    legend = "Order placed, before the run"
+    drawn = bars.by_label(shown, "Units in flight", sort=top["label"].to_list(), colours=colours, legend=legend)
+    return drawn.properties(title="Protected units of orders in flight", description=_flight_words(aged, totals))
 
 
 def classed(frame: pl.DataFrame) -> pl.DataFrame:
@@ -106,11 +102,11 @@ def _variances(labelled: pl.DataFrame, one: str, many: str) -> Chart:
     )
     top = totals.head(MAX_BARS).to_dicts()
     shown = [_bar(row, side) for row in top for side in ("raised", "lowered") if row[side]]
-    scale = alt.Scale(domain=["Raised", "Lowered"], range=[RAISED, LOWERED])
-    bars = _bars(shown, "Units changed in Shopify", sort=[clean(row["label"]) for row in top]).encode(
-        color=alt.Color("colour:N", scale=scale, title=None)
-    )
-    return bars.properties(title=f"What was wrong, by {one}", description=_variance_words(totals, one, many))
+    from invsync.charts import bars  # late: it imports Altair
+
+    names, colours = [clean(row["label"]) for row in top], {"Raised": RAISED, "Lowered": LOWERED}
+    drawn = bars.by_label(shown, "Units changed in Shopify", sort=names, colours=colours)
+    return drawn.properties(title=f"What was wrong, by {one}", description=_variance_words(totals, one, many))
 
 
 def _variance_words(totals: pl.DataFrame, one: str, many: str) -> str:
@@ -145,28 +141,6 @@ def _happening(row: dict[str, Any]) -> dict[str, Any]:
     text = reader().number(row["pairs"])
     words = f"{label}; {reader().many(row['pairs'], 'pair')}"
     return {"label": label, "value": row["pairs"], "colour": colour, "words": words, "text": text}
-
-
-def _bars(rows: list[dict[str, Any]], title: str, *, sort: list[str]) -> alt.Chart:
-    values = [row | {"label": clean(row["label"])} for row in rows]
-    made: alt.Chart = (
-        alt.Chart(alt.InlineData(values=values), width=WIDTH, height=alt.Step(STEP))
-        .mark_bar(height=BAR)
-        .encode(
-            x=alt.X("value:Q", title=title, axis=alt.Axis(format=",~r", tickMinStep=1, tickCount=6)),
-            y=alt.Y("label:N", title=None, sort=[clean(name) for name in sort]),
-            tooltip=alt.Tooltip("words:N", title="Bar"),
-            description="words:N",
-        )
-    )
-    return made
-
-
-def _labelled(bars: alt.Chart, title: str, words: str) -> Chart:
-    coloured = bars.encode(color=alt.Color("colour:N", scale=None))
-    numbers = bars.mark_text(align="left", dx=4, aria=False).encode(text="text:N", tooltip=alt.value(None))
-    made: alt.LayerChart = alt.LayerChart(layer=[coloured, numbers])
-    return made.properties(title=title, description=words)
 
 
 def _aged(frame: pl.DataFrame, at: datetime | None) -> pl.DataFrame:
