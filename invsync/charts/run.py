@@ -8,7 +8,7 @@ import polars as pl
 from invsync.charts.labels import clean
 from invsync.charts.sentence import Chart, sentence
 from invsync.charts.theme import AGE_COLOURS, LOWERED, RAISED, reader
-from invsync.vocabulary import ALREADY_RIGHT, HELD, OUTCOMES, PLANNED, UNKNOWN, outcome_words
+from invsync.vocabulary import ALREADY_RIGHT, HELD, OUTCOMES, PLANNED, UNKNOWN, is_benign, outcome_words
 
 MAX_BARS = 20  # rows a chart: two bars each at most
 AGES = [("under 15 minutes", 15), ("15 to 60 minutes", 60), ("1 to 4 hours", 240), ("4 to 24 hours", 1440)]
@@ -27,12 +27,15 @@ def variances_by_location(outcomes: pl.DataFrame, locations: pl.DataFrame | None
 
 
 def what_happened(outcomes: pl.DataFrame) -> Chart:
-    """Pairs by outcome and reason: sent, held and why (OUTCOMES, or VARIANCES of a rehearsal)."""
+    """Pairs by outcome and reason: sent, held and why (OUTCOMES, or VARIANCES of a rehearsal).
+
+    A sentence where each pair was right already, or is held for a reason that needs no person.
+    """
     if outcomes.is_empty():
         return sentence("No pair was looked at in this run.")
+    every = classed(outcomes)
     counted = (
-        classed(outcomes)
-        .group_by("outcome", "reason")
+        every.group_by("outcome", "reason")
         .agg(pairs=pl.len())
         .sort("pairs", "outcome", "reason", descending=[True, False, False])
     )
@@ -40,6 +43,8 @@ def what_happened(outcomes: pl.DataFrame) -> Chart:
     parts = "; ".join(f"{row['label']} {reader().number(row['value'])}" for row in shown[:6])
     more = f"; and {counted.height - 6} more kinds" if counted.height > 6 else ""
     total = reader().many(int(counted["pairs"].sum()), "pair")
+    if every.filter((pl.col("outcome") != ALREADY_RIGHT) & ((pl.col("outcome") != HELD) | ~is_benign())).is_empty():
+        return sentence(f"Nothing had to be changed: {parts}{more}, of {total} of item and location.")
     words = f"What happened to {total} of item and location: {parts}{more}."
     from invsync.charts import bars  # late: it imports Altair
 

@@ -29,7 +29,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help=DRY_RUN_HELP)] = False,
     parameter: Annotated[list[str] | None, typer.Option("-p", metavar="KEY VALUE", help=PARAMETER_HELP)] = None,
     transport: Annotated[Literal["auto", "bulk", "direct"], typer.Option(help=TRANSPORT_HELP)] = "auto",
-    engine: Engine = "kernel",
+    engine: Engine = "inprocess",
     at: Annotated[str, typer.Option(metavar="TIME", help=AT_HELP)] = "",
     as_json: AsJson = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help=VERBOSE_HELP)] = False,
@@ -57,7 +57,7 @@ def run(
 
 
 @app.command()
-def apply(run_id: RunId, config: Config = CONFIG, engine: Engine = "kernel", as_json: AsJson = False) -> None:
+def apply(run_id: RunId, config: Config = CONFIG, engine: Engine = "inprocess", as_json: AsJson = False) -> None:
     """Send a dry run's plan as reviewed, if it is still fresh.
 
     Exit codes: those of run; 3 if the plan is stale, in which case nothing was sent.
@@ -69,7 +69,7 @@ def apply(run_id: RunId, config: Config = CONFIG, engine: Engine = "kernel", as_
 
 
 @app.command()
-def undo(run_id: RunId, config: Config = CONFIG, engine: Engine = "kernel", as_json: AsJson = False) -> None:
+def undo(run_id: RunId, config: Config = CONFIG, engine: Engine = "inprocess", as_json: AsJson = False) -> None:
     """Plan the inverse of what a run sent, to review and apply.
 
     Sends nothing. Exit codes: those of run.

@@ -1,7 +1,7 @@
 """Environments to measure commands in: a lean one beside that of the bench, which may have JupyterLab."""
 
-import re
 import sys
+import tomllib
 import venv
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-NAME = re.compile(r"[A-Za-z0-9._-]+")
+from tests.bench.measure import ROOT
 
 
 def has_jupyterlab() -> bool:
@@ -69,7 +69,9 @@ def _modules(installed: Distribution) -> Iterator[Path]:
 
 def _needed() -> list[str]:
     """The names of the distributions that invsync needs without any extra, with what those need."""
-    names, waiting = [], [text for text in distribution("invsync").requires or ()]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names: list[str] = []
+    waiting: list[str] = list(project["dependencies"])
     while waiting:
         needed = Requirement(waiting.pop())
         if needed.name in names or (needed.marker and not needed.marker.evaluate({"extra": ""})):
