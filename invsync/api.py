@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from invsync import equation, explain, mapping, plan, tables
-from invsync.config import settings
+from invsync.config import nearest
 from invsync.errors import UsageError
 from invsync.ledger.opened import opened
 from invsync.ledger.reading import unreadable
@@ -23,7 +23,6 @@ from invsync.vocabulary import reason_words
 if TYPE_CHECKING:
     from invsync.simulate import Replay
 
-CONFIG = "invsync.toml"
 MINUTES = {"s": 1 / 60, "m": 1.0, "h": 60.0, "d": 1440.0}
 LAG = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 # What a frame of anyone's need not have: of the OMS's numbers, and of Shopify's levels.
@@ -94,21 +93,33 @@ class Shop:
 
     def diff(self) -> Diff:
         """Every mapped pair as the next hard sync would find it."""
-        with opened(_configured(self.config), self.name) as shop:
+        with opened(nearest.opened(self.config), self.name) as shop:
             snapshot = shop.oms.snapshot()
             pairs, _ = mapping.pairs(snapshot, shop.rules)
             read = shop.reader(snapshot, pairs).read(pairs)
         decided = plan.decide(read.variances, activate=shop.settings.activate_levels)
         return Diff(_every(decided), read.in_flight, (*unreadable(snapshot), *read.messages))
 
-    def explain(self, sku: str, location: int | None = None) -> Explanation:
-        """The number of a product, by SKU or OMS id, at a Shopify location; the aggregate one when left out."""
-        configured = _configured(self.config)
+    def explain(self, sku: str = "", location: int | None = None) -> Explanation:
+        """The number of a product, by SKU or OMS id, at a Shopify location; the aggregate one when left out.
+
+        Without a product, that with the most units in flight is explained, else that which is most wrong.
+        """
+        configured = nearest.opened(self.config)
+        sku = sku or self._telling()
         return Explanation(explain.explain_in(configured, self.name, sku, location=location))
+
+    def _telling(self) -> str:
+        """The product whose number tells most; a UsageError where none is mapped."""
+        frame = self.diff().frame
+        if frame.is_empty():
+            raise UsageError(f"Shop {self.name} has no mapped product: map one, or name a shop that has.")
+        ranked = frame.sort(pl.col("in_flight").fill_null(0), pl.col("delta").fill_null(0).abs(), descending=True)
+        return str(ranked["product_id"][0])
 
     def runs(self, days: int = 30) -> pl.DataFrame:
         """One row a run (RUNS) of the last `days`, from the run folders on this disk, oldest first."""
-        root = Path(_configured(self.config).reports.path)
+        root = Path(nearest.opened(self.config).reports.path)
         listed = folders.table(root, folders.stamps(root)) if root.is_dir() else tables.empty(folders.RUNS)
         since = datetime.now(UTC) - timedelta(days=days)
         return listed.filter(pl.col("shop") == self.name, pl.col("started_at") >= since)
@@ -123,7 +134,7 @@ class Shop:
         except ModuleNotFoundError as error:
             raise UsageError(f"replay needs {error.name}: install invsync[lab].") from None
         minutes = simulate.lognormal(_minutes(lag)) if lag else ()
-        configured = _configured(self.config)
+        configured = nearest.opened(self.config)
         history = lab.history(shop=self.name, config=configured, days=days)
         minutes = minutes or lab.lags(shop=self.name, config=configured)
         return simulate.replay(history, simulate.Scenario(policy=policy, lag=minutes))
@@ -132,16 +143,11 @@ class Shop:
 def open(shop: str = "", config: str | Path | None = None) -> Shop:
     """A shop of the configuration; the only one when no name is given.
 
-    Without `config`, `invsync.toml` is looked for in the current folder and in those above it. Relative paths in it
-    are taken from its folder. A UsageError where there is none, or where it does not name the shop.
+    Without `config`, `invsync.toml` is looked for in the current folder and in those above it, and in their folder
+    `demo`. Relative paths in it are taken from its folder. A UsageError where there is none, or where it does not name the shop.
     """
-    path = _nearest() if config is None else Path(config).resolve()
-    configured = settings.load(path)
-    if not shop:
-        if len(configured.shops) != 1:
-            raise UsageError(f"{path} has the shops {', '.join(configured.shops) or 'none'}: name one.")
-        (shop,) = configured.shops
-    configured.shop(shop)
+    path = nearest.located(config)
+    shop = nearest.shop_of(nearest.opened(path), shop)
     return Shop(shop, path)
 
 
@@ -170,20 +176,6 @@ def _every(decided: plan.Plan) -> pl.DataFrame:
 def _with(frame: pl.DataFrame, defaults: Mapping[str, object]) -> pl.DataFrame:
     missing = {name: pl.lit(value) for name, value in defaults.items() if name not in frame.columns}
     return frame.with_columns(**missing)
-
-
-def _nearest() -> Path:
-    """The invsync.toml of this folder or of the nearest one above it."""
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / CONFIG).is_file():
-            return folder / CONFIG
-    raise UsageError(f"There is no {CONFIG} in {here} or above it: give config, or run invsync init.")
-
-
-def _configured(config: Path) -> settings.Settings:
-    """The configuration, its relative paths taken from its folder."""
-    return settings.anchored(settings.load(config), config.parent)
 
 
 def _minutes(lag: str) -> float:

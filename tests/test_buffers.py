@@ -96,43 +96,6 @@ def test_a_suggestion_is_the_fewest_units_that_cover_the_windows(ratio: float) -
     assert (cut == np.minimum(units, 3)).all()
 
 
-def test_held_out_weeks_judge_what_past_weeks_chose() -> None:
-    history = simulate.history(*simulate.retail(sales()))
-    past, held_out = history.between(0, 7), history.between(7, 14)
-    scenario = simulate.Scenario("reset", lag=simulate.lognormal(60), pos_share=0.2)
-    tables_ = buffers.candidates(past, scenario, ratios=(0.95, 0.99, 0.9999), largest=(2, 4))
-    singles = (0, 2, 4)
-    judged = [
-        buffers.evaluate(of, scenario, singles=singles, suggested=tables_, seeds=(1, 2)) for of in (past, held_out)
-    ]
-    compared = buffers.compare(*judged)
-
-    assert judged[0].height == len(singles) + len(tables_) == 9
-    assert compared["buffer"].to_list() == [0, 2, 4]
-    kept = judged[0].filter(pl.col("ratio").is_not_null())
-    assert not compared["beaten"][0], "nothing hides less than no buffer"
-    for row in compared.to_dicts()[1:]:
-        alike = judged[0].row(by_predicate=pl.col("buffer") == row["buffer"], named=True)
-        fit = kept.filter(pl.col("hidden") <= alike["hidden"])
-        assert (row["ratio"], row["largest"]) in fit.sort("oversold").select("ratio", "largest").rows()
-        better = row["oversold_by_sku"] <= row["oversold"] and row["hidden_by_sku"] <= row["hidden"]
-        assert row["beaten"] == (
-            better and (row["oversold_by_sku"], row["hidden_by_sku"]) != (row["oversold"], row["hidden"])
-        )
-
-
-def compared(*beaten: bool) -> pl.DataFrame:
-    return pl.DataFrame({"buffer": [0, *range(1, len(beaten) + 1)], "beaten": [False, *beaten]})
-
-
-def test_the_verdict_names_the_single_buffers_that_were_not_beaten() -> None:
-    assert buffers.verdict(compared(True, True)).endswith(
-        "beat 2 of 2 single buffers in both oversold and hidden units: every one."
-    )
-    assert "beat 1 of 3" in buffers.verdict(compared(False, True, False))
-    assert "not those of 1, 3 units" in buffers.verdict(compared(False, True, False))
-
-
 def test_a_suggestion_becomes_the_table_that_the_jobs_read(tmp_path: Path) -> None:
     pairs = rows(
         tables.PAIRS,

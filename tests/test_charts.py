@@ -84,7 +84,7 @@ NONE = [
 
 def test_a_product_adds_up_its_pairs_and_keeps_raised_and_lowered_apart() -> None:
     drawn = {(row["label"], row["colour"]): row["value"] for row in values(charts.variances_by_product(SOME))}
-    assert drawn == {("SKU-1", "Raised"): 6, ("SKU-2", "Lowered"): -7}
+    assert drawn == {("SKU-1", "Too few"): 6, ("SKU-2", "Too many"): -7}
 
 
 def test_a_location_shows_its_name_and_both_directions() -> None:

@@ -76,9 +76,9 @@ def test_a_pair_is_found_by_typing_sorting_and_choosing(browser: Browser, page: 
 
 def test_a_bar_leads_to_its_pairs_and_says_its_number(browser: Browser, page: Path) -> None:
     with opened(browser, page) as visit:
-        bar = visit.page.locator(".iv-wide [aria-label^='Utrecht; raised']").first
+        bar = visit.page.locator(".iv-wide [aria-label^='Utrecht; '][aria-label$='too few']").first
         bar.hover()
-        expect(visit.page.locator(".iv-tip")).to_contain_text("raised by")
+        expect(visit.page.locator(".iv-tip")).to_contain_text("too few")
         bar.click()
         expect(visit.page.get_by_label("Item, location or outcome")).to_have_value("Utrecht")
         expect(visit.page.locator(".iv-find tbody tr").first).to_contain_text("Utrecht")
@@ -107,9 +107,9 @@ def test_it_prints_on_a4_and_no_chart_is_cut(browser: Browser, page: Path) -> No
         sheets = [sheet.get_textpage().get_text_range() for sheet in made]
     assert len(sheets) <= 7
     whole = [
-        ("What was wrong, by product", "Units changed in Shopify", "products are drawn."),
-        ("What was wrong, by location", "Units changed in Shopify", "raised and lowered by location"),
-        ("Protected units of orders", "Order placed, before the run", "older"),
+        ("What was wrong, by product", "Units, in Shopify when the run looked", "products are drawn."),
+        ("What was wrong, by location", "Units, in Shopify when the run looked", "too many over"),
+        ("Sold units kept off sale", "Order placed, before the run", "older"),
         ("What happened to each pair", "Already right", "more kinds."),
     ]
     for chart in whole:

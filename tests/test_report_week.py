@@ -69,7 +69,65 @@ def test_units_in_flight_count_once_and_have_a_price(tmp_path: Path) -> None:
     leave(tmp_path, outcomes(item("B", in_flight=4) | RIGHT), at=MONDAY + timedelta(hours=2))
     prices = week.Prices(pl.DataFrame({"item": ["A"], "price": [2.5]}), "EUR")
     now = of(tmp_path, prices)
-    assert now.avoided == 8 and now.worth(now.protected()) == (10.0, 0.5)
+    assert now.kept_off == 8 and now.worth(now.protected()) == (10.0, 0.5)
+
+
+def test_units_in_flight_of_an_item_that_keeps_stock_would_have_oversold_none(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes(item("A", in_flight=5, target=3) | RIGHT), at=MONDAY)
+    leave(tmp_path, outcomes(item("A", in_flight=0, target=3) | RIGHT), at=MONDAY + timedelta(minutes=15))
+
+    assert of(tmp_path).kept_off == 5 and of(tmp_path).at_most == 0
+    text = page(tmp_path)
+    assert "Sold units kept off sale" in text and "would have oversold none: no stock ran out" in text
+    assert "avoided" not in text
+
+
+@pytest.mark.parametrize(
+    ("looks", "most"),
+    [
+        ([(3, 0)], 3),  # nothing left, and 3 in flight
+        ([(3, 2), (5, 0)], 5),  # the stock ran out between two looks
+        ([(3, 2), (0, 0)], 3),  # it ran out, and the OMS has booked all by then
+        ([(3, 0), (3, 0), (4, 0)], 4),  # a unit is counted once
+        ([(3, 0), (2, 0), (4, 0)], 5),  # one was booked, two came
+        ([(3, 0), (0, 5), (2, 5)], 3),  # stock came back
+        ([(3, 2), (3, 1), (0, 1)], 0),
+    ],
+)
+def test_at_most_the_units_in_flight_of_items_that_ran_out_would_have_oversold(
+    tmp_path: Path, looks: list[tuple[int, int]], most: int
+) -> None:
+    for n, (units, target) in enumerate(looks):
+        rows = outcomes(item("A", in_flight=units, target=target) | RIGHT)
+        leave(tmp_path, rows, at=MONDAY + timedelta(minutes=15 * n))
+    week_ = of(tmp_path)
+    was, had_sold_out, counted = 0, False, 0
+    for units, target in looks:
+        if target <= 0:
+            counted += max(units - was, 0) + (0 if had_sold_out else was)
+        was, had_sold_out = units, target <= 0
+
+    assert week_.at_most == most == counted
+
+
+def test_units_at_risk_are_the_same_run_by_run_and_have_a_price(tmp_path: Path) -> None:
+    for n, units in enumerate([3, 4]):
+        leave(tmp_path, outcomes(item("A", in_flight=units, target=0) | RIGHT), at=MONDAY + timedelta(minutes=n))
+        of(tmp_path)  # which keeps the history
+        kept = history.load(tmp_path / "_site" / "state")
+        history.extend(kept, tmp_path)
+        kept.save()
+    prices = tmp_path / "prices.csv"
+    prices.write_text("sku,price,currency\nA,2.50,EUR\n")
+
+    assert of(tmp_path).at_most == 4
+    assert "would have oversold 0 to 4 units (up to €10)" in page(tmp_path, prices=prices)
+
+
+def test_a_week_of_deltas_alone_does_not_know_what_would_have_been_oversold(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes(item("A") | RIGHT), at=MONDAY, job="push-deltas")
+
+    assert of(tmp_path).at_most is None and "how many would have been oversold is not known" in page(tmp_path)
 
 
 def test_a_week_is_seven_days_of_the_shops_zone(tmp_path: Path) -> None:

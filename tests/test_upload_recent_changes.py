@@ -162,7 +162,7 @@ def test_a_report_calls_locations_what_shopify_calls_them(rehearsal: Rehearsal) 
 
     page = (rehearsal.folder(facts) / "report.html").read_text()
     assert facts["locations"] == {str(ONLINE): "Online"}
-    assert "most at Online: 0 raised, 5 lowered" in page and f"Location {ONLINE}" not in page
+    assert "most at Online: 0 too few, 5 too many" in page and f"Location {ONLINE}" not in page
 
 
 def test_a_report_that_cannot_read_names_tells_the_locations_by_number(

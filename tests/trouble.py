@@ -18,6 +18,7 @@ from invsync.jobs import launch, run
 from invsync.jobs.delivery import Delivery
 from invsync.sandbox import demo
 from invsync.shopify import Shopify
+from invsync.shopify.writes import Results
 from invsync.state import lease
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -26,6 +27,7 @@ PROCESSES.set_forkserver_preload(["invsync.jobs.launch", "trouble"])
 MOMENTS: dict[str, tuple[type, str, str]] = {
     "before its commit": (Delivery, "send_files", "before"),
     "after its commit": (Delivery, "deliver", "before"),
+    "at its first answer": (Results, "add", "before"),
     "after its answers": (Delivery, "deliver", "after"),
     "before its record": (run.Run, "_conclude", "before"),
 }

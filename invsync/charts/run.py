@@ -13,16 +13,17 @@ from invsync.vocabulary import ALREADY_RIGHT, HELD, OUTCOMES, PLANNED, UNKNOWN, 
 MAX_BARS = 20  # rows a chart: two bars each at most
 AGES = [("under 15 minutes", 15), ("15 to 60 minutes", 60), ("1 to 4 hours", 240), ("4 to 24 hours", 1440)]
 OLDEST = "over a day"
+SIDES = {"few": "Too few", "many": "Too many"}  # of a difference: above 0, below 0
 
 
 def variances_by_product(outcomes: pl.DataFrame) -> Chart:
-    """Units raised and lowered by product, the 20 largest first (OUTCOMES or VARIANCES)."""
+    """Units that Shopify had too few or too many of by product, the 20 largest first (OUTCOMES or VARIANCES)."""
     names = pl.coalesce("sku", "product_id", pl.col("inventory_item_id").cast(pl.String), pl.lit("no SKU"))
     return _variances(outcomes.with_columns(label=names), "product", "products")
 
 
 def variances_by_location(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> Chart:
-    """Units raised and lowered by location, the 20 largest first, named from `locations`."""
+    """The same by location, named from `locations`."""
     return _variances(named(outcomes, locations), "location", "locations")
 
 
@@ -66,7 +67,7 @@ def in_flight(in_flight: pl.DataFrame, at: datetime | None = None, locations: pl
     colours = dict(zip([*(name for name, _ in AGES), OLDEST], AGE_COLOURS, strict=True))
     legend = "Order placed, before the run"
     drawn = bars.by_label(shown, "Units in flight", sort=top["label"].to_list(), colours=colours, legend=legend)
-    return drawn.properties(title="Protected units of orders in flight", description=_flight_words(aged, totals))
+    return drawn.properties(title="Sold units kept off sale", description=_flight_words(aged, totals))
 
 
 def classed(frame: pl.DataFrame) -> pl.DataFrame:
@@ -99,27 +100,27 @@ def _variances(labelled: pl.DataFrame, one: str, many: str) -> Chart:
     changed = labelled.filter(pl.col("delta").fill_null(0) != 0)
     if changed.is_empty():
         return sentence(f"No {one} differed: Shopify already showed the right numbers.")
-    up, down = pl.col("delta").clip(lower_bound=0).sum(), pl.col("delta").clip(upper_bound=0).sum()
+    few, too_many = pl.col("delta").clip(lower_bound=0).sum(), pl.col("delta").clip(upper_bound=0).sum()
     totals = (
         changed.group_by("label")
-        .agg(raised=up, lowered=down, total=pl.col("delta").abs().sum())
+        .agg(few=few, many=too_many, total=pl.col("delta").abs().sum())
         .sort("total", "label", descending=[True, False])
     )
     top = totals.head(MAX_BARS).to_dicts()
-    shown = [_bar(row, side) for row in top for side in ("raised", "lowered") if row[side]]
+    shown = [_bar(row, side) for row in top for side in SIDES if row[side]]
     from invsync.charts import bars  # late: it imports Altair
 
-    names, colours = [clean(row["label"]) for row in top], {"Raised": RAISED, "Lowered": LOWERED}
-    drawn = bars.by_label(shown, "Units changed in Shopify", sort=names, colours=colours)
+    names, colours = [clean(row["label"]) for row in top], dict(zip(SIDES.values(), (RAISED, LOWERED), strict=True))
+    drawn = bars.by_label(shown, "Units, in Shopify when the run looked", sort=names, colours=colours)
     return drawn.properties(title=f"What was wrong, by {one}", description=_variance_words(totals, one, many))
 
 
 def _variance_words(totals: pl.DataFrame, one: str, many: str) -> str:
     number, most = reader().number, totals.row(0, named=True)
     return (
-        f"Units raised and lowered by {one}: {number(int(totals['raised'].sum()))} raised and "
-        f"{number(-int(totals['lowered'].sum()))} lowered over {reader().many(totals.height, one)}; the most "
-        f"at {clean(most['label'])}: {number(most['raised'])} raised, {number(-most['lowered'])} lowered"
+        f"Shopify had {number(int(totals['few'].sum()))} units too few and {number(-int(totals['many'].sum()))} too "
+        f"many over {reader().many(totals.height, one)}; the most at {clean(most['label'])}: {number(most['few'])} too "
+        f"few, {number(-most['many'])} too many"
         f"{_rest(totals, many)}."
     )
 
@@ -129,15 +130,15 @@ def _flight_words(aged: pl.DataFrame, totals: pl.DataFrame) -> str:
     late = int(aged.filter(pl.col("age") == OLDEST)["units"].sum())
     return (
         f"{many(int(aged['units'].sum()), 'unit')} in {many(aged['order_id'].n_unique(), 'order')} the OMS had not "
-        f"booked, protected from being sold twice; most at {clean(totals['label'][0])} ({number(totals['total'][0])}); "
+        f"booked, kept off sale; most at {clean(totals['label'][0])} ({number(totals['total'][0])}); "
         f"{number(late)} older than a day{_rest(totals, 'locations')}."
     )
 
 
 def _bar(row: dict[str, Any], side: str) -> dict[str, Any]:
     label, value = clean(row["label"]), row[side]
-    words = f"{label}; {side} by {reader().many(abs(value), 'unit')}"
-    return {"label": label, "value": value, "colour": side.capitalize(), "words": words}
+    words = f"{label}; {reader().many(abs(value), 'unit')} {SIDES[side].lower()}"
+    return {"label": label, "value": value, "colour": SIDES[side], "words": words}
 
 
 def _happening(row: dict[str, Any]) -> dict[str, Any]:

@@ -92,6 +92,9 @@ def doctor(shop: Shop, config: Config = CONFIG, as_json: AsJson = False) -> None
 def demo(
     folder: Annotated[Path, typer.Option(help="The folder for the demo's state and reports.")] = Path("demo"),
     hours: Annotated[int, typer.Option(help="Hours of real sales to replay.", min=1, max=48)] = 6,
+    keep: Annotated[
+        bool, typer.Option(help="Keep the shop alive for notebooks and commands until interrupted.")
+    ] = False,
 ) -> None:
     """Replay real sales in the sandbox while the job runs.
 
@@ -99,5 +102,10 @@ def demo(
     """
     from invsync.sandbox import demo as sandbox
 
-    page = sandbox.play(folder, hours=hours, tell=lambda line: typer.echo(line, err=True))
-    typer.echo(f"Report: {page}")
+    def stay(page: Path) -> None:
+        typer.echo(f"Report: {page}\nThe shop stays until you interrupt: open notebooks/ in JupyterLab.")
+        sandbox.wait()
+
+    page = sandbox.play(folder, hours=hours, tell=lambda line: typer.echo(line, err=True), keep=stay if keep else None)
+    if not keep:
+        typer.echo(f"Report: {page}")

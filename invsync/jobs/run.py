@@ -258,7 +258,9 @@ class Run(Generic[S, R]):
         outcomes = _outcomes(decision, held)
         outcomes.write_parquet(self.context.folder / "outcomes.parquet")
         draft = self._draft(decision, Delivered(outcomes, decision.reading), outcomes)
-        draft = replace(draft, units=self.opened.units, messages=draft.with_message(why))
+        needs = outcomes.filter(is_fault(), pl.col("reason").ne_missing(GUARD)).height
+        counts = {**draft.counts, "needs_a_person": needs}
+        draft = replace(draft, counts=counts, units=self.opened.units, messages=draft.with_message(why))
         written = self._ended(draft, decision.selection, STOPPED, advances=False, targets=0)
         self.finish(Sent(decision, outcomes, decision.reading, written))
 

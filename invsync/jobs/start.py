@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from invsync import charts, oms
-from invsync.config import settings
+from invsync.config import nearest, settings
 from invsync.errors import SystemFailed, UsageError
 from invsync.jobs.context import Context
 from invsync.jobs.job import job
@@ -23,6 +23,7 @@ from invsync.runs.record import Record
 from invsync.runs.restored import unknown_run
 from invsync.shopify import Shopify
 from invsync.state import Lease, State, iso
+from invsync.vocabulary import PLANNED
 
 RUN_ENV = "INVSYNC_RUN"
 AnyRun = Run[Any, Any]
@@ -48,13 +49,26 @@ def check_keeper(given: Parameters, shop: settings.ShopSettings) -> None:
 def open_run(name: str, **given: object) -> AnyRun:
     """A run of this job, opened with the notebook's parameters.
 
+    Without `config` it is the nearest configuration, its paths taken from its folder; without `shop` its only shop.
     A UsageError where a parameter is wrong, LeaseHeld where another run is at work, SystemFailed where the state
     database, the OMS or Shopify cannot be opened.
     """
-    checked = parameters(name, job(name).parameters, given)
-    configured = settings.load(Path(checked.config))
+    configured, named = _located(given.get("shop"), given.get("config"))
+    checked = parameters(name, job(name).parameters, {**given, **named})
+    configured = configured or settings.load(Path(checked.config))
     check_keeper(checked, configured.shop(checked.shop))
     return _opened(checked, configured, lambda context: _planned(context))
+
+
+def _located(shop: object, config: object) -> tuple[settings.Settings | None, dict[str, str]]:
+    """The nearest configuration with the shop and the file that the parameters leave open; None where they name both."""
+    if config and shop:
+        return None, {}
+    if config:
+        return None, {"shop": nearest.shop_of(settings.load(Path(str(config))))}
+    path = nearest.located()
+    configured = nearest.opened(path)
+    return configured, {"shop": nearest.shop_of(configured, str(shop or "")), "config": str(path)}
 
 
 def apply(run: str, *, shop: str, config: str, transport: str = "auto") -> AnyRun:
@@ -68,16 +82,31 @@ def undo(run: str, *, shop: str, config: str) -> AnyRun:
 
 
 def _following(run: str, shop: str, config: str, *, planned: bool, transport: str = "auto") -> AnyRun:
-    configured = settings.load(Path(config))
+    near, named = _located(shop, config)
+    shop, config = named.get("shop", shop), named.get("config", config)
+    configured = near or settings.load(Path(config))
     with closing(State(configured.state.url)) as state:
-        earlier = review.earlier(state, run, planned=planned)
+        earlier = review.earlier(state, run or _choice(state, shop, planned=planned), planned=planned)
     if earlier.shop != shop:
-        raise UsageError(f"Run {run} is one of {earlier.shop}, not of {shop}: correct the parameter shop.")
+        raise UsageError(f"Run {earlier.run_id} is one of {earlier.shop}, not of {shop}: correct the parameter shop.")
     given = {"shop": shop, "config": config, "dry_run": not planned, "transport": transport}
     checked = parameters(earlier.job, job(earlier.job).parameters, given)
     if planned:
         check_keeper(checked, configured.shop(shop))
     return _opened(checked, configured, lambda context: _reviewed(context, earlier, planned=planned))
+
+
+def _choice(state: State, shop: str, *, planned: bool) -> str:
+    """The run to undo where none is named: the newest that sent something. A plan to apply must be named."""
+    rows = state.runs.every(shop)
+    rows = [row for row in rows if (row["status"] == PLANNED if planned else row["sent"])]
+    names = [row["run_id"] for row in sorted(rows, key=lambda row: row["run_id"], reverse=True)]
+    if names and not planned:
+        return names[0]
+    if names:
+        raise UsageError(f"Set run to the dry run whose plan is sent, the newest first: {', '.join(names[:5])}.")
+    what = "no dry run whose plan could be sent" if planned else "no run that sent something"
+    raise UsageError(f"Shop {shop} has {what}: run a job first.")
 
 
 def _planned(context: Context) -> AnyRun:

@@ -26,7 +26,7 @@ CAUSES = {
     "unmapped": "Pairs that are not linked; there is no number to compare.",
     "inactive": "Pairs that are not stocked at the location in Shopify.",
     "first_look": "The pair's first look: nothing is known of the time before.",
-    "not_told_apart": "Without the OMS's events, its news and changes in Shopify look alike.",
+    "not_told_apart": "Without the OMS's events of that time, its news and changes in Shopify look alike.",
 }
 EXPLAINED = ["first_look", "news", "lost_event", "manual_edit", "another_app", "not_settled"]
 

@@ -1,18 +1,20 @@
 """The knobs of a scenario as widgets: when one changes, the history is replayed and the result shown again."""
 
-from collections.abc import Callable
-from dataclasses import astuple, fields, replace
+from dataclasses import astuple, dataclass, fields, replace
 from typing import TypedDict, cast
 
 import ipywidgets as widgets
 from IPython.display import clear_output, display
 
+from invsync.lab.answers import ab_table
 from invsync.lab.tables import summary
 from invsync.simulate import POLICIES, History, Lives, Scenario, replay
 from invsync.simulate.charts import POLICY_NAMES, by_day
+from invsync.simulate.compared import ab
 from invsync.simulate.scenario import VISIBLE_AFTER
 from invsync.simulate.study import scaled
 
+SEEDS = 5  # of the comparison with the baseline
 LABEL = {"description_width": "240px"}
 LIVES = [field.name for field in fields(Lives)]
 WIDE = widgets.Layout(width="620px")
@@ -45,8 +47,8 @@ class Values(TypedDict):
     search_lag: float
 
 
-def knobs(history: History, base: Scenario) -> widgets.VBox:
-    """The knobs of a scenario, with the measures and the days of its replay below."""
+def knobs(history: History, base: Scenario, baseline: Scenario | None = None) -> widgets.VBox:
+    """The knobs of a scenario, with the measures and the days of its replay below, beside a pinned baseline."""
     inputs = {
         "policy": widgets.Dropdown(options=[(POLICY_NAMES[name], name) for name in POLICIES], value=base.policy),
         "lag": widgets.FloatSlider(min=0, max=240, step=5, value=round(base.mean_lag)),
@@ -61,25 +63,41 @@ def knobs(history: History, base: Scenario) -> widgets.VBox:
     }
     for name, one in inputs.items():
         one.description, one.style, one.layout, one.continuous_update = NAMES[name], LABEL, WIDE, False
-    output = widgets.Output()
-    draw = _drawing(history, base, inputs, output)
+    output, pin = widgets.Output(), widgets.Button(description="Pin as baseline", layout=WIDE)
+    desk = Desk(history, base, inputs, output, baseline or base)
     for one in inputs.values():
-        one.observe(draw, names="value")
-    draw(None)
-    return widgets.VBox([*inputs.values(), output])
+        one.observe(desk.draw, names="value")
+    pin.on_click(desk.pin)
+    desk.draw(None)
+    return widgets.VBox([*inputs.values(), pin, output])
 
 
-def _drawing(
-    history: History, base: Scenario, inputs: dict[str, widgets.Widget], output: widgets.Output
-) -> Callable[[object], None]:
-    def draw(change: object) -> None:
-        values = cast(Values, {name: one.value for name, one in inputs.items()})
-        result = replay(history, scenario(base, values))
-        with output:
+@dataclass
+class Desk:
+    """The knobs, where their replay is shown, and the baseline that it is compared with."""
+
+    history: History
+    base: Scenario
+    inputs: dict[str, widgets.Widget]
+    output: widgets.Output
+    baseline: Scenario
+
+    def chosen(self) -> Scenario:
+        """The scenario that the knobs say."""
+        return scenario(self.base, cast(Values, {name: one.value for name, one in self.inputs.items()}))
+
+    def draw(self, change: object) -> None:
+        """Replay and compare again, and show both."""
+        chosen = self.chosen()
+        result, both = replay(self.history, chosen), ab(self.history, self.baseline, chosen, seeds=SEEDS)
+        with self.output:
             clear_output(wait=True)
-            display(summary(result), by_day(result.by_day()))
+            display(summary(result), ab_table(both, self.baseline, chosen), by_day(result.by_day()))
 
-    return draw
+    def pin(self, button: object) -> None:
+        """Make what the knobs say now the baseline."""
+        self.baseline = self.chosen()
+        self.draw(None)
 
 
 def scenario(base: Scenario, values: Values) -> Scenario:

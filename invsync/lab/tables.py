@@ -1,6 +1,6 @@
 """The lab's tables, as the notebook and the page show them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -8,10 +8,10 @@ import polars as pl
 
 from invsync.charts import reader
 from invsync.lab.causes import CAUSES
-from invsync.report.markup import Column, Html, table
+from invsync.report.markup import Column, Html, macro, table
 from invsync.simulate import MEASURES, History, Replay, Scenario
 from invsync.simulate.charts import COST_NAMES, LIFE_NAMES, POLICY_NAMES
-from invsync.simulate.study import LIFE_SHARE, LOSS
+from invsync.simulate.study import LIFE_SHARE
 
 HEADS = {
     "sold": "Sold",
@@ -31,8 +31,8 @@ def policy_costs(costs: pl.DataFrame) -> Html:
     """The measures of each policy under the same knobs (`study.policy_costs`)."""
     rows = [[POLICY_NAMES[row["policy"]], *_numbers(row)] for row in costs.to_dicts()]
     columns = [Column("Policy", "wide"), *(Column(head, "n") for head in HEADS.values())]
-    lag = reader().number(round(costs["lag"][0], 1))
-    title = f"Every policy at an order lag of {lag} minutes on average, {LOSS:.0%} of the webhooks lost, no buffer"
+    lag, lost = reader().number(round(costs["lag"][0], 1)), reader().share(costs["loss"][0])
+    title = f"Every policy at an order lag of {lag} minutes on average, {lost} of the webhooks lost"
     return table(title, columns, rows)
 
 
@@ -62,8 +62,8 @@ def measures() -> Html:
     return table("The measures, in words", [Column("Measure"), Column("Meaning", "wide")], rows)
 
 
-def facts(history: History, base: Scenario) -> Html:
-    """The size of the history and the lag of its orders."""
+def facts(history: History, base: Scenario, *, doubts: Sequence[str] = ()) -> Html:
+    """The size of the history and the lag of its orders, with what makes the answers doubtful below."""
     orders, units = history.lines["order"].n_unique(), int(history.lines["units"].sum())
     end = history.start + timedelta(days=history.days - 1)
     lag = np.quantile(base.lag, [0.5, 0.9])
@@ -73,15 +73,20 @@ def facts(history: History, base: Scenario) -> Html:
         ["Order lines", reader().number(history.lines.height)],
         ["Units ordered", reader().number(units)],
         ["SKUs", reader().number(history.stock.height)],
+        ["The stock", "made by a rule" if history.rule else "opens with the OMS's"],
+        ["The job runs every", f"{reader().number(round(base.cadence, 1))} minutes"],
         ["The OMS's own movements", reader().number(history.moves.height)],
         ["Order lag, half within", f"{reader().number(round(float(lag[0]), 1))} minutes"],
         ["Order lag, nine of ten within", f"{reader().number(round(float(lag[1]), 1))} minutes"],
     ]
-    return table("What is replayed", [Column("What"), Column("How much", "n")], rows)
+    note = f"Mind: {' '.join(doubts)}" if doubts else ""
+    return table("What is replayed", [Column("What"), Column("How much", "n")], rows, note=note)
 
 
-def largest_buffers(suggested: pl.DataFrame, *, top: int = 20) -> Html:
+def largest_buffers(suggested: pl.DataFrame | None, *, top: int = 20) -> Html:
     """The largest suggested buffers, with the unseen demand in a window and the part of it beyond the buffer."""
+    if suggested is None:
+        return Html(macro("nothing", "No buffers are suggested."), "No buffers are suggested.")
     largest = suggested.sort("units", "mean", "sku", descending=[True, True, False]).head(top)
     rows = [
         [row["sku"], _precise(row["units"]), _precise(row["mean"]), _precise(row["beyond"])]

@@ -23,7 +23,7 @@ _markdown = mistune.create_markdown(escape=True, plugins=["table", "strikethroug
 
 
 def body(cells: list[Any], *, finished: bool) -> list[str]:
-    """The page's parts; an unfinished run's end with the last cell that showed something."""
+    """The page's parts; an unfinished run's end with the last cell that showed something, and describe no step."""
     cells = [cell for cell in cells if not REMOVED & set(cell.get("metadata", {}).get("tags", []))]
     if not finished:
         last = max((place for place, cell in enumerate(cells) if cell.get("outputs")), default=-1)
@@ -32,7 +32,8 @@ def body(cells: list[Any], *, finished: bool) -> list[str]:
     charts = 0
     for cell in cells:
         if cell["cell_type"] == "markdown":
-            parts.append(prose(_text(cell["source"])))
+            text = _text(cell["source"])
+            parts.append(prose(text if finished else headings(text)))
         for output in cell.get("outputs", []):
             drawn = "image/svg+xml" in output.get("data", {})
             parts.append(shown(output, charts))
@@ -44,6 +45,11 @@ def prose(markdown: str) -> str:
     """Markdown as HTML, its headings one step down, below the page's own."""
     made = clean(str(_markdown(markdown)))
     return re.sub(r"<(/?)h([1-5])\b", lambda match: f"<{match[1]}h{max(2, int(match[2]))}", made)
+
+
+def headings(markdown: str) -> str:
+    """The headings alone: what follows them says what the step does once it is made."""
+    return "\n\n".join(line for line in markdown.splitlines() if line.startswith("#"))
 
 
 def without_empty_headings(parts: list[str]) -> list[str]:

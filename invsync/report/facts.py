@@ -8,7 +8,7 @@ from invsync.charts import NONE, Reader
 from invsync.plan import Guarded
 from invsync.report.markup import Html, macro
 from invsync.runs.record import Record
-from invsync.vocabulary import FAILED, FAULTS, GUARDS, HELD, PLANNED, RIGHT
+from invsync.vocabulary import FAILED, FAULTS, GUARDS, HELD, PLANNED, RIGHT, STOPPED
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ def right(record: Record) -> int | None:
 def waiting(record: Record) -> int | None:
     """Pairs that need a person: as counted by the run, else those refused, not known, or held."""
     counted = record.counts.get("needs_a_person")
+    if record.status == STOPPED:  # the guard held every change, which is no fault of a pair
+        return counted
     if counted is not None or record.exit_code == 0:
         return counted or 0
     return _sum(record, [*FAULTS, HELD])
@@ -63,6 +65,8 @@ def sentence(record: Record, reader: Reader) -> str:
     match record.status:
         case vocabulary.DONE if record.counts.get("selected") == 0:
             return "Nothing had changed since the last run, so nothing had to be sent."
+        case vocabulary.DONE if record.applies:
+            return f"The plan of run {record.applies} was sent: all {reader.many(good or 0, 'pair')} were confirmed."
         case vocabulary.DONE:
             held = record.counts.get(HELD, 0)
             aside = f"; {reader.many(held, 'pair')} left aside by rule" if held else ""
@@ -73,9 +77,12 @@ def sentence(record: Record, reader: Reader) -> str:
             words = f"{first}{reader.many(wrong, 'pair')} need{'s' if wrong == 1 else ''} a person."
             return words[:1].upper() + words[1:]
         case vocabulary.STOPPED:
-            return "A guard stopped the run before anything was sent."
+            by_guard = any(guard.stopped for guard in record.guards)
+            return f"{'A guard stopped the run' if by_guard else 'The run was stopped'} before anything was sent."
         case vocabulary.PLANNED:
             planned = reader.many(record.counts.get(PLANNED, 0), "pair")
+            if record.undoes:
+                return f"Run {record.undoes} can be undone: {planned} would be changed back; nothing was sent."
             return f"A rehearsal: {planned} would be changed; nothing was sent."
     return "The run failed: do not rely on Shopify's numbers until a later run succeeds."
 
@@ -105,7 +112,7 @@ def figures(record: Record, reader: Reader) -> list[Figure]:
             "taken off sale" if counted else "would be taken off sale",
         ),
         Figure(
-            "Units in flight, protected",
+            "Sold units kept off sale",
             reader.number(record.in_flight.get("units")),
             "" if orders is None else f"in {reader.many(orders, 'order')} HotWax had not booked",
         ),

@@ -8,11 +8,11 @@ import polars as pl
 from markupsafe import Markup
 
 from invsync import __version__, charts
-from invsync.report import cells, facts, find, remediation, stop
+from invsync.report import cells, facts, find, remediation, rule, stop
 from invsync.report.markup import Html, asset, hashed, macro
 from invsync.report.markup import page as filled
 from invsync.runs.record import Record, moment
-from invsync.vocabulary import COUNTED, DELTAS, FAILED, FINISHED, OUTCOMES
+from invsync.vocabulary import COUNTED, FAILED, FINISHED, OUTCOMES
 
 MAX_HTML = 400_000  # characters that one notebook output may add to the page
 FILES = {
@@ -79,12 +79,12 @@ def _page(folder: Path | None, record: Record, parts: list[str], reader: charts.
         figures=facts.figures(record, reader),
         messages=messages if ended else messages[:-1],
         stopped=[] if ended else messages[-1:] or ["The run left no word on why."],
-        steps=stop.steps(record, folder),
+        steps=stop.steps(record),
         guards=facts.guards(record, reader),
         body=[Markup(part) for part in parts],
         files=_files(record, reader) if folder else [],
         facts=_about(record, reader),
-        compares=record.job != DELTAS,
+        rule=rule.rule(record),
         counts=_counts(record, reader),
         **_pairs(folder, record, reader),
     )
@@ -150,19 +150,25 @@ def _file(name: str, sha256: str, lines: int | None, size: int | None, reader: c
 
 
 def _about(record: Record, reader: charts.Reader) -> list[tuple[str, str]]:
-    start, end = (moment((record.window or {}).get(name)) for name in ("from", "thru"))
     sent = {"bulk": "as bulk operations", "direct": "directly, one request a line"}
     return [
-        (
-            "Window",
-            f"{reader.moment(start)} to {reader.moment(end)}" if start else "every pair, whenever it was touched",
-        ),
+        ("Window", _window(record, reader)),
         ("Sent", sent.get(str(record.transport), "nothing was sent")),
         ("Shopify API", record.api_version or charts.NONE),
         ("Operations", ", ".join(record.operation_ids) or charts.NONE),
         ("Times", f"in {reader.timezone}"),
         ("Command", f"exit code {record.exit_code}"),
     ]
+
+
+def _window(record: Record, reader: charts.Reader) -> str:
+    """Which pairs the run looked at."""
+    start, end = (moment((record.window or {}).get(name)) for name in ("from", "thru"))
+    if other := record.applies or record.undoes:
+        return f"the pairs of run {other}"
+    if start:
+        return f"{reader.moment(start)} to {reader.moment(end)}"
+    return "every pair, whenever it was touched" if record.counts.get("selected") else charts.NONE
 
 
 def _counts(record: Record, reader: charts.Reader) -> list[list[str]]:

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from invsync import charts
-from invsync.vocabulary import REFUSED, is_fault, outcome_words, remedy
+from invsync.vocabulary import GUARD, REFUSED, is_fault, outcome_words, remedy
 
 EXAMPLES = 3
 
@@ -28,8 +28,8 @@ def needs_a_person(outcomes: pl.DataFrame) -> int:
 
 
 def needs(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> list[Need]:
-    """The classes of faults of a run, the largest first."""
-    faults = charts.named(charts.classed(outcomes), locations).filter(is_fault())
+    """The classes of faults of a run, the largest first; what a guard held is no fault of the pair."""
+    faults = charts.named(charts.classed(outcomes), locations).filter(is_fault(), pl.col("reason").ne_missing(GUARD))
     if "message" not in faults.columns:
         faults = faults.with_columns(message=pl.lit(None, dtype=pl.String))
     places = (item() + " at " + pl.col("label")).sort().head(EXAMPLES)

@@ -1,14 +1,14 @@
 """What to do after a run that was stopped or failed."""
 
-from pathlib import Path
-
 from invsync import vocabulary
-from invsync.runs.record import Record
+from invsync.runs.record import Record, has_sent
 
 
-def steps(record: Record, folder: Path | None) -> list[str]:
+def steps(record: Record) -> list[str]:
     """What to do next, in order; nothing for a run that finished."""
     match record.status:
+        case vocabulary.STOPPED if not any(guard.stopped for guard in record.guards):
+            return ["Nothing was sent, and Shopify is as it was.", "Do what the sentence above says."]
         case vocabulary.STOPPED:
             return [
                 "Nothing was sent, and Shopify is as it was.",
@@ -18,11 +18,10 @@ def steps(record: Record, folder: Path | None) -> list[str]:
                 "[guards], or review a dry run and apply it.",
             ]
         case vocabulary.FAILED:
-            sent = folder is not None and any(folder.glob("result*.jsonl"))
             words = (
-                "Some changes may have reached Shopify before it failed: the next run settles them first, under "
+                "Some changes may have reached Shopify before it failed. The next run settles them first, under "
                 "the same keys, so nothing is applied twice."
-                if sent
+                if has_sent(record)
                 else "Nothing was sent."
             )
             return [

@@ -4,10 +4,12 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from invsync.config import nearest
 from invsync.errors import UsageError
 from invsync.sandbox.admin.webhooks import Webhooks
 from invsync.sandbox.hotwax import HotWax, create_app
@@ -62,15 +64,30 @@ def live(folder: Path) -> World:
 
 def configure(folder: Path, endpoint: str) -> Path:
     """Write a configuration for this sandbox and return its path."""
-    path = folder / "invsync.toml"
-    path.write_text(CONFIG.format(folder=folder, endpoint=endpoint, token_env=TOKEN_ENV), encoding="utf-8")
+    path = folder / nearest.CONFIG
+    path.write_text(CONFIG.format(folder=folder.resolve(), endpoint=endpoint, token_env=TOKEN_ENV), encoding="utf-8")
     return path
 
 
-def play(folder: Path, *, hours: int, tell: Tell) -> Path:
+def leave_variables(folder: Path) -> None:
+    """Write the sandbox's token beside its configuration, for notebooks that other processes open."""
+    path = folder / nearest.VARIABLES
+    path.touch(mode=0o600)
+    path.chmod(0o600)  # where the file was there already
+    path.write_text(f"{TOKEN_ENV}={os.environ[TOKEN_ENV]}\n", encoding="utf-8")
+
+
+def wait() -> None:
+    """Return when the person interrupts."""
+    with suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(1)
+
+
+def play(folder: Path, *, hours: int, tell: Tell, keep: Callable[[Path], None] | None = None) -> Path:
     """Replay the first hours of a shop's day with the job every 15 minutes; return the last run's page.
 
-    Raises a UsageError if a run does not end well.
+    `keep` is called with that page while the shop is still served. Raises a UsageError if a run does not end well.
     """
     from invsync.jobs import launch  # late, as the notebook engine is slow to load and `serve` needs none
 
@@ -86,7 +103,11 @@ def play(folder: Path, *, hours: int, tell: Tell) -> Path:
             if record["exit_code"]:
                 raise UsageError(f"The demo's run {record['run_id']} ended as {record['status']}: read its report.")
             at += EVERY
-    return Path(folder) / "reports" / "demo" / JOB / str(record["run_id"]) / "report.html"
+        page = Path(folder) / "reports" / "demo" / JOB / str(record["run_id"]) / "report.html"
+        if keep is not None:
+            leave_variables(folder)
+            keep(page)
+    return page
 
 
 def _line(at: datetime, record: Mapping[str, Any]) -> str:
@@ -105,6 +126,7 @@ def serve(folder: Path, *, port: int, tell: Tell) -> None:
     world = live(folder)
     webhooks = Webhooks(world.shop, world.shop.domain)
     hotwax = create_app(HotWax(world.oms.url, os.environ.get(HOTWAX_ENV, "")))
+    leave_variables(folder)
     with serving(world.shop, port) as endpoint, hosting(hotwax, port + 1 if port else 0) as apis, webhooks.sending():
         tell(f"Shop at {endpoint}, configuration {configure(folder, endpoint)}, token in ${TOKEN_ENV}.")
         tell(f"HotWax's APIs at {apis}, user {HotWax.user}, password in ${HOTWAX_ENV}.")

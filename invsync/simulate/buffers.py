@@ -184,67 +184,6 @@ def evaluate(
     return pl.DataFrame(rows).group_by(WAY, maintain_order=True).agg(pl.col(MEASURED).mean())
 
 
-def compare(past: pl.DataFrame, held_out: pl.DataFrame) -> pl.DataFrame:
-    """One row a single buffer: the table that past weeks chose instead, and the measures of both on held-out weeks.
-
-    The chosen table hid no more than the single buffer in the past, and oversold least of all such tables; it is null
-    if all tables hid more. `beaten` is whether on the held-out weeks it was better in oversold or hidden units, and in
-    neither worse.
-    """
-    single, table = pl.col("buffer").is_not_null(), pl.col("ratio").is_not_null()
-    offers = past.filter(table).select("ratio", "largest", offered="oversold", offered_hidden="hidden")
-    pairs = past.filter(single).select("buffer", most="hidden").join(offers, how="cross")
-    fit = pairs.filter(pl.col("offered_hidden") <= pl.col("most")).sort("offered", "offered_hidden")
-    chosen = fit.unique("buffer", keep="first").select("buffer", "ratio", "largest")
-    single_rows = held_out.filter(single).select("buffer", *MEASURED)
-    table_rows = held_out.filter(table).select(
-        "ratio", "largest", *(pl.col(name).alias(f"{name}_by_sku") for name in MEASURED)
-    )
-    both = single_rows.join(chosen, on="buffer", how="left").join(table_rows, on=["ratio", "largest"], how="left")
-    gains = [pl.col(name) - pl.col(f"{name}_by_sku") for name in ("oversold", "hidden")]
-    beaten = pl.all_horizontal(gain >= 0 for gain in gains) & pl.any_horizontal(gain > 0 for gain in gains)
-    return both.with_columns(beaten=beaten.fill_null(False)).sort("buffer")
-
-
-@dataclass(frozen=True)
-class Backtest:
-    """The measures on past weeks, those on held-out weeks, and the comparison of the two."""
-
-    past: pl.DataFrame
-    held_out: pl.DataFrame
-    compared: pl.DataFrame
-
-
-def backtest(
-    past: History,
-    held_out: History,
-    scenario: Scenario,
-    suggested: Mapping[Size, pl.DataFrame],
-    *,
-    singles: Sequence[int] = (0, *LARGEST),
-    seeds: Sequence[int] = (0, 1, 2),
-) -> Backtest:
-    """Compare suggested tables with single buffers: chosen on past weeks, measured on held-out ones."""
-    before, after = (
-        evaluate(weeks, scenario, singles=singles, suggested=suggested, seeds=seeds) for weeks in (past, held_out)
-    )
-    return Backtest(before, after, compare(before, after))
-
-
-def verdict(compared: pl.DataFrame) -> str:
-    """The result of the comparison in a sentence or two."""
-    real = compared.filter(pl.col("buffer") > 0)
-    won = real.filter("beaten")
-    sentence = f"On the held-out weeks the tables by SKU beat {won.height} of {real.height} single buffers in both oversold and hidden units"
-    if won.height == real.height:
-        return f"{sentence}: every one."
-    lost = ", ".join(str(units) for units in real.filter(~pl.col("beaten"))["buffer"])
-    return (
-        f"{sentence}, not those of {lost} units. What oversells is few orders of many units, and weeks that oversell little "
-        "in the past say little of which SKU will next; the larger the buffer, the more that is luck."
-    )
-
-
 def for_pairs(suggested: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
     """BUFFERS of the mapped PAIRS whose SKU has a suggestion, for the setting `[shops.NAME.buffer] table`."""
     return tables.conform(pairs.join(suggested, on="sku"), tables.BUFFERS, "buffers")

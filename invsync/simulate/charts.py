@@ -9,6 +9,7 @@ import polars as pl
 
 from invsync.charts import LOWERED, PROTECTED, RAISED, Chart, clean, reader, sentence
 from invsync.charts.theme import WIDTH
+from invsync.simulate.scenario import LOSS, Scenario
 
 HEIGHT, STEP = 300, 24
 GREY, AMBER, PINK, BROWN = "#7C858F", "#B87400", "#B8558F", "#8C5A2B"
@@ -58,23 +59,31 @@ KNOBS = {
 STARTS: dict[str, str | float] = {
     "lag": 15,
     "cadence": 15,
-    "loss": 0.1,
+    "loss": LOSS,
     "peak": 1,
     "buffer": 0,
     "policy": POLICY_NAMES["reset"],
 }
+BASE = Scenario()
 LINES = {"left": "Truly left", "oms": "The OMS's number", "shown": "Shopify shows", "in_flight": "In flight"}
 LINE_COLOURS, LINE_DASHES = [GREY, AMBER, RAISED, PINK], [[1, 0], [6, 3], [1, 0], [2, 2]]
 UNITS = alt.Axis(format=",~r", tickMinStep=1, tickCount=5)
 CLOCK = "pad(floor(datum.value / 60), 2, '0', 'left') + ':' + pad(datum.value % 60, 2, '0', 'left')"
 
 
-def frontier(grid: pl.DataFrame) -> Chart:
+def starts(base: Scenario) -> dict[str, str | float]:
+    """Where the selections of the charts start: at this scenario's own knobs."""
+    knobs = {"lag": round(base.mean_lag, 6), "cadence": base.cadence, "loss": base.loss, "peak": base.peak}
+    return STARTS | knobs
+
+
+def frontier(grid: pl.DataFrame, base: Scenario = BASE) -> Chart:
     """Units oversold against units hidden, a line a policy over its buffers; selections of lag, cadence, loss, peak."""
     rows = _named(grid.filter(pl.col("policy") != "none"))
     labelled = rows.with_columns(words=_words("buffer", "oversold", "hidden", "lost_to_hidden"))
-    base, knobs = _turned(labelled, ["lag", "cadence", "loss", "peak"], ["oversold", "hidden", "buffer"])
-    lines = base.encode(
+    shown = ["oversold", "hidden", "buffer"]
+    drawn, knobs = _turned(labelled, ["lag", "cadence", "loss", "peak"], shown, starts=starts(base))
+    lines = drawn.encode(
         x=_x("hidden", "Units hidden, on average"), y=_y("oversold", "Units oversold"), order="buffer:Q"
     )
     least, most = rows.select(least=pl.min("buffer"), most=pl.max("buffer")).row(0)
@@ -85,18 +94,20 @@ def frontier(grid: pl.DataFrame) -> Chart:
     return _lined(lines, knobs, "What a buffer buys", words)
 
 
-def lag_curve(grid: pl.DataFrame) -> Chart:
+def lag_curve(grid: pl.DataFrame, base: Scenario = BASE) -> Chart:
     """Units oversold over the order lag, a line a policy; selections of cadence, loss, peak and buffer."""
     rows = _named(grid.filter(pl.col("policy") != "none"))
     labelled = rows.with_columns(words=_words("lag", "oversold", "put_back", "lost_to_hidden"))
-    base, knobs = _turned(labelled, ["cadence", "loss", "peak", "buffer"], ["lag", "oversold"])
+    drawn, knobs = _turned(labelled, ["cadence", "loss", "peak", "buffer"], ["lag", "oversold"], starts=starts(base))
     minutes = alt.Axis(values=rows["lag"].unique().sort().to_list(), format=",d", grid=False)
-    lines = base.encode(
+    lines = drawn.encode(
         x=alt.X("lag:Q", title="Order lag, minutes on average", axis=minutes), y=_y("oversold", "Units oversold")
     )
     at = ", ".join(
         f"{_number(part['oversold'].sum())} at a lag of {lag:g} minutes"
-        for (lag,), part in rows.filter(pl.col("policy") == "reset", _starting("cadence", "peak", "buffer"))
+        for (lag,), part in rows.filter(
+            pl.col("policy") == "reset", _starting(starts(base), "cadence", "peak", "buffer")
+        )
         .sort("lag")
         .group_by("lag", maintain_order=True)
     )
@@ -105,19 +116,20 @@ def lag_curve(grid: pl.DataFrame) -> Chart:
     )
 
 
-def skus_at_risk(risks: pl.DataFrame) -> Chart:
+def skus_at_risk(risks: pl.DataFrame, base: Scenario = BASE) -> Chart:
     """The SKUs that oversell most, in units a day; selections of policy and lag."""
     if risks.is_empty():
-        return sentence("No SKU oversold under any policy, with five seeds.")
+        return sentence("No SKU oversold under any policy, with three seeds.")
     rows = _named(risks).with_columns(sku=pl.col("sku").map_elements(clean, pl.String))
     labelled = rows.with_columns(words=_words("oversold", "put_back"))
-    base, knobs = _turned(labelled, ["policy", "lag"], ["sku", "oversold"])
-    worst = rows.filter(pl.col("policy") == "reset", _starting("lag")).head(3)["sku"].to_list()
+    begin = starts(base)
+    drawn, knobs = _turned(labelled, ["policy", "lag"], ["sku", "oversold"], starts=begin)
+    worst = rows.filter(pl.col("policy") == "reset", _starting(begin, "lag")).head(3)["sku"].to_list()
     words = (
-        "The SKUs that oversell most, in units a day, the mean over five seeds. Under the classic reset at a "
-        f"lag of {STARTS['lag']} minutes: {', '.join(worst) or 'none'}."
+        "The SKUs that oversell most, in units a day, the mean over three seeds. Under the classic reset at a "
+        f"lag of {base.mean_lag:g} minutes: {', '.join(worst) or 'none'}."
     )
-    bars = base.mark_bar(height=16).encode(
+    bars = drawn.mark_bar(height=16).encode(
         x=alt.X("oversold:Q", title="Units oversold a day", axis=alt.Axis(tickCount=5)),
         y=alt.Y("sku:N", title=None, sort="-x"),
         tooltip=_tooltip(),
@@ -181,7 +193,9 @@ def worst_day(days: pl.DataFrame) -> Chart:
 
 
 def held_out_buffers(held_out: pl.DataFrame) -> Chart:
-    """Units oversold against units hidden on held-out weeks: single buffers and tables by SKU (`buffers.evaluate`)."""
+    """Units oversold against units hidden on held-out weeks: single buffers and tables by SKU (`decision.decide`)."""
+    if held_out.is_empty():
+        return sentence("No buffer was replayed.")
     single = pl.col("buffer").is_not_null()
     by_sku = pl.format("{} of windows, at most {} units", pl.col("ratio"), "largest")
     name = pl.when(single).then(pl.format("{} units at each SKU", "buffer")).otherwise(by_sku)
@@ -296,9 +310,9 @@ def _tooltip() -> list[alt.Tooltip]:
     return [alt.Tooltip("label:N", title=" "), alt.Tooltip("words:N", title=" ")]
 
 
-def _starting(*knobs: str) -> pl.Expr:
+def _starting(begin: Mapping[str, str | float], *knobs: str) -> pl.Expr:
     """Whether the knobs have the values that the chart starts with."""
-    return pl.all_horizontal(pl.col(knob).eq(STARTS[knob]) for knob in knobs)
+    return pl.all_horizontal(pl.col(knob).eq(begin[knob]) for knob in knobs)
 
 
 def _words(*columns: str) -> pl.Expr:

@@ -55,10 +55,43 @@ class History:
     rule: Restock | None
 
     def between(self, first: int, last: int) -> "History":
-        """The days [first, last) alone, with the stock levels of the whole history."""
+        """The days [first, last) alone, with the reorder rule of the whole history.
+
+        Where no rule makes the stock, it opens with what the days before left of it.
+        """
         lines, moves = (_shifted(frame, first, last) for frame in (self.lines, self.moves))
         start = self.start + timedelta(days=first)
-        return replace(self, lines=lines, moves=moves, start=start, days=last - first)
+        stock = self.stock if self.rule else self.opening(self._left(first))
+        return replace(self, lines=lines, moves=moves, stock=stock, start=start, days=last - first)
+
+    def opening(self, units: pl.Series) -> pl.DataFrame:
+        """STOCK that opens with these units at each pair."""
+        return tables.conform(self.stock.with_columns(opening=units), STOCK, "stock")
+
+    def _left(self, day: int) -> pl.Series:
+        """What lines and movements before this day leave of each pair's stock, not below 0."""
+        parts = [self.lines.with_columns(-pl.col("units")), self.moves]
+        before = pl.concat([part.filter(pl.col("at") < day * DAY_MINUTES).select("pair", "units") for part in parts])
+        moved = self.stock.with_columns(pair=pl.int_range(pl.len()).cast(pl.Int64)).join(
+            before.group_by("pair").agg(pl.col("units").sum()), on="pair", how="left", maintain_order="left"
+        )
+        return moved.select((pl.col("opening") + pl.col("units").fill_null(0)).clip(lower_bound=0)).to_series()
+
+    def among(self, skus: pl.Series) -> "History":
+        """These SKUs' lines and movements alone; a UsageError if none of them was sold."""
+        kept = self.stock.with_row_index("was").filter(pl.col("sku").is_in(skus.implode())).with_row_index("pair")
+        number = kept.select(pl.col("was", "pair").cast(pl.Int64))
+        lines, moves = (
+            frame.join(number, left_on="pair", right_on="was", maintain_order="left")
+            .drop("pair")
+            .rename({"pair_right": "pair"})
+            .select(frame.columns)
+            for frame in (self.lines, self.moves)
+        )
+        if lines.is_empty():
+            raise UsageError("No order of this history has a product that the filters leave: widen them.")
+        dense = lines.with_columns(order=pl.col("order").rank("dense").cast(pl.Int64) - 1)
+        return replace(self, lines=dense, moves=moves, stock=kept.drop("was", "pair"))
 
     def pair(self, sku: str) -> int:
         """The number of a SKU's pair.
@@ -89,10 +122,17 @@ def retail(sales: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return tables.conform(orders, ORDER_LINES, "orders"), tables.conform(moves, MOVEMENTS, "movements")
 
 
-def history(orders: pl.DataFrame, movements: pl.DataFrame, rule: Restock | None = Restock()) -> History:
+def history(
+    orders: pl.DataFrame,
+    movements: pl.DataFrame,
+    rule: Restock | None = Restock(),
+    *,
+    now: pl.DataFrame | None = None,
+) -> History:
     """A History of ORDER_LINES and MOVEMENTS; without a rule each pair opens with all that will be taken, plus 20.
 
-    Raises a UsageError if there are no orders.
+    With `now` (sku, units), the stock at the end, no rule is needed: a pair opens with what its orders and movements
+    then leave of it. Raises a UsageError if there are no orders.
     """
     orders = tables.conform(orders, ORDER_LINES, "orders").sort("at", maintain_order=True)
     movements = tables.conform(movements, MOVEMENTS, "movements").sort("at", maintain_order=True)
@@ -109,7 +149,9 @@ def history(orders: pl.DataFrame, movements: pl.DataFrame, rule: Restock | None 
     lines = tables.conform(numbered.join(skus, on="sku", maintain_order="left"), LINES, "lines")
     moves = movements.with_columns(at=minutes).join(skus, on="sku", maintain_order="left")
     moves = tables.conform(moves, MOVES, "moves")
-    return History(lines, moves, _stock(skus, lines, moves, days, rule), start, days, rule)
+    if now is None:
+        return History(lines, moves, _stock(skus, lines, moves, days, rule), start, days, rule)
+    return History(lines, moves, _opened(skus, lines, moves, days, now), start, days, None)
 
 
 def _stock(
@@ -129,6 +171,18 @@ def _stock(
     sized = rows.with_columns(up_to=level, reorder=reorder)
     opening = pl.col("reorder") + (draws * (pl.col("up_to") - pl.col("reorder") + 1)).floor().cast(pl.Int64)
     return tables.conform(sized.with_columns(opening=opening), STOCK, "stock")
+
+
+def _opened(skus: pl.DataFrame, lines: pl.DataFrame, moves: pl.DataFrame, days: int, now: pl.DataFrame) -> pl.DataFrame:
+    """STOCK by what is there now, less what came and plus what went; a SKU that is not there now as without a rule."""
+    stock = _stock(skus, lines, moves, days, None)
+    parts = [lines.select("pair", "units"), moves.select("pair", -pl.col("units"))]
+    gone = pl.concat(parts).group_by("pair").agg(gone=pl.col("units").sum())
+    rows = skus.join(gone, on="pair", how="left").join(now, on="sku", how="left").sort("pair")
+    known = rows.select((pl.col("units") + pl.col("gone").fill_null(0)).clip(lower_bound=0)).to_series()
+    return tables.conform(
+        stock.with_columns(opening=pl.coalesce(known, pl.col("opening")), reorder=pl.lit(NEVER)), STOCK, "stock"
+    )
 
 
 def _shifted(frame: pl.DataFrame, first: int, last: int) -> pl.DataFrame:

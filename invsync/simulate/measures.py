@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from invsync.errors import UsageError
 from invsync.simulate import costs, engine
@@ -67,6 +69,12 @@ class Replay:
         sums = {name: int(self.columns[name].sum(dtype=np.int64)) for name in SUMS}
         return sums | {name: float((self.columns[name] * spent).sum()) for name in MEANS}
 
+    def by_pair(self, name: str) -> NDArray[np.float64]:
+        """The sum of one of SUMS by pair, shape (pairs,), in units."""
+        pair = self.timeline.rows["pair"].to_numpy()
+        units = self.columns[name].astype(np.float64)
+        return np.bincount(pair, weights=units, minlength=self.stock.height).astype(np.float64)
+
     def pairs(self) -> pl.DataFrame:
         """One row a pair: its opening stock, its sums, what is left at the end, and its means over time, in units."""
         sums = [pl.col(SUMS).sum().cast(pl.Int64), pl.last("left").cast(pl.Int64).alias("at_the_end")]
@@ -89,6 +97,19 @@ class Replay:
         measures |= days.select(pl.mean("drift"), drift_end=pl.last("drift")).row(0, named=True)
         measures |= runs.select(pl.col("calls", "points").sum(), runs=pl.len()).row(0, named=True)
         return {name: measures[name] for name in MEASURES}
+
+
+class Watch(Protocol):
+    """Passes replays on, `total` in all, and may show how many are made."""
+
+    def __call__(self, made: Iterator[Replay], total: int, /) -> Iterator[Replay]:
+        """The same replays."""
+        ...
+
+
+def unwatched(made: Iterator[Replay], total: int) -> Iterator[Replay]:
+    """The replays as they are."""
+    return made
 
 
 BufferTable = pl.DataFrame | None  # (sku, units), 0 for a SKU without a row; None: the scenario's buffer at each pair
@@ -157,9 +178,10 @@ def _buffer(stock: pl.DataFrame, scenario: Scenario, table: BufferTable) -> engi
     return rows["units"].fill_null(0).cast(pl.Int32).to_numpy()
 
 
-def grid(history: History, scenarios: Sequence[Scenario]) -> pl.DataFrame:
+def grid(history: History, scenarios: Sequence[Scenario], *, watch: Watch = unwatched) -> pl.DataFrame:
     """One row a scenario: its knobs, with the mean lag and a column for each life, and its `Replay.sums`."""
-    return pl.DataFrame([_knobs(one.scenario) | one.sums() for one in replays(history, scenarios)])
+    made = watch(replays(history, scenarios), len(scenarios))
+    return pl.DataFrame([_knobs(one.scenario) | one.sums() for one in made])
 
 
 def _knobs(scenario: Scenario) -> dict[str, str | float]:

@@ -15,6 +15,7 @@ POLICIES = {
     "deltas_and_hard_sync": "Deltas, and every night each pair is reset with the orders in flight subtracted.",
     "realtime": "Each order and each OMS event is a webhook that resets its pair, orders in flight subtracted.",
 }
+LOSS = 0.1  # the share of webhooks that are lost, unless a scenario says otherwise
 VISIBLE_AFTER = 10  # minutes after which the order search shows every order
 Rules = list[tuple[str, bool, str]]  # a knob, whether its value is wrong, and what it must be
 
@@ -77,7 +78,7 @@ class Scenario:
     policy: str = "reset"
     lag: tuple[float, ...] = (15.0,)
     cadence: float = 15.0
-    loss: float = 0.0
+    loss: float = LOSS
     delivery: float = 1.0
     buffer: int = 0
     safety: int = 0

@@ -7,13 +7,12 @@ import polars as pl
 
 from invsync.simulate.events import BATCHED
 from invsync.simulate.history import DAY_MINUTES, History
-from invsync.simulate.measures import Replay, grid, replays
-from invsync.simulate.scenario import POLICIES, Lives, Scenario
+from invsync.simulate.measures import Replay, Watch, grid, replays, unwatched
+from invsync.simulate.scenario import LOSS, POLICIES, Lives, Scenario
 
-LAGS, CADENCES, PEAKS, LOSSES = (5, 15, 30, 60), (5, 15, 60), (1, 2), (0.0, 0.1, 0.3)
+LAGS, CADENCES, PEAKS, LOSSES = (5, 15, 30, 60), (15, 60), (1, 2), (0.0, LOSS)
 BUFFERS = (0, 2, 6)
-LOSS = 0.1
-SEEDS = 5
+SEEDS = 3
 LIFE_SHARE, SEARCH_LAG = 0.1, 1.0  # a share of the orders; minutes
 PLAIN = tuple(name for name in POLICIES if name != "reset_by_header")  # without lives it is the same as reset_in_flight
 COMPARED = ("reset", "reset_in_flight", "deltas")
@@ -28,23 +27,25 @@ def scaled(scenario: Scenario, mean: float) -> Scenario:
 
 
 def scenarios(base: Scenario, *, buffers: Sequence[int] = BUFFERS) -> Iterator[Scenario]:
-    """Each policy of PLAIN under all values of the knobs that affect it: lag, cadence or loss, peak and buffer."""
-    for policy in PLAIN:
-        for lag in LAGS:
+    """Each policy of PLAIN but the single upload under all values of its knobs: lag, cadence or loss, peak and buffer."""
+    for policy in PLAIN[1:]:
+        for lag in sorted({*LAGS, round(base.mean_lag, 6)}):
             for peak in PEAKS:
                 for buffer in buffers:
                     one = replace(scaled(base, lag), policy=policy, peak=peak, buffer=buffer, loss=0.0)
                     if policy in BATCHED:
-                        yield from (replace(one, cadence=float(cadence)) for cadence in CADENCES)
+                        yield from (
+                            replace(one, cadence=float(cadence)) for cadence in sorted({*CADENCES, base.cadence})
+                        )
                     elif policy == "realtime":
                         yield from (replace(one, loss=loss) for loss in LOSSES)
                     else:
                         yield one
 
 
-def knob_grid(history: History, base: Scenario) -> pl.DataFrame:
+def knob_grid(history: History, base: Scenario, *, watch: Watch = unwatched) -> pl.DataFrame:
     """The grid of `scenarios`; a knob that does not affect a policy is null in its rows."""
-    rows = grid(history, list(scenarios(base)))
+    rows = grid(history, list(scenarios(base)), watch=watch)
     batched, realtime = pl.col("policy").is_in(sorted(BATCHED)), pl.col("policy") == "realtime"
     return rows.with_columns(
         lag=pl.col("lag").round(6), cadence=pl.when(batched).then("cadence"), loss=pl.when(realtime).then("loss")
@@ -52,9 +53,15 @@ def knob_grid(history: History, base: Scenario) -> pl.DataFrame:
 
 
 def policy_costs(history: History, base: Scenario) -> pl.DataFrame:
-    """One row a policy with all measures, under the base's knobs and with a tenth of the webhooks lost."""
-    runs = replays(history, [replace(base, policy=policy, loss=LOSS) for policy in PLAIN])
-    return pl.DataFrame([{"policy": one.scenario.policy, "lag": one.scenario.mean_lag} | one.totals() for one in runs])
+    """One row a policy with all measures, under the base's knobs."""
+    runs = replays(history, [replace(base, policy=policy) for policy in PLAIN])
+    knobs = ("policy", "loss")
+    return pl.DataFrame(
+        [
+            {name: getattr(one.scenario, name) for name in knobs} | {"lag": one.scenario.mean_lag} | one.totals()
+            for one in runs
+        ]
+    )
 
 
 def life_scenarios(base: Scenario) -> dict[str, Scenario]:
@@ -76,24 +83,27 @@ def life_costs(history: History, base: Scenario) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def production(base: Scenario) -> Scenario:
-    """The scenario under the policy of the jobs, for a shop that is kept right by resets."""
-    return replace(base, policy="reset_in_flight")
+def under(base: Scenario, policy: str) -> Scenario:
+    """The scenario under another policy, without a buffer: a baseline to compare with.
+
+    Raises a UsageError for an unknown policy.
+    """
+    return replace(base, policy=policy, buffer=0)
 
 
-def skus_at_risk(history: History, base: Scenario, *, top: int = 12) -> pl.DataFrame:
-    """The SKUs that oversell most, by policy and lag: units a day, the mean over five seeds."""
+def skus_at_risk(history: History, base: Scenario, *, top: int = 12, watch: Watch = unwatched) -> pl.DataFrame:
+    """The SKUs that oversell most, by policy and lag: units a day, the mean over three seeds."""
     seeded = [
         replace(scaled(base, lag), policy=policy, seed=base.seed + seed)
         for policy in PLAIN
-        for lag in LAGS
+        for lag in sorted({*LAGS, round(base.mean_lag, 6)})
         for seed in range(SEEDS)
     ]
     each = [
         one.pairs().select(
             "sku", *RISK, policy=pl.lit(one.scenario.policy), lag=pl.lit(round(one.scenario.mean_lag, 6))
         )
-        for one in replays(history, seeded)
+        for one in watch(replays(history, seeded), len(seeded))
     ]
     daily = pl.col(RISK).sum() / (SEEDS * history.days)
     sums = pl.concat(each).group_by("policy", "lag", "sku").agg(daily).filter(pl.col("oversold") > 0)

@@ -12,7 +12,7 @@ from invsync.vocabulary import ALREADY_RIGHT
 
 GUARD = "guard"  # the reason of a pair that was held because a guard stopped the run: no look at the pair itself
 KEY = ["shop", "product_id", "inventory_item_id", "location_id"]
-EVENTS = folders.LOOKED | {"newly": tables.UNITS}
+EVENTS = folders.LOOKED | {"newly": tables.UNITS, "exposed": tables.UNITS}
 PAIRS = folders.LOOKED | {"since": tables.STAMP}
 BATCH, FILES = 2_000_000, 500  # rows and files that are digested at once, about
 
@@ -22,6 +22,8 @@ class History:
     """The runs, the last look at every pair, and every event: a change, a hold, a refusal, or units newly in flight.
 
     `since` is when a pair's present fault was first seen; `newly` the units in flight that the run before did not see.
+    `exposed` are the units in flight of a pair that has nothing left on sale: those of this look and of the one before
+    it, each when the pair runs out or when it comes. Put back on sale, they could have been sold again.
     `touched` names the items whose story the last `extend` changed.
     """
 
@@ -49,7 +51,8 @@ def load(folder: Path) -> History:
     """The history kept in this folder; an empty one when there is none, or an earlier version kept it otherwise."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = [(folder / "runs.parquet", folders.RUNS), (folder / "pairs.parquet", PAIRS)]
-    if any(path.exists() and pl.read_parquet_schema(path) != schema for path, schema in kept):
+    written = [*kept, *((path, EVENTS) for path in folder.glob("events-*.parquet"))]
+    if any(path.exists() and pl.read_parquet_schema(path) != schema for path, schema in written):
         for path in folder.glob("*.parquet"):
             path.unlink()
     made, pairs = (pl.read_parquet(path) if path.exists() else tables.empty(schema) for path, schema in kept)
@@ -84,15 +87,21 @@ def events_of(pairs: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl
     both = pl.concat([before, after]).sort(*KEY, "at", maintain_order=True)
     both = both.with_columns(pl.col("in_flight").forward_fill().over(KEY).fill_null(0))
     was = pl.col("in_flight").shift(1).over(KEY).fill_null(0)
+    newly = (pl.col("in_flight") - was).clip(lower_bound=0)
+    sold_out = (pl.coalesce("target", "available") <= 0).fill_null(False)
+    ran_out = ~sold_out.shift(1).over(KEY).fill_null(False)
     well = pl.when(~pl.col("fault")).then("at").max().over(KEY)
     ill = pl.col("fault") & (well.is_null() | (pl.col("at") > well))
     both = both.with_columns(
-        newly=(pl.col("in_flight") - was).clip(lower_bound=0),
+        newly=newly,
+        exposed=pl.when(sold_out).then(newly + pl.when(ran_out).then(was).otherwise(0)).otherwise(0),
         since=pl.when(ill).then("since").min().over(KEY),
     )
-    events = both.filter(pl.col("new") & ((pl.col("outcome") != ALREADY_RIGHT) | (pl.col("newly") > 0)))
+    listed = (pl.col("outcome") != ALREADY_RIGHT) | (pl.col("newly") > 0) | (pl.col("exposed") > 0)
+    events = both.filter(pl.col("new") & listed)
     last = both.unique(KEY, keep="last", maintain_order=True)
-    never = rows.filter(stopped).with_columns(newly=pl.lit(0, dtype=pl.Int64), fault=pl.lit(False))
+    none = pl.lit(0, dtype=pl.Int64)
+    never = rows.filter(stopped).with_columns(newly=none, exposed=none, fault=pl.lit(False))
     return pl.concat([events.select(list(EVENTS)), never.select(list(EVENTS))]), last.select(list(PAIRS))
 
 

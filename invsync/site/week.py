@@ -50,9 +50,15 @@ class Week:
         return int(self.measured[ALREADY_RIGHT].sum()) / judged if judged else None
 
     @property
-    def avoided(self) -> int:
-        """Units in flight, each counted when a run first saw it."""
+    def kept_off(self) -> int:
+        """Sold units that runs kept off sale: units in flight, each counted when a run first saw it."""
         return _units(self.protected())
+
+    @property
+    def at_most(self) -> int | None:
+        """The most of the units kept off sale that could have been sold again; None if no run looked at orders."""
+        looked = self.runs.filter(pl.col("status").is_in(SENT), pl.col("job") != DELTAS)
+        return _units(self.exposed()) if looked.height else None
 
     @property
     def lowered(self) -> int:
@@ -82,6 +88,10 @@ class Week:
     def protected(self) -> pl.DataFrame:
         """Item and units of orders in flight, each counted when a run first saw it."""
         return self.events.filter(pl.col("newly") > 0).select("item", "at", units="newly")
+
+    def exposed(self) -> pl.DataFrame:
+        """Item and units in flight of pairs that had nothing left on sale, each counted when a run first saw it so."""
+        return self.events.filter(pl.col("exposed") > 0).select("item", "at", units="exposed")
 
     def moved(self, *, up: bool) -> pl.DataFrame:
         """Item, location and units that runs raised or lowered."""

@@ -25,7 +25,7 @@ ACCURACY = (
     "anything, over "
 )
 COMPARED = {
-    "Oversell avoided, units": "avoided",
+    "Sold units kept off sale": "kept_off",
     "Taken off sale, units": "lowered",
     "Put on sale, units": "raised",
     "Runs": "made",
@@ -105,15 +105,31 @@ def _sentence(now: Week, faults: pl.DataFrame, reader: charts.Reader) -> str:
 def _figures(now: Week, faults: pl.DataFrame, reader: charts.Reader) -> list[Figure]:
     number, ill = reader.number, bool(faults.height)
     oldest = f"the oldest for {reader.many(int(faults.select(pl.max('age')).item()), 'day')}" if ill else ""
-    kept_off = _money(now, now.protected(), reader) or "sold, and kept off sale"
+    kept_off = _joined(_money(now, now.protected(), reader), _would_have(now, reader))
     not_there = _money(now, now.moved(up=False), reader) or "offered, and not there"
     return [
         Figure("Accuracy", reader.share(now.accuracy), "right before any change"),
-        Figure("Oversell avoided, units", number(now.avoided), kept_off),
+        Figure("Sold units kept off sale", number(now.kept_off), kept_off),
         Figure("Taken off sale, units", number(now.lowered), not_there),
         Figure("Runs finished", number(now.made - now.broken), f"of {number(now.made)}"),
         Figure("Open faults, pairs", number(faults.height), oldest, ill),
     ]
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+def _would_have(now: Week, reader: charts.Reader) -> str:
+    """What a sync that puts these units back on sale would have oversold, as far as the runs know."""
+    most = now.at_most
+    if most is None:
+        return "how many would have been oversold is not known"
+    if not most:
+        return "would have oversold none: no stock ran out"
+    amount, _ = now.worth(now.exposed())
+    worth = "" if amount is None else f" (up to {reader.money(amount, now.prices.currency)})"
+    return f"would have oversold 0 to {reader.many(most, 'unit')}{worth}"
 
 
 def _money(now: Week, rows: pl.DataFrame, reader: charts.Reader) -> str:

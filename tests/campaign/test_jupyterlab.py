@@ -3,6 +3,8 @@
 import json
 import os
 import secrets
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -10,12 +12,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 from browsing import chromium, needs_chromium
 from builders import best_sellers
 from playwright.sync_api import Page, expect
 
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+AS_OPENED = ["run_history", "explain_level", "hard_sync", "upload_recent_changes", "undo_run", "oversell_scenarios"]
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "oversell_scenarios.ipynb"
 MINUTE = 60_000
 
@@ -95,3 +101,52 @@ def test_a_knob_turned_in_jupyterlab_replays_and_draws_again(tmp_path: Path) -> 
         page.screenshot(path=shots / "jupyterlab-after.png")
 
         assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The notebooks beside a demo whose shop stays alive."""
+    folder = tmp_path_factory.mktemp("kept")
+    shutil.copytree(NOTEBOOKS, folder / "notebooks")
+    command = [sys.executable, "-m", "invsync.cli", "demo", "--keep", "--hours", "4"]
+    with (folder / "demo.log").open("w") as log:
+        shop = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+    try:
+        while "The shop stays" not in (folder / "demo.log").read_text():
+            assert shop.poll() is None, (folder / "demo.log").read_text()[-2000:]
+            time.sleep(0.5)
+        yield folder / "notebooks"
+    finally:
+        shop.send_signal(signal.SIGINT)
+        shop.wait(30)
+
+
+def executed(page: Page, file: Path) -> list[dict[str, Any]]:
+    """The code cells of the notebook as JupyterLab saved it when all of them had run."""
+    for _ in range(120):
+        page.keyboard.press("Control+s")
+        cells = [cell for cell in json.loads(file.read_text())["cells"] if cell["cell_type"] == "code"]
+        if all(cell["execution_count"] for cell in cells) or any(errors(cells)):
+            return cells
+        page.wait_for_timeout(1000)
+    raise AssertionError(f"{file.name} did not end")
+
+
+def errors(cells: list[dict[str, Any]]) -> list[str]:
+    outputs = (output for cell in cells for output in cell["outputs"])
+    return [output["evalue"] for output in outputs if output["output_type"] == "error"]
+
+
+@needs_chromium
+def test_each_notebook_runs_as_opened_beside_a_demo_that_is_kept(kept: Path) -> None:
+    with jupyterlab(kept) as address, chromium() as browser:
+        for name in AS_OPENED:
+            page = browser.new_page(viewport={"width": 1280, "height": 1400})
+            page.goto(address.replace(NOTEBOOK.stem, name).replace("?", "?reset&"))
+            expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=2 * MINUTE)
+            run_all(page)
+            cells = executed(page, kept / f"{name}.ipynb")
+            page.close()
+
+            assert errors(cells) == [], name
+            assert sum(bool(cell["outputs"]) for cell in cells) >= len(cells) - 5, f"{name} shows something"

@@ -10,22 +10,22 @@
   tip.setAttribute("aria-hidden", "true");
 
   const totals = (data, by) => {
-    const found = new Map();
+    const byDay = new Map();
     data.days.day.forEach((day, n) => {
       const one = name => data.days[name][n];
       if ((by.shop !== "" && one("shop") !== +by.shop) || (by.job !== "" && one("job") !== +by.job)) return;
       const counted = [...rank, "raised", "lowered"];
-      const sum = found.get(day) || Object.fromEntries([...counted, "flight"].map(name => [name, 0]));
+      const sum = byDay.get(day) || Object.fromEntries([...counted, "flight"].map(name => [name, 0]));
       for (const name of counted) sum[name] += one(name) || 0;
       sum.flight = Math.max(sum.flight, one("in_flight") || 0);
-      found.set(day, sum);
+      byDay.set(day, sum);
     });
-    return found;
+    return byDay;
   };
   const worst = sum => rank.findLast(kind => sum[kind]) || rank[0];
 
-  const calendar = (found, by, data) => {
-    const box = document.getElementById("calendar"), days = [...found.keys()].sort();
+  const calendar = (byDay, by, data) => {
+    const box = document.getElementById("calendar"), days = [...byDay.keys()].sort();
     const status = by.status === "" ? null : data.statuses[+by.status];
     const last = at(days.at(-1) || named(Date.now())), end = last + (6 - (new Date(last).getUTCDay() + 6) % 7) * DAY;
     const room = Math.floor((box.clientWidth - 40) / 24), needed = Math.ceil((end - at(days[0] || named(end))) / DAY / 7) + 1;
@@ -39,7 +39,7 @@
     for (let weekday = 0; weekday < 7; weekday += 1) {
       grid.append(make("span", { className: "iv-weekday", textContent: ["Mon", "", "Wed", "", "Fri", "", "Sun"][weekday] }));
       for (let week = 0; week < weeks; week += 1) {
-        const day = named(end - ((weeks - week) * 7 - 1 - weekday) * DAY), sum = found.get(day);
+        const day = named(end - ((weeks - week) * 7 - 1 - weekday) * DAY), sum = byDay.get(day);
         grid.append(sum && (!status || sum[status]) ? cell(day, sum, status, by) : make("span", { className: "iv-day none" }));
       }
     }
@@ -78,9 +78,9 @@
     const power = 10 ** Math.floor(Math.log10(value || 1)), step = value / power;
     return Math.max(1, [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find(round => step <= round) * power);
   };
-  const bars = (id, days, found, series) => {
+  const bars = (id, days, byDay, series) => {
     const box = document.getElementById(id), width = Math.max(280, Math.min(720, box.clientWidth)), height = 170, left = 46, foot = 22;
-    const reach = ({ name }) => { const most = Math.max(...days.map(day => found.get(day)?.[name] || 0)); return most ? nice(most) : 0; };
+    const reach = ({ name }) => { const most = Math.max(...days.map(day => byDay.get(day)?.[name] || 0)); return most ? nice(most) : 0; };
     const down = series[1] ? reach(series[1]) : 0, up = reach(series[0]) || (down ? 0 : 1);
     const y = value => 8 + (up - value) / (up + down) * (height - foot - 8), step = (width - left) / days.length;
     const wide = Math.max(1.5, Math.min(step * 0.76, 48)), ticks = [...new Set([up, up / 2, 0, up ? 0 : -down / 2, -down])];
@@ -90,7 +90,7 @@
     }
     const every = Math.ceil(days.length / Math.max(2, Math.floor((width - left) / 70)));
     days.forEach((day, n) => {
-      const x = left + n * step, sum = found.get(day) || {};
+      const x = left + n * step, sum = byDay.get(day) || {};
       if (n % every === 0) drawn.append(svg("text", step > 60 ? { x: x + step / 2, y: height - 5, "text-anchor": "middle" } : { x: x + 1, y: height - 5 }, short.format(at(day))));
       series.forEach(({ name, words }, side) => {
         const value = sum[name] || 0;
@@ -101,25 +101,25 @@
     });
     box.replaceChildren(drawn);
   };
-  const trend = (found, by) => {
-    const days = [...found.keys()].sort(), first = days.length ? Math.max(at(days[0]), at(days.at(-1)) - 89 * DAY) : 0;
+  const trend = (byDay, by) => {
+    const days = [...byDay.keys()].sort(), first = days.length ? Math.max(at(days[0]), at(days.at(-1)) - 89 * DAY) : 0;
     const span = [];
     for (let t = first; days.length && t <= at(days.at(-1)); t += DAY) span.push(named(t));
-    const sum = name => span.reduce((n, day) => n + (found.get(day)?.[name] || 0), 0);
-    const most = span.reduce((best, day) => (found.get(day)?.flight || 0) > (found.get(best)?.flight || 0) ? day : best, span[0]);
+    const sum = name => span.reduce((n, day) => n + (byDay.get(day)?.[name] || 0), 0);
+    const most = span.reduce((best, day) => (byDay.get(day)?.flight || 0) > (byDay.get(best)?.flight || 0) ? day : best, span[0]);
     const over = span.length ? `Over ${number(span.length)} ${span.length === 1 ? "day" : "days"}` : "No day";
     document.querySelector("#drift + figcaption").textContent = `${over}: ${number(sum("raised"))} units raised, ${number(sum("lowered"))} lowered.`;
-    document.querySelector("#flight + figcaption").textContent = most ? `${over}; the most was ${number(found.get(most)?.flight || 0)} units on ${long.format(at(most))}.` : "No day.";
+    document.querySelector("#flight + figcaption").textContent = most ? `${over}; the most was ${number(byDay.get(most)?.flight || 0)} units on ${long.format(at(most))}.` : "No day.";
     if (!span.length) return ["drift", "flight"].forEach(id => document.getElementById(id).replaceChildren());
-    bars("drift", span, found, [{ name: "raised", words: "raised" }, { name: "lowered", words: "lowered" }]);
-    bars("flight", span, found, [{ name: "flight", words: "in flight at most" }]);
+    bars("drift", span, byDay, [{ name: "raised", words: "raised" }, { name: "lowered", words: "lowered" }]);
+    bars("flight", span, byDay, [{ name: "flight", words: "in flight at most" }]);
   };
   let again = null;
   invsync.days = (data, by) => {
     kinds = data.kinds;
     rank = Object.keys(kinds).sort((a, b) => kinds[a].rank - kinds[b].rank);
-    const found = totals(data, by);
-    again = () => { calendar(found, by, data); trend(found, by); };
+    const byDay = totals(data, by);
+    again = () => { calendar(byDay, by, data); trend(byDay, by); };
     again();
   };
   const point = event => {

@@ -46,12 +46,12 @@ const invsync = (() => {
     return make("tr", {}, ...cells.map(cell => make("td", {}, cell)), ...numbers);
   };
   const list = () => {
-    const by = chosen(), found = runs.filter(run => fits(run, by));
-    $("list").tBodies[0].replaceChildren(...found.slice(0, listed).map(line));
-    $("more").hidden = found.length <= listed;
+    const by = chosen(), matching = runs.filter(run => fits(run, by));
+    $("list").tBodies[0].replaceChildren(...matching.slice(0, listed).map(line));
+    $("more").hidden = matching.length <= listed;
     $("older").hidden = !data.months.length;
     const rest = data.total - runs.length;
-    $("told").textContent = `${found.length.toLocaleString()} ${found.length === 1 ? "run" : "runs"}` + (rest ? `; ${rest.toLocaleString()} older ones are not loaded` : "");
+    $("told").textContent = `${matching.length.toLocaleString()} ${matching.length === 1 ? "run" : "runs"}` + (rest ? `; ${rest.toLocaleString()} older ones are not loaded` : "");
   };
   const draw = () => {
     listed = 50;
@@ -150,8 +150,8 @@ const invsync = (() => {
   let names = [];
   const suggest = () => {
     const wanted = $("item").item.value.trim().toLowerCase();
-    const found = wanted ? names.filter(name => name.toLowerCase().includes(wanted)).slice(0, 20) : [];
-    $("names").replaceChildren(...found.map(name => new Option(name, name)));
+    const matching = wanted ? names.filter(name => name.toLowerCase().includes(wanted)).slice(0, 20) : [];
+    $("names").replaceChildren(...matching.map(name => new Option(name, name)));
   };
   return {
     choose, make, shown,
