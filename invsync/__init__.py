@@ -3,16 +3,17 @@
 `open` gives a shop of a configuration to read and to analyse; `diff` compares two frames of your own.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from invsync.api import Diff, Explanation, Shop, diff, open
+    from invsync.api import Diff, Shop, diff, open
+    from invsync.explain import Explanation
 
 __version__ = "0.1.0"
 __all__ = ["Diff", "Explanation", "Shop", "__version__", "diff", "open"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """The public names, imported when they are first asked for, so that the command line stays light to start."""
     if name not in __all__:
         raise AttributeError(f"module 'invsync' has no attribute {name!r}")

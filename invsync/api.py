@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from invsync import equation, explain, mapping, plan, tables
+from invsync import equation, mapping, plan, tables
 from invsync.config import nearest
 from invsync.errors import UsageError
+from invsync.explain import Explanation, explain_in
 from invsync.ledger.opened import opened
 from invsync.ledger.reading import unreadable
 from invsync.site import folders
@@ -67,21 +68,6 @@ class Diff:
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """One pair's number taken apart: `facts` by name, and `lines` in words."""
-
-    facts: dict[str, Any]
-
-    @property
-    def lines(self) -> list[str]:
-        """The explanation in words, a line each."""
-        return explain.lines(self.facts)
-
-    def __repr__(self) -> str:
-        return "\n".join(self.lines)
-
-
-@dataclass(frozen=True)
 class Shop:
     """A shop of a configuration, read afresh by every call; nothing is locked, changed or sent.
 
@@ -106,11 +92,11 @@ class Shop:
         Without a product, that with the most units in flight is explained, else that which is most wrong.
         """
         configured = nearest.opened(self.config)
-        sku = sku or self._telling()
-        return Explanation(explain.explain_in(configured, self.name, sku, location=location))
+        sku = sku or self._most_in_flight()
+        return explain_in(configured, self.name, sku, location=location)
 
-    def _telling(self) -> str:
-        """The product whose number tells most; a UsageError where none is mapped."""
+    def _most_in_flight(self) -> str:
+        """The id of the product with the most units in flight, then the largest delta; UsageError where none is mapped."""
         frame = self.diff().frame
         if frame.is_empty():
             raise UsageError(f"Shop {self.name} has no mapped product: map one, or name a shop that has.")

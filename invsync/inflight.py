@@ -60,7 +60,7 @@ def unknown_orders(sold: pl.DataFrame, snapshot: tables.Snapshot) -> pl.DataFram
 
 def sites(pairs: pl.DataFrame, snapshot: tables.Snapshot) -> pl.DataFrame:
     """The one facility behind each physical location of the shop: location_id, facility_id."""
-    online = pairs.filter(pl.col("mode") == "aggregate").select("location_id").unique()
+    online = pairs.filter(pl.col("mode") == "aggregate")
     named = snapshot.shopify_shop_location.select("facility_id", location_id=digits("shopify_location_id"))
     alone = (pl.len().over("location_id") == 1) & (pl.col("facility_id") != AGGREGATE_FACILITY)
     return named.drop_nulls().unique().filter(alone).join(online, on="location_id", how="anti")
@@ -74,9 +74,7 @@ def _lines(sold: pl.DataFrame, pairs: pl.DataFrame, snapshot: tables.Snapshot) -
     lines = sold.join(product, on=ITEM).join(ordered, on=LINE, how="left").join(known, on="order_id", how="left")
     removed = pl.when(pl.col("ordered").is_null()).then("removed").otherwise(0)
     units = pl.col("open") + pl.col("shipped") + removed
-    return lines.select(*ORDER, "product_id", "location_id", units=units, reason=_reason()).with_columns(
-        total=pl.col("units").sum().over(ORDER)
-    )
+    return lines.select(*ORDER, "product_id", "location_id", units=units, reason=_reason())
 
 
 def _reason() -> pl.Expr:
@@ -166,12 +164,12 @@ def settled(
     order is visible by then. In between the baseline only falls. Units of visible orders that are not routed yet may
     be committed anywhere: they are no baseline. `before` is the baseline of the last run.
     """
-    quiet = pl.col("committed_at").is_not_null() & (pl.col("committed_at") <= now - settle)
+    quiet = pl.col("committed_at") <= now - settle
     rows = excess.join(levels.select(*KEY, quiet=quiet), on=KEY, how="left")
     rows = rows.join(before.select(*KEY, was="units"), on=KEY, how="left").join(_waiting(sold), on=ITEM, how="left")
     rows = rows.with_columns(pl.col("units") - pl.col("waiting").fill_null(0))
     lower = pl.min_horizontal(pl.col("units"), pl.col("was").fill_null(0))
-    baseline = rows.select(*KEY, units=pl.when("quiet").then("units").otherwise(lower).cast(pl.Int64))
+    baseline = rows.select(*KEY, units=pl.when("quiet").then("units").otherwise(lower))
     return baseline.filter(pl.col("units") > 0)
 
 

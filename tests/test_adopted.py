@@ -66,7 +66,7 @@ def test_a_run_that_failed_is_adopted_as_failed_and_remembered(rehearsal: Rehear
     assert recorded is not None and recorded["status"] == "failed"
 
 
-def test_a_notebook_that_was_refused_is_told_and_adopts_no_other_run(rehearsal: Rehearsal) -> None:
+def test_a_refused_notebook_is_reported_and_adopts_no_other_run(rehearsal: Rehearsal) -> None:
     rehearsal.run(datetime.now(UTC), job=HARD)
 
     with pytest.raises(UsageError, match="Parameter dry_run must be bool"):

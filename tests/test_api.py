@@ -99,7 +99,7 @@ def test_a_number_is_explained_and_runs_are_listed(shop: Rehearsal) -> None:
     opened = invsync.open(config=shop.config)
 
     explanation = opened.explain("A")
-    assert explanation.facts["target"] == 7 and "order #1001" in repr(explanation)
+    assert explanation.target == 7 and "order #1001" in repr(explanation)
     assert opened.runs(days=10_000)["job"].to_list() == ["hard-sync"]
 
 

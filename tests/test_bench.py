@@ -1,4 +1,4 @@
-"""Every subject of the bench at a tiny size: its variants agree, and its targets can be told."""
+"""Every subject of the bench at a tiny size: its variants agree, and its targets can be evaluated."""
 
 from importlib import import_module
 from pathlib import Path

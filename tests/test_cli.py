@@ -139,7 +139,7 @@ def planned(config: Path, *words: str) -> str:
     return out.splitlines()[-1].partition("to send this plan as it is: invsync apply ")[2]
 
 
-def test_a_run_tells_its_counts_its_report_and_at_last_its_json(config: Path) -> None:
+def test_a_run_prints_its_counts_its_report_and_last_its_json(config: Path) -> None:
     code, out, _ = ran(config, "-p", "dry_run", "true", "-p", "transport", "direct", "--json")
 
     facts = json.loads(out.splitlines()[-1])

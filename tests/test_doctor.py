@@ -248,7 +248,7 @@ async def _body(parts: list[bytes]) -> dict[str, Any]:
         ("PAGER", "", "pager", "fault", "Secret PAGER is"),
     ],
 )
-def test_what_the_environment_holds_is_told_before_a_run_meets_it(
+def test_problems_of_the_environment_are_reported_before_a_run_meets_them(
     clinic: Clinic, monkeypatch: pytest.MonkeyPatch, name: str, value: str, check: str, status: str, words: str
 ) -> None:
     monkeypatch.setenv("PAGER", "https://pager.example.com/secret")
@@ -479,7 +479,7 @@ def test_an_inactive_level_is_no_fault_where_the_next_run_activates_it(clinic: C
 # -- questions
 
 
-def test_a_hotwax_that_shows_none_of_its_jobs_is_told_as_such(clinic: Clinic) -> None:
+def test_a_hotwax_that_shows_none_of_its_jobs_is_reported_as_such(clinic: Clinic) -> None:
     assert clinic.answer("other writers") == (
         "ok",
         "None is seen, but this HotWax shows no table service_job, no table job_sandbox, no column "
@@ -564,7 +564,7 @@ def test_a_digital_product_that_is_mapped(clinic: Clinic, types: tuple[str, ...]
         ("ERP-17", "0 of the newest 1 reservations are of Shopify's own orders."),
     ],
 )
-def test_reservations_of_shopifys_own_orders_are_told_apart(clinic: Clinic, external: str, words: str) -> None:
+def test_reservations_of_shopifys_own_orders_are_distinguished(clinic: Clinic, external: str, words: str) -> None:
     clinic.oms.import_order("OM1", external, [("P1", 1)], EARLIER)
     clinic.oms.reserve("OM1", "WH", EARLIER)
 
@@ -883,7 +883,7 @@ def test_a_run_at_work_is_no_fault(clinic: Clinic) -> None:
     assert clinic.checks()["configuration", "lease"] == [("ok", "No run is at work.")]
 
 
-def test_a_file_that_a_run_left_open_is_told(clinic: Clinic) -> None:
+def test_a_file_that_a_run_left_open_is_reported(clinic: Clinic) -> None:
     State(f"sqlite:///{clinic.config.parent}/invsync.db").close()
     engine = sa.create_engine(f"sqlite:///{clinic.config.parent}/invsync.db")
     with engine.begin() as connection:

@@ -1,12 +1,13 @@
 """One number taken apart: the OMS's parts, the orders in flight by name, and what earlier runs did."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from rehearsal import HARD, ONLINE, START, STORE, Rehearsal
 
 from invsync.errors import UsageError
-from invsync.explain.level import explain, lines
+from invsync.explain import OnlineTerms, explain
 
 
 def test_a_number_is_taken_apart(rehearsal: Rehearsal) -> None:
@@ -18,20 +19,20 @@ def test_a_number_is_taken_apart(rehearsal: Rehearsal) -> None:
     run = rehearsal.run(datetime.now(UTC), HARD)
     rehearsal.shop.set_level(1, ONLINE, 15)
 
-    facts = explain("demo", "A", str(rehearsal.config))
+    level = explain("demo", "A", str(rehearsal.config))
 
-    assert facts["target"] == 20 + 3 - 3 - 4 and facts["available"] == 15 and facts["locations"] == [ONLINE, STORE]
-    assert facts["oms"]["quantity"] == 20 and facts["oms"]["queue"] == 3 and facts["oms"]["sellable"] == 23
-    assert [(o["name"], o["units"]) for o in facts["in_flight"]] == [("#1001", 4)] and facts["buffer"] == 0
-    last = facts["history"][0]
-    assert (last["run_id"], last["file"], last["line"], last["outcome"]) == (
+    assert level.target == 20 + 3 - 3 - 4 and level.available == 15 and level.locations == (ONLINE, STORE)
+    assert level.oms.quantity == 20 and level.oms.online == OnlineTerms(23, 0, 3, closed=False)
+    assert [(order.name, order.units) for order in level.in_flight] == [("#1001", 4)] and level.buffer == 0
+    last = level.history[0]
+    assert (last.run_id, last.file, last.line, last.outcome) == (
         run["run_id"],
         "adjustments.jsonl",
         0,
         "applied",
     )
-    assert facts["moved_since"] == -1
-    text = "\n".join(lines(facts))
+    assert level.moved_since == -1
+    text = repr(level)
     assert "#1001" in text and "line 1 of adjustments.jsonl" in text and "safety stock 2" in text
 
 
@@ -41,11 +42,39 @@ def test_the_store_has_its_own_number(rehearsal: Rehearsal) -> None:
     rehearsal.oms.set_stock("P1", "ST", 5, START)
     rehearsal.shop.set_level(1, STORE, 5)
 
-    facts = explain("demo", "P1", str(rehearsal.config), location=STORE)
+    level = explain("demo", "P1", str(rehearsal.config), location=STORE)
 
-    assert (
-        facts["mode"] == "physical" and facts["target"] == 5 and facts["history"] == [] and facts["moved_since"] is None
+    assert (level.mode, level.target, level.history, level.moved_since) == ("physical", 5, (), None)
+    assert level.oms.online is None
+
+
+def test_the_json_has_the_terms_beside_the_quantity(rehearsal: Rehearsal) -> None:
+    rehearsal.store()
+    rehearsal.product(1, "A", oms=20, available=17)
+    rehearsal.oms.set_stock("P1", "ST", 5, START)
+    rehearsal.run(datetime.now(UTC), HARD)
+
+    online = explain("demo", "A", str(rehearsal.config)).to_dict()
+    store = explain("demo", "A", str(rehearsal.config), location=STORE).to_dict()
+
+    assert " ".join(online) == (
+        "shop sku product_id inventory_item_id location_id mode locations target available difference oms in_flight "
+        "set_aside buffer held tracked active history moved_since"
     )
+    facility = (
+        "facility_id last_inventory_count minimum_stock computed_last_inventory_count allow_brokering "
+        "last_updated_stamp"
+    )
+    assert terms(online) == ("quantity sellable threshold queue closed facilities", f"{facility} counts")
+    assert terms(store) == ("quantity facilities", facility)
+    assert " ".join(online["history"][0]) == (
+        "run_id job status finished_at outcome reason message available delta target oms in_flight after file line"
+    )
+
+
+def terms(level: dict[str, Any]) -> tuple[str, str]:
+    """The names of an explanation's `oms`, and of its first facility."""
+    return " ".join(level["oms"]), " ".join(level["oms"]["facilities"][0])
 
 
 def test_an_unknown_sku_and_an_unmapped_product_are_named(rehearsal: Rehearsal) -> None:

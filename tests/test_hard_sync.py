@@ -41,7 +41,7 @@ def test_groups_choose_the_physical_locations_that_are_published(rehearsal: Rehe
     assert rehearsal.available(1, at=STORE) == [3]
 
 
-def test_half_of_the_feed_missing_sends_nothing_and_tells_the_numbers(rehearsal: Rehearsal) -> None:
+def test_half_of_the_feed_missing_sends_nothing_and_reports_the_numbers(rehearsal: Rehearsal) -> None:
     for item in range(1, 41):
         rehearsal.product(item, f"S{item}", oms=10, available=10)
     rehearsal.run(job=HARD)

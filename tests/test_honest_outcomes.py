@@ -33,7 +33,7 @@ def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehea
 
 
 class Jobs:
-    """A shop kept by one job, one way, which is told of each event by a webhook where it lives by them."""
+    """A shop that one job keeps by one transport; realtime-sync hears of each event by a webhook."""
 
     def __init__(self, rehearsal: Rehearsal, job: str, transport: str = "direct") -> None:
         self.job, self.transport, self.kept = job, transport, Kept(rehearsal, DELTAS if job == DELTAS else RECENT)
@@ -97,7 +97,7 @@ def test_an_error_that_stays_is_unknown_until_it_passes(jobs: Jobs, monkeypatch:
 
 
 def without_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stale change is told without the row that it is in."""
+    """Shopify's stale errors do not name the row of the change."""
     adjust = Adjust.inventoryAdjustQuantities
 
     def answered(self: Adjust, info: Any, input: Answer) -> Answer:
@@ -245,7 +245,7 @@ def test_a_lower_number_that_another_system_writes_is_raised_by_a_later_run(
     assert (jobs.run()["exit_code"], jobs.kept.available) == (0, 4)
 
 
-def test_a_system_that_always_writes_over_ours_is_told_of(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_always_overwrites_our_number_is_reported(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs.kept.counted(-6)
     foreign(jobs, monkeypatch, 50, always=True)
 

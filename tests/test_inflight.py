@@ -206,7 +206,7 @@ def test_each_order_says_why_it_still_counts(reason: str, order: tuple[Any, ...]
     assert ledger(snapshot(**oms), sold(order))["reason"].to_list() == [reason]
 
 
-def test_the_reason_of_an_order_is_told_by_its_own_rows_alone() -> None:
+def test_the_reason_of_an_order_depends_on_its_own_rows_alone() -> None:
     orders = sold((7, 1, ONLINE, 2), (8, 1, ONLINE, 0, 2), (9, 1, ONLINE, 3))
     seen = ledger(snapshot(**booked((9, "A", None, 1, 3))), orders)
 

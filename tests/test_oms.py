@@ -260,7 +260,7 @@ def test_an_id_is_known_in_any_spelling(hotwax: str, source: Source, name: str, 
     assert rows(source.snapshot(orders=[7001]).booked) == [(7001, "A", "W1", 2.0), (7001, "A", None, 2.0)]
 
 
-def test_many_orders_are_found_as_few_are(source: Source) -> None:
+def test_many_orders_are_read_as_few_are(source: Source) -> None:
     few, many = source.snapshot(orders=ASKED), source.snapshot(orders=range(5000, 5000 + known_orders.WHOLE_FROM + 100))
     assert all(rows(getattr(few, name)) == rows(getattr(many, name)) for name in ("known_orders", "ordered", "booked"))
 
@@ -579,7 +579,7 @@ def test_optional_tables_may_be_missing_and_required_ones_are_named(hotwax: str)
         bare.row_count()
 
 
-def test_a_missing_database_is_told_and_not_made(tmp_path: Path) -> None:
+def test_a_missing_database_is_reported_and_not_created(tmp_path: Path) -> None:
     with pytest.raises(OmsFailed, match="does not exist"):
         connect(f"sqlite:///{tmp_path / 'none.db'}")
     assert not (tmp_path / "none.db").exists()

@@ -185,7 +185,7 @@ def test_the_configuration_export_stands_for_the_stock(folder: Path) -> None:
     assert counts(opened(folder)) == {"P0": (9.0, 6.0), "P1": (2.0, 0.0)}
 
 
-def test_a_row_of_a_feed_that_names_no_product_is_told_while_the_others_land(folder: Path) -> None:
+def test_a_row_of_a_feed_that_names_no_product_is_reported_while_the_others_land(folder: Path) -> None:
     feed(folder, "reset.csv", RESET + "WH,SKU,SKU-A,7,\nWH,SKU,SKU-Z,7,\n")
     source = opened(folder)
     assert counts(source)["P0"] == (7.0, 5.0)
@@ -336,14 +336,16 @@ def test_the_files_of_an_sftp_server_are_read(sftp: str, folder: Path) -> None:
     assert counts(opened(sftp, password_env="SFTP_PASSWORD")) == counts(opened(folder))
 
 
-def test_an_sftp_server_that_refuses_is_told_without_the_password(sftp: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_refusal_of_an_sftp_server_is_reported_without_the_password(
+    sftp: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SFTP_PASSWORD", "hunter2")
     with pytest.raises(OmsFailed, match="could not be read") as caught:
         opened(sftp, password_env="SFTP_PASSWORD")
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OmsFailed, match="does not exist"):
         opened(tmp_path / "none")
     with pytest.raises(UsageError, match="fsspec driver"):

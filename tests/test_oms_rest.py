@@ -156,7 +156,9 @@ def all_the_same(mine: Source, url: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["status_id = 'ITEM_CANCELLED'", "cancel_quantity = 1"])
-def test_an_order_that_was_cancelled_afterwards_is_told_over_http_too(opened: Opened, url: str, change: str) -> None:
+def test_an_order_that_was_cancelled_afterwards_is_reported_over_http_too(
+    opened: Opened, url: str, change: str
+) -> None:
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as oms, oms:
         oms.execute(
             f"update order_item set {change}, last_updated_stamp = '2099-01-01 10:00:00' where order_id ="
@@ -421,7 +423,7 @@ def test_a_long_lived_token_needs_no_login(opened: Opened, hotwax: HotWax, monke
         opened(username=None, password_env=None, token_env="HOTWAX_TOKEN")
 
 
-def test_a_wrong_password_is_told_without_it(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_password_is_reported_without_it(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOTWAX_PASSWORD", "hunter2")
     with pytest.raises(OmsFailed, match="refused the login of sync") as caught:
         opened()

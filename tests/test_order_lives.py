@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rehearsal import DELTAS, HARD, ONLINE, RECENT, START, STORE, Rehearsal, of_shop, open_rehearsal
 
-from invsync.explain.level import explain, lines
+from invsync.explain import explain
 from invsync.state import State
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -92,8 +92,8 @@ def test_units_that_were_added_after_the_import(lives: Lives, job: str) -> None:
 
     assert lives.shown(2 * HOUR, job) == [11, 5]
     level = explain("demo", "A", str(lives.rehearsal.config))
-    assert [(one["units"], one["reason"]) for one in level["in_flight"]] == [(4, "edited after import")]
-    assert "#1001" in "\n".join(lines(level)) and "edited after import" in "\n".join(lines(level))
+    assert [(order.units, order.reason) for order in level.in_flight] == [(4, "edited after import")]
+    assert "#1001" in repr(level) and "edited after import" in repr(level)
 
 
 @pytest.mark.parametrize("restock", [True, False])
@@ -214,7 +214,7 @@ def test_units_that_are_set_aside_in_shopify(lives: Lives, job: str) -> None:
 
     assert lives.shown(2 * HOUR, job) == [12, 4]
     assert lives.facts["set_aside"] == {"reserved": 4} and lives.facts["in_flight"]["units"] == 0
-    assert explain("demo", "A", str(lives.rehearsal.config))["set_aside"] == 4
+    assert explain("demo", "A", str(lives.rehearsal.config)).set_aside == 4
 
 
 @pytest.mark.parametrize(("listed", "online"), [("", 16), ('set_aside = ["damaged"]', 14)])

@@ -27,8 +27,8 @@ class Ears:
         self.number += 1
         self.inbox.add([Heard("demo", f"d{self.number}", topic, **named)])
 
-    def level(self, item: int, at: int = ONLINE, **told: Any) -> None:
-        self.hear(LEVEL, inventory_item_id=item, location_id=at, **told)
+    def level(self, item: int, at: int = ONLINE, **named: Any) -> None:
+        self.hear(LEVEL, inventory_item_id=item, location_id=at, **named)
 
     def drain(self, **given: Any) -> dict[str, Any]:
         return self.rehearsal.run(datetime.now(UTC), job=JOB, **given)
@@ -129,7 +129,7 @@ def test_a_cancelled_order_gives_its_units_back(ears: Ears) -> None:
     assert ears.rehearsal.available(1) == [10]
 
 
-def test_an_order_or_item_that_nobody_knows_is_told_and_leaves_the_inbox(ears: Ears) -> None:
+def test_an_unknown_order_or_item_is_reported_and_leaves_the_inbox(ears: Ears) -> None:
     ears.hear(CREATED, order_id=404)
     ears.level(99)
 
@@ -157,7 +157,7 @@ def test_what_a_stopped_run_did_not_cover_waits_on(ears: Ears) -> None:
 
 
 class Mover(list[dict[str, Any]]):
-    """The shop's requests; each adjustment finds that an order has just moved item 1."""
+    """The shop's requests; an order moves item 1 just before each adjustment."""
 
     def __init__(self, ears: Ears) -> None:
         super().__init__()

@@ -17,6 +17,7 @@ from test_charts import NOW, orders, outcomes
 
 from invsync import charts, report, tables
 from invsync.report import remediation
+from invsync.report.clean import clean
 from invsync.runs.record import Record
 
 SUMMARY: dict[str, Any] = {
@@ -240,7 +241,7 @@ def test_a_run_that_failed_before_it_looked_claims_nothing(tmp_path: Path) -> No
     assert made.count("<dd>\N{EN DASH}") >= 5
 
 
-def test_a_delta_runs_page_tells_its_own_rule() -> None:
+def test_the_page_of_a_delta_run_states_its_own_rule() -> None:
     made = report.minimal(Record.of(SUMMARY | {"job": "push-deltas"}))
     assert "own stock events that no run had sent" in made and "target = HotWax" not in made
 
@@ -384,6 +385,22 @@ def test_foreign_html_is_made_harmless(tmp_path: Path) -> None:
     shown = body(made)
     assert "e.example" not in shown and "javascript:" not in shown and "onclick" not in shown and "onload" not in shown
     assert 'href="plan.parquet"' in shown and "<p>kept</p>" in shown and "&lt;log&gt;" in shown
+
+
+@pytest.mark.parametrize(
+    ("fragment", "kept"),
+    [
+        ('<a href="../../other/run.json">up</a>', "<a>up</a>"),
+        ('<a href="/etc/passwd">root</a><a href="java\nscript:x()">act</a>', "<a>root</a><a>act</a>"),
+        ('<p tabindex="3" aria-label="x" style="position:fixed" data-x="1">text', '<p aria-label="x">text</p>'),
+        ('<noscript><p title="</noscript><img src=x onerror=x()>">', '"&gt;'),
+        ('<svg><style><img src=x onerror=x()></style></svg><math href="x">y</math>z', "z"),
+        ("<custom>a < b & c</custom>", "a &lt; b &amp; c"),
+        ('<table><tr><td colspan="2">cell', '<table><tbody><tr><td colspan="2">cell</td></tr></tbody></table>'),
+    ],
+)
+def test_only_known_tags_attributes_and_links_of_the_folder_stay(fragment: str, kept: str) -> None:
+    assert clean(fragment) == kept
 
 
 @pytest.mark.parametrize("form", ["{}", "x={};", '"{}"'])

@@ -57,7 +57,7 @@ def test_a_foreign_script_is_stopped_by_the_policy(browser: Browser, page: Path,
         assert visit.page.title() != "owned" and "Content Security Policy" in visit.complaints[0]
 
 
-def test_a_pair_is_found_by_typing_sorting_and_choosing(browser: Browser, page: Path) -> None:
+def test_a_pair_can_be_looked_up_by_typing_sorting_and_choosing(browser: Browser, page: Path) -> None:
     with opened(browser, page) as visit:
         rows = visit.page.locator(".iv-find tbody tr")
         visit.page.get_by_label("Item, location or outcome").fill("mug-blue")
@@ -117,7 +117,7 @@ def test_it_prints_on_a4_and_no_chart_is_cut(browser: Browser, page: Path) -> No
     assert "target = HotWax sellable" in "".join(sheets), "what is folded on the screen is printed"
 
 
-def test_without_scripts_the_page_still_tells_everything_but_the_lookup(browser: Browser, page: Path) -> None:
+def test_without_scripts_the_page_shows_everything_but_the_lookup(browser: Browser, page: Path) -> None:
     context = browser.new_context(java_script_enabled=False, offline=True)
     silent = context.new_page()
     silent.goto(page.resolve().as_uri())

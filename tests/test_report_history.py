@@ -114,7 +114,7 @@ def test_a_fault_is_open_since_the_first_of_its_last_row(tmp_path: Path, togethe
     assert not pair["fault"] and pair["since"] is None
 
 
-def test_a_run_that_a_guard_stopped_is_told_but_is_no_look_at_the_pair(tmp_path: Path) -> None:
+def test_a_run_that_a_guard_stopped_is_listed_but_does_not_count_as_a_reading_of_the_pair(tmp_path: Path) -> None:
     leave(tmp_path, outcomes(GONE), status="partial")
     stopped = {"outcome": "held", "reason": "guard", "in_flight": 9}
     leave(tmp_path, outcomes(stopped), at=after(15), status="stopped")

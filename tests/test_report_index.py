@@ -80,7 +80,7 @@ def test_a_second_build_writes_nothing(tmp_path: Path) -> None:
     assert (first.fresh, second.fresh, second.written) == (40, 0, 0)
 
 
-def test_one_more_run_rewrites_only_what_tells_of_it(tmp_path: Path) -> None:
+def test_one_more_run_rewrites_only_the_files_that_mention_it(tmp_path: Path) -> None:
     many = [{"sku": f"S{n}", "inventory_item_id": n, "product_id": f"P{n}"} for n in range(600)]
     leave(tmp_path, outcomes(*many))
     index.build(tmp_path, READERS)

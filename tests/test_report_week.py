@@ -38,13 +38,13 @@ def page(root: Path, **options: Path) -> str:
     return html.unescape(week_page.write(root, "acme", READERS, ending=SUNDAY, **options).read_text(encoding="utf-8"))
 
 
-def test_accuracy_is_the_share_found_right_before_any_change(tmp_path: Path) -> None:
+def test_accuracy_is_the_share_of_pairs_right_before_any_change(tmp_path: Path) -> None:
     held = {"outcome": "held", "reason": "untracked", "delta": None}
     leave(tmp_path, outcomes(RIGHT, RIGHT, RIGHT, {"delta": 2}, held), at=MONDAY)
     assert of(tmp_path).accuracy == 0.75
 
 
-def test_the_week_lists_each_order_in_flight_with_its_reason_as_its_last_hard_sync_found_it(tmp_path: Path) -> None:
+def test_the_week_lists_the_orders_in_flight_of_its_last_hard_sync_with_their_reasons(tmp_path: Path) -> None:
     def fault(folder: Path, name: str, reason: str) -> None:
         row = {"name": name, "order_id": 1, "units": 3, "reason": reason, "location_id": 7, "created_at": MONDAY}
         pl.DataFrame([row], schema=tables.IN_FLIGHT).write_parquet(folder / "in_flight.parquet")
@@ -155,7 +155,7 @@ def test_an_open_fault_has_its_age_and_a_mended_one_is_gone(tmp_path: Path) -> N
     assert faults.select("item", "age").rows() == [("A", 2.0)]
 
 
-def test_the_page_tells_the_week_in_the_shops_words_and_names_its_definitions(tmp_path: Path) -> None:
+def test_the_page_is_in_the_language_of_the_shop_and_defines_its_terms(tmp_path: Path) -> None:
     for week_ago in (0, 7):
         at = MONDAY - timedelta(days=week_ago)
         leave(tmp_path, outcomes(item("A", delta=-1200 - week_ago), item("B", in_flight=2) | RIGHT), at=at)

@@ -54,7 +54,7 @@ def test_it_is_small_and_its_picture_is_on_the_first_screen() -> None:
     assert any("reports/sample/run.png" in line for line in first_screen)
 
 
-def test_it_tells_nothing_of_the_machine_that_made_it() -> None:
+def test_it_contains_nothing_about_the_machine_that_made_it() -> None:
     for path in SAMPLE.rglob("*"):
         if path.suffix in {".html", ".json", ".js", ".jsonl", ".parquet", ".graphql"}:
             hashes = path.read_bytes()

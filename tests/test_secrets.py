@@ -101,7 +101,7 @@ def test_a_run_that_fails_with_its_secrets_in_a_message_leaves_none(
     assert "An alert could not be sent" in done.stderr
 
 
-def test_a_refusal_in_the_notebook_is_told_without_secrets(
+def test_a_refusal_in_the_notebook_is_reported_without_secrets(
     rehearsal: Rehearsal, secrets: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error that leaves no folder goes to the terminal alone."""

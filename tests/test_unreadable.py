@@ -14,7 +14,7 @@ from rehearsal import HARD, ONLINE, RECENT, START, STORE, Rehearsal, of_shop, op
 
 from invsync import doctor
 from invsync.errors import UsageError
-from invsync.explain.level import explain
+from invsync.explain import explain
 
 LATER = START + timedelta(hours=1)
 
@@ -268,4 +268,4 @@ def test_explain_says_which_value_holds_a_product_and_explains_the_others(
 
     with pytest.raises(UsageError, match=rf"A is held.*{name}\.csv, line 2: {column} 'maybe' is not"):
         explain("demo", "A", str(shop.config))
-    assert explain("demo", "B", str(shop.config))["target"] == 20
+    assert explain("demo", "B", str(shop.config)).target == 20

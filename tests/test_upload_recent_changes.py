@@ -165,7 +165,7 @@ def test_a_report_calls_locations_what_shopify_calls_them(rehearsal: Rehearsal) 
     assert "most at Online: 0 too few, 5 too many" in page and f"Location {ONLINE}" not in page
 
 
-def test_a_report_that_cannot_read_names_tells_the_locations_by_number(
+def test_a_report_without_location_names_shows_their_numbers(
     rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "backoff", lambda tries: 0)
@@ -212,7 +212,7 @@ def test_a_wrong_token_fails_with_one_sentence_and_leaves_a_folder(
     assert leaking == []
 
 
-def test_a_planted_token_is_found_nowhere_below_the_run_folder(rehearsal: Rehearsal) -> None:
+def test_no_file_of_the_run_folder_holds_a_planted_token(rehearsal: Rehearsal) -> None:
     rehearsal.product(1, "A", oms=95, available=100)
 
     folder = rehearsal.folder(rehearsal.run())
@@ -260,7 +260,7 @@ def test_what_changed_while_a_plan_was_reviewed_is_seen_by_the_next_run(rehearsa
     assert facts["messages"] == []  # nothing was left open
 
 
-def test_a_shop_that_gives_no_answer_is_told_in_one_sentence(
+def test_a_shop_that_gives_no_answer_is_reported_in_one_sentence(
     rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rehearsal.product(1, "A", oms=9, available=9)

@@ -38,7 +38,7 @@ def test_an_outcome_has_words_a_meaning_a_colour_of_its_own_and_a_remedy(name: s
     assert not (outcome.right and outcome.fault)
 
 
-def test_outcomes_are_told_apart_by_colour_but_for_a_change_and_its_plan() -> None:
+def test_every_outcome_has_a_colour_of_its_own_except_a_change_and_its_plan() -> None:
     colours = [outcome.colour for name, outcome in OUTCOMES.items() if name != PLANNED]
 
     assert len(set(colours)) == len(colours)

@@ -46,7 +46,7 @@ class Kept:
         self.run()
 
     def counted(self, units: int, product: str = "P1", facility: str = "WH", reason: str = "CYCLE_COUNT") -> None:
-        """A count in the OMS found so many units more; an event of another reason stands on a line of its own."""
+        """Book a count that adds `units` in the OMS; an event of another reason is a manual adjustment."""
         self.counts, self.now = self.counts + 1, self.now + MINUTE
         count = f"PI{self.counts}" if reason == "CYCLE_COUNT" else None
         self.oms.adjust(product, facility, units, self.now, reason, physical_inventory_id=count)

@@ -102,6 +102,6 @@ def explain(
     from invsync import explain as levels
     from invsync.inputs import texts
 
-    facts = levels.explain(shop, sku, str(config), location=location)
-    lines = [json.dumps(facts, ensure_ascii=False, default=str)] if as_json else levels.lines(facts)
-    typer.echo(texts.printable("\n".join(lines)))
+    level = levels.explain(shop, sku, str(config), location=location)
+    words = json.dumps(level.to_dict(), ensure_ascii=False, default=str) if as_json else repr(level)
+    typer.echo(texts.printable(words))

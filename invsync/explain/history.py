@@ -1,11 +1,13 @@
 """What earlier runs did to a pair: the outcomes of every run folder that the state knows, queried in place."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from invsync import bulkfile
+from invsync.explain.explanation import PastRun
 from invsync.state import State
 from invsync.tables import KEY
 
@@ -35,24 +37,24 @@ def outcomes(state: State, shop: str) -> pl.LazyFrame:
     return rows.join(runs.lazy(), on="file", how="left")
 
 
-def of_pair(state: State, shop: str, item: int, place: int, *, last: int = 10) -> list[dict[str, Any]]:
-    """What the last runs that looked at this pair decided and did, newest first, with the line that was sent."""
+def of_pair(state: State, shop: str, item: int, place: int, *, last: int = 10) -> tuple[PastRun, ...]:
+    """The last runs that decided about this pair, newest first, each with the line that it sent."""
     every = outcomes(state, shop)
     if "outcome" not in every.collect_schema():
-        return []
+        return ()
     mine = every.filter(pl.col("inventory_item_id") == item, pl.col("location_id") == place)
     rows = mine.sort("finished_at", descending=True).head(last).collect().to_dicts()
-    return [_row(row) | _line(Path(row["file"]).parent, item, place) for row in rows]
+    return tuple(PastRun(**_values(row), **_line(Path(row["file"]).parent, item, place)) for row in rows)
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any]:
-    names = [*FACTS, "outcome", "reason", "message", "available", "delta", "target", "oms", "in_flight", "after"]
-    return {name: row.get(name) for name in names}
+def _values(row: dict[str, Any]) -> dict[str, Any]:
+    """The values of a PastRun in a row of OUTCOMES; an older run's file may lack columns."""
+    return {field.name: row.get(field.name) for field in fields(PastRun) if field.name not in ("file", "line")}
 
 
 def _line(folder: Path, item: int, place: int) -> dict[str, Any]:
-    """The last line of the run's files on which the pair stood: file, line (0-based)."""
-    where: dict[str, Any] = {"file": None, "line": None}
+    """The last line of the run's files on which the pair stood: file, line (0-based); empty where it was not sent."""
+    where: dict[str, Any] = {}
     for path in sorted(folder.glob("adjustments*.jsonl"), key=lambda path: (len(path.name), path.name)):
         mine = bulkfile.read(path).filter((pl.col(KEY[0]) == item) & (pl.col(KEY[1]) == place))
         where = {"file": path.name, "line": mine["line"][0]} if mine.height else where

@@ -36,7 +36,7 @@ class Reading:
 
     targets: dict[Pair, float] = field(default_factory=dict)
     held: dict[Pair, str] = field(default_factory=dict)
-    unnamed: int = 0  # rows of a feed that are told by name, since they name no product (exit code 4)
+    unnamed: int = 0  # rows of a feed that are reported because they name no product (exit code 4)
     named: list[tuple[str | None, str | None, int | None, str]] = field(default_factory=list)
     products: dict[Pair, str] = field(default_factory=dict)
     selected: set[str] | None = None
@@ -180,7 +180,7 @@ def _net(
 
 @dataclass
 class Judged:
-    """What a damage did: the differences that are held by name, and those that nobody is told of."""
+    """The effect of one damage: differences that are held by name, and those that go unreported."""
 
     held: list[str] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
@@ -213,7 +213,7 @@ def judged(world: World, right: Reading, after: Reading) -> Judged:
     if left and (lost := sorted(right.cancelled - after.cancelled)):
         verdict.silent.append(f"cancelled orders {lost} are not heard of")
     if after.unnamed > right.unnamed:
-        verdict.held, verdict.silent = [*verdict.held, *verdict.silent, "told by name"], []
+        verdict.held, verdict.silent = [*verdict.held, *verdict.silent, "reported by name"], []
     return verdict
 
 

@@ -1,4 +1,4 @@
-"""Runs in a real kernel, good and failed: each leaves its truth, and the token of the shop is found nowhere."""
+"""Runs in a real kernel, good and failed: each leaves its run.json, and no file holds the shop's token."""
 
 import json
 import subprocess

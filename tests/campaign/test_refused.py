@@ -20,7 +20,7 @@ from invsync.sandbox.shop import Shop
 PAIRS, A_LINE, ONLINE = 10_000, 250, 7
 WAS, TARGET = 7, 10
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
-EXTRA = {"refuse": 9, "spoil": 16}  # calls a bad row: named by Shopify, or found by halving
+EXTRA = {"refuse": 9, "spoil": 16}  # calls a bad row: Shopify names it, or halving isolates it
 SPREAD = {"one on every line": range(100, PAIRS, A_LINE), "side by side": range(4_990, 4_990 + PAIRS // A_LINE)}
 
 

@@ -97,7 +97,7 @@ def moments(rows: pl.DataFrame, lag: int) -> Iterator[tuple[datetime, bool]]:
 
 
 def moved(rows: pl.DataFrame, start: datetime, thru: datetime, *, variance: bool) -> Units:
-    """Units by product that were sold, or found and lost, after one moment and up to another."""
+    """Units by product that were sold, or corrected by a variance, in (start, thru]."""
     after, until = (moment.replace(tzinfo=None) for moment in (start, thru))
     here = rows.filter(pl.col("variance") == variance, pl.col("invoiced_at") > after, pl.col("invoiced_at") <= until)
     return dict(here.group_by("sku").agg(pl.col("quantity").sum()).iter_rows())

@@ -40,7 +40,7 @@ from invsync.sandbox.server import hosting, serve
 
 del test_a_number_that_is_none_does_not_stop_the_read  # noqa: F821  a server's numbers are numbers
 del test_an_events_quantity_that_is_none_is_nan  # noqa: F821
-del test_a_missing_database_is_told_and_not_made  # noqa: F821
+del test_a_missing_database_is_reported_and_not_created  # noqa: F821
 del test_a_failed_login_never_shows_the_password  # noqa: F821
 del test_a_column_of_numbers_of_all_kinds, test_values  # noqa: F821
 
@@ -289,7 +289,7 @@ ROLES = {
 WRITES = {"reader": [], "clerk": ["product_facility"], "steward": ["facility"]}
 
 
-def test_the_doctor_tells_a_role_that_may_write_hotwax_from_one_that_only_reads(url: str) -> None:
+def test_the_doctor_distinguishes_a_role_that_may_write_hotwax_from_one_that_only_reads(url: str) -> None:
     """Rights to a table, to one column of it, and through another role; the owner may write every table."""
     Oms(url).create().close()
     engine = sa.create_engine(url)

@@ -106,7 +106,7 @@ def test_two_processes_that_open_a_database_at_once_both_work(url: str, tmp_path
     assert differences(State(url).engine) == [] and len(schemas) == is_old
 
 
-def test_what_is_no_longer_kept_goes_and_a_check_tells_of_the_rest(url: str, tmp_path: Path) -> None:
+def test_expired_rows_are_removed_and_a_check_lists_the_rest(url: str, tmp_path: Path) -> None:
     state, config = State(url), tmp_path / "invsync.toml"
     config.write_text(CONFIG.replace("sqlite:///{folder}/invsync.db", url).format(folder=tmp_path))
     state.shops.kept_as("acme", settings.load(config).shop("acme").identity)

@@ -364,7 +364,7 @@ class World(RuleBasedStateMachine):
                 assert self.shows((item, place)) == self.model.target((item, place)), results
 
     def right_already(self, run_id: str) -> None:
-        """A sync that was killed after it wrote down what it covers has counted the events of the pairs it found right."""
+        """Events of pairs that were right already are counted once a killed sync has committed its claims."""
         with closing(sqlite3.connect(self.config.parent / "invsync.db")) as state:
             query = "select inventory_item_id, location_id from claim where run_id = ? and status = 'reset'"
             covered = state.execute(query, [run_id]).fetchall()
