@@ -5,45 +5,82 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-GRAMMAR = "rfc3987_syntax"
+GRAMMAR = "rfc3987_syntax"  # of jsonschema, where JupyterLab is installed: it builds a parser for seconds
+HTTPX_COMMAND = "httpx._main"  # the command of httpx, which imports Click, Rich and Pygments
 
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Import within this block without garbage collection, and without the grammar of internationalized addresses.
+    """Import within this block without garbage collection, and without what its libraries need at their use only.
 
-    jsonschema imports `rfc3987_syntax` where it is installed, as it is with JupyterLab, and that builds a parser for
-    seconds. Within the block a stand-in takes its place, which loads the real one when an address is first validated.
-    At the end of the block both are as they were before: jsonschema validates all that it validates without us.
+    At the end of the block the collection and `sys.modules` are as they were before it.
     """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        with _deferred_grammar():
-            yield
-    finally:
-        if collects:
-            gc.enable()
+    with _paused_collection(), deferred(GRAMMAR, HTTPX_COMMAND):
+        yield
 
 
 @contextmanager
-def _deferred_grammar() -> Iterator[None]:
-    if {GRAMMAR, "jsonschema._format"} & sys.modules.keys() or find_spec(GRAMMAR) is None:
-        yield
-        return
-    stand_in = ModuleType(GRAMMAR)
-    stand_in.is_valid_syntax = _is_valid_syntax  # type: ignore[attr-defined]
-    sys.modules[GRAMMAR] = stand_in
+def deferred(*names: str) -> Iterator[None]:
+    """Give a library that imports one of these modules within this block a stand-in, which imports it when it is used.
+
+    A name imported from the module in the block is a function that calls that of the module. After the block the
+    modules can be imported as ever; those imported before it, or not installed, are left alone.
+    """
+    specs = {name: find_spec(name.partition(".")[0]) for name in names if name not in sys.modules}
+    stand_ins = [_StandIn(name, spec) for name, spec in specs.items() if spec is not None]
+    sys.modules |= {each.__name__: each for each in stand_ins}
     try:
         yield
     finally:
-        if sys.modules.get(GRAMMAR) is stand_in:
-            del sys.modules[GRAMMAR]
+        for each in stand_ins:
+            each.leave()
 
 
-def _is_valid_syntax(term: str, value: str) -> Any:
-    return import_module(GRAMMAR).is_valid_syntax(term, value)
+class _StandIn(ModuleType):
+    """A module that is imported with the first use of what it holds."""
+
+    def __init__(self, name: str, spec: ModuleSpec) -> None:
+        super().__init__(name)
+        if spec.name == name:  # polars looks for the spec of NumPy
+            self.__spec__ = spec
+
+    def leave(self) -> None:
+        """Make room for the module itself."""
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+
+    def __getattr__(self, name: str) -> Any:  # whatever the module holds
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            return lambda *given, **named: getattr(self._loaded(), name)(*given, **named)
+        return getattr(self._loaded(), name)
+
+    def _loaded(self) -> ModuleType:
+        self.leave()
+        return import_module(self.__name__)
+
+
+@contextmanager
+def _paused_collection() -> Iterator[None]:
+    """Collect no garbage within the block; what it made then counts as old, as it would after collections."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            _age()
+            gc.enable()
+
+
+def _age() -> None:
+    """Count every object as old, unless some are frozen: those would thaw."""
+    if not gc.get_freeze_count():
+        gc.freeze()
+        gc.unfreeze()

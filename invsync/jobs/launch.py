@@ -10,19 +10,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import papermill
+from invsync.startup import quick_imports
 
-from invsync import alerts, errors, report
-from invsync.config import settings
-from invsync.engine import inprocess, kernel
-from invsync.jobs.job import JOBS
-from invsync.jobs.methods import review
-from invsync.jobs.parameters import Parameters, parameters
-from invsync.jobs.start import RUN_ENV, check_keeper, new_run_id
-from invsync.runs import archive, record
-from invsync.runs.record import Record
-from invsync.state import State, iso
-from invsync.vocabulary import CONCLUDED, FAILED, STATUSES, STOPPED
+with quick_imports():
+    import papermill
+
+    from invsync import alerts, errors, report
+    from invsync.config import settings
+    from invsync.engine import inprocess, kernel
+    from invsync.jobs.job import JOBS
+    from invsync.jobs.methods import review
+    from invsync.jobs.parameters import Parameters, parameters
+    from invsync.jobs.start import RUN_ENV, check_keeper, new_run_id
+    from invsync.runs import archive, record
+    from invsync.runs.record import Record
+    from invsync.state import State, iso
+    from invsync.vocabulary import CONCLUDED, FAILED, STATUSES, STOPPED
 
 APPLY, UNDO = "apply_plan.ipynb", "undo_run.ipynb"
 
