@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -31,8 +30,7 @@ def deferred(*names: str) -> Iterator[None]:
     A name imported from the module in the block is a function that calls that of the module. After the block the
     modules can be imported as ever; those imported before it, or not installed, are left alone.
     """
-    specs = {name: find_spec(name.partition(".")[0]) for name in names if name not in sys.modules}
-    stand_ins = [_StandIn(name, spec) for name, spec in specs.items() if spec is not None]
+    stand_ins = [_StandIn(name) for name in names if name not in sys.modules and find_spec(name.partition(".")[0])]
     sys.modules |= {each.__name__: each for each in stand_ins}
     try:
         yield
@@ -43,11 +41,6 @@ def deferred(*names: str) -> Iterator[None]:
 
 class _StandIn(ModuleType):
     """A module that is imported with the first use of what it holds."""
-
-    def __init__(self, name: str, spec: ModuleSpec) -> None:
-        super().__init__(name)
-        if spec.name == name:  # polars looks for the spec of NumPy
-            self.__spec__ = spec
 
     def leave(self) -> None:
         """Make room for the module itself."""
