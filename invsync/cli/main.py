@@ -1,5 +1,7 @@
 """The Typer application: every command, and the one place where an error becomes an exit code."""
 
+import atexit
+import gc
 import sys
 from io import TextIOWrapper
 from typing import Any
@@ -16,6 +18,7 @@ class RootGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:  # Typer's context class is private
         """Invoke the command that was typed."""
+        atexit.register(gc.freeze)  # the end of the process need not search its modules for garbage
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a terminal's encoding may lack a product's letters

@@ -153,6 +153,8 @@ def named(name: str, words: str) -> Exception:
     kinds = {kind.__name__: kind for kind in _kinds(errors.InvsyncError)}
     if name in kinds:
         return kinds[name](words)
+    if name == "KeyboardInterrupt":
+        return errors.SystemFailed("The run was interrupted: run the job again.")
     return errors.SystemFailed(f"The run failed in its notebook with {name}: {words}")
 
 
