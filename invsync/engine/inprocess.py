@@ -46,8 +46,9 @@ class InProcessEngine(Engine):  # type: ignore[misc]
                 if before == "markdown" and cell.cell_type == "code":
                     save()
                 before = cell.cell_type
-                count += cell.cell_type == "code"
-                error = _run(shell, cell, count) if cell.cell_type == "code" else None
+                runs = cell.cell_type == "code" and bool(cell.source.strip())
+                count += runs
+                error = _run(shell, cell, count) if runs else None
                 if error is not None:
                     nb_man.cell_exception(cell, index, exception=error)
                 nb_man.cell_complete(cell, index)
