@@ -11,6 +11,7 @@ Schema = dict[str, pl.DataType]
 
 ID = pl.Int64()
 TEXT = pl.String()
+MONEY = pl.Float64()
 UNITS = pl.Int64()
 QUANTITY = pl.Float64()
 STAMP = pl.Datetime("us", "UTC")
@@ -86,6 +87,22 @@ VARIANCES: Schema = TARGETS | {
     "held": TEXT,
 }
 OUTCOMES: Schema = VARIANCES | {"outcome": TEXT, "reason": TEXT, "message": TEXT, "after": UNITS, "after_at": STAMP}
+# What Shopify calls an item: its product and variant, and the price of a unit in the shop's currency (ISO code). A
+# variant without a title of its own is its product's only one; `product_id` elsewhere is the OMS's.
+PRODUCTS: Schema = {
+    "inventory_item_id": ID,
+    "shopify_product_id": ID,
+    "shopify_variant_id": ID,
+    "title": TEXT,
+    "variant_title": TEXT,
+    "vendor": TEXT,
+    "product_type": TEXT,
+    "category": TEXT,
+    "image_url": TEXT,
+    "price": MONEY,
+    "currency": TEXT,
+}
+OUTCOMES_FILE: Schema = OUTCOMES | PRODUCTS  # the columns of outcomes.parquet, and of a rehearsal's plan.parquet
 
 # HotWax's own tables, by their real names (columns that are read; reference: OFBiz/HotWax UDM).
 PRODUCT_FACILITY: Schema = {

@@ -136,7 +136,7 @@ def test_a_demo_that_is_kept_can_be_explored_from_below_its_folder(
         monkeypatch.delenv(demo.TOKEN_ENV)
         (tmp_path / "notebooks").mkdir()
         monkeypatch.chdir(tmp_path / "notebooks")
-        seen.append((page.exists(), invsync.open().explain().facts["target"]))
+        seen.append((page.exists(), invsync.open().explain().target))
 
     demo.play(tmp_path / "demo", hours=1, tell=lines.append, keep=explore)
     os.environ.pop(demo.TOKEN_ENV, None)

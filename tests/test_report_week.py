@@ -165,7 +165,7 @@ def test_the_page_is_in_the_language_of_the_shop_and_defines_its_terms(tmp_path:
     assert "Shopify was right for 50\N{NO-BREAK SPACE}% of the pairs; nothing is left open." in text
     assert "1,200" in text and "€3,000 at unit prices" in text
     assert re.search(
-        r"Taken off sale, units</td><td class=\"n\">1,200</td><td class=\"n\">1,207</td><td class=\"n\">-7<", text
+        'Taken off sale, units</td><td class="n">1,200</td><td class="n">1,207</td><td class="n">\N{MINUS SIGN}7<', text
     )
     assert "the share that Shopify showed right before the run changed anything" in text
 

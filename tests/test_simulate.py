@@ -357,10 +357,12 @@ def test_a_lognormal_lag_has_the_given_mean_and_a_long_tail() -> None:
 @pytest.mark.parametrize("number", [1, 2, 60, 250])
 def test_reads_and_writes_cost_what_shopify_charges(number: int) -> None:
     document = parse((OPERATIONS / "levels.graphql").read_text())
-    read = math.ceil(costs.LEVEL_POINTS * pl.select(costs._lists(pl.lit(number), costs.BATCH)).item())
+    lists = pl.select(costs._lists(pl.lit(number), costs.BATCH)).item()
+    variables = {"ids": ["gid"] * number}
     written = parse((OPERATIONS / "adjust_quantities.graphql").read_text())
 
-    assert read == requested_cost(document, {"ids": ["gid"] * number})
+    for products, points in (False, costs.LEVEL_POINTS), (True, costs.LEVEL_POINTS + costs.PRODUCT_POINTS):
+        assert math.ceil(points * lists) == requested_cost(document, variables | {"products": products})
     assert requested_cost(written, {}) == costs.WRITE_POINTS
 
 
@@ -376,7 +378,7 @@ def test_runs_that_change_nothing_cost_too() -> None:
 
     assert measures["runs"] == 4
     assert measures["calls"] == 4 + 1 + 2  # a page of orders each; levels once; a line, and its levels read back
-    assert measures["points"] == 4 * costs.ORDER_POINTS + 4 + 10 + 4
+    assert measures["points"] == 4 * costs.ORDER_POINTS + 4 + 5 + 10 + 4
 
 
 def test_each_day_has_the_numbers_at_its_end() -> None:

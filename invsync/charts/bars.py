@@ -34,8 +34,8 @@ def numbered(rows: list[Row], title: str, *, sort: list[str]) -> alt.LayerChart:
     return made
 
 
-def by_day(rows: list[Row], title: str, *, days: list[str], colours: Mapping[str, str]) -> alt.Chart:
-    """Vertical bars by day; a legend where there are several colours."""
+def by_day(rows: list[Row], title: str, *, days: list[str], colours: Mapping[str, str], legend: bool) -> alt.Chart:
+    """Vertical bars by day, with a legend of the colours or without."""
     made: alt.Chart = (
         alt.Chart(alt.InlineData(values=rows), width=WIDTH, height=200)
         .mark_bar(size=28)
@@ -44,15 +44,13 @@ def by_day(rows: list[Row], title: str, *, days: list[str], colours: Mapping[str
             y=alt.Y("value:Q", title=title, axis=alt.Axis(format=",~r", tickMinStep=1, tickCount=5, grid=True)),
             tooltip=alt.Tooltip("words:N", title="Bar"),
             description="words:N",
-            color=_colour(colours),
+            color=_colour(colours) if legend else alt.value(*colours.values()),
         )
     )
     return made
 
 
-def _colour(colours: Mapping[str, str]) -> Any:  # Altair's classes of one colour and of a scale have no common name
-    if len(colours) == 1:
-        return alt.value(*colours.values())
+def _colour(colours: Mapping[str, str]) -> alt.Color:
     return alt.Color("colour:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), title=None)
 
 

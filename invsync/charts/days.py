@@ -16,7 +16,9 @@ def drift(days: pl.DataFrame) -> Chart:
     rows = pl.concat([days.select("day", value=value, colour=pl.lit(name)) for value, name in sides])
     raised, lowered = (reader().number(int(days[name].sum())) for name in ("raised", "lowered"))
     words = f"Units that were wrong in Shopify when a run looked, by day: {raised} raised, {lowered} lowered."
-    return _drawn(rows, days, {"Raised": RAISED, "Lowered": LOWERED}, "Drift, by day", words)
+    colours = {"Raised": RAISED, "Lowered": LOWERED}
+    there = {name: colours[name] for value, name in sides if days.select((value != 0).any()).item()}
+    return _drawn(rows, days, there, "Drift, by day", words)
 
 
 def protected(days: pl.DataFrame) -> Chart:
@@ -32,8 +34,8 @@ def protected(days: pl.DataFrame) -> Chart:
 def _drawn(rows: pl.DataFrame, days: pl.DataFrame, colours: dict[str, str], title: str, words: str) -> Chart:
     from invsync.charts import bars  # late: it imports Altair
 
-    values = [_bar(row) for row in rows.to_dicts() if row["value"]]
-    drawn = bars.by_day(values, "Units", days=[reader().day(day) for day in days["day"]], colours=colours)
+    values, labels = [_bar(row) for row in rows.to_dicts() if row["value"]], [reader().day(day) for day in days["day"]]
+    drawn = bars.by_day(values, "Units", days=labels, colours=colours, legend=PROTECTED not in colours.values())
     return drawn.properties(title=title, description=words)
 
 

@@ -21,33 +21,36 @@ class Reader:
     locale: str = "en"
     timezone: str = "UTC"
 
-    def number(self, value: float | None, *, signed: bool = False) -> str:
-        """A number with the locale's separators, or a dash; `signed` puts a plus before a gain."""
+    def number(self, value: float | None, *, signed: bool = False, decimals: int = 0) -> str:
+        """A number with the locale's separators and at least so many decimals, or a dash; `signed` marks a gain."""
         if value is None:
             return NONE
         if value != value or value in (float("inf"), float("-inf")):
             return str(value)
         plus = "+" if signed and value > 0 else ""
-        return plus + str(counted.format_decimal(value, locale=_locale(self.locale)))
+        pattern = f"#,##0.{'0' * decimals}{'#' * (3 - decimals)}"
+        return plus + _minus(counted.format_decimal(value, pattern, locale=_locale(self.locale)))
 
     def many(self, value: int, noun: str) -> str:
         """A count with its noun, as `1 pair` or `2,000 pairs`."""
         return f"{self.number(value)} {noun}" if value == 1 else f"{self.number(value)} {noun}s"
 
     def share(self, value: float | None) -> str:
-        """A share of 1 as a percentage with at most two decimals, or a dash; only all of it is 100 %."""
+        """A share of 1 as a percentage with at most three significant digits, or a dash; only all of it is 100 %."""
         if value is None:
             return NONE
-        near = min(value, 0.9999) if value < 1 else value
-        return str(counted.format_percent(near, "#,##0.##\N{NO-BREAK SPACE}%", locale=_locale(self.locale)))
+        near = min(rounded(value), 0.999) if value < 1 else rounded(value)
+        return _minus(counted.format_percent(near, "#,##0.##\N{NO-BREAK SPACE}%", locale=_locale(self.locale)))
 
     def money(self, amount: float | None, currency: str) -> str:
-        """An amount in whole units of its currency, or a dash."""
+        """An amount with at most three significant digits, or a dash; the smallest with the decimals of its currency."""
         if amount is None:
             return NONE
-        pattern = _locale(self.locale).currency_formats["standard"].pattern.replace(".00", "")
-        made = counted.format_currency(round(amount), currency, pattern, _locale(self.locale), currency_digits=False)
-        return str(made)
+        locale, near = _locale(self.locale), rounded(amount)
+        if 0 < abs(near) < 10:
+            return _minus(counted.format_currency(near, currency, locale=locale))
+        pattern = locale.currency_formats["standard"].pattern.replace(".00", "")
+        return _minus(counted.format_currency(round(near), currency, pattern, locale, currency_digits=False))
 
     def day(self, at: datetime | date | None) -> str:
         """A day, or the day of a moment in the reader's zone, or a dash."""
@@ -80,6 +83,15 @@ def _locale(name: str) -> Locale:
         return Locale.parse(name.replace("-", "_"))
     except (UnknownLocaleError, ValueError):
         return Locale("en")
+
+
+def rounded(value: float, digits: int = 3) -> float:
+    """The value with this many significant digits."""
+    return float(f"{value:.{digits}g}")
+
+
+def _minus(number: str) -> str:
+    return number.replace("-", "\N{MINUS SIGN}")
 
 
 def clean(label: str) -> str:

@@ -14,12 +14,16 @@ MAX_BARS = 20  # rows a chart: two bars each at most
 AGES = [("under 15 minutes", 15), ("15 to 60 minutes", 60), ("1 to 4 hours", 240), ("4 to 24 hours", 1440)]
 OLDEST = "over a day"
 SIDES = {"few": "Too few", "many": "Too many"}  # of a difference: above 0, below 0
+COLOURS = {"Too few": RAISED, "Too many": LOWERED}
 
 
 def variances_by_product(outcomes: pl.DataFrame) -> Chart:
     """Units that Shopify had too few or too many of by product, the 20 largest first (OUTCOMES or VARIANCES)."""
     names = pl.coalesce("sku", "product_id", pl.col("inventory_item_id").cast(pl.String), pl.lit("no SKU"))
-    return _variances(outcomes.with_columns(label=names), "product", "products")
+    rows = titled(outcomes).with_columns(item=names)
+    shared = pl.col("item").n_unique().over("name") > 1
+    name = pl.when(shared).then(pl.format("{} ({})", "name", "item")).otherwise("name")
+    return _variances(rows.with_columns(label=pl.coalesce(name, "item")), "product", "products")
 
 
 def variances_by_location(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None) -> Chart:
@@ -49,8 +53,9 @@ def what_happened(outcomes: pl.DataFrame) -> Chart:
     words = f"What happened to {total} of item and location: {parts}{more}."
     from invsync.charts import bars  # late: it imports Altair
 
+    title = f"{shown[0]['label']}: {reader().number(shown[0]['value'])} of {total}"
     drawn = bars.numbered(shown, "Pairs", sort=[row["label"] for row in shown])
-    return drawn.properties(title="What happened to each pair", description=words)
+    return drawn.properties(title=title, description=words)
 
 
 def in_flight(in_flight: pl.DataFrame, at: datetime | None = None, locations: pl.DataFrame | None = None) -> Chart:
@@ -65,9 +70,11 @@ def in_flight(in_flight: pl.DataFrame, at: datetime | None = None, locations: pl
     from invsync.charts import bars  # late: it imports Altair
 
     colours = dict(zip([*(name for name, _ in AGES), OLDEST], AGE_COLOURS, strict=True))
+    there = {age: colour for age, colour in colours.items() if (aged["age"] == age).any()}
     legend = "Order placed, before the run"
-    drawn = bars.by_label(shown, "Units in flight", sort=top["label"].to_list(), colours=colours, legend=legend)
-    return drawn.properties(title="Sold units kept off sale", description=_flight_words(aged, totals))
+    drawn = bars.by_label(shown, "Units in flight", sort=top["label"].to_list(), colours=there, legend=legend)
+    title = f"{reader().many(int(aged['units'].sum()), 'sold unit')} kept off sale, most at {clean(totals['label'][0])}"
+    return drawn.properties(title=title, description=_flight_words(aged, totals))
 
 
 def classed(frame: pl.DataFrame) -> pl.DataFrame:
@@ -78,6 +85,14 @@ def classed(frame: pl.DataFrame) -> pl.DataFrame:
     sent = pl.when(pl.col("delta").fill_null(0) != 0).then(pl.lit(PLANNED)).otherwise(pl.lit(ALREADY_RIGHT))
     outcome = pl.when(pl.col("held").is_not_null()).then(pl.lit(HELD)).otherwise(sent)
     return frame.with_columns(outcome=outcome, reason=pl.col("held"))
+
+
+def titled(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with `name`: the title of the product with that of its variant; null where Shopify did not say."""
+    if "title" not in frame.columns:
+        return frame.with_columns(name=pl.lit(None, dtype=pl.String))
+    variant = pl.coalesce(pl.lit(", ") + pl.col("variant_title"), pl.lit(""))
+    return frame.with_columns(name=pl.concat_str("title", variant))
 
 
 def named(frame: pl.DataFrame, locations: pl.DataFrame | None) -> pl.DataFrame:
@@ -108,11 +123,14 @@ def _variances(labelled: pl.DataFrame, one: str, many: str) -> Chart:
     )
     top = totals.head(MAX_BARS).to_dicts()
     shown = [_bar(row, side) for row in top for side in SIDES if row[side]]
+    there = {words: COLOURS[words] for words in SIDES.values() if any(row["colour"] == words for row in shown)}
     from invsync.charts import bars  # late: it imports Altair
 
-    names, colours = [clean(row["label"]) for row in top], dict(zip(SIDES.values(), (RAISED, LOWERED), strict=True))
-    drawn = bars.by_label(shown, "Units, in Shopify when the run looked", sort=names, colours=colours)
-    return drawn.properties(title=f"What was wrong, by {one}", description=_variance_words(totals, one, many))
+    names = [clean(row["label"]) for row in top]
+    drawn = bars.by_label(shown, "Units, in Shopify when the run looked", sort=names, colours=there)
+    number, every = reader().number, reader().many(int(totals["total"].sum()), "unit")
+    title = f"Furthest off: {clean(top[0]['label'])}, by {number(top[0]['total'])} of {every}"
+    return drawn.properties(title=title, description=_variance_words(totals, one, many))
 
 
 def _variance_words(totals: pl.DataFrame, one: str, many: str) -> str:

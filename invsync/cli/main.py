@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from invsync.cli import reports, run, sandbox, schedule, setup, state, webhooks
+from invsync.cli import metrics, output, reports, run, sandbox, schedule, setup, state, webhooks
 from invsync.errors import InvsyncError
 
 
@@ -25,7 +25,7 @@ class RootGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except InvsyncError as error:
-            typer.echo(str(error), err=True)
+            output.print_message(str(error))
             raise typer.Exit(error.exit_code) from None
 
 
@@ -37,5 +37,5 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Keep Shopify's available right from HotWax stock; never put a sold unit back on sale.",
 )
-for commands in (run.app, setup.app, webhooks.app, schedule.app, reports.app, state.app, sandbox.app):
+for commands in (run.app, setup.app, webhooks.app, schedule.app, reports.app, metrics.app, state.app, sandbox.app):
     app.add_typer(commands)

@@ -112,3 +112,15 @@ class Context:
             return self.shopify.locations().select("location_id", "name")
         except ShopifyFailed:
             return pl.DataFrame(schema={"location_id": tables.ID, "name": tables.TEXT})
+
+    def read_locations(self) -> None:
+        """Ask Shopify for its locations and the shop's currency, so that nothing of this is asked once changes are sent."""
+        _ = self.locations
+
+    def with_products(self, rows: pl.DataFrame, reviewed: pl.DataFrame) -> pl.DataFrame:
+        """OUTCOMES or VARIANCES with the columns of PRODUCTS, null where Shopify did not show the item.
+
+        `reviewed` are the PRODUCTS of a plan that is sent as it stands.
+        """
+        products = pl.concat([self.shopify.products, reviewed]).unique("inventory_item_id", keep="first")
+        return rows.join(products, on="inventory_item_id", how="left", maintain_order="left")

@@ -1,12 +1,14 @@
 """Execute a job's notebook by papermill, and make sure that every run leaves a truth behind."""
 
 import importlib.util
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from invsync.startup import quick_imports
 with quick_imports():
     import papermill
 
-    from invsync import alerts, errors, report
+    from invsync import alerts, errors, logs, report, telemetry
     from invsync.config import settings
     from invsync.engine import inprocess, kernel
     from invsync.jobs.job import JOBS
@@ -27,6 +29,7 @@ with quick_imports():
     from invsync.state import State, iso
     from invsync.vocabulary import CONCLUDED, FAILED, STATUSES, STOPPED
 
+LOG = logging.getLogger("invsync.run")
 APPLY, UNDO = "apply_plan.ipynb", "undo_run.ipynb"
 
 
@@ -93,15 +96,18 @@ def _launch(
     settings.by_variable(shop.api_variables, os.environ)  # refused here, before there is a folder
     secrets = settings.every_secret(configured, os.environ)
     archive.check(configured.reports.copy_to)
+    write_logs(configured, secrets)
     run_id = new_run_id()
     folder = Path(configured.reports.path) / checked.shop / checked.job / run_id
     with ExitStack() as held:
+        held.enter_context(logs.bound(run_id=run_id, shop=checked.shop, job=checked.job))
         state = held.enter_context(closing(State(configured.state.url)))
         lease = held.enter_context(state.lease(state.shops.kept_as(checked.shop, shop.identity), run_id))
         if gone := lease.took_over:
             _bury(Path(configured.reports.path), gone, run_id, shop, secrets)
         blank = Record(run_id, checked.shop, checked.job, started_at=iso(datetime.now(UTC)))
         folder.mkdir(parents=True)
+        LOG.info("run started")
         failure = _scrubbed(_execute(notebook, folder, given, engine, {RUN_ENV: run_id}, on_cell_start), secrets)
         with suppress(errors.InvsyncError):
             lease.sign()
@@ -115,9 +121,18 @@ def _launch(
         return closed
 
 
+def write_logs(configured: settings.Settings, secrets: list[str]) -> None:
+    """Have this process write its logs as JSON, without these secrets, only where the configuration says so."""
+    if configured.telemetry.logs == "json":
+        logs.configure(partial(report.scrubbed, secrets=secrets))
+    else:
+        logs.reset()
+
+
 def ended(folder: Path, run: Record, configured: settings.Settings) -> None:
-    """Send the alerts of a run that has ended, and copy its folder to the object storage."""
-    alerts.send(alerts.of_run(run), configured)
+    """Report a run that has ended: its telemetry and its alerts, and the copy of its folder in the object storage."""
+    telemetry.after(folder, run, configured)
+    alerts.after(run, configured)
     archive.copy(folder, configured.reports.copy_to)
 
 
@@ -227,7 +242,7 @@ def _drawn(folder: Path, run: Record, shop: settings.ShopSettings, secrets: list
     _scrub(notebook, secrets)
     run = replace(run, files=tuple(file for file in record.files(folder) if file.name != "report.html"))
     try:
-        page = report.render(notebook, run, timezone=shop.timezone, locale=shop.locale)
+        page = report.render(notebook, run, timezone=shop.timezone, locale=shop.locale, links=report.Links.of(shop))
     except Exception as error:  # the page is for people
         why = f"The report could not be drawn: {type(error).__name__}."
         page = report.minimal(run, why, timezone=shop.timezone, locale=shop.locale)

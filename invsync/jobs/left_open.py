@@ -79,7 +79,8 @@ class _Settling:
         way = delivery.way(context, file.run_id, file.path.parent, guarded=file.guarded)
         way.part = max(part for part, _ in context.state.outbox.parts(file.run_id))
         outcomes = delivery.replay(way, file)
-        _keep(file.path.with_name("outcomes.parquet"), outcomes)
+        products = tables.empty(tables.PRODUCTS)
+        _keep(file.path.with_name("outcomes.parquet"), context.with_products(outcomes, products))
         self.products.extend(outcomes["product_id"].drop_nulls().unique().to_list())
         counts = record.counts(outcomes)
         ended = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in counts if counts[name])
@@ -119,5 +120,5 @@ class _Settling:
 
 
 def _keep(path: Path, outcomes: pl.DataFrame) -> None:
-    before = [tables.completed(pl.read_parquet(path), tables.OUTCOMES)] if path.exists() else []
+    before = [tables.completed(pl.read_parquet(path), tables.OUTCOMES_FILE)] if path.exists() else []
     pl.concat([*before, outcomes]).unique(KEY, keep="last", maintain_order=True).write_parquet(path)

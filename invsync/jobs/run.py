@@ -20,6 +20,7 @@ from invsync.runs import record
 from invsync.runs.record import Record
 from invsync.state import iso
 from invsync.tables import KEY
+from invsync.telemetry import Stopwatch, timed
 from invsync.vocabulary import (
     ALREADY_RIGHT,
     DONE,
@@ -63,6 +64,7 @@ class Run(Generic[S, R]):
     sender: Sender[S, R]
     opened: Record
     alone: bool = False
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
     resources: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -75,18 +77,25 @@ class Run(Generic[S, R]):
         """What Shopify calls its locations: location_id, name."""
         return self.context.locations
 
+    @timed
     def settle(self) -> Settled:
         """Close what an earlier run of this shop left open, before any work of this run's own."""
         return left_open.settle(self.context, dry_run=self.context.parameters.dry_run)
 
+    @timed
     def select(self, settled: Settled) -> S:
         """The pairs to look at, and the rows that map to none."""
         return self.method.select(settled)
 
+    @timed
     def read(self, selection: S) -> R:
         """VARIANCES of the selected pairs, and what is behind them, read in the safe order."""
-        return self.method.read(selection)
+        self.context.read_locations()
+        reading = self.method.read(selection)
+        self.stopwatch.set_oldest_order(_oldest(reading.in_flight))
+        return reading
 
+    @timed
     def decide(self, selection: S, reading: R) -> Decision[S, R]:
         """The plan, kept in the folder; a guard stops the run here, before anything is sent."""
         decision = self.sender.decide(selection, reading)
@@ -102,6 +111,7 @@ class Run(Generic[S, R]):
             raise
         return decision
 
+    @timed
     def send(self, decision: Decision[S, R]) -> Sent[S, R]:
         """Upload the plan and prove it: OUTCOMES of every selected pair, kept in the folder with how the run ended."""
         context, folder = self.context, self.context.folder
@@ -110,15 +120,23 @@ class Run(Generic[S, R]):
             claims = self.method.claims(decision.selection, decision.reading, decision.plan.adjustments)
             claims.write_parquet(folder / "claims.parquet")
             delivered = Delivered(verify.outcome(decision.plan.adjustments, PLANNED), decision.reading)
-            outcomes = _outcomes(decision, delivered.outcomes)
+            outcomes = self._described(decision, _outcomes(decision, delivered.outcomes))
         else:
             record.reserve(folder)
             delivered = self.sender.send(decision)
-            outcomes = _outcomes(decision, delivered.outcomes)
-            outcomes.write_parquet(folder / "outcomes.parquet")
+            outcomes = self._keep(decision, _outcomes(decision, delivered.outcomes))
         return self._conclude(decision, delivered, outcomes)
 
     # -- the end
+
+    def _keep(self, decision: Decision[S, R], outcomes: pl.DataFrame) -> pl.DataFrame:
+        """Write OUTCOMES_FILE, and return its rows."""
+        rows = self._described(decision, outcomes)
+        rows.write_parquet(self.context.folder / "outcomes.parquet")
+        return rows
+
+    def _described(self, decision: Decision[S, R], outcomes: pl.DataFrame) -> pl.DataFrame:
+        return self.context.with_products(outcomes, decision.selection.products)
 
     def _conclude(self, decision: Decision[S, R], delivered: Delivered[R], outcomes: pl.DataFrame) -> Sent[S, R]:
         """Write down what became of every pair, and move the watermark: from here on nothing can change what is said.
@@ -222,6 +240,7 @@ class Run(Generic[S, R]):
         record.write(context.folder, ended)
         return ended
 
+    @timed
     def finish(self, sent: Sent[S, R]) -> Record:
         """Complete run.json for its readers and give the shop back; the record is what the report's banner says."""
         folder = self.context.folder
@@ -256,13 +275,19 @@ class Run(Generic[S, R]):
         no_answers(self.context)
         held = verify.outcome(decision.plan.adjustments, HELD, reason=pl.lit(GUARD))
         outcomes = _outcomes(decision, held)
-        outcomes.write_parquet(self.context.folder / "outcomes.parquet")
+        outcomes = self._keep(decision, outcomes)
         draft = self._draft(decision, Delivered(outcomes, decision.reading), outcomes)
         needs = outcomes.filter(is_fault(), pl.col("reason").ne_missing(GUARD)).height
         counts = {**draft.counts, "needs_a_person": needs}
         draft = replace(draft, counts=counts, units=self.opened.units, messages=draft.with_message(why))
         written = self._ended(draft, decision.selection, STOPPED, advances=False, targets=0)
         self.finish(Sent(decision, outcomes, decision.reading, written))
+
+
+def _oldest(flight: pl.DataFrame) -> datetime | None:
+    """When the oldest of these IN_FLIGHT orders was placed."""
+    oldest = flight["created_at"].min()
+    return oldest if isinstance(oldest, datetime) else None
 
 
 def _outcomes(decision: Decision[S, R], sent: pl.DataFrame) -> pl.DataFrame:

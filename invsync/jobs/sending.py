@@ -80,6 +80,8 @@ class Sending(Generic[S, R]):
         folder = self.context.folder
         planned = plan.decide(reading.variances, activate=self.context.shop.activate_levels)
         rows = pl.concat([planned.adjustments, planned.already_right, planned.held])
+        if self.context.parameters.dry_run:  # a rehearsal leaves no outcomes, so its page is drawn from the plan
+            rows = self.context.with_products(rows, selection.products)
         rows.write_parquet(folder / "plan.parquet")
         if reading.in_flight.height:
             reading.in_flight.write_parquet(folder / "in_flight.parquet")

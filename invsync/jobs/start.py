@@ -23,6 +23,7 @@ from invsync.runs.record import Record
 from invsync.runs.restored import unknown_run
 from invsync.shopify import Shopify
 from invsync.state import Lease, State, iso
+from invsync.telemetry import Stopwatch
 from invsync.vocabulary import PLANNED
 
 RUN_ENV = "INVSYNC_RUN"
@@ -139,7 +140,8 @@ def _opened(given: Parameters, configured: settings.Settings, made: Callable[[Co
             record.write(context.folder, opened)
         if context.shop.webhook_url and run.opened == Record():
             opened = _with_subscriptions(opened, context, context.shop.webhook_url)
-        return replace(run, opened=opened, alone=alone, resources=resources.pop_all())
+        watch = Stopwatch(context.folder if configured.telemetry.measures else None, lambda: context.shopify.usage)
+        return replace(run, opened=opened, alone=alone, stopwatch=watch, resources=resources.pop_all())
 
 
 def _context(

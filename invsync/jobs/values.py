@@ -35,7 +35,8 @@ class Selection:
 
     `read` counts the pairs and rows that it was made from, `mapped` the shop's pairs, `rows` the OMS's rows of stock;
     `whole` says that every pair was selected.
-    `reader` reads the pairs; None where there is nothing to read.
+    `reader` reads the pairs; None where there is nothing to read. `products` are the PRODUCTS of a plan that is sent
+    as it was reviewed.
     """
 
     settled: Settled
@@ -49,6 +50,7 @@ class Selection:
     window: Window | None = None
     thru: datetime | None = None  # until when the watermark may move, where that is not the run's own `thru`
     advances: bool = True  # whether the end of the run may move the watermark
+    products: pl.DataFrame = field(default_factory=lambda: tables.empty(tables.PRODUCTS))
     messages: tuple[str, ...] = ()
 
 
@@ -118,7 +120,7 @@ class Decision(Generic[S, R]):
 
 @dataclass(frozen=True)
 class Sent(Generic[S, R]):
-    """How a run ended: the OUTCOMES of every selected pair, the last reading of them, and its record."""
+    """How a run ended: OUTCOMES_FILE of every selected pair, the last reading of them, and its record."""
 
     decision: Decision[S, R]
     outcomes: pl.DataFrame

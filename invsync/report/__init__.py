@@ -2,6 +2,7 @@
 
 from invsync.report.facts import verdict
 from invsync.report.leaks import leaks, scrubbed
+from invsync.report.links import Links
 from invsync.report.markup import Html
 from invsync.report.page import files_table, minimal, render
 from invsync.report.remediation import needs_a_person
@@ -10,6 +11,7 @@ from invsync.report.rows import MAX_ROWS, held_rows, largest_variances, orders_i
 __all__ = [
     "MAX_ROWS",
     "Html",
+    "Links",
     "files_table",
     "held_rows",
     "largest_variances",

@@ -7,6 +7,7 @@ from invsync import vocabulary
 from invsync.charts import NONE, Reader
 from invsync.plan import Guarded
 from invsync.report.markup import Html, macro
+from invsync.report.money import NOTHING, Worth
 from invsync.runs.record import Record
 from invsync.vocabulary import FAILED, FAULTS, GUARDS, HELD, PLANNED, RIGHT, STOPPED
 
@@ -87,42 +88,53 @@ def sentence(record: Record, reader: Reader) -> str:
     return "The run failed: do not rely on Shopify's numbers until a later run succeeds."
 
 
-def figures(record: Record, reader: Reader) -> list[Figure]:
-    """The five key figures; a dash stands for what the run did not get to know."""
+def figures(record: Record, reader: Reader, worth: Worth | None = None) -> list[Figure]:
+    """The five key figures, with what they are worth; a dash stands for what the run did not get to know."""
     if record.status == FAILED and not record.counts.get("selected"):
         record = Record(exit_code=0, counts={}, units={}, in_flight={})
     selected, orders = record.counts.get("selected"), record.in_flight.get("orders")
     counted, wrong = record.status != PLANNED, waiting(record)
     first = right(record) if counted else record.counts.get(PLANNED)
-    lowered = record.units.get("lowered")
+    raised, lowered = record.units.get("raised"), record.units.get("lowered")
+    would, see = "" if counted else "would be ", "see the list below" if wrong else ""
+    booked = "" if orders is None else f"in {reader.many(orders, 'order')} HotWax had not booked"
+
+    def note(words: str, amount: float, what: str = "worth {}") -> str:
+        return f"{words}, {what.format(reader.money(amount, value.currency))}" if words and amount else words
+
+    value = worth or NOTHING
     return [
         Figure(
             "Pairs right" if counted else "Pairs to change",
             reader.number(first),
             "" if selected is None else f"of {reader.number(selected)} looked at",
         ),
-        Figure(
-            "Units raised",
-            reader.number(record.units.get("raised")),
-            "put on sale" if counted else "would be put on sale",
-        ),
+        Figure("Units raised", reader.number(raised), note(f"{would}put on sale", value.raised)),
         Figure(
             "Units lowered",
             reader.number(None if lowered is None else abs(lowered)),
-            "taken off sale" if counted else "would be taken off sale",
+            note(f"{would}taken off sale", value.lowered),
         ),
-        Figure(
-            "Sold units kept off sale",
-            reader.number(record.in_flight.get("units")),
-            "" if orders is None else f"in {reader.many(orders, 'order')} HotWax had not booked",
-        ),
+        Figure("Sold units kept off sale", reader.number(record.in_flight.get("units")), note(booked, value.protected)),
         Figure(
             "Pairs that need a person",
             reader.number(wrong if first is not None else None),
-            "see the list below" if wrong else "",
+            note(see, value.at_risk, "{} at risk"),
             bool(wrong),
         ),
     ]
+
+
+def at_risk(worth: Worth | None, reader: Reader) -> str:
+    """What is at risk, and what that means; empty where nothing is, or no price is known."""
+    if worth is None or not (worth.at_risk or worth.unvalued):
+        return ""
+    total, over, under = (reader.money(each, worth.currency) for each in (worth.at_risk, worth.oversold, worth.hidden))
+    left = f"; {reader.many(worth.unvalued, 'pair')} without a price or a target not counted" if worth.unvalued else ""
+    return (
+        f"At risk: {total}. Over these pairs, and at Shopify's prices, that is what Shopify offers beyond what it should "
+        f"({over}) and what it should offer and does not ({under}){left}."
+    )
 
 
 def about(record: Record, reader: Reader) -> list[str]:

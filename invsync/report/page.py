@@ -1,4 +1,4 @@
-"""The page of one run: verdict first, then what needs a person, then the notebook's charts and tables, then the files."""
+"""The page of one run: the verdict, what needs a person, and what changed; all else is folded for engineers."""
 
 import json
 from pathlib import Path
@@ -8,11 +8,12 @@ import polars as pl
 from markupsafe import Markup
 
 from invsync import __version__, charts
-from invsync.report import cells, facts, find, remediation, rule, stop
+from invsync.report import cells, facts, find, money, remediation, rule, stop
+from invsync.report.links import Links
 from invsync.report.markup import Html, asset, hashed, macro
 from invsync.report.markup import page as filled
 from invsync.runs.record import Record, moment
-from invsync.vocabulary import COUNTED, FAILED, FINISHED, OUTCOMES
+from invsync.vocabulary import COUNTED, DELTAS, FAILED, FINISHED, OUTCOMES, PLANNED, STOPPED
 
 MAX_HTML = 400_000  # characters that one notebook output may add to the page
 FILES = {
@@ -27,7 +28,9 @@ FILES = {
 }
 
 
-def render(notebook: Path, record: Record, *, timezone: str = "UTC", locale: str = "en") -> str:
+def render(
+    notebook: Path, record: Record, *, timezone: str = "UTC", locale: str = "en", links: Links | None = None
+) -> str:
     """The executed notebook and its run folder as one self-contained page; the verdict comes from run.json."""
     reader = charts.Reader(locale, timezone)
     try:
@@ -43,14 +46,14 @@ def render(notebook: Path, record: Record, *, timezone: str = "UTC", locale: str
     parts = [part if len(part) <= MAX_HTML else _too_long(part, reader) for part in parts]
     if not (notebook.parent / "outcomes.parquet").exists():  # a rehearsal keeps its rows in the plan
         parts = [part.replace("outcomes.parquet", "plan.parquet") for part in parts]
-    return _page(notebook.parent, record, parts, reader)
+    return _page(notebook.parent, record, parts, reader, links or Links())
 
 
 def minimal(record: Record, detail: str = "", *, timezone: str = "UTC", locale: str = "en") -> str:
     """A page without charts, for a run whose notebook did not survive."""
     lost = str(macro("nothing", "The notebook of this run did not survive, so there are no charts."))
     parts = [lost] + ([cells.folded("Technical details", detail)] if detail else [])
-    return _page(None, record, parts, charts.Reader(locale, timezone))
+    return _page(None, record, parts, charts.Reader(locale, timezone), Links())
 
 
 def files_table(record: Record, reader: charts.Reader | None = None) -> Html:
@@ -59,11 +62,13 @@ def files_table(record: Record, reader: charts.Reader | None = None) -> Html:
     return Html(macro("files", rows), f"Files: {', '.join(row['name'] for row in rows) or 'none'}.")
 
 
-def _page(folder: Path | None, record: Record, parts: list[str], reader: charts.Reader) -> str:
+def _page(folder: Path | None, record: Record, parts: list[str], reader: charts.Reader, links: Links) -> str:
     kind, messages = record.status, list(record.messages)
     ended = kind in FINISHED
     script = asset("run.js")
     about = facts.about(record, reader)
+    path, rows = _outcomes(folder)
+    worth = None if rows is None else money.worth(rows)
     return filled(
         "run.html.j2",
         locale=reader.locale.replace("_", "-"),
@@ -76,7 +81,8 @@ def _page(folder: Path | None, record: Record, parts: list[str], reader: charts.
         kind=kind,
         sentence=facts.sentence(record, reader),
         about=about,
-        figures=facts.figures(record, reader),
+        figures=facts.figures(record, reader, worth),
+        at_risk=facts.at_risk(worth, reader),
         messages=messages if ended else messages[:-1],
         stopped=[] if ended else messages[-1:] or ["The run left no word on why."],
         steps=stop.steps(record),
@@ -86,40 +92,82 @@ def _page(folder: Path | None, record: Record, parts: list[str], reader: charts.
         facts=_about(record, reader),
         rule=rule.rule(record),
         counts=_counts(record, reader),
-        **_pairs(folder, record, reader),
+        needs=_needs(rows, record, reader, worth, links),
+        counted=_counted(rows, record),
+        table=None if rows is None or folder is None else _table(folder, path, rows, record, reader, links),
     )
 
 
-def _pairs(folder: Path | None, record: Record, reader: charts.Reader) -> dict[str, Any]:
-    """What the page tells of single pairs: those that need a person, and the table to look one up."""
-    path, outcomes = _outcomes(folder)
-    if outcomes is None:
-        known = record.status != FAILED or record.counts.get("selected")
-        return {"needs": [], "counted": facts.waiting(record) if known else None, "pairs": None}
-    names = locations(record)
-    needs = [
+def _needs(
+    rows: pl.DataFrame | None, record: Record, reader: charts.Reader, worth: money.Worth | None, links: Links
+) -> list[dict[str, Any]]:
+    """The classes of pairs that need a person, ready to read."""
+    return [
         {
             "pairs": reader.many(one.pairs, "pair"),
             "what": one.what,
             "remedy": one.remedy,
             "find": one.find,
-            "examples": ", ".join(one.examples) + (", …" if one.pairs > len(one.examples) else ""),
+            "examples": one.examples,
+            "more": one.pairs > len(one.examples),
+            "at_risk": reader.money(one.at_risk, worth.currency) if worth and one.at_risk else "",
         }
-        for one in remediation.needs(outcomes, names)
+        for one in (() if rows is None else remediation.needs(rows, locations(record), links))
     ]
-    counts = {"shown": reader.number(min(outcomes.height, find.MOST)), "total": reader.number(outcomes.height)}
-    packed = Markup(find.packed(outcomes, names)) if outcomes.height else None
-    return {"needs": needs, "counted": 0, "pairs": packed, "file": path, **counts}
+
+
+def _counted(rows: pl.DataFrame | None, record: Record) -> int | None:
+    """How many pairs need a person where no file names them; None where the run did not get to know."""
+    if rows is not None:
+        return 0
+    return facts.waiting(record) if record.status != FAILED or record.counts.get("selected") else None
+
+
+def _table(
+    folder: Path, file: str, rows: pl.DataFrame, record: Record, reader: charts.Reader, links: Links
+) -> dict[str, Any] | None:
+    """The table of what changed: its data, its counts, and where its links lead; None without a row."""
+    if rows.is_empty():
+        return None
+    totals, worth = find.totals(rows), money.priced(rows)["currency"].drop_nulls()
+    return {
+        "packed": Markup(find.packed(rows, locations(record), _parquet(folder / "in_flight.parquet"), links)),
+        "first": totals.first,
+        "groups": [
+            (name, reader.number(getattr(totals, key)))
+            for name, key in (("changed", "changed"), ("needs", "needs"), ("all", "every"))
+        ],
+        "words": _happens(record.status),
+        "listed": reader.number(min(rows.height, find.MOST)),
+        "total": reader.number(rows.height),
+        "file": file,
+        "rule": "undo" if record.undoes else "counts" if record.job == DELTAS else "target",
+        "currency": worth[0] if worth.len() else "",
+        "links": links,
+    }
+
+
+def _happens(status: str) -> dict[str, str]:
+    """The title of the table, and what its first group is called."""
+    if status in (PLANNED, STOPPED):
+        return {"title": "What would change", "changed": "Would change"}
+    return {"title": "What changed", "changed": "Changed"}
 
 
 def _outcomes(folder: Path | None) -> tuple[str, pl.DataFrame | None]:
-    """The rows that the run left, outcomes before plan, with the name of their file."""
+    """The rows that the run left with the columns of PRODUCTS, outcomes before plan, and the name of their file."""
     for name in ("outcomes.parquet", "plan.parquet") if folder else ():
-        try:
-            return name, pl.read_parquet(folder / name)  # type: ignore[operator]
-        except (OSError, pl.exceptions.PolarsError):
-            continue
+        rows = _parquet(folder / name)  # type: ignore[operator]
+        if rows is not None:
+            return name, money.priced(rows)
     return "", None
+
+
+def _parquet(path: Path) -> pl.DataFrame | None:
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError):
+        return None
 
 
 def locations(record: Record) -> pl.DataFrame | None:
@@ -173,7 +221,7 @@ def _window(record: Record, reader: charts.Reader) -> str:
 
 def _counts(record: Record, reader: charts.Reader) -> list[list[str]]:
     rows = [(name, record.counts.get(name)) for name in COUNTED]
-    return [[name.replace("_", " "), reader.number(n), OUTCOMES[name].meaning] for name, n in rows if n is not None]
+    return [[OUTCOMES[name].words, reader.number(n), OUTCOMES[name].meaning] for name, n in rows if n is not None]
 
 
 def _too_long(part: str, reader: charts.Reader) -> str:

@@ -19,12 +19,13 @@ def largest_variances(outcomes: pl.DataFrame, locations: pl.DataFrame | None = N
     rows = changed.sort(pl.col("delta").abs(), "inventory_item_id", "location_id", descending=[True, False, False])
     heads = ["Shopify had", "HotWax", "In flight", "Set aside", "Buffer", "Should be", "Change"]
     columns = [ITEM, PLACE, *(Column(head, "n") for head in heads), Column("Outcome")]
-    number = charts.reader().number
+    reader, names = charts.reader(), ("available", "oms", "in_flight", "set_aside", "buffer", "target")
+    places = {name: _decimals(rows.head(limit)[name]) for name in names}
 
     def line(row: dict[str, Any]) -> list[str]:
-        numbers = [number(row[name]) for name in ("available", "oms", "in_flight", "set_aside", "buffer", "target")]
+        numbers = [reader.number(row[name], decimals=places[name]) for name in names]
         outcome = outcome_words(row["outcome"], None)
-        return [row["item"], row["label"], *numbers, number(row["delta"], signed=True), outcome]
+        return [_product(row), row["label"], *numbers, reader.number(row["delta"], signed=True), outcome]
 
     return _table("Largest variances, in units", columns, rows, line, "No pair differed.", limit)
 
@@ -54,7 +55,7 @@ def held_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, 
     def line(row: dict[str, Any]) -> list[str]:
         why = reason_words(row["reason"]) or "no reason given"
         todo = remedy(HELD, row["reason"], row["target"])
-        return [row["item"], row["label"], why[:1].upper() + why[1:], todo, "no" if row["aside"] else "yes"]
+        return [_product(row), row["label"], why[:1].upper() + why[1:], todo, "no" if row["aside"] else "yes"]
 
     return _table("Held back: nothing was sent for these", columns, rows, line, "Nothing was held back.", limit)
 
@@ -68,14 +69,25 @@ def refused_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, 
     def line(row: dict[str, Any]) -> list[str]:
         said = row.get("message") or row["reason"] or "no answer was found"
         todo = remedy(row["outcome"], row["reason"])
-        return [row["item"], row["label"], number(row["delta"], signed=True), said, todo]
+        return [_product(row), row["label"], number(row["delta"], signed=True), said, todo]
 
     rows = frame.sort("outcome", "reason", "item", "label")
     return _table("Refused by Shopify, or not known", columns, rows, line, "Shopify refused nothing.", limit)
 
 
 def _labelled(outcomes: pl.DataFrame, locations: pl.DataFrame | None) -> pl.DataFrame:
-    return charts.named(charts.classed(outcomes), locations).with_columns(item=remediation.item())
+    return charts.named(charts.titled(charts.classed(outcomes)), locations).with_columns(item=remediation.item())
+
+
+def _product(row: dict[str, Any]) -> str:
+    """The product's title over its SKU, or the SKU alone."""
+    return macro("product", row["name"], row["item"]) if row["name"] else str(row["item"])
+
+
+def _decimals(values: pl.Series) -> int:
+    """How many decimals the numbers of a column need, so that all stand in one line; at most three."""
+    near = [f"{value:.3f}".rstrip("0") for value in values.drop_nulls() if value - value == 0]
+    return max((len(text.split(".")[1]) for text in near), default=0)
 
 
 def _table(title: str, columns: list[Column], rows: pl.DataFrame, line: Any, none: str, limit: int) -> Html:

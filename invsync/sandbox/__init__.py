@@ -8,6 +8,6 @@ app       the Starlette application of a shop
 server    an application served on 127.0.0.1
 oms       HotWax's tables and small writers (oms_tables, oms_stock)
 hotwax    HotWax's HTTP APIs over those tables, with their traps
-world     real sales replayed into both
+world     real sales replayed into both, of products as `catalogue` describes them
 demo      a day of sales with the job beside it, and a shop to try things on
 """

@@ -24,6 +24,7 @@ class Reads:
         self._find: dict[str, Callable[[int], Node | None]] = {
             "InventoryItem": lambda n: self._nodes.item(shop.items[n]) if n in shop.items else None,
             "ProductVariant": lambda n: self._nodes.variant(shop.items[n]) if n in shop.items else None,
+            "Product": self._product,
             "Location": lambda n: self._nodes.location(n) if n in shop.locations else None,
             "Order": lambda n: self._nodes.order(shop.orders[n]) if n in shop.orders else None,
             "FulfillmentOrder": self._fulfillment_order,
@@ -45,7 +46,7 @@ class Reads:
             "id": gid("Shop", 1),
             "name": self._shop.name,
             "myshopifyDomain": self._shop.domain,
-            "currencyCode": "GBP",
+            "currencyCode": self._shop.currency,
             "ianaTimezone": "Etc/UTC",
             "plan": plan,
         }
@@ -116,6 +117,10 @@ class Reads:
     def level(self, item_id: int, location_id: int, level: Level) -> Node:
         """One inventory level."""
         return self._nodes.level(item_id, location_id, level)
+
+    def _product(self, number: int) -> Node | None:
+        items = (item for item in self._shop.items.values() if self._nodes.product_of(item).product_id == number)
+        return next((self._nodes.product(item) for item in items), None)
 
     def _fulfillment_order(self, number: int) -> Node | None:
         order = self._shop.orders.get(number)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import TypedDict, Unpack
 from uuid import uuid4
 
 from invsync.sandbox.admin.costs import Bucket
@@ -20,17 +21,39 @@ from invsync.sandbox.admin.records import (
     Level,
     Line,
     Order,
+    Product,
     Refund,
     Request,
     Subscription,
 )
 
-__all__ = ["SCOPES", "Attempt", "Fulfillment", "Item", "Level", "Line", "Order", "Refund", "Shop", "Subscription"]
+__all__ = [
+    "SCOPES",
+    "Attempt",
+    "Description",
+    "Fulfillment",
+    "Item",
+    "Level",
+    "Line",
+    "Order",
+    "Product",
+    "Refund",
+    "Shop",
+    "Subscription",
+]
 
 SCOPES = (
     "read_inventory,write_inventory,read_locations,read_products,read_orders,read_merchant_managed_fulfillment_orders"
 )
 Lines = Iterable[tuple[int, int]]  # (item or line, units)
+
+
+class Description(TypedDict, total=False):
+    """What a merchant writes about an item: its product, the variant's title, and the price of a unit."""
+
+    product: Product
+    variant_title: str
+    price: str
 
 
 @dataclass
@@ -41,6 +64,7 @@ class Shop:
     """
 
     name: str = "Sandbox"
+    currency: str = "GBP"
     token: str = "shpat_sandbox"
     client_id: str = "sandbox"
     client_secret: str = "sandbox-secret"
@@ -79,10 +103,17 @@ class Shop:
         with self.lock:
             self.locations[location_id] = name
 
-    def add_item(self, item_id: int, sku: str, tracked: bool = True, requires_components: bool = False) -> None:
+    def add_item(
+        self,
+        item_id: int,
+        sku: str,
+        tracked: bool = True,
+        requires_components: bool = False,
+        **described: Unpack[Description],
+    ) -> None:
         """Add an inventory item with one variant; `requires_components` makes it a bundle."""
         with self.lock:
-            self.items[item_id] = Item(item_id, sku, tracked, requires_components)
+            self.items[item_id] = Item(item_id, sku, tracked, requires_components, **described)
 
     def set_level(self, item: int, location: int, available: int, active: bool = True) -> None:
         """Set the available units of an item at a location, without rules and without the journal.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from invsync.sandbox.catalogue import descriptions
 from invsync.sandbox.oms import Oms
 from invsync.sandbox.shop import Shop
 
@@ -101,6 +102,7 @@ class World:
     def _stock(self, rows: pl.DataFrame) -> None:
         taken = pl.col("quantity").filter((pl.col("quantity") < 0) | ~pl.col("variance")).abs().sum()
         stock = rows.group_by("sku").agg(taken.alias("taken")).sort("sku")
+        described = descriptions(rows, self.shop.name)
         self.shop.add_location(LOCATION, "Online")
         with self.oms.batch(), self.shop.lock:
             self.oms.add_facility(WAREHOUSE, "Warehouse")
@@ -108,7 +110,7 @@ class World:
             products = [(f"P{sku}", sku, self.items[sku], units + SPARE) for sku, units in stock.iter_rows()]
             self.oms.stock_up(products, WAREHOUSE, self.start)
             for _, sku, item, units in products:
-                self.shop.add_item(item, sku)
+                self.shop.add_item(item, sku, **described.get(sku, {}))
                 self.shop.set_level(item, LOCATION, units)
 
 

@@ -9,14 +9,16 @@ from types import TracebackType
 import httpx
 import polars as pl
 
+from invsync import tables
 from invsync.config.settings import ShopSettings
 from invsync.retry import Sleep
 from invsync.shopify import activate, bulk, changed, orders, reads, subscriptions, writes
 from invsync.shopify.client import SCOPES, Check, Client
+from invsync.shopify.retry import Usage
 from invsync.shopify.subscriptions import Subscription
 from invsync.shopify.writes import MUTATION, Delivery, Transport
 
-__all__ = ["MUTATION", "SCOPES", "Delivery", "Shopify", "Transport"]
+__all__ = ["MUTATION", "SCOPES", "Delivery", "Shopify", "Transport", "Usage"]
 
 
 class Shopify:
@@ -26,6 +28,8 @@ class Shopify:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._products = tables.empty(tables.PRODUCTS)
+        self._currency: str | None = None
 
     @classmethod
     def open(
@@ -74,13 +78,26 @@ class Shopify:
         return self._client.server_time
 
     @property
+    def usage(self) -> Usage:
+        """What the calls cost so far: points, and seconds that they waited for Shopify's limits."""
+        return self._client.usage
+
+    @property
     def api_version_served(self) -> str | None:
         """The API version of the last answer; None before the first."""
         return self._client.api_version_served
 
     def levels(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Return LEVELS, one row for each of these pairs of item and location."""
-        return reads.levels(self._client, pairs)
+        known = frozenset(self._products["inventory_item_id"])
+        levels, products = reads.levels(self._client, pairs, known)
+        self._products = pl.concat([self._products, products]).unique("inventory_item_id", keep="last")
+        return levels
+
+    @property
+    def products(self) -> pl.DataFrame:
+        """PRODUCTS of the items whose levels were read; the currency is null until the locations were read."""
+        return self._products.with_columns(currency=pl.lit(self._currency, dtype=tables.TEXT))
 
     def changed_at(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Return when the available of these pairs last changed: inventory_item_id, location_id, changed_at."""
@@ -88,7 +105,8 @@ class Shopify:
 
     def locations(self) -> pl.DataFrame:
         """Return every location: location_id, name, is_active."""
-        return reads.locations(self._client)
+        locations, self._currency = reads.locations(self._client)
+        return locations
 
     def orders(self, since: datetime, *, open_too: bool = False, ids: Sequence[int] = ()) -> pl.DataFrame:
         """Return SOLD of the orders that changed at or after this instant, of older open ones too, and of these ids."""

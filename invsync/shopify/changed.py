@@ -4,7 +4,7 @@ import polars as pl
 
 from invsync import tables
 from invsync.shopify.client import Client, Node
-from invsync.shopify.reads import ITEM, LOCATION, chunks, levels_text, number
+from invsync.shopify.reads import chunks, levels_text, levels_variables, number
 
 CHANGED: tables.Schema = {
     "inventory_item_id": tables.ID,
@@ -18,9 +18,7 @@ def changed_at(client: Client, pairs: pl.DataFrame) -> pl.DataFrame:
     asked = pairs.select("inventory_item_id", "location_id").unique()
     rows: list[dict[str, object]] = []
     for ids, places in chunks(asked):
-        named = {f"location{i}": f"{LOCATION}{place}" for i, place in enumerate(places)}
-        variables = {"ids": [f"{ITEM}{item}" for item in ids]} | named
-        nodes = client.data("levels", variables, text=levels_text(len(places)))["nodes"]
+        nodes = client.data("levels", levels_variables(ids, places), text=levels_text(len(places)))["nodes"]
         rows += [
             {"inventory_item_id": number(node["id"]), "location_id": place, "changed_at": stamp}
             for node in nodes

@@ -10,7 +10,7 @@ import polars as pl
 from invsync import tables
 from invsync.errors import ShopifyFailed
 from invsync.inputs.frames import dy
-from invsync.shopify import bulk
+from invsync.shopify import bulk, products
 from invsync.shopify.client import Client, Node, operation
 from invsync.shopify.retry import TooCostly
 
@@ -25,7 +25,7 @@ ITEM_LINE = pl.Struct(
         "id": pl.String,
         "sku": pl.String,
         "tracked": pl.Boolean,
-        "variant": pl.Struct({"requiresComponents": pl.Boolean}),
+        "variant": products.VARIANT,
     }
 )
 LEVEL_LINE = pl.Struct(
@@ -38,12 +38,20 @@ LEVEL_LINE = pl.Struct(
 )
 QUANTITIES = ("available", "committed", "reserved", "damaged", "quality_control", "safety_stock")
 STAMPED = ("on_hand", "committed", "available")
+ITEM_NODE: tables.Schema = {
+    "inventory_item_id": tables.ID,
+    "tracked": tables.FLAG,
+    "sku": tables.TEXT,
+    "variant": products.VARIANT,
+}
 ITEMS: tables.Schema = {
     "inventory_item_id": tables.ID,
     "tracked": tables.FLAG,
-    "requires_components": tables.FLAG,
     "sku": tables.TEXT,
-}
+    "requires_components": tables.FLAG,
+} | {name: dtype for name, dtype in tables.PRODUCTS.items() if name != "inventory_item_id"}
+
+SELLABLE = ["inventory_item_id", "tracked", "sku", "requires_components"]
 
 
 class LevelLine(dy.Schema):
@@ -59,12 +67,13 @@ LEVEL: tables.Schema = {
 }
 
 
-def locations(client: Client) -> pl.DataFrame:
-    """Return every location, active or not: location_id, name, is_active."""
+def locations(client: Client) -> tuple[pl.DataFrame, str | None]:
+    """Return every location, active or not (location_id, name, is_active), and the shop's currency by its ISO code."""
     rows: list[Row] = []
     after: str | None = None
     while True:
-        page = client.data("locations", {"after": after})["locations"]
+        answer = client.data("locations", {"after": after})
+        page = answer["locations"]
         rows += [
             {"location_id": number(node["id"]), "name": node["name"], "is_active": node["isActive"]}
             for node in page["nodes"]
@@ -73,22 +82,26 @@ def locations(client: Client) -> pl.DataFrame:
             break
         after = page["pageInfo"]["endCursor"]
     schema = {"location_id": tables.ID, "name": tables.TEXT, "is_active": tables.FLAG}
-    return pl.DataFrame(rows, schema=schema)
+    return pl.DataFrame(rows, schema=schema), (answer.get("shop") or {}).get("currencyCode")
 
 
-def levels(client: Client, pairs: pl.DataFrame) -> pl.DataFrame:
-    """Return LEVELS with one row for each pair; `available` is null where Shopify has no level.
+def levels(
+    client: Client, pairs: pl.DataFrame, known: frozenset[int] = frozenset()
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return LEVELS with one row for each pair, and PRODUCTS of their items without a currency.
 
-    Many items are read by a bulk query, except by a read-only client: starting one is a mutation.
+    `available` is null where Shopify has no level. Items whose products are `known` are not asked for them. Many items
+    are read by a bulk query, except by a read-only client: starting one is a mutation.
     """
     asked = pairs.select("inventory_item_id", "location_id").unique(maintain_order=True)
     if asked["inventory_item_id"].n_unique() > BULK_FROM and not client.read_only:
         items, levels = _levels_in_bulk(client)
     else:
-        items, levels = _levels_by_nodes(client, asked)
+        items, levels = _levels_by_nodes(client, asked, known)
     frame = asked.join(levels, on=tables.KEY, how="left", maintain_order="left")
-    frame = frame.join(items, on="inventory_item_id", how="left", maintain_order="left")
-    return tables.conform(frame, tables.LEVELS, "levels")
+    frame = frame.join(items.select(SELLABLE), on="inventory_item_id", how="left", maintain_order="left")
+    shown = items.filter(pl.col("shopify_variant_id").is_not_null())
+    return tables.conform(frame, tables.LEVELS, "levels"), shown.select(list(tables.PRODUCTS))
 
 
 def number(gid: str) -> int:
@@ -96,7 +109,7 @@ def number(gid: str) -> int:
     return int(gid.rsplit("/", 1)[1].split("?", 1)[0])
 
 
-def _levels_by_nodes(client: Client, asked: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _levels_by_nodes(client: Client, asked: pl.DataFrame, known: frozenset[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
     limit, todo = LEVELS_LIMIT, list(chunks(asked, LEVELS_LIMIT))[::-1]
     items: list[Row] = []
     rows: list[Row] = []
@@ -106,7 +119,8 @@ def _levels_by_nodes(client: Client, asked: pl.DataFrame) -> tuple[pl.DataFrame,
             todo += [(half, places) for half in _halves(ids)]
             continue
         try:
-            nodes = client.data("levels", _variables(ids, places), text=levels_text(len(places)))["nodes"]
+            variables = levels_variables(ids, places, products=not known.issuperset(ids))
+            nodes = client.data("levels", variables, text=levels_text(len(places)))["nodes"]
         except TooCostly:
             if len(ids) == 1:
                 raise
@@ -117,7 +131,8 @@ def _levels_by_nodes(client: Client, asked: pl.DataFrame) -> tuple[pl.DataFrame,
         rows += [row for node in nodes if node for row in _levels_of(node, places)]
     text = LEVEL | {f"{name}_at": tables.TEXT for name in STAMPED}
     levels = pl.DataFrame(rows, schema=text)
-    return pl.DataFrame(items, schema=ITEMS), levels.with_columns(_moment(f"{name}_at") for name in STAMPED)
+    read = pl.DataFrame(items, schema=ITEM_NODE, strict=False)
+    return read.select(**_item_columns()), levels.with_columns(_moment(f"{name}_at") for name in STAMPED)
 
 
 def _halves(ids: list[int]) -> tuple[list[int], list[int]]:
@@ -125,9 +140,10 @@ def _halves(ids: list[int]) -> tuple[list[int], list[int]]:
     return ids[middle:], ids[:middle]
 
 
-def _variables(ids: list[int], places: list[int]) -> Node:
+def levels_variables(ids: list[int], places: list[int], *, products: bool = False) -> Node:
+    """The variables of operations/levels.graphql for these items and locations, with or without the items' products."""
     locations = {f"location{i}": f"{LOCATION}{place}" for i, place in enumerate(places)}
-    return {"ids": [f"{ITEM}{item}" for item in ids]} | locations
+    return {"ids": [f"{ITEM}{item}" for item in ids], "products": products} | locations
 
 
 def _item(node: Node) -> Row:
@@ -135,8 +151,15 @@ def _item(node: Node) -> Row:
         "inventory_item_id": number(node["id"]),
         "tracked": node["tracked"],
         "sku": node["sku"],
-        "requires_components": (node.get("variant") or {}).get("requiresComponents"),
+        "variant": node.get("variant"),
     }
+
+
+def _item_columns() -> dict[str, pl.Expr]:
+    """The columns of ITEMS, made of ITEM_NODE."""
+    components = pl.col("variant").struct.field("requiresComponents")
+    same = {name: pl.col(name) for name in ITEM_NODE if name != "variant"}
+    return same | {"requires_components": components} | products.columns()
 
 
 def _levels_of(node: Node, places: list[int]) -> Iterator[Row]:
@@ -195,7 +218,7 @@ def _levels_in_bulk(client: Client) -> tuple[pl.DataFrame, pl.DataFrame]:
 def parse_levels(path: Path) -> pl.DataFrame:
     """Return LEVELS of a bulk query's result file, whose lines may come in any order."""
     items, levels = _parsed(path)
-    frame = levels.join(items, on="inventory_item_id", how="left", maintain_order="left")
+    frame = levels.join(items.select(SELLABLE), on="inventory_item_id", how="left", maintain_order="left")
     return tables.conform(frame, tables.LEVELS, "levels")
 
 
@@ -221,12 +244,7 @@ def _parsed(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     item_lines = lines.filter(~pl.col("is_level")).select(pl.col("line").str.json_decode(ITEM_LINE).struct.unnest())
     level_lines = lines.filter("is_level").select(pl.col("line").str.json_decode(LEVEL_LINE).struct.unnest())
     queries = [
-        item_lines.select(
-            inventory_item_id=_number(pl.col("id"), ITEM),
-            tracked="tracked",
-            requires_components=pl.col("variant").struct.field("requiresComponents"),
-            sku="sku",
-        ),
+        item_lines.with_columns(inventory_item_id=_number(pl.col("id"), ITEM)).select(**_item_columns()),
         level_lines.select(
             inventory_item_id=_number(pl.col("__parentId"), ITEM),
             location_id=_number(pl.col("location").struct.field("id"), LOCATION),

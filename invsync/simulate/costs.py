@@ -8,7 +8,8 @@ from invsync.simulate.history import DAY_MINUTES
 from invsync.simulate.scenario import Scenario
 
 BATCH, ORDERS_A_PAGE = 250, 25
-LEVEL_POINTS, ORDER_POINTS, WRITE_POINTS = 4, 79, 10  # a list of one level, a list of one order, a line written
+LEVEL_POINTS, PRODUCT_POINTS, ORDER_POINTS = 4, 5, 79  # a list of one level, of one item's product, of one order
+WRITE_POINTS = 10  # a line written
 
 
 def runs(scenario: Scenario, ledger: pl.DataFrame, lines: pl.DataFrame, *, days: int) -> pl.DataFrame:
@@ -54,7 +55,8 @@ def _points() -> pl.Expr:
     orders = pl.when(pl.col("orders").is_not_null()).then(
         ORDER_POINTS * _lists(pl.max_horizontal("orders", 1), ORDERS_A_PAGE)
     )
-    levels = LEVEL_POINTS * (_lists(pl.col("looked"), BATCH) + _lists(pl.col("written"), BATCH))
+    looked = (LEVEL_POINTS + PRODUCT_POINTS) * _lists(pl.col("looked"), BATCH)
+    levels = looked + LEVEL_POINTS * _lists(pl.col("written"), BATCH)
     return pl.sum_horizontal(levels, orders, WRITE_POINTS * (pl.col("written") / BATCH).ceil())
 
 

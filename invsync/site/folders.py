@@ -69,16 +69,28 @@ def looked(root: Path, runs: pl.DataFrame) -> pl.DataFrame:
     """LOOKED of these RUNS: every pair of their outcomes; a run that left none that can be read adds nothing."""
     files = runs.with_columns(file=f"{root}/" + pl.col("path") + "/outcomes.parquet")
     files = files.filter([Path(file).exists() for file in files["file"]]).rename({"started_at": "at"})
+    if files.is_empty():
+        return tables.empty(LOOKED)
     try:
-        return _looked(files)
+        return _looked(files, _together(files["file"].to_list()))
     except (pl.exceptions.PolarsError, SystemFailed):
         return pl.concat([tables.empty(LOOKED), *(_alone(one) for one in files.iter_slices(1))])
 
 
-def _looked(files: pl.DataFrame) -> pl.DataFrame:
-    if files.is_empty():
-        return tables.empty(LOOKED)
-    frame = pl.read_parquet(files["file"].to_list(), include_file_paths="file", use_statistics=False)
+def _together(files: list[str]) -> pl.DataFrame:
+    """The rows of these outcomes, whatever columns the version that wrote a file knew."""
+    rows = pl.scan_parquet(
+        files,
+        schema=tables.OUTCOMES_FILE,
+        include_file_paths="file",
+        use_statistics=False,
+        missing_columns="insert",
+        extra_columns="ignore",
+    )
+    return rows.select(*tables.OUTCOMES, "file").filter(pl.col("outcome").is_not_null()).collect()
+
+
+def _looked(files: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
     rows = charts.classed(frame).with_columns(item=remediation.item(), fault=is_fault())
     known = files.select("file", "path", "shop", "at", "job")
     read = pl.when(pl.col("job") != DELTAS).then("in_flight")  # a delta run does not look at orders
@@ -88,7 +100,7 @@ def _looked(files: pl.DataFrame) -> pl.DataFrame:
 
 def _alone(file: pl.DataFrame) -> pl.DataFrame:
     try:
-        return _looked(file)
+        return _looked(file, pl.read_parquet(file["file"].to_list(), include_file_paths="file"))
     except (pl.exceptions.PolarsError, SystemFailed):
         return tables.empty(LOOKED)
 

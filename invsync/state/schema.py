@@ -103,12 +103,16 @@ FENCE = sa.Table(
     sa.Column("machine", TEXT),
     sa.Column("started", TEXT),
 )
+# `kind` ends in the job where each job has its own. `told_at`: last sent. `content`: the alert as JSON.
 ALERT = sa.Table(
     "alert",
     META,
     sa.Column("shop", TEXT, primary_key=True),
     sa.Column("kind", TEXT, primary_key=True),
     sa.Column("told_at", TEXT),
+    sa.Column("raised_at", TEXT),
+    sa.Column("resolved_at", TEXT),
+    sa.Column("content", sa.Text),
 )
 WEBHOOK = sa.Table(
     "webhook",

@@ -1,6 +1,6 @@
 """Runs that start from another run: a reviewed plan sent as it stands, and the inverse of a run as a plan."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -58,9 +58,12 @@ class Applied:
         self._check()
         planned = self.context.state.runs.one(self.earlier.run_id)
         reviewed = record.read(self.earlier.folder)
-        rows = tables.completed(pl.read_parquet(self.earlier.folder / "plan.parquet"), tables.VARIANCES)
+        plan = pl.read_parquet(self.earlier.folder / "plan.parquet")
+        rows = tables.completed(plan, tables.VARIANCES).select(list(tables.VARIANCES))
+        products = tables.completed(plan, tables.PRODUCTS).select(list(tables.PRODUCTS))
         end = datetime.fromisoformat(planned["thru"]) if planned else self.context.thru
-        return _selected(self.context, settled, rows, end, advances=reviewed is None or reviewed.undoes is None)
+        selected = _selected(self.context, settled, rows, end, advances=reviewed is None or reviewed.undoes is None)
+        return replace(selected, products=products.unique("inventory_item_id"))
 
     def read(self, selection: PlanSelection) -> Reading:
         """The plan as it was reviewed."""

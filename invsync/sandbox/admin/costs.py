@@ -5,7 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil, log2
 
-from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, OperationDefinitionNode, SelectionSetNode
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    OperationDefinitionNode,
+    SelectionNode,
+    SelectionSetNode,
+)
 from graphql.language import FragmentSpreadNode, InlineFragmentNode, IntValueNode, ListValueNode, VariableNode
 
 from invsync.sandbox.admin.search import Variables
@@ -66,6 +73,8 @@ def _selection_cost(
 ) -> float:
     total = 0.0
     for node in selections.selections if selections else ():
+        if not _is_included(node, variables):
+            continue
         if isinstance(node, FragmentSpreadNode):
             total += _selection_cost(fragments[node.name.value].selection_set, fragments, variables)
         elif isinstance(node, InlineFragmentNode):
@@ -73,6 +82,13 @@ def _selection_cost(
         elif isinstance(node, FieldNode):
             total += _field_cost(node, fragments, variables)
     return total
+
+
+def _is_included(node: SelectionNode, variables: Variables) -> bool:
+    """Whether a selection is asked for, by its `@include`; the others cost nothing."""
+    directive = next((each for each in node.directives or () if each.name.value == "include"), None)
+    value = directive.arguments[0].value if directive and directive.arguments else None
+    return not isinstance(value, VariableNode) or bool(variables.get(value.name.value))
 
 
 def _field_cost(node: FieldNode, fragments: Mapping[str, FragmentDefinitionNode], variables: Variables) -> float:

@@ -5,7 +5,7 @@ from typing import Unpack
 
 from graphql import GraphQLError
 
-from invsync.sandbox.admin.records import Fulfillment, Item, Level, Line, Order, Refund
+from invsync.sandbox.admin.records import Fulfillment, Item, Level, Line, Order, Product, Refund
 from invsync.sandbox.admin.search import Info, Key, Node, PageArguments, Row, connection, gid, number_of, stamp
 from invsync.sandbox.shop import Shop
 
@@ -19,6 +19,7 @@ QUANTITIES = (
     "quality_control",
     "incoming",
 )
+UNDESCRIBED = 8_000_000_000_000  # numbers of products from here on belong to items that nobody described
 DISPLAYED = {"unshipped": "UNFULFILLED", "partial": "PARTIALLY_FULFILLED", "shipped": "FULFILLED"}
 
 
@@ -107,7 +108,10 @@ class Nodes:
             "id": gid("ProductVariant", number),
             "legacyResourceId": number,
             "sku": item.sku,
-            "title": item.sku,
+            "title": item.variant_title,
+            "displayName": self._displayed_name(item),
+            "price": item.price,
+            "product": lambda info: self.product(item),
             "requiresComponents": item.requires_components,
             "inventoryPolicy": "DENY",
             "inventoryQuantity": stock,
@@ -116,6 +120,35 @@ class Nodes:
             "updatedAt": self._now,
             "inventoryItem": lambda info: self.item(item),
         }
+
+    def product_of(self, item: Item) -> Product:
+        """The product of an item; one that nobody described is sold by the shop under its SKU."""
+        return item.product or Product(UNDESCRIBED + item.item_id, item.sku, self._shop.name)
+
+    def product(self, item: Item) -> Node:
+        """The product of an item."""
+        product = self.product_of(item)
+        return {
+            "__typename": "Product",
+            "id": gid("Product", product.product_id),
+            "legacyResourceId": str(product.product_id),
+            "title": product.title,
+            "vendor": product.vendor,
+            "productType": product.product_type,
+            "category": {"__typename": "TaxonomyCategory", "fullName": product.category} if product.category else None,
+            "featuredMedia": self._image(product) if product.image_url else None,
+            "createdAt": self._now,
+            "updatedAt": self._now,
+        }
+
+    def _image(self, product: Product) -> Node:
+        image = {"__typename": "Image", "url": product.image_url, "altText": product.title}
+        preview = {"__typename": "MediaPreviewImage", "image": image}
+        return {"__typename": "MediaImage", "id": gid("MediaImage", product.product_id), "preview": preview}
+
+    def _displayed_name(self, item: Item) -> str:
+        title = self.product_of(item).title
+        return title if item.variant_title == "Default Title" else f"{title} - {item.variant_title}"
 
     def location(self, location_id: int) -> Node:
         """One location."""
@@ -181,7 +214,7 @@ class Nodes:
             "refundableQuantity": line.current,
             "requiresShipping": True,
             "restockable": True,
-            "title": item.sku if item else "",
+            "title": self.product_of(item).title if item else "",
             "sku": item.sku if item else None,
             "variant": lambda info: self.variant(item) if item else None,
         }

@@ -7,14 +7,32 @@ from typing import TypedDict
 from invsync.sandbox.admin.search import Node, Variables
 
 
+@dataclass(frozen=True)
+class Product:
+    """A product with what its merchant wrote about it; an empty category or image address is none."""
+
+    product_id: int
+    title: str
+    vendor: str
+    product_type: str = ""
+    category: str = ""
+    image_url: str = ""
+
+
 @dataclass
 class Item:
-    """An inventory item; one whose variant requires components is a bundle."""
+    """An inventory item with its variant, the price of a unit, and its product; without one its SKU is its title.
+
+    One whose variant requires components is a bundle.
+    """
 
     item_id: int
     sku: str
     tracked: bool = True
     requires_components: bool = False
+    product: Product | None = None
+    variant_title: str = "Default Title"
+    price: str = "0.00"
 
 
 @dataclass
