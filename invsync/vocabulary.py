@@ -27,7 +27,8 @@ JOB_ALERTS = (GUARD_STOPPED, RUN_FAILED, PAIRS_UNKNOWN, NO_RUN)  # each job of a
 # -- jobs
 
 RECENT, HARD, DELTAS, REALTIME = "upload-recent-changes", "hard-sync", "push-deltas", "realtime-sync"
-JOBS = (RECENT, HARD, DELTAS, REALTIME)
+SHADOW = "shadow"  # it watches another system keep the shop, and sends nothing
+JOBS = (RECENT, HARD, DELTAS, REALTIME, SHADOW)
 NEEDS_A_LOOK = 4  # the exit code of a run, or a check, after which a person must look at something
 
 

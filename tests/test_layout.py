@@ -28,6 +28,7 @@ ORDER = [
     "mapping",
     "inflight",
     "equation",
+    "shadow",
     "delta",
     "plan",
     "bulkfile",
@@ -56,7 +57,19 @@ ORDER = [
     "lab",
     "api",
 ]
-CORE = ["vocabulary", "tables", "mapping", "inflight", "equation", "delta", "plan", "bulkfile", "verify", "charts"]
+CORE = [
+    "vocabulary",
+    "tables",
+    "mapping",
+    "inflight",
+    "equation",
+    "shadow",
+    "delta",
+    "plan",
+    "bulkfile",
+    "verify",
+    "charts",
+]
 OUTSIDE = {"httpx", "os", "time", "sqlalchemy"}
 FILES = {"pathlib"}
 MAY_READ_FILES = {"bulkfile", "verify"}

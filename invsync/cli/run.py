@@ -12,12 +12,13 @@ from invsync.cli.options import CONFIG, AsJson, Config, Engine, RunId, Shop
 
 app = typer.Typer()
 
-JOB_HELP = "The job: upload-recent-changes, hard-sync, push-deltas or realtime-sync."
+JOB_HELP = "The job: upload-recent-changes, hard-sync, push-deltas, realtime-sync or shadow."
 DRY_RUN_HELP = "Read, plan and draw; send nothing."
 PARAMETER_HELP = "Set a parameter of the notebook, for example -p transport direct; may be repeated."
 TRANSPORT_HELP = "Send changes in one bulk operation or by direct calls; auto chooses the faster."
 AT_HELP = "Use this ISO 8601 time instead of the clock, for example 2026-11-23T13:15:00Z."
 VERBOSE_HELP = "Print each step on standard error; on a terminal this is the default."
+DAYS_HELP = "How many days of looks the report covers."
 LOCATION_HELP = "The Shopify location's id; the aggregate location by default."
 
 
@@ -54,6 +55,26 @@ def run(
     reports = _reports(Path(launch.check(job, given).config))
     steps = progress.print_headings if verbose or sys.stderr.isatty() else None
     output.exit_with_run(launch.run(job, given, engine=engine, on_cell_start=steps), reports, as_json=as_json)
+
+
+@app.command()
+def shadow(
+    shop: Shop,
+    config: Config = CONFIG,
+    days: Annotated[int, typer.Option(min=1, max=366, help=DAYS_HELP)] = 7,
+    engine: Engine = "inprocess",
+    at: Annotated[str, typer.Option(metavar="TIME", help=AT_HELP)] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Look at what another sync did to the shop; send nothing.
+
+    The shop needs keep_by = "another"; invsync schedule run then looks every 15 minutes. Exit codes: those of run.
+    """
+    from invsync.jobs import launch
+    from invsync.vocabulary import SHADOW
+
+    given = {"shop": shop, "config": str(config), "days": str(days), "at": at}
+    output.exit_with_run(launch.run(SHADOW, given, engine=engine), _reports(config), as_json=as_json)
 
 
 @app.command()

@@ -93,6 +93,7 @@ class Schedule(Part):
     upload_recent_changes: Cron = "*/15 * * * *"
     hard_sync: Cron = "0 3 * * *"
     push_deltas: Cron = "*/5 * * * *"
+    shadow: Cron = "*/15 * * * *"
 
 
 class ShopSettings(Part):
@@ -109,7 +110,7 @@ class ShopSettings(Part):
     hotwax_product_page: ProductPage | None = None
     timezone: Zone = "UTC"
     locale: Locale = "en"
-    keep_by: Literal["resets", "deltas"] = "resets"
+    keep_by: Literal["resets", "deltas", "another"] = "resets"
     aggregate_location: int | None = None
     activate_levels: bool = False
     orders_lookback_days: Annotated[int, Field(ge=1, le=60)] = 14

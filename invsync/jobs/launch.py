@@ -27,7 +27,7 @@ with quick_imports():
     from invsync.runs import archive, record
     from invsync.runs.record import Record
     from invsync.state import State, iso
-    from invsync.vocabulary import CONCLUDED, FAILED, STATUSES, STOPPED
+    from invsync.vocabulary import CONCLUDED, FAILED, SHADOW, STATUSES, STOPPED
 
 LOG = logging.getLogger("invsync.run")
 APPLY, UNDO = "apply_plan.ipynb", "undo_run.ipynb"
@@ -78,9 +78,10 @@ def run(
     job: str, given: dict[str, Any], *, engine: str = "kernel", on_cell_start: inprocess.CellHook | None = None
 ) -> dict[str, Any]:
     """Run a job; its run.json as a dictionary. Usage errors and a held lease leave no folder."""
+    given = {"dry_run": job == SHADOW} | given
     checked = check(job, given)
     check_keeper(checked, settings.load(Path(checked.config)).shop(checked.shop))
-    return _launch(checked, jobs()[job], {"dry_run": False} | given, engine, on_cell_start).json()
+    return _launch(checked, jobs()[job], given, engine, on_cell_start).json()
 
 
 def _launch(

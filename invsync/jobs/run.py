@@ -143,14 +143,16 @@ class Run(Generic[S, R]):
 
         run.json says first what was sent, in case the state database or the disk fails next, then how the run ended.
         """
-        selection, dry_run = decision.selection, self.context.parameters.dry_run
+        selection, context = decision.selection, self.context
+        dry_run = context.parameters.dry_run
         draft = self._draft(decision, delivered, outcomes)
-        record.write(self.context.folder, draft)
+        record.write(context.folder, draft)
         for way in delivered.ways:
             way.close()
         faults = list(selection.settled.faults)
-        if not dry_run:
+        if context.remembers:
             self.method.remember(selection, delivered.reading, outcomes)
+        if not dry_run:
             faults += self._unknown_deltas()
         needs = outcomes.filter(is_fault()).height + len(faults)
         status = PLANNED if dry_run else PARTIAL if needs else DONE
