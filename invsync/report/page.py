@@ -22,7 +22,7 @@ FILES = {
     "mutation": "the mutation that each line fills in",
     "plan": "every pair, as planned",
     "outcomes": "every pair, as it ended",
-    "shadow": "the levels that were wrong at this look",
+    SHADOW: "the levels that were wrong at this look",
     "levels": "what another sync did to each level, over the looks of these days",
     "claims": "the stock events that the changes cover",
     "report": "the notebook, as it was executed",
