@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from invsync import alerts
-from invsync.alerts import Alert, channels
+from invsync.alerts import Alert, Notice, channels
 from invsync.config import settings
 from invsync.plan import Guarded
 from invsync.runs.record import Record
@@ -81,6 +81,7 @@ class Pager:
         return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
 
 
+NOTICE = Notice(Alert("no_run", "acme", "No hard-sync of acme has ever finished."), "2026-11-23T12:00:00Z")
 LATE = Alert("orders_late", "acme", "The order import of acme is late.", {"since": "2026-11-23T10:00:00Z"})
 
 
@@ -150,12 +151,12 @@ def test_an_alert_is_posted_to_the_address_of_a_variable(tmp_path: Path, monkeyp
 
 
 def test_the_scheme_of_an_address_selects_its_channel(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[tuple[str, str]] = []
-    monkeypatch.setattr(channels, "SCHEMES", {"note": lambda line, address: sent.append((line, address))})
+    sent: list[tuple[object, str]] = []
+    monkeypatch.setattr(channels, "SCHEMES", {"note": lambda notices, address: sent.append((notices, address))})
 
-    channels.send("{}", settings.AlertSettings(url_env="PAGER"), {"PAGER": "note://desk"})
+    channels.send([NOTICE], settings.AlertSettings(url_env="PAGER"), {"PAGER": "note://desk note://door"})
 
-    assert sent == [("{}", "note://desk")]
+    assert sent == [([NOTICE], "note://desk"), ([NOTICE], "note://door")]
 
 
 def test_an_address_of_an_unknown_scheme_is_an_error(
@@ -166,4 +167,7 @@ def test_an_address_of_an_unknown_scheme_is_an_error(
 
     sent = alerts.send([LATE], settings.Settings(state=state, alerts=settings.AlertSettings(url_env="PAGER")), NOW)
 
-    assert sent == [] and "(UnsupportedProtocol): correct [alerts]." in capsys.readouterr().err
+    assert (
+        sent == []
+        and "(UsageError): No alert can be sent to an address that starts with gopher://" in capsys.readouterr().err
+    )

@@ -19,6 +19,7 @@ from rehearsal import HARD, ONLINE, START, STORE, TOKEN, Rehearsal, of_shop
 from typer.testing import CliRunner
 
 from invsync import charts, oms, web
+from invsync.charts import level as drawn
 from invsync.cli import app
 from invsync.config.settings import OmsSettings, ShopSettings, load
 from invsync.errors import OmsFailed, ShopifyFailed, UsageError
@@ -173,11 +174,11 @@ def test_the_levels_history_marks_runs_and_orders(level: Explanation) -> None:
 
 
 def test_only_classes_that_occur_are_in_a_charts_legend() -> None:
-    looks = pl.DataFrame([(START, 4, 4, "hard-sync")], schema=charts.LOOKS, orient="row")
-    spec = charts.levels(looks, pl.DataFrame(schema=charts.PLACED)).to_dict()
+    looks = pl.DataFrame([(START, 4, 4, "hard-sync")], schema=drawn.LOOKS, orient="row")
+    spec = drawn.levels(looks, pl.DataFrame(schema=drawn.PLACED)).to_dict()
 
     assert spec["layer"][1]["encoding"]["color"]["scale"]["domain"] == ["Run that left it"]
-    assert charts.levels(looks.clear(), pl.DataFrame(schema=charts.PLACED)).to_dict()["usermeta"] == {"sentence": True}
+    assert drawn.levels(looks.clear(), pl.DataFrame(schema=drawn.PLACED)).to_dict()["usermeta"] == {"sentence": True}
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

@@ -2,19 +2,17 @@
 
 from invsync.charts.days import drift, protected
 from invsync.charts.labels import NONE, Reader, clean
-from invsync.charts.level import LOOKS, PLACED, STEPS, levels, waterfall
 from invsync.charts.run import (
     MAX_BARS,
-    Chart,
     classed,
     in_flight,
     named,
-    sentence,
     titled,
     variances_by_location,
     variances_by_product,
     what_happened,
 )
+from invsync.charts.sentence import Chart, Sentence, sentence
 from invsync.charts.theme import (
     AGE_COLOURS,
     FONT,
@@ -34,25 +32,22 @@ from invsync.charts.theme import (
 __all__ = [
     "AGE_COLOURS",
     "FONT",
-    "LOOKS",
     "LOWERED",
     "MAX_BARS",
     "NARROW_MIME",
     "NONE",
-    "PLACED",
     "PROTECTED",
     "RAISED",
     "SPEC_MIME",
-    "STEPS",
     "Chart",
     "Reader",
+    "Sentence",
     "classed",
     "clean",
     "draw",
     "drift",
     "enable",
     "in_flight",
-    "levels",
     "named",
     "narrow",
     "protected",
@@ -63,6 +58,5 @@ __all__ = [
     "titled",
     "variances_by_location",
     "variances_by_product",
-    "waterfall",
     "what_happened",
 ]

@@ -5,12 +5,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import altair as alt
 import polars as pl
 
 from invsync.charts.labels import clean
-from invsync.charts.run import Chart, sentence
-from invsync.charts.theme import BAR, LOWERED, PROTECTED, RAISED, STEP, WIDTH, reader
+from invsync.charts.sentence import Chart, sentence
+from invsync.charts.theme import BAR, LOWERED, PROTECTED, RAISED, STEP, WIDTH, reader, register
+from invsync.startup import quick_imports
+
+with quick_imports():
+    import altair as alt
+
+register()
 
 STEPS = {"label": pl.String(), "units": pl.Float64(), "after": pl.Float64()}
 LOOKS = {"at": pl.Datetime("us", "UTC"), "available": pl.Int64(), "left": pl.Int64(), "job": pl.String()}

@@ -8,6 +8,7 @@ import polars as pl
 from markupsafe import Markup
 
 from invsync import __version__, charts
+from invsync.charts import level as chart
 from invsync.config.settings import ShopSettings
 from invsync.errors import UsageError
 from invsync.explain.explanation import Explanation
@@ -60,19 +61,19 @@ def render(level: Explanation, reader: charts.Reader, links: Links) -> str:
 def waterfall(level: Explanation, reader: charts.Reader) -> charts.Chart:
     """The steps from the stock to the target, beside what Shopify shows."""
     steps = pl.DataFrame(
-        [(step.label, step.units, step.after) for step in level.steps], schema=charts.STEPS, orient="row"
+        [(step.label, step.units, step.after) for step in level.steps], schema=chart.STEPS, orient="row"
     )
     available = None if level.available is None else float(level.available)
     title = level.finding(reader.number).rstrip(".")
-    return charts.waterfall(steps, level.target, available, title=title, past=level.last_look is not None)
+    return chart.waterfall(steps, level.target, available, title=title, past=level.last_look is not None)
 
 
 def levels(level: Explanation) -> charts.Chart:
     """What Shopify showed over time, as runs saw and left it, and what it shows now."""
     looks = [(one.at, one.available, one.left, one.job or None) for one in _seen(level)]
     placed = [(order.created_at, order.name, order.units) for order in level.orders]
-    return charts.levels(
-        pl.DataFrame(looks, schema=charts.LOOKS, orient="row"), pl.DataFrame(placed, schema=charts.PLACED, orient="row")
+    return chart.levels(
+        pl.DataFrame(looks, schema=chart.LOOKS, orient="row"), pl.DataFrame(placed, schema=chart.PLACED, orient="row")
     )
 
 

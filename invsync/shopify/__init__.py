@@ -14,10 +14,11 @@ from invsync.config.settings import ShopSettings
 from invsync.retry import Sleep
 from invsync.shopify import activate, bulk, changed, orders, reads, subscriptions, writes
 from invsync.shopify.client import SCOPES, Check, Client
+from invsync.shopify.retry import Usage
 from invsync.shopify.subscriptions import Subscription
 from invsync.shopify.writes import MUTATION, Delivery, Transport
 
-__all__ = ["MUTATION", "SCOPES", "Delivery", "Shopify", "Transport", "answers"]
+__all__ = ["MUTATION", "SCOPES", "Delivery", "Shopify", "Transport", "Usage", "answers"]
 
 
 class Shopify:
@@ -75,6 +76,11 @@ class Shopify:
     def server_time(self) -> datetime | None:
         """Shopify's time in UTC, from the Date header of its last answer; None before the first."""
         return self._client.server_time
+
+    @property
+    def usage(self) -> Usage:
+        """What the calls cost so far: points, and seconds that they waited for Shopify's limits."""
+        return self._client.usage
 
     @property
     def api_version_served(self) -> str | None:
