@@ -12,10 +12,25 @@ import polars as pl
 
 from invsync.errors import GuardStopped, SystemFailed
 
+# -- alerts
+
+GUARD_STOPPED, RUN_FAILED, PAIRS_UNKNOWN = "guard_stopped", "run_failed", "pairs_unknown"
+ORDERS_LATE, SUBSCRIPTION_LOST, NO_RUN = "orders_late", "subscription_lost", "no_run"
+ALERTS = {
+    GUARD_STOPPED: "A guard stopped the run",
+    RUN_FAILED: "The run failed",
+    PAIRS_UNKNOWN: "Pairs without a known outcome",
+    ORDERS_LATE: "The order import is late",
+    SUBSCRIPTION_LOST: "A webhook subscription is lost",
+    NO_RUN: "The job does not run",
+}
+JOB_ALERTS = (GUARD_STOPPED, RUN_FAILED, PAIRS_UNKNOWN, NO_RUN)  # each job of a shop has its own; others are the shop's
+
 # -- jobs
 
 RECENT, HARD, DELTAS, REALTIME = "upload-recent-changes", "hard-sync", "push-deltas", "realtime-sync"
-JOBS = (RECENT, HARD, DELTAS, REALTIME)
+SHADOW = "shadow"  # it watches another system keep the shop, and sends nothing
+JOBS = (RECENT, HARD, DELTAS, REALTIME, SHADOW)
 NEEDS_A_LOOK = 4  # the exit code of a run, or a check, after which a person must look at something
 
 

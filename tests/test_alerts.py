@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from invsync import alerts
-from invsync.alerts import Alert, channels
+from invsync.alerts import Alert, Notice, channels
 from invsync.config import settings
 from invsync.plan import Guarded
 from invsync.runs.record import Record
@@ -51,16 +51,6 @@ def test_a_run_that_needs_a_person_has_an_alert_of_one_sentence(fields: dict[str
     assert words in alert.summary
 
 
-def test_an_alert_names_the_page_of_its_run_where_the_address_of_the_reports_is_given() -> None:
-    failed = a_run(status="failed")
-
-    (alert,) = alerts.of_run(failed, "https://reports.example.com/")
-    (bare,) = alerts.of_run(failed)
-
-    assert alert.facts["page"] == "https://reports.example.com/acme/hard-sync/20261123T120000Z-aa/report.html"
-    assert "page" not in bare.facts
-
-
 def test_an_alert_lists_the_guards_that_stopped_the_run() -> None:
     guards = (Guarded("max_units", 9, 5, stopped=True), Guarded("min_rows_share", 1, 0.8, stopped=False))
 
@@ -91,6 +81,7 @@ class Pager:
         return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
 
 
+NOTICE = Notice(Alert("no_run", "acme", "No hard-sync of acme has ever finished."), "2026-11-23T12:00:00Z")
 LATE = Alert("orders_late", "acme", "The order import of acme is late.", {"since": "2026-11-23T10:00:00Z"})
 
 
@@ -160,12 +151,12 @@ def test_an_alert_is_posted_to_the_address_of_a_variable(tmp_path: Path, monkeyp
 
 
 def test_the_scheme_of_an_address_selects_its_channel(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[tuple[str, str]] = []
-    monkeypatch.setattr(channels, "SCHEMES", {"note": lambda line, address: sent.append((line, address))})
+    sent: list[tuple[object, str]] = []
+    monkeypatch.setattr(channels, "SCHEMES", {"note": lambda notices, address: sent.append((notices, address))})
 
-    channels.send("{}", settings.AlertSettings(url_env="PAGER"), {"PAGER": "note://desk"})
+    channels.send([NOTICE], settings.AlertSettings(url_env="PAGER"), {"PAGER": "note://desk note://door"})
 
-    assert sent == [("{}", "note://desk")]
+    assert sent == [([NOTICE], "note://desk"), ([NOTICE], "note://door")]
 
 
 def test_an_address_of_an_unknown_scheme_is_an_error(
@@ -176,4 +167,7 @@ def test_an_address_of_an_unknown_scheme_is_an_error(
 
     sent = alerts.send([LATE], settings.Settings(state=state, alerts=settings.AlertSettings(url_env="PAGER")), NOW)
 
-    assert sent == [] and "(UnsupportedProtocol): correct [alerts]." in capsys.readouterr().err
+    assert (
+        sent == []
+        and "(UsageError): No alert can be sent to an address that starts with gopher://" in capsys.readouterr().err
+    )

@@ -238,6 +238,9 @@ async def _body(parts: list[bytes]) -> dict[str, Any]:
     return {"type": "http.request", "body": parts.pop()} if parts else {"type": "http.disconnect"}
 
 
+COLLECTOR = 'otlp_endpoint = "https://collector.example.com"\notlp_headers_env = "COLLECTOR_HEADERS"'
+
+
 @pytest.mark.parametrize(
     ("name", "value", "check", "status", "words"),
     [
@@ -245,16 +248,21 @@ async def _body(parts: list[bytes]) -> dict[str, Any]:
         ("HTTPS_PROXY", "ftp://proxy", "proxy", "fault", "HTTPS_PROXY does not name a proxy that can be used"),
         ("SSL_CERT_FILE", "/none.pem", "certificates", "fault", "What SSL_CERT_FILE names cannot be used"),
         ("PAGER", "nowhere", "pager", "fault", "Secret PAGER holds no web address"),
+        ("PAGER", "https://", "pager", "fault", "Secret PAGER holds no web address"),
+        ("PAGER", "https://pager.example.com gopher://desk", "pager", "fault", "an address that starts with gopher://"),
         ("PAGER", "", "pager", "fault", "Secret PAGER is"),
+        ("COLLECTOR_HEADERS", "", "telemetry", "fault", "Secret COLLECTOR_HEADERS is"),
     ],
 )
 def test_problems_of_the_environment_are_reported_before_a_run_meets_them(
     clinic: Clinic, monkeypatch: pytest.MonkeyPatch, name: str, value: str, check: str, status: str, words: str
 ) -> None:
     monkeypatch.setenv("PAGER", "https://pager.example.com/secret")
+    monkeypatch.setenv("COLLECTOR_HEADERS", "Authorization=Bearer abc")
     monkeypatch.setenv(name, value)
     monkeypatch.setattr("keyring.get_password", lambda *_: None)
-    clinic.configure("[shops.acme]", '[alerts]\nurl_env = "PAGER"\n[shops.acme]')
+    sections = f'[alerts]\nurl_env = "PAGER"\n[telemetry]\n{COLLECTOR}\n[shops.acme]'
+    clinic.configure("[shops.acme]", sections)
     web.trusted.cache_clear()
 
     [answer] = [answer for answer in clinic.checks()["configuration", check] if answer[0] == status]

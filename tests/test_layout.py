@@ -15,16 +15,20 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "invsync"
 ORDER = [
+    "startup",
     "errors",
     "vocabulary",
     "inputs",
     "config",
+    "logs",
     "web",
+    "serving",
     "retry",
     "tables",
     "mapping",
     "inflight",
     "equation",
+    "shadow",
     "delta",
     "plan",
     "bulkfile",
@@ -36,6 +40,7 @@ ORDER = [
     "state",
     "inbox",
     "runs",
+    "telemetry",
     "alerts",
     "report",
     "site",
@@ -52,7 +57,19 @@ ORDER = [
     "lab",
     "api",
 ]
-CORE = ["vocabulary", "tables", "mapping", "inflight", "equation", "delta", "plan", "bulkfile", "verify", "charts"]
+CORE = [
+    "vocabulary",
+    "tables",
+    "mapping",
+    "inflight",
+    "equation",
+    "shadow",
+    "delta",
+    "plan",
+    "bulkfile",
+    "verify",
+    "charts",
+]
 OUTSIDE = {"httpx", "os", "time", "sqlalchemy"}
 FILES = {"pathlib"}
 MAY_READ_FILES = {"bulkfile", "verify"}

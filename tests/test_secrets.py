@@ -4,17 +4,21 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from receivers import SLACK, collecting, mailing, slack, text_of
 from rehearsal import START, Rehearsal, of_shop, open_rehearsal
 from typer.testing import CliRunner
 
-from invsync import doctor, report
+from invsync import doctor, logs, report
 from invsync.cli import app
 from invsync.config import settings
 from invsync.errors import OmsFailed, UsageError
 from invsync.oms.sql.source import Database
+from invsync.state import State
+from invsync.telemetry import exposition
 
 PLANTED = {
     "HOOK_SECRET": "planted-webhook-secret",
@@ -23,9 +27,21 @@ PLANTED = {
     "HOTWAX_PASSWORD": 'planted "hotwax" p\u00e4ssword',
     "HOTWAX_TOKEN": "planted-hotwax-token",
     "HOTWAX_URL": "mysql://sync:planted%40url@replica.example/oms",
-    "PAGER_URL": "http://127.0.0.1:9/hooks/planted-pager?token=planted-pager-token",
+    "PAGER_URL": "http://127.0.0.1:9/hooks/planted-pager?token=planted-pager-token ntfy://127.0.0.1:9/planted-topic",
+    "REST_ALERTS": "slack://T0PLANTED/B0PLANTED/plantedslacktoken0123456/#stock?token=x",
+    "OTLP_HEADERS": "Authorization=Bearer planted-otlp-token",
 }
+ADDRESSES = [
+    "planted-otlp-token",
+    "http://127.0.0.1:9/hooks/planted-pager?token=planted-pager-token",
+    "ntfy://127.0.0.1:9/planted-topic",
+    "planted-topic",
+    "T0PLANTED",
+    "B0PLANTED",
+    "plantedslacktoken0123456",
+]
 DERIVED = ["planted%40url", "planted@url", "planted-pager-token", "planted-state", "planted-folder"]
+MEASURED = "telemetry.json"  # which holds no message
 SHOPS = """
 [shops.rest]
 domain = "rest.myshopify.com"
@@ -38,6 +54,8 @@ username = "sync"
 password_env = "HOTWAX_PASSWORD"
 token_env = "HOTWAX_TOKEN"
 shop_id = "REST"
+[shops.rest.alerts]
+url_env = "REST_ALERTS"
 [shops.database]
 domain = "database.myshopify.com"
 token_env = "UNSET"
@@ -51,6 +69,10 @@ token_env = "UNSET"
 kind = "files"
 path = "sftp://hotwax:planted-folder@files.example.com/export"
 shop_id = "FILES"
+[telemetry]
+logs = "json"
+otlp_endpoint = "http://127.0.0.1:9"
+otlp_headers_env = "OTLP_HEADERS"
 """
 
 
@@ -67,6 +89,7 @@ def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehea
         alerts = f'[alerts]\nurl_env = "PAGER_URL"\ncommand = {json.dumps([sys.executable, "-c", tell])}\n'
         opened.config.write_text(f"{alerts}{text}{SHOPS}")
         yield opened
+    logs.reset()
 
 
 @pytest.fixture
@@ -76,7 +99,7 @@ def secrets(rehearsal: Rehearsal) -> list[str]:
 
 def test_every_kind_of_secret_is_listed_and_an_unset_one_is_left_out(secrets: list[str]) -> None:
     """The token of the rehearsal's own shop too; the longest come first, so that none hides within another."""
-    assert set(secrets) - {"shpat_planted_0123456789abcdef"} == {*PLANTED.values(), *DERIVED}
+    assert set(secrets) - {"shpat_planted_0123456789abcdef"} == {*PLANTED.values(), *DERIVED, *ADDRESSES}
     assert secrets == sorted(secrets, key=len, reverse=True)
 
 
@@ -97,8 +120,39 @@ def test_a_run_that_fails_with_its_secrets_in_a_message_leaves_none(
     assert {"report.ipynb", "report.html", "run.json", "alerts"} <= set(said) and done.exit_code == 5
     assert {name: leaks for name, text in said.items() if (leaks := report.leaks(text, secrets))} == {}
     assert report.leaks(done.output + done.stderr, secrets) == []
-    assert all(text.count("[secret removed]") >= len(secrets) - 3 for text in said.values())
+    assert all(text.count("[secret removed]") >= len(secrets) - 3 for name, text in said.items() if name != MEASURED)
     assert "An alert could not be sent" in done.stderr
+
+
+def test_what_other_systems_receive_of_a_failed_run_holds_no_secret(
+    rehearsal: Rehearsal, secrets: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The mail, the message in Slack, the trace, the metrics of both kinds and the logs."""
+
+    def failing(*_: object, **__: object) -> None:
+        raise OmsFailed(f"The OMS said {' and '.join(secrets)}: correct it.")
+
+    monkeypatch.setattr(Database, "snapshot", failing)
+    with mailing() as mailbox, slack(monkeypatch) as received, collecting() as collector:
+        monkeypatch.setenv("PAGER_URL", f"{PLANTED['PAGER_URL']} {mailbox.address} {SLACK}")
+        text = rehearsal.config.read_text().replace('"http://127.0.0.1:9"', f'"{collector.address}"')
+        rehearsal.config.write_text(text)
+        configured = settings.load(rehearsal.config)
+        shown = exposition.Exposition(configured, State(configured.state.url))
+        run = rehearsal.run(START, "hard-sync")
+
+    outputs = {
+        "mail": str(mailbox.mails[0]["subject"]) + text_of(mailbox.mails[0]),
+        "slack": received.requests[0][1].decode(),
+        "trace": collector.traces[0].SerializeToString().decode(errors="replace"),
+        "otlp metrics": collector.metrics[0].SerializeToString().decode(errors="replace"),
+        "prometheus": shown.text(datetime.now(UTC) + timedelta(minutes=1)).decode(),
+        "logs": capfd.readouterr().err,
+    }
+    assert run["exit_code"] == 5 and 'status="failed"' in outputs["prometheus"]
+    assert all("[secret removed]" in outputs[name] for name in ("mail", "slack", "trace", "logs"))
+    assert {name: leaks for name, text in outputs.items() if (leaks := report.leaks(text, secrets))} == {}
+    assert "Bearer planted-otlp-token" in collector.authorized
 
 
 def test_a_refusal_in_the_notebook_is_reported_without_secrets(

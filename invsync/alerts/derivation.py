@@ -1,30 +1,50 @@
-"""Derive alerts from the record of a run."""
+"""Derive alerts from the record of a run, and which earlier ones it shows to be resolved."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from urllib.parse import quote
 
-from invsync.alerts.alert import (
+from invsync.alerts.alert import Alert, key
+from invsync.runs.record import Record
+from invsync.vocabulary import (
+    CONCLUDED,
+    FAILED,
     GUARD_STOPPED,
+    HARD,
+    NO_RUN,
     ORDERS_LATE,
     PAIRS_UNKNOWN,
+    PLANNED,
+    RECENT,
     RUN_FAILED,
+    SENT,
+    STOPPED,
     SUBSCRIPTION_LOST,
-    Alert,
+    UNKNOWN,
 )
-from invsync.runs.record import Record
-from invsync.vocabulary import FAILED, STOPPED, UNKNOWN
 
 
-def of_run(run: Record, address: str | None = None) -> list[Alert]:
-    """Return the alerts of a run; none for a run that went well.
-
-    Their facts have the `page` of the run where the address of the reports is given.
-    """
-    about: dict[str, object] = {"run_id": run.run_id, "job": run.job, "status": run.status, "exit_code": run.exit_code}
-    if address:
-        about["page"] = f"{address.rstrip('/')}/{quote(f'{run.shop}/{run.job}/{run.run_id}')}/report.html"
+def of_run(run: Record) -> list[Alert]:
+    """Return the alerts of a run; none for a run that went well."""
+    about = {"run_id": run.run_id, "job": run.job, "status": run.status, "exit_code": run.exit_code}
     return [Alert(kind, run.shop, summary, {**about, **facts}) for kind, summary, facts in _causes(run)]
+
+
+def resolved(run: Record) -> list[str]:
+    """Return the keys of the alerts that this run shows to be over, whether or not they were raised."""
+    return [key(kind, run.job) for kind in _resolved(run)]
+
+
+def _resolved(run: Record) -> Iterator[str]:
+    if run.status in CONCLUDED and run.status != PLANNED:
+        yield RUN_FAILED
+    if run.status in SENT:
+        yield from (GUARD_STOPPED, NO_RUN)
+        if not run.counts.get(UNKNOWN, 0):
+            yield PAIRS_UNKNOWN
+        if run.job in (RECENT, HARD) and not run.applies and not run.orders_late_since:
+            yield ORDERS_LATE
+    if run.subscriptions_lost == ():
+        yield SUBSCRIPTION_LOST
 
 
 def _causes(run: Record) -> Iterator[tuple[str, str, Mapping[str, object]]]:

@@ -19,6 +19,13 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False))
 
 
+def print_message(message: str) -> None:
+    """Print a message on standard error, as a line of JSON where the logs are."""
+    from invsync import logs
+
+    logs.warn(message)
+
+
 def print_checks(checks: Sequence["Check"]) -> None:
     """Print checks under the name of their group, one per line."""
     group = None
@@ -55,7 +62,7 @@ def exit_with_run(record: dict[str, Any], reports: Path, *, as_json: bool) -> No
     from invsync.vocabulary import HELD, PLANNED
 
     for message in record["messages"]:
-        typer.echo(message, err=True)
+        print_message(message)
     counts, planned = record["counts"], record["status"] == PLANNED
     if planned:  # a planned pair is held only because nothing is sent
         counts = counts | {HELD: counts[HELD] - counts[PLANNED]}

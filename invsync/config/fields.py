@@ -1,7 +1,8 @@
 """The types of the configuration's keys: each checks its value and says in one sentence what is wrong with it."""
 
 import re
-from typing import Annotated
+from datetime import time
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -46,6 +47,13 @@ def web_address(text: str) -> str:
     return text
 
 
+def _collector(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not HOST.fullmatch(parts.hostname or "") or parts.port == 0:
+        raise ValueError("this is no address of a collector; write one as http://collector.example.com:4318")
+    return text
+
+
 def _bare_domain(text: str) -> str:
     if not DOMAIN.fullmatch(text):
         raise ValueError(f"{text!r} is not a domain; write it alone, as acme.myshopify.com")
@@ -55,6 +63,22 @@ def _bare_domain(text: str) -> str:
 def _five_fields(text: str) -> str:
     if len(text.split()) != 5:
         raise ValueError(f"{text!r} is not a cron text of five fields; write one as */15 * * * *")
+    return text
+
+
+def span(text: str) -> tuple[time, time]:
+    """Return the two times of day in a text such as 22:00-07:00; raises ValueError for any other text."""
+    try:
+        start, end = (time.fromisoformat(part.strip()) for part in text.split("-"))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a span of hours; write one as 22:00-07:00") from None
+    if start == end:
+        raise ValueError(f"{text!r} has no length; leave it out, or write one as 22:00-07:00")
+    return start, end
+
+
+def _hours(text: str) -> str:
+    span(text)
     return text
 
 
@@ -81,8 +105,12 @@ def _page_of_a_product(text: str) -> str:
 Share = Annotated[float, Field(ge=0, le=1)]
 Variable = Annotated[str, AfterValidator(_variable_name)]
 Address = Annotated[str, AfterValidator(web_address)]
+Collector = Annotated[str, AfterValidator(_collector)]
 ProductPage = Annotated[str, AfterValidator(_page_of_a_product)]
 Domain = Annotated[str, AfterValidator(_bare_domain)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
+Hours = Annotated[str, AfterValidator(_hours)]
+# Those of vocabulary.ALERTS, which imports polars: a command that only reads the configuration starts without it.
+AlertKind = Literal["guard_stopped", "run_failed", "pairs_unknown", "orders_late", "subscription_lost", "no_run"]
 Cron = Annotated[str, AfterValidator(_five_fields)]
 Locale = Annotated[str, Field(pattern=r"^[a-z]{2,3}([_-][A-Z][a-z]{3})?([_-]([A-Z]{2}|[0-9]{3}))?$")]

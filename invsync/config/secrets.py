@@ -19,6 +19,8 @@ SERVICE = "invsync"
 UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd\ud800-\udfff]")
 HEADER = re.compile(r"[!-~]+")
 IN_A_QUERY = re.compile("pass|pwd|secret|token|key|sig", re.IGNORECASE)
+HEADERS = "otlp_headers_env"
+TOKEN_LENGTH = 8  # characters; a part of an alert's address or of a header that is as long may be a token
 SHORTEST = 5  # characters; anything shorter would match ordinary text
 QUOTES = ('"', "'", "`", "\u201c\u201d", "\u2018\u2019")
 
@@ -36,12 +38,18 @@ def by_variable(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, s
 def every_secret(configured: BaseModel, environ: Mapping[str, str]) -> list[str]:
     """Return the values of all secrets that a configuration names, longest first.
 
-    They are the values of its variables, those of <variable>_PREVIOUS during a rotation, and passwords in addresses.
+    They are the values of its variables, those of <variable>_PREVIOUS during a rotation, passwords in addresses, and
+    whatever may be a token in the addresses of alerts or in the headers of telemetry.
     Variables that are not set here, and values shorter than SHORTEST, are left out.
     """
-    held = [value for name in variables(configured) for value in _held(name, environ)]
-    written = [text for _, text in _texts(configured)]
-    values = {*held, *(word for address in (*held, *written) for word in _in_address(address))}
+    held = {value for name in variables(configured) for value in _held(name, environ)}
+    lists = {value for name in _of_alerts(configured) for value in _held(name, environ)}
+    alerts = {address for value in lists for address in value.split()}
+    written = {text for _, text in _texts(configured)}
+    values = held | alerts
+    values |= {word for address in (held - lists) | written | alerts for word in _in_address(address)}
+    values |= {word for address in alerts for word in _in_path(address)}
+    values |= {word for key, name in _texts(configured) if key == HEADERS for word in _in_headers(name, environ)}
     return sorted((value for value in values if len(value) >= SHORTEST), key=len, reverse=True)
 
 
@@ -67,6 +75,30 @@ def _in_address(text: str) -> Iterator[str]:
         if parts.password:
             yield from (parts.password, unquote(parts.password))
         yield from (value for key, value in parse_qsl(parts.query) if IN_A_QUERY.search(key))
+
+
+def _of_alerts(part: object) -> Iterator[str]:
+    """Yield the variables that hold the addresses of alerts: in every table called alerts."""
+    if isinstance(part, BaseModel | Mapping):
+        for name, value in dict(part).items():
+            yield from variables(value) if name == "alerts" else _of_alerts(value)
+
+
+def _in_headers(name: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield what may be a token in headers such as `Authorization=Bearer abc,X-Scope=shops`."""
+    for value in _held(name, environ):
+        for header in value.split(","):
+            yield from (word for word in header.partition("=")[2].split() if len(word) >= TOKEN_LENGTH)
+
+
+def _in_path(address: str) -> Iterator[str]:
+    """Yield what may be a token in an address of Apprise's, which has them in place of a user, a host or a path."""
+    scheme, _, rest = address.partition("://")
+    if scheme.lower() in ("http", "https"):
+        return
+    for word in re.split(r"[/@:]", rest.partition("?")[0]):
+        if len(word) >= TOKEN_LENGTH and "." not in word:
+            yield from (word, unquote(word))
 
 
 def _texts(part: object, key: str = "") -> Iterator[tuple[str, str]]:

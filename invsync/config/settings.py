@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -18,7 +18,20 @@ from pydantic_settings import (
 from invsync.config.connectors import OmsSettings as OmsSettings
 from invsync.config.connectors import oms_settings
 from invsync.config.fields import LOOPBACK as LOOPBACK
-from invsync.config.fields import Address, Cron, Domain, Locale, Part, ProductPage, Share, Variable, Zone, days
+from invsync.config.fields import (
+    Address,
+    Cron,
+    Domain,
+    Locale,
+    Part,
+    ProductPage,
+    Share,
+    Variable,
+    Zone,
+    days,
+)
+from invsync.config.operations import AlertSettings as AlertSettings
+from invsync.config.operations import TelemetrySettings as TelemetrySettings
 from invsync.config.secrets import by_variable as by_variable
 from invsync.config.secrets import every_secret as every_secret
 from invsync.config.secrets import rotated as rotated
@@ -45,13 +58,13 @@ class StateSettings(Part):
 class ReportSettings(Part):
     """Where run folders are written, for how many days they are kept (0: for ever), and where a copy goes.
 
-    `address` is where people open them in a browser, so that an alert can name a run's page.
+    `address` is where people open them, so that an alert can link to its page.
     """
 
     path: str = "reports"
+    address: Address | None = None
     keep_days: Annotated[int, Field(ge=0), days(30)] = 0
     copy_to: str | None = None
-    address: Address | None = None
 
 
 class Guards(Part):
@@ -74,21 +87,13 @@ class Buffer(Part):
     table: str | None = None
 
 
-class AlertSettings(Part):
-    """Where alerts go, each as one line of JSON: to a URL, and to the standard input of a command."""
-
-    model_config = ConfigDict(str_strip_whitespace=False)
-
-    url_env: Variable | None = None
-    command: tuple[str, ...] = ()
-
-
 class Schedule(Part):
     """When each job runs, as cron expressions in UTC."""
 
     upload_recent_changes: Cron = "*/15 * * * *"
     hard_sync: Cron = "0 3 * * *"
     push_deltas: Cron = "*/5 * * * *"
+    shadow: Cron = "*/15 * * * *"
 
 
 class ShopSettings(Part):
@@ -105,7 +110,7 @@ class ShopSettings(Part):
     hotwax_product_page: ProductPage | None = None
     timezone: Zone = "UTC"
     locale: Locale = "en"
-    keep_by: Literal["resets", "deltas"] = "resets"
+    keep_by: Literal["resets", "deltas", "another"] = "resets"
     aggregate_location: int | None = None
     activate_levels: bool = False
     orders_lookback_days: Annotated[int, Field(ge=1, le=60)] = 14
@@ -125,6 +130,7 @@ class ShopSettings(Part):
     guards: Guards = Guards()
     buffer: Buffer = Buffer()
     schedule: Schedule = Schedule()
+    alerts: AlertSettings = AlertSettings()
 
     @field_validator("aggregate_location", mode="before")
     @classmethod
@@ -177,6 +183,7 @@ class Settings(BaseSettings):
     state: StateSettings = StateSettings()
     reports: ReportSettings = ReportSettings()
     alerts: AlertSettings = AlertSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     shops: dict[str, ShopSettings] = {}
 
     @classmethod
@@ -198,6 +205,11 @@ class Settings(BaseSettings):
             if not SHOP_NAME.fullmatch(name):
                 raise ValueError(f"shop name {name!r} must match {SHOP_NAME.pattern}")
         return value
+
+    def alerts_of(self, name: str) -> AlertSettings:
+        """Return where alerts of a shop go: as [alerts] says, but for the keys of [shops.<name>.alerts]."""
+        own = self.shops[name].alerts.model_dump(exclude_unset=True) if name in self.shops else {}
+        return self.alerts.model_copy(update=own)
 
     def shop(self, name: str) -> ShopSettings:
         """Return the shop of this name; raises UsageError for an unknown one."""

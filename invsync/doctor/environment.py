@@ -1,11 +1,12 @@
-"""What a run takes from its environment beside its secrets: the proxy, the certificates, the pager."""
+"""What a run takes from its environment beside its secrets: the proxy, the certificates, the pager, the collector."""
 
 import os
-from collections.abc import Callable
+from functools import partial
 
 import httpx
 
-from invsync import web
+from invsync import telemetry, web
+from invsync.alerts.channels import apprise
 from invsync.config import settings
 from invsync.doctor.findings import Findings, counted
 from invsync.errors import UsageError
@@ -17,10 +18,9 @@ def environment(findings: Findings, configured: settings.Settings) -> None:
     """Check each part of the environment that a run or the webhook receiver uses."""
     findings.tried(GROUP, "certificates", web.trusted)
     proxy(findings)
-    optional = {"pager": configured.alerts.url_env, "webhook secret": findings.shop.webhook_secret_env}
-    for name, variable in optional.items():
-        if variable:
-            findings.tried(GROUP, name, _reads(variable, is_address=name == "pager"))
+    findings.tried(GROUP, "pager", partial(_check_addresses, configured.alerts_of(findings.name).url_env))
+    findings.tried(GROUP, "telemetry", partial(_check_telemetry, configured.telemetry))
+    findings.tried(GROUP, "webhook secret", partial(settings.secret, findings.shop.webhook_secret_env, os.environ))
 
 
 def proxy(findings: Findings) -> None:
@@ -36,19 +36,28 @@ def proxy(findings: Findings) -> None:
         )
 
 
-def _reads(variable: str, *, is_address: bool) -> Callable[[], str | None]:
-    def read() -> str | None:
-        value = settings.secret(variable, os.environ)
-        if is_address and not _is_address(value or ""):
+def _check_addresses(variable: str | None) -> None:
+    """Raise UsageError where the secret of this variable holds an address that no alert can be sent to."""
+    for address in (settings.secret(variable, os.environ) or "").split():
+        if "://" not in address or (_is_of_the_web(address) and not _has_host(address)):
             raise UsageError(f"Secret {variable} holds no web address, so no alert can be sent: correct it.")
-        return value
+        if not _is_of_the_web(address):
+            apprise.check(address)
 
-    return read
+
+def _check_telemetry(to: settings.TelemetrySettings) -> None:
+    """Raise UsageError where traces and metrics could not be sent: a library or the secret of the headers is missing."""
+    if to.otlp_endpoint:
+        telemetry.exporter()
+        settings.secret(to.otlp_headers_env, os.environ)
 
 
-def _is_address(text: str) -> bool:
+def _is_of_the_web(address: str) -> bool:
+    return address.lower().startswith(("http://", "https://"))
+
+
+def _has_host(text: str) -> bool:
     try:
-        address = httpx.URL(text)
+        return bool(httpx.URL(text).host)
     except httpx.InvalidURL:
         return False
-    return address.scheme in ("http", "https") and bool(address.host)

@@ -16,7 +16,7 @@ from invsync.ledger.peers import Peer
 from invsync.ledger.reading import Reader
 from invsync.shopify import Shopify
 from invsync.state import Lease, State
-from invsync.vocabulary import HARD
+from invsync.vocabulary import HARD, SHADOW
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,16 @@ class Context:
     def job(self) -> str:
         """The job's name."""
         return self.parameters.job
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the job looks at every pair, and not only at those that were touched."""
+        return self.job in (HARD, SHADOW)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the next run goes by what this one saw: it sends what it plans, or watches."""
+        return not self.parameters.dry_run or self.job == SHADOW
 
     @property
     def name(self) -> str:
@@ -102,7 +112,7 @@ class Context:
             kept_as=self.kept_as,
             clock=self.parameters.at,
             peers=self.peers,
-            whole=self.job == HARD,
+            whole=self.is_whole,
         )
 
     @cached_property

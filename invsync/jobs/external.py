@@ -40,6 +40,7 @@ def adopt(notebook: Path, config: str) -> dict[str, Any]:
     if run is None and failure is None:
         failure = SystemFailed(f"The notebook {notebook.name} did not end: run the job again.")
     secrets = settings.every_secret(configured, os.environ)
+    launch.write_logs(configured, secrets)
     closed = launch.close(folder, run or launch.unended(folder), failure, shop, secrets)
     with closing(State(configured.state.url)) as state:
         launch.remember(state, folder, closed)

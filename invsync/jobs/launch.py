@@ -1,29 +1,35 @@
 """Execute a job's notebook by papermill, and make sure that every run leaves a truth behind."""
 
 import importlib.util
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import papermill
+from invsync.startup import quick_imports
 
-from invsync import alerts, errors, report
-from invsync.config import settings
-from invsync.engine import inprocess, kernel
-from invsync.jobs.job import JOBS
-from invsync.jobs.methods import review
-from invsync.jobs.parameters import Parameters, parameters
-from invsync.jobs.start import RUN_ENV, check_keeper, new_run_id
-from invsync.runs import archive, record
-from invsync.runs.record import Record
-from invsync.state import State, iso
-from invsync.vocabulary import CONCLUDED, FAILED, STATUSES, STOPPED
+with quick_imports():
+    import papermill
 
+    from invsync import alerts, errors, logs, report, telemetry
+    from invsync.config import settings
+    from invsync.engine import inprocess, kernel
+    from invsync.jobs.job import JOBS
+    from invsync.jobs.methods import review
+    from invsync.jobs.parameters import Parameters, parameters
+    from invsync.jobs.start import RUN_ENV, check_keeper, new_run_id
+    from invsync.runs import archive, record
+    from invsync.runs.record import Record
+    from invsync.state import State, iso
+    from invsync.vocabulary import CONCLUDED, FAILED, SHADOW, STATUSES, STOPPED
+
+LOG = logging.getLogger("invsync.run")
 APPLY, UNDO = "apply_plan.ipynb", "undo_run.ipynb"
 
 
@@ -72,9 +78,10 @@ def run(
     job: str, given: dict[str, Any], *, engine: str = "kernel", on_cell_start: inprocess.CellHook | None = None
 ) -> dict[str, Any]:
     """Run a job; its run.json as a dictionary. Usage errors and a held lease leave no folder."""
+    given = {"dry_run": job == SHADOW} | given
     checked = check(job, given)
     check_keeper(checked, settings.load(Path(checked.config)).shop(checked.shop))
-    return _launch(checked, jobs()[job], {"dry_run": False} | given, engine, on_cell_start).json()
+    return _launch(checked, jobs()[job], given, engine, on_cell_start).json()
 
 
 def _launch(
@@ -90,15 +97,18 @@ def _launch(
     settings.by_variable(shop.api_variables, os.environ)  # refused here, before there is a folder
     secrets = settings.every_secret(configured, os.environ)
     archive.check(configured.reports.copy_to)
+    write_logs(configured, secrets)
     run_id = new_run_id()
     folder = Path(configured.reports.path) / checked.shop / checked.job / run_id
     with ExitStack() as held:
+        held.enter_context(logs.bound(run_id=run_id, shop=checked.shop, job=checked.job))
         state = held.enter_context(closing(State(configured.state.url)))
         lease = held.enter_context(state.lease(state.shops.kept_as(checked.shop, shop.identity), run_id))
         if gone := lease.took_over:
             _bury(Path(configured.reports.path), gone, run_id, shop, secrets)
         blank = Record(run_id, checked.shop, checked.job, started_at=iso(datetime.now(UTC)))
         folder.mkdir(parents=True)
+        LOG.info("run started")
         failure = _scrubbed(_execute(notebook, folder, given, engine, {RUN_ENV: run_id}, on_cell_start), secrets)
         with suppress(errors.InvsyncError):
             lease.sign()
@@ -112,9 +122,18 @@ def _launch(
         return closed
 
 
+def write_logs(configured: settings.Settings, secrets: list[str]) -> None:
+    """Have this process write its logs as JSON, without these secrets, only where the configuration says so."""
+    if configured.telemetry.logs == "json":
+        logs.configure(partial(report.scrubbed, secrets=secrets))
+    else:
+        logs.reset()
+
+
 def ended(folder: Path, run: Record, configured: settings.Settings) -> None:
-    """Send the alerts of a run that has ended, and copy its folder to the object storage."""
-    alerts.send(alerts.of_run(run, configured.reports.address), configured)
+    """Report a run that has ended: its telemetry and its alerts, and the copy of its folder in the object storage."""
+    telemetry.after(folder, run, configured)
+    alerts.after(run, configured)
     archive.copy(folder, configured.reports.copy_to)
 
 
@@ -150,6 +169,8 @@ def named(name: str, words: str) -> Exception:
     kinds = {kind.__name__: kind for kind in _kinds(errors.InvsyncError)}
     if name in kinds:
         return kinds[name](words)
+    if name == "KeyboardInterrupt":
+        return errors.SystemFailed("The run was interrupted: run the job again.")
     return errors.SystemFailed(f"The run failed in its notebook with {name}: {words}")
 
 

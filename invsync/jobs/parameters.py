@@ -10,6 +10,7 @@ from invsync.errors import UsageError
 from invsync.shopify import Transport
 
 COMMON: dict[str, Any] = {"config": "invsync.toml", "dry_run": False, "transport": "auto", "at": ""}
+MOST_DAYS = 366
 TRANSPORTS = ("auto", "bulk", "direct")
 
 
@@ -26,6 +27,7 @@ class Parameters:
     since: datetime | None = None
     include_groups: tuple[str, ...] = ()
     exclude_groups: tuple[str, ...] = ()
+    days: int = 0
 
 
 def parameters(job: str, own: Mapping[str, str], given: Mapping[str, Any]) -> Parameters:
@@ -44,7 +46,14 @@ def parameters(job: str, own: Mapping[str, str], given: Mapping[str, Any]) -> Pa
         raise UsageError(f"Transport {values['transport']!r} is none of {', '.join(TRANSPORTS)}: correct --transport.")
     moments = {name: instant(values[name]) if values[name] else None for name in ("at", "since") if name in values}
     groups = {name: _words(values[name]) for name in ("include_groups", "exclude_groups") if name in values}
-    return Parameters(job, **values | moments | groups)
+    spans = {name: _days(values[name]) for name in ("days",) if name in values}
+    return Parameters(job, **values | moments | groups | spans)
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_DAYS:
+        raise UsageError(f"Parameter days must be a whole number from 1 to {MOST_DAYS}, not {text!r}: correct it.")
+    return int(text)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from invsync.runs import record
 from invsync.runs.record import Record
 from invsync.state import iso
 from invsync.tables import KEY
+from invsync.telemetry import Stopwatch, timed
 from invsync.vocabulary import (
     ALREADY_RIGHT,
     DONE,
@@ -63,6 +64,7 @@ class Run(Generic[S, R]):
     sender: Sender[S, R]
     opened: Record
     alone: bool = False
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
     resources: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -75,19 +77,25 @@ class Run(Generic[S, R]):
         """What Shopify calls its locations: location_id, name."""
         return self.context.locations
 
+    @timed
     def settle(self) -> Settled:
         """Close what an earlier run of this shop left open, before any work of this run's own."""
         return left_open.settle(self.context, dry_run=self.context.parameters.dry_run)
 
+    @timed
     def select(self, settled: Settled) -> S:
         """The pairs to look at, and the rows that map to none."""
         return self.method.select(settled)
 
+    @timed
     def read(self, selection: S) -> R:
         """VARIANCES of the selected pairs, and what is behind them, read in the safe order."""
         self.context.read_locations()
-        return self.method.read(selection)
+        reading = self.method.read(selection)
+        self.stopwatch.set_oldest_order(_oldest(reading.in_flight))
+        return reading
 
+    @timed
     def decide(self, selection: S, reading: R) -> Decision[S, R]:
         """The plan, kept in the folder; a guard stops the run here, before anything is sent."""
         decision = self.sender.decide(selection, reading)
@@ -103,6 +111,7 @@ class Run(Generic[S, R]):
             raise
         return decision
 
+    @timed
     def send(self, decision: Decision[S, R]) -> Sent[S, R]:
         """Upload the plan and prove it: OUTCOMES of every selected pair, kept in the folder with how the run ended."""
         context, folder = self.context, self.context.folder
@@ -134,14 +143,16 @@ class Run(Generic[S, R]):
 
         run.json says first what was sent, in case the state database or the disk fails next, then how the run ended.
         """
-        selection, dry_run = decision.selection, self.context.parameters.dry_run
+        selection, context = decision.selection, self.context
+        dry_run = context.parameters.dry_run
         draft = self._draft(decision, delivered, outcomes)
-        record.write(self.context.folder, draft)
+        record.write(context.folder, draft)
         for way in delivered.ways:
             way.close()
         faults = list(selection.settled.faults)
-        if not dry_run:
+        if context.remembers:
             self.method.remember(selection, delivered.reading, outcomes)
+        if not dry_run:
             faults += self._unknown_deltas()
         needs = outcomes.filter(is_fault()).height + len(faults)
         status = PLANNED if dry_run else PARTIAL if needs else DONE
@@ -231,6 +242,7 @@ class Run(Generic[S, R]):
         record.write(context.folder, ended)
         return ended
 
+    @timed
     def finish(self, sent: Sent[S, R]) -> Record:
         """Complete run.json for its readers and give the shop back; the record is what the report's banner says."""
         folder = self.context.folder
@@ -272,6 +284,12 @@ class Run(Generic[S, R]):
         draft = replace(draft, counts=counts, units=self.opened.units, messages=draft.with_message(why))
         written = self._ended(draft, decision.selection, STOPPED, advances=False, targets=0)
         self.finish(Sent(decision, outcomes, decision.reading, written))
+
+
+def _oldest(flight: pl.DataFrame) -> datetime | None:
+    """When the oldest of these IN_FLIGHT orders was placed."""
+    oldest = flight["created_at"].min()
+    return oldest if isinstance(oldest, datetime) else None
 
 
 def _outcomes(decision: Decision[S, R], sent: pl.DataFrame) -> pl.DataFrame:

@@ -23,7 +23,8 @@ from invsync.runs.record import Record
 from invsync.runs.restored import unknown_run
 from invsync.shopify import Shopify
 from invsync.state import Lease, State, iso
-from invsync.vocabulary import PLANNED
+from invsync.telemetry import Stopwatch
+from invsync.vocabulary import PLANNED, SHADOW
 
 RUN_ENV = "INVSYNC_RUN"
 AnyRun = Run[Any, Any]
@@ -36,13 +37,25 @@ def new_run_id() -> str:
 
 
 def check_keeper(given: Parameters, shop: settings.ShopSettings) -> None:
-    """Refuse a job that would undo the other way of keeping this shop."""
+    """Refuse a job that would undo the other way of keeping this shop, or send to one that is only watched."""
     keeps = job(given.job).keeps
-    if keeps not in (None, shop.keep_by):
+    if given.job == SHADOW and not given.dry_run:
+        raise UsageError("Job shadow sends nothing: run invsync shadow, or add --dry-run.")
+    if shop.keep_by == "another" and not given.dry_run:
+        raise UsageError(
+            f'Shop {given.shop} is kept by another system (keep_by = "another"), so {given.job} sends nothing to it: run '
+            'invsync shadow, add --dry-run, or set keep_by = "resets" to take over.'
+        )
+    if given.job == SHADOW and shop.keep_by != "another":
+        raise UsageError(
+            f"Shop {given.shop} is kept by {shop.keep_by}, so there is no other sync to watch: set "
+            'keep_by = "another" to watch it and send nothing.'
+        )
+    if shop.keep_by not in (*keeps, "another"):
         other = "hard-sync and push-deltas" if shop.keep_by == "deltas" else "hard-sync and upload-recent-changes"
         raise UsageError(
             f"Shop {given.shop} is kept by {shop.keep_by}, which {given.job} would undo: run {other}, "
-            f'or set keep_by = "{keeps}".'
+            f'or set keep_by = "{keeps[0]}".'
         )
 
 
@@ -139,7 +152,8 @@ def _opened(given: Parameters, configured: settings.Settings, made: Callable[[Co
             record.write(context.folder, opened)
         if context.shop.webhook_url and run.opened == Record():
             opened = _with_subscriptions(opened, context, context.shop.webhook_url)
-        return replace(run, opened=opened, alone=alone, resources=resources.pop_all())
+        watch = Stopwatch(context.folder if configured.telemetry.measures else None, lambda: context.shopify.usage)
+        return replace(run, opened=opened, alone=alone, stopwatch=watch, resources=resources.pop_all())
 
 
 def _context(

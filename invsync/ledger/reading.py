@@ -71,7 +71,10 @@ class Reader:
 
     def read(self, pairs: pl.DataFrame, *, events_from: datetime | None = None) -> Reading:
         """The reading of these PAIRS; with the stock events since `events_from` that it contains, where that is given."""
-        seen = self.witness.look(pairs, self.beside)
+        return self.judge(self.witness.look(pairs, self.beside), pairs, events_from=events_from)
+
+    def judge(self, seen: Seen, pairs: pl.DataFrame, *, events_from: datetime | None = None) -> Reading:
+        """The reading of these PAIRS, given what Shopify showed before the OMS is read."""
         sold = seen.sold.join(pairs, on="inventory_item_id", how="semi")
         elsewhere = [peer.look(pairs["product_id"].unique()) for peer in self.peers]
         snapshot = self._stock(pairs, sold, events_from)

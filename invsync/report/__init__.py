@@ -7,6 +7,7 @@ from invsync.report.markup import Html
 from invsync.report.page import files_table, minimal, render
 from invsync.report.remediation import needs_a_person
 from invsync.report.rows import MAX_ROWS, held_rows, largest_variances, orders_in_flight, refused_rows
+from invsync.report.watched import put_back, watched, wrong_levels
 
 __all__ = [
     "MAX_ROWS",
@@ -19,8 +20,11 @@ __all__ = [
     "minimal",
     "needs_a_person",
     "orders_in_flight",
+    "put_back",
     "refused_rows",
     "render",
     "scrubbed",
     "verdict",
+    "watched",
+    "wrong_levels",
 ]

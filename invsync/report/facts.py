@@ -99,8 +99,8 @@ def figures(record: Record, reader: Reader, worth: Worth | None = None) -> list[
     would, see = "" if counted else "would be ", "see the list below" if wrong else ""
     booked = "" if orders is None else f"in {reader.many(orders, 'order')} HotWax had not booked"
 
-    def note(words: str, amount: float, of: str = "worth") -> str:
-        return f"{words}, {of} {reader.money(amount, value.currency)}" if words and amount else words
+    def note(words: str, amount: float, what: str = "worth {}") -> str:
+        return f"{words}, {what.format(reader.money(amount, value.currency))}" if words and amount else words
 
     value = worth or NOTHING
     return [
@@ -119,7 +119,7 @@ def figures(record: Record, reader: Reader, worth: Worth | None = None) -> list[
         Figure(
             "Pairs that need a person",
             reader.number(wrong if first is not None else None),
-            note(see, value.at_risk, of="at risk"),
+            note(see, value.at_risk, "{} at risk"),
             bool(wrong),
         ),
     ]

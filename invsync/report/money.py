@@ -33,10 +33,15 @@ class Worth:
 NOTHING = Worth("", 0.0, 0.0, 0.0, 0.0, 0.0, 0)
 
 
+def described(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with the columns of PRODUCTS, null where they had none."""
+    missing = {name: dtype for name, dtype in tables.PRODUCTS.items() if name not in rows.columns}
+    return rows.with_columns(pl.lit(None, dtype=dtype).alias(name) for name, dtype in missing.items())
+
+
 def priced(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows (OUTCOMES or VARIANCES) with the columns of PRODUCTS, and `gap`: units shown beyond the target."""
-    missing = {name: dtype for name, dtype in tables.PRODUCTS.items() if name not in rows.columns}
-    rows = rows.with_columns(pl.lit(None, dtype=dtype).alias(name) for name, dtype in missing.items())
+    rows = described(rows)
     shown = pl.coalesce("after", "available") if "after" in rows.columns else pl.col("available")
     return rows.with_columns(gap=shown - pl.col("target"))
 

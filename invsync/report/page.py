@@ -11,12 +11,12 @@ import polars as pl
 from markupsafe import Markup
 
 from invsync import __version__, charts
-from invsync.report import cells, facts, find, money, remediation, rule, stop
+from invsync.report import cells, facts, find, money, remediation, rule, stop, watched
 from invsync.report.links import Links
 from invsync.report.markup import Html, asset, hashed, macro
 from invsync.report.markup import page as filled
 from invsync.runs.record import Record, moment
-from invsync.vocabulary import COUNTED, DELTAS, FAILED, FINISHED, OUTCOMES, PLANNED, STOPPED
+from invsync.vocabulary import COUNTED, DELTAS, FAILED, FINISHED, OUTCOMES, PLANNED, SHADOW, STOPPED
 
 MAX_HTML = 400_000  # characters that one notebook output may add to the page
 FILES = {
@@ -25,6 +25,8 @@ FILES = {
     "mutation": "the mutation that each line fills in",
     "plan": "every pair, as planned",
     "outcomes": "every pair, as it ended",
+    SHADOW: "the levels that were wrong at this look",
+    "levels": "what another sync did to each level, over the looks of these days",
     "claims": "the stock events that the changes cover",
     "report": "the notebook, as it was executed",
     "run": "the run's facts, for machines",
@@ -71,6 +73,7 @@ def _page(folder: Path | None, record: Record, parts: list[str], reader: charts.
     script = asset("run.js")
     about = facts.about(record, reader)
     path, rows = _outcomes(folder)
+    levels = _parquet(folder / "levels.parquet") if folder and record.job == SHADOW else None
     worth = None if rows is None else money.worth(rows)
     return filled(
         "run.html.j2",
@@ -82,9 +85,10 @@ def _page(folder: Path | None, record: Record, parts: list[str], reader: charts.
         version=__version__,
         ways=_ways(folder),
         kind=kind,
-        sentence=facts.sentence(record, reader),
+        sentence=facts.sentence(record, reader) if levels is None else watched.sentence(levels, _days(record)),
         about=about,
-        figures=facts.figures(record, reader, worth),
+        figures=facts.figures(record, reader, worth) if levels is None else watched.figures(levels, _days(record)),
+        watched=[] if levels is None else _watched(levels, record),
         at_risk=facts.at_risk(worth, reader),
         messages=messages if ended else messages[:-1],
         stopped=[] if ended else messages[-1:] or ["The run left no word on why."],
@@ -99,6 +103,18 @@ def _page(folder: Path | None, record: Record, parts: list[str], reader: charts.
         counted=_counted(rows, record),
         table=None if rows is None or folder is None else _table(folder, path, rows, record, reader, links),
     )
+
+
+def _watched(levels: pl.DataFrame, record: Record) -> list[Markup]:
+    """What another sync did to the shop: the tables of shadow mode."""
+    places = locations(record)
+    return [Markup(made(levels, places, limit=10).markup) for made in (watched.put_back, watched.wrong_levels)]
+
+
+def _days(record: Record) -> int:
+    """The days that a look of shadow mode covers."""
+    start, end = (moment((record.window or {}).get(name)) for name in ("from", "thru"))
+    return (end - start).days if start and end else 0
 
 
 def _needs(
@@ -255,7 +271,7 @@ def _window(record: Record, reader: charts.Reader) -> str:
 
 def _counts(record: Record, reader: charts.Reader) -> list[list[str]]:
     rows = [(name, record.counts.get(name)) for name in COUNTED]
-    return [[name.replace("_", " "), reader.number(n), OUTCOMES[name].meaning] for name, n in rows if n is not None]
+    return [[OUTCOMES[name].words, reader.number(n), OUTCOMES[name].meaning] for name, n in rows if n is not None]
 
 
 def _too_long(part: str, reader: charts.Reader) -> str:

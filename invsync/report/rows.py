@@ -15,7 +15,7 @@ ITEM, PLACE = Column("Item"), Column("Location")
 
 def largest_variances(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = 25) -> Html:
     """The pairs with the largest change in units, at most 200 rows (OUTCOMES or VARIANCES)."""
-    changed = _labelled(outcomes, locations).filter(pl.col("delta").fill_null(0) != 0)
+    changed = labelled(outcomes, locations).filter(pl.col("delta").fill_null(0) != 0)
     rows = changed.sort(pl.col("delta").abs(), "inventory_item_id", "location_id", descending=[True, False, False])
     heads = ["Shopify had", "HotWax", "In flight", "Set aside", "Buffer", "Should be", "Change"]
     columns = [ITEM, PLACE, *(Column(head, "n") for head in heads), Column("Outcome")]
@@ -25,9 +25,9 @@ def largest_variances(outcomes: pl.DataFrame, locations: pl.DataFrame | None = N
     def line(row: dict[str, Any]) -> list[str]:
         numbers = [reader.number(row[name], decimals=places[name]) for name in names]
         outcome = outcome_words(row["outcome"], None)
-        return [_product(row), row["label"], *numbers, reader.number(row["delta"], signed=True), outcome]
+        return [product(row), row["label"], *numbers, reader.number(row["delta"], signed=True), outcome]
 
-    return _table("Largest variances, in units", columns, rows, line, "No pair differed.", limit)
+    return bounded("Largest variances, in units", columns, rows, line, "No pair differed.", limit)
 
 
 def orders_in_flight(in_flight: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = 25) -> Html:
@@ -43,43 +43,44 @@ def orders_in_flight(in_flight: pl.DataFrame, locations: pl.DataFrame | None = N
         return [name, placed, row["label"], reader.number(row["units"]), row["reason"]]
 
     rows = orders.sort("created_at", "order_id", "location_id", nulls_last=True)
-    return _table("Orders in flight, oldest first", columns, rows, line, "No order was in flight.", limit)
+    return bounded("Orders in flight, oldest first", columns, rows, line, "No order was in flight.", limit)
 
 
 def held_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS) -> Html:
     """The pairs that were held back, with the reason in plain words and what to do; faults first."""
-    held = _labelled(outcomes, locations).filter(pl.col("outcome") == HELD)
+    held = labelled(outcomes, locations).filter(pl.col("outcome") == HELD)
     rows = held.with_columns(aside=is_benign()).sort("aside", "reason", "item", "label")
     columns = [ITEM, PLACE, Column("Why it was held", "wide"), Column("What to do", "wide"), Column("Needs a person")]
 
     def line(row: dict[str, Any]) -> list[str]:
         why = reason_words(row["reason"]) or "no reason given"
         todo = remedy(HELD, row["reason"], row["target"])
-        return [_product(row), row["label"], why[:1].upper() + why[1:], todo, "no" if row["aside"] else "yes"]
+        return [product(row), row["label"], why[:1].upper() + why[1:], todo, "no" if row["aside"] else "yes"]
 
-    return _table("Held back: nothing was sent for these", columns, rows, line, "Nothing was held back.", limit)
+    return bounded("Held back: nothing was sent for these", columns, rows, line, "Nothing was held back.", limit)
 
 
 def refused_rows(outcomes: pl.DataFrame, locations: pl.DataFrame | None = None, *, limit: int = MAX_ROWS) -> Html:
     """The pairs that Shopify refused, in Shopify's own words, and those whose outcome is not known."""
-    frame = _labelled(outcomes, locations).filter(pl.col("outcome").is_in(FAULTS))
+    frame = labelled(outcomes, locations).filter(pl.col("outcome").is_in(FAULTS))
     columns = [ITEM, PLACE, Column("Change", "n"), Column("Shopify's words", "wide"), Column("What to do", "wide")]
     number = charts.reader().number
 
     def line(row: dict[str, Any]) -> list[str]:
         said = row.get("message") or row["reason"] or "no answer was found"
         todo = remedy(row["outcome"], row["reason"])
-        return [_product(row), row["label"], number(row["delta"], signed=True), said, todo]
+        return [product(row), row["label"], number(row["delta"], signed=True), said, todo]
 
     rows = frame.sort("outcome", "reason", "item", "label")
-    return _table("Refused by Shopify, or not known", columns, rows, line, "Shopify refused nothing.", limit)
+    return bounded("Refused by Shopify, or not known", columns, rows, line, "Shopify refused nothing.", limit)
 
 
-def _labelled(outcomes: pl.DataFrame, locations: pl.DataFrame | None) -> pl.DataFrame:
+def labelled(outcomes: pl.DataFrame, locations: pl.DataFrame | None) -> pl.DataFrame:
+    """The rows with `name`, `item` and `label`: what people call the product, its item and its location."""
     return charts.named(charts.titled(charts.classed(outcomes)), locations).with_columns(item=remediation.item())
 
 
-def _product(row: dict[str, Any]) -> str:
+def product(row: dict[str, Any]) -> str:
     """The product's title over its SKU, or the SKU alone."""
     return macro("product", row["name"], row["item"]) if row["name"] else str(row["item"])
 
@@ -90,7 +91,8 @@ def _decimals(values: pl.Series) -> int:
     return max((len(text.split(".")[1]) for text in near), default=0)
 
 
-def _table(title: str, columns: list[Column], rows: pl.DataFrame, line: Any, none: str, limit: int) -> Html:
+def bounded(title: str, columns: list[Column], rows: pl.DataFrame, line: Any, none: str, limit: int) -> Html:
+    """A table of at most 200 rows that says how many there are; `none` is the sentence where there is none."""
     if rows.is_empty():
         return Html(macro("nothing", none), none)
     shown = rows.head(max(1, min(limit, MAX_ROWS)))

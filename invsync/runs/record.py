@@ -23,6 +23,8 @@ NAMES = [
     "mutation.graphql",
     "plan.parquet",
     "outcomes.parquet",
+    "shadow.parquet",
+    "levels.parquet",
     "claims.parquet",
     "in_flight.parquet",
 ]

@@ -16,7 +16,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from invsync import alerts, upkeep
+from invsync import upkeep
 from invsync.config import settings
 from invsync.errors import InvsyncError, LeaseHeld
 from invsync.inbox import Inbox
@@ -118,7 +118,7 @@ def run(config: Path, shops: Sequence[str], *, engine: str, only_realtime: bool,
         scheduler = _scheduler(runners, [] if only_realtime else table, state)
         if not only_realtime:
             watch = IntervalTrigger(seconds=WATCH_SECONDS)
-            scheduler.add_job(lambda: alerts.send(watchdog.overdue(state, table, datetime.now(UTC)), configured), watch)
+            scheduler.add_job(lambda: watchdog.watch(state, table, configured, datetime.now(UTC)), watch)
         scheduler.start()
         stop.wait()
         scheduler.shutdown()

@@ -38,7 +38,7 @@ def entries(configured: Settings, shops: Sequence[str] = ()) -> list[Entry]:
     table = []
     for name in shops or configured.shops:
         shop = configured.shop(name)
-        jobs = [job.name for job in JOBS.values() if job.scheduled and job.keeps in (None, shop.keep_by)]
+        jobs = [job.name for job in JOBS.values() if job.scheduled and shop.keep_by in job.keeps]
         table += [Entry(name, job, getattr(shop.schedule, job.replace("-", "_"))) for job in jobs]
     for entry in table:
         _check(entry)
@@ -47,7 +47,7 @@ def entries(configured: Settings, shops: Sequence[str] = ()) -> list[Entry]:
 
 def has_webhooks(configured: Settings, shop: str) -> bool:
     """Whether webhooks are meant to reach this shop."""
-    return configured.shop(shop).webhook_url is not None
+    return configured.shop(shop).webhook_url is not None and configured.shop(shop).keep_by != "another"
 
 
 def _check(entry: Entry) -> None:

@@ -14,6 +14,15 @@ from invsync.state import State, iso
 GRACE = timedelta(minutes=10)
 
 
+def watch(state: State, entries: Sequence[Entry], configured: settings.Settings, now: datetime) -> list[Alert]:
+    """Send and return the alerts of jobs that have stopped running, and send what waits of every shop."""
+    silent = overdue(state, entries, now)
+    jobs = {(alert.shop, alert.key) for alert in silent}
+    running = [pair for entry in entries if (pair := (entry.shop, alerts.key(NO_RUN, entry.job))) not in jobs]
+    alerts.send(silent, configured, now, resolved=running)
+    return silent
+
+
 def overdue(state: State, entries: Sequence[Entry], now: datetime) -> list[Alert]:
     """Return an alert for each job that no run has finished since its last time but one."""
     return [alert for entry in entries if (alert := _overdue(state, entry, now))]
@@ -35,6 +44,4 @@ def check(config: Path, shops: Sequence[str]) -> list[Alert]:
     """Send and return the alerts of these shops' jobs, or of all, that have stopped running."""
     configured = settings.load(config)
     with closing(State(configured.state.url)) as state:
-        silent = overdue(state, entries(configured, shops), datetime.now(UTC))
-    alerts.send(silent, configured)
-    return silent
+        return watch(state, entries(configured, shops), configured, datetime.now(UTC))

@@ -9,15 +9,16 @@ from types import TracebackType
 import httpx
 import polars as pl
 
-from invsync import tables
+from invsync import tables, web
 from invsync.config.settings import ShopSettings
 from invsync.retry import Sleep
 from invsync.shopify import activate, bulk, changed, orders, reads, subscriptions, writes
 from invsync.shopify.client import SCOPES, Check, Client
+from invsync.shopify.retry import Usage
 from invsync.shopify.subscriptions import Subscription
 from invsync.shopify.writes import MUTATION, Delivery, Transport
 
-__all__ = ["MUTATION", "SCOPES", "Delivery", "Shopify", "Transport"]
+__all__ = ["MUTATION", "SCOPES", "Delivery", "Shopify", "Transport", "Usage", "answers"]
 
 
 class Shopify:
@@ -77,6 +78,11 @@ class Shopify:
         return self._client.server_time
 
     @property
+    def usage(self) -> Usage:
+        """What the calls cost so far: points, and seconds that they waited for Shopify's limits."""
+        return self._client.usage
+
+    @property
     def api_version_served(self) -> str | None:
         """The API version of the last answer; None before the first."""
         return self._client.api_version_served
@@ -127,3 +133,8 @@ class Shopify:
     ) -> Delivery:
         """Send a file of adjustments, and write one result line for each of its lines."""
         return writes.submit(self._client, path, result, transport=transport, stall_seconds=stall_seconds)
+
+
+def answers(shop: ShopSettings, seconds: float) -> bool:
+    """Return whether Shopify gives any response within about these seconds; it is asked without the token."""
+    return web.answers(f"{shop.base_url}/admin/api/{shop.api_version}/graphql.json", seconds)

@@ -22,7 +22,7 @@ from invsync.retry import TRIES, Busy, NoAnswer, Sleep
 from invsync.shopify import refusals
 from invsync.shopify.auth import Token, token_of
 from invsync.shopify.refusals import messages as messages
-from invsync.shopify.retry import Pacer, Patience, TooCostly, throttle_seconds
+from invsync.shopify.retry import Pacer, Patience, TooCostly, Usage, throttle_seconds
 
 Node = dict[str, Any]  # an object of Shopify's JSON
 SCOPES = (
@@ -106,6 +106,11 @@ class Client:
         """Close the connections."""
         self._http.close()
 
+    @property
+    def usage(self) -> Usage:
+        """What the calls cost so far."""
+        return self._pacer.usage
+
     def data(self, name: str, variables: Node | None = None, *, text: str | None = None) -> Node:
         """Return the data of an operation; raise ShopifyFailed where it has errors."""
         body = self.answer(text or operation(name), variables or {})
@@ -156,7 +161,7 @@ class Client:
         if response.status_code == 403 or "ACCESS_DENIED" in faults:
             raise ShopifyFailed(self._denied(response, body))
         if response.status_code == 429 or "THROTTLED" in faults:
-            raise Busy("throttled", throttle_seconds(response, body))
+            raise Busy("throttled", self._pacer.postpone(throttle_seconds(response, body)))
         if response.status_code >= 500:
             raise NoAnswer(refusals.reply(response, self._token.hidden))
         if response.status_code != 200:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -29,6 +30,14 @@ class Patience(retry.Patience):
         super().__init__("Shopify", Unanswered, sleep, tries, BUDGET_SECONDS, backoff, about)
 
 
+@dataclass(frozen=True)
+class Usage:
+    """What calls cost so far: points of Shopify's bucket, and seconds that they waited for it."""
+
+    points: float = 0.0
+    waited_seconds: float = 0.0
+
+
 class Pacer:
     """Shopify's cost bucket, as its last answer described it; delays a call whose cost does not fit yet."""
 
@@ -38,6 +47,7 @@ class Pacer:
         self._costs: dict[str, float] = {}
         self._available, self._maximum, self._rate = float("inf"), float("inf"), 0.0
         self._at = time.monotonic()
+        self.usage = Usage()
 
     def wait(self, text: str) -> None:
         """Wait until the cost last seen for this operation fits in the bucket, and reserve it."""
@@ -45,8 +55,18 @@ class Pacer:
             cost = self._costs.get(text, 0.0)
             seconds = self._short(cost)
             self._available -= cost
+            self._use(seconds=seconds)
         if seconds > 0:
             self._sleep(seconds)
+
+    def postpone(self, seconds: float) -> float:
+        """Count the seconds for which Shopify postponed a call, and return them."""
+        with self._lock:
+            self._use(seconds=seconds)
+        return seconds
+
+    def _use(self, points: float = 0.0, seconds: float = 0.0) -> None:
+        self.usage = Usage(self.usage.points + points, self.usage.waited_seconds + seconds)
 
     def _short(self, cost: float) -> float:
         if not self._rate:
@@ -60,6 +80,8 @@ class Pacer:
         """Read the bucket and the operation's cost from `extensions.cost` of an answer."""
         cost = _cost(body)
         status = cost.get("throttleStatus") or {}
+        with self._lock:
+            self._use(points=float(cost.get("actualQueryCost") or 0))
         if not status.get("restoreRate"):
             return
         with self._lock:

@@ -18,7 +18,7 @@ from invsync.state.schema import META, VERSION
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0002"  # the newest migration, named here so that a run that needs none does not load Alembic
+HEAD = "0003"  # the newest migration, named here so that a run that needs none does not load Alembic
 WAIT_SECONDS, IDLE_SECONDS = 30, 30
 LOCK = 8_301_447_224  # PostgreSQL's advisory lock under which one process creates or upgrades the tables
 FAULTS: list[tuple[str, type[InvsyncError], str]] = [

@@ -103,12 +103,16 @@ FENCE = sa.Table(
     sa.Column("machine", TEXT),
     sa.Column("started", TEXT),
 )
+# `kind` ends in the job where each job has its own. `told_at`: last sent. `content`: the alert as JSON.
 ALERT = sa.Table(
     "alert",
     META,
     sa.Column("shop", TEXT, primary_key=True),
     sa.Column("kind", TEXT, primary_key=True),
     sa.Column("told_at", TEXT),
+    sa.Column("raised_at", TEXT),
+    sa.Column("resolved_at", TEXT),
+    sa.Column("content", sa.Text),
 )
 WEBHOOK = sa.Table(
     "webhook",
@@ -128,11 +132,13 @@ WEBHOOK = sa.Table(
     sa.Column("covered_by", TEXT),
     sa.UniqueConstraint("shop", "delivery"),
     sa.UniqueConstraint("shop", "content"),
-    sa.Index(
-        "webhook_waiting",
-        "shop",
-        "number",
-        sqlite_where=sa.text("covered_by IS NULL"),
-        postgresql_where=sa.text("covered_by IS NULL"),
-    ),
 )
+WAITS = sa.text("covered_by IS NULL")
+WAITING = sa.Index("webhook_waiting", WEBHOOK.c.shop, WEBHOOK.c.number, sqlite_where=WAITS)
+
+
+@sa.event.listens_for(META, "before_create")
+def _set_postgresql_where(_: sa.MetaData, connection: sa.Connection, **__: object) -> None:
+    """Restrict the index in PostgreSQL too; as an argument above, it would load that dialect in every run."""
+    if connection.dialect.name == "postgresql":
+        WAITING.dialect_options["postgresql"]["where"] = WAITS

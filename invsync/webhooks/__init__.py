@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-import uvicorn
-
+from invsync import serving
 from invsync.config import settings
 from invsync.errors import UsageError
 from invsync.inbox import Inbox
@@ -16,8 +15,6 @@ from invsync.state import State
 from invsync.webhooks.receiver import create_app
 
 __all__ = ["create_app", "register", "secrets", "serve"]
-MAX_CONNECTIONS = 1000
-SHUTDOWN_SECONDS = 10
 
 
 def serve(config: Path, name: str, *, host: str, port: int) -> None:
@@ -26,18 +23,7 @@ def serve(config: Path, name: str, *, host: str, port: int) -> None:
     shop = configured.shop(name)
     signing, inbox = secrets(name, shop, os.environ), Inbox(State(configured.state.url).engine)
     inbox.open()
-    app = create_app(name, shop, signing, inbox)
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        ws="none",
-        limit_concurrency=MAX_CONNECTIONS,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
+    serving.run(create_app(name, shop, signing, inbox), host=host, port=port)
 
 
 def register(config: Path, name: str, *, check_only: bool = False) -> list[subscriptions.Subscription]:

@@ -92,4 +92,6 @@ def _is_for(domain: str, request: Request) -> bool:
 
 
 def _refused(status: int, why: str) -> Response:
-    return JSONResponse({"status": "refused", "why": why}, status)
+    """An answer that says why; the connection ends with it where the body was not read."""
+    headers = {"Connection": "close"} if status in (408, 413) else None
+    return JSONResponse({"status": "refused", "why": why}, status, headers)

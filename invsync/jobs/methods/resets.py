@@ -58,13 +58,13 @@ class Resets:
             context.stock_rows(),
             whole=products is None and chosen.height == mapped,
             reader=replace(reader, beside=pairs, named=frozenset(snapshot.unreadable["place"])),
-            window=None if context.job == HARD else Window(start, context.thru),
+            window=None if context.is_whole else Window(start, context.thru),
             messages=unreadable(snapshot),
         )
 
     def _start(self) -> datetime | None:
         """The effective lower bound of the window; None for every pair."""
-        mark = None if self.context.job == HARD else self.context.watermark(self.context.job)
+        mark = None if self.context.is_whole else self.context.watermark(self.context.job)
         return mark - timedelta(minutes=self.context.shop.overlap_minutes) if mark else None
 
     def _products(self, start: datetime | None, settled: Settled) -> pl.Series | None:
