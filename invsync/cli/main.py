@@ -37,5 +37,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Keep Shopify's available right from HotWax stock; never put a sold unit back on sale.",
 )
-for commands in (run.app, setup.app, webhooks.app, schedule.app, reports.app, faults.app, metrics.app, state.app, sandbox.app):
+for commands in (
+    run.app,
+    setup.app,
+    webhooks.app,
+    schedule.app,
+    reports.app,
+    faults.app,
+    metrics.app,
+    state.app,
+    sandbox.app,
+):
     app.add_typer(commands)
