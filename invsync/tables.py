@@ -57,6 +57,7 @@ SOLD: Schema = {
 PAIRS: Schema = {"inventory_item_id": ID, "location_id": ID, "product_id": TEXT, "sku": TEXT, "mode": MODE}
 # `oms` is what the OMS sells at the pair; `debt`, below 0, what an aggregate owes before its floor at 0, else null.
 TARGETS: Schema = PAIRS | {"oms": QUANTITY, "debt": QUANTITY}
+# A row of the OMS that is no pair, and why; `message` names the ids that are linked twice.
 MAPPING_HELD: Schema = {
     "product_id": TEXT,
     "facility_id": TEXT,
@@ -64,6 +65,7 @@ MAPPING_HELD: Schema = {
     "location_id": ID,
     "sku": TEXT,
     "reason": TEXT,
+    "message": TEXT,
 }
 # Units of an order to take off a pair, and the reason why they still count; an order that is not visible has no id.
 IN_FLIGHT: Schema = {

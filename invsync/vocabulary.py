@@ -4,7 +4,9 @@ Every surface (files, pages, charts, notebooks, command line, alerts) reads its 
 codes here. A name that is not here is an error.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from string import Formatter
 
 import polars as pl
 
@@ -176,6 +178,30 @@ REFUSALS = {
     "INVALID_QUANTITY_TOO_LOW": "Correct the quantity in HotWax: it is far below zero.",
 }
 
+# What to do where the ids are known, by reason, by Shopify's code or by outcome. `links` is a sentence on what is linked
+# twice, `place` a location by its name and id, `oms` the OMS's number, `runs` how many runs saw it if several did.
+ADVICE = {
+    "ambiguous_mapping": "{links}: remove one of the links in HotWax.",
+    "unknown_item": "Remove the link of product {product} to item {item} in HotWax, or restore the item, or {place}, "
+    "in Shopify.",
+    INACTIVE_LEVEL: "Stock item {item} at {place} in Shopify, or let the shop activate levels.",
+    FRACTIONAL: "Correct the quantity of product {product} at {place} in HotWax, {oms}, to a whole number.",
+    "too_large": "Correct the quantity of product {product} at {place} in HotWax, {oms}: Shopify takes at most "
+    "1,000,000,000.",
+    MALFORMED: "Correct the value of product {product} at {place} in HotWax or in its export; a message of the run "
+    "names where it stands.",
+    DEFERRED_FOR_AN_HOUR: "Find the app or till that changes item {item} at {place} in Shopify without an order.",
+    OVERWRITTEN: "Find the app or integration that writes the number of item {item} at {place} in Shopify, and stop it.",
+    CONTESTED: "Find the app or person that changes item {item} at {place} in Shopify, and let only one system write it.",
+    "INVALID_INVENTORY_ITEM": "Item {item} is gone from Shopify: remove the link of product {product} to it in HotWax, "
+    "or restore it.",
+    "INVALID_LOCATION": "{place} is gone from Shopify: link its facility in HotWax to a location that exists.",
+    "ITEM_NOT_STOCKED_AT_LOCATION": "Stock item {item} at {place} in Shopify, or let the shop activate levels.",
+    "NON_MUTABLE_INVENTORY_ITEM": "Item {item} is a bundle, counted by its parts: remove the link of product {product} "
+    "to it in HotWax.",
+    UNKNOWN: "Look up item {item} at {place} in Shopify: {runs} runs in a row got no answer on it.",
+}
+
 
 @dataclass(frozen=True)
 class Status:
@@ -277,6 +303,16 @@ def outcome_words(outcome: str, reason: str | None) -> str:
     """An outcome with its reason in plain words, as charts and tables call it."""
     words = OUTCOMES[outcome].words if outcome in OUTCOMES else outcome.replace("_", " ")
     return f"{words}: {reason_words(reason)}" if reason else words
+
+
+def advice(outcome: str, reason: str | None, target: float | None, ids: Mapping[str, str]) -> str:
+    """What to do about one pair, with its ids (see `ADVICE`); its remedy where one lacks."""
+    words = ADVICE.get(reason or outcome, ADVICE.get(outcome, ""))
+    wanted = [name for _, name, _, _ in Formatter().parse(words) if name]
+    if not words or not all(ids.get(name) for name in wanted):
+        return remedy(outcome, reason, target)
+    text = words.format(**ids)
+    return text[:1].upper() + text[1:]
 
 
 def remedy(outcome: str, reason: str | None, target: float | None = None) -> str:

@@ -18,6 +18,7 @@ from invsync.errors import UsageError
 
 PORTS = {"http": 80, "https": 443}
 DEFAULT_SECONDS = 5.0
+GATEWAY = (502, 503, 504)  # a server in front of the one that is asked, which does not answer
 ENTRY = re.compile(
     r"(?:(?P<scheme>https?|all)://)?(?:\[(?P<address>[^\]]+)\]|(?P<host>[\w.*-]*))(?::(?P<port>\d{1,5}))?/?",
     re.IGNORECASE,
@@ -84,6 +85,15 @@ def client(
     return httpx.Client(
         transport=transport, trust_env=False, base_url=base_url, timeout=timeout, headers=headers, auth=auth
     )
+
+
+def answers(url: str, seconds: float) -> bool:
+    """Return whether an address gives a response within about these seconds that is not a gateway's excuse."""
+    with client(timeout=seconds) as http:
+        try:
+            return http.get(url).status_code not in GATEWAY
+        except httpx.RequestError:
+            return False
 
 
 def proxies() -> dict[str, httpx.Proxy]:

@@ -59,14 +59,18 @@ def test_the_json_has_the_terms_beside_the_quantity(rehearsal: Rehearsal) -> Non
 
     assert " ".join(online) == (
         "shop sku product_id inventory_item_id location_id mode locations target available difference oms in_flight "
-        "set_aside buffer held tracked active history moved_since"
+        "set_aside buffer held tracked active history at title location_name shopify_product_id shopify_variant_id "
+        "levels orders last_look moved_since steps"
     )
     facility = (
         "facility_id last_inventory_count minimum_stock computed_last_inventory_count allow_brokering "
         "last_updated_stamp"
     )
-    assert terms(online) == ("quantity sellable threshold queue closed facilities", f"{facility} counts")
-    assert terms(store) == ("quantity facilities", facility)
+    assert terms(online) == (
+        "quantity sellable threshold queue closed facilities",
+        f"{facility} counts facility_name",
+    )
+    assert terms(store) == ("quantity facilities", f"{facility} facility_name")
     assert " ".join(online["history"][0]) == (
         "run_id job status finished_at outcome reason message available delta target oms in_flight after file line"
     )

@@ -11,6 +11,7 @@ from rehearsal import HARD, ONLINE, START, STORE, Rehearsal, inputs
 from invsync.engine import inprocess
 from invsync.jobs import launch
 from invsync.sandbox.oms_tables import METADATA
+from invsync.site import index
 
 HOUR = timedelta(hours=1)
 
@@ -166,3 +167,29 @@ def test_papermill_alone_does_the_same_job_as_safely(rehearsal: Rehearsal) -> No
     facts = json.loads((folder / "run.json").read_text())
     assert facts["status"] == "done" and rehearsal.available(1) == [5] and rehearsal.state("select * from lease") == []
     assert "all 1 pair" in (folder / "report.html").read_text()
+
+
+def test_a_product_that_is_linked_twice_is_an_inbox_fault_with_its_ids_until_one_link_is_removed(
+    rehearsal: Rehearsal,
+) -> None:
+    rehearsal.product(1, "A", oms=5, available=2)
+    links = METADATA.tables["shopify_shop_product"]
+    with rehearsal.oms.batch() as connection:
+        (row,) = connection.execute(sa.select(links)).mappings().all()
+        connection.execute(
+            sa.insert(links).values({**row, "shopify_product_id": "9", "shopify_inventory_item_id": "99"})
+        )
+    first = rehearsal.run(job=HARD)
+
+    reports = rehearsal.folder(first).parents[2]
+    (fault,) = index.build(reports, {}).listing.open
+    assert fault.advice == "Product P1 is linked to items 1 and 99: remove one of the links in HotWax."
+
+    with rehearsal.oms.batch() as connection:
+        connection.execute(sa.delete(links).where(links.c.shopify_inventory_item_id == "99"))
+    second = rehearsal.run(START + 2 * HOUR, HARD)
+
+    listed = index.build(reports, {}).listing
+    (mended,) = listed.mended
+    assert listed.open == () and rehearsal.available(1) == [5]
+    assert mended.mended_path == f"{second['shop']}/{HARD}/{second['run_id']}"

@@ -3,6 +3,7 @@
 import io
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pypdfium2
 import pytest
 from browsing import DESK, EVERYWHERE, PHONE, chromium, needs_chromium, opened
+from faultseries import END, leave_series
 from playwright.sync_api import Browser, Page, expect
 from runfolders import GONE, NOW, leave, leave_many
 from test_charts import outcomes
@@ -17,8 +19,9 @@ from test_report import SUMMARY, body, example, folder
 
 from invsync import report
 from invsync.charts import Reader
+from invsync.report.links import Links
 from invsync.runs.record import Record
-from invsync.site import index, server, week_page
+from invsync.site import index, server, snoozes, week_page
 
 pytestmark = needs_chromium
 READERS = {"acme": Reader("en-GB", "Europe/London"), "birch": Reader("de", "Europe/Berlin")}
@@ -103,6 +106,102 @@ def test_a_first_day_is_drawn_with_every_label_apart(browser: Browser, tmp_path:
 def look_up(page: Page, item: str) -> None:
     page.get_by_label("SKU").fill(item)
     page.get_by_label("SKU").press("Enter")
+
+
+@pytest.fixture(scope="module")
+def titled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of two shops whose products have titles and prices, with one snoozed fault."""
+    root = tmp_path_factory.mktemp("titled")
+    leave_series(root)
+    links = {name: Links(f"https://admin.shopify.com/store/{name}") for name in ("acme", "birch")}
+    first = index.build(root, READERS, links, END).listing.open[0]
+    snoozes.save(root, {first.id: replace(first.seen, until="2999-01-01", reason="the supplier mends it")})
+    index.build(root, READERS, links, END)
+    return root
+
+
+@pytest.mark.parametrize("name", ["inbox", "index"])
+@pytest.mark.parametrize(("width", "scheme"), EVERYWHERE)
+def test_the_inbox_and_the_index_ask_nobody_and_pass_axe(
+    browser: Browser, titled: Path, name: str, width: int, scheme: str
+) -> None:
+    path = titled / f"{name}.html"
+    with opened(browser, path, width=width, scheme=scheme) as visit:
+        assert visit.asked == [path.resolve().as_uri()] and visit.complaints == []
+        assert visit.sideways() <= 0 and visit.faults() == []
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE])
+def test_the_inbox_is_searched_filtered_and_linked_to(browser: Browser, titled: Path, width: int) -> None:
+    with opened(browser, titled / "inbox.html", width=width, at="#shop=birch") as visit:
+        rows, count = visit.page.locator("#list tbody tr:visible"), visit.page.locator("#count")
+        shops = {row.get_attribute("data-shop") for row in rows.all()}
+        assert shops == {"birch"}
+        visit.page.get_by_role("combobox", name="Shop").select_option("")
+        every = rows.count()
+        visit.page.get_by_role("combobox", name="Snoozed").select_option("Shown")
+        expect(count).to_have_text(f"{every + 1} faults")
+        expect(rows.last).to_contain_text("the supplier mends it")
+        visit.page.get_by_label("Product or SKU").fill("lamp DES-030")
+        assert {"Desk lamp, Blue"} == {row.locator("td.product a").inner_text() for row in rows.all()}
+        visit.page.get_by_label("Product or SKU").fill("no such thing")
+        expect(count).to_have_text("0 faults")
+        assert visit.sideways() <= 0 and visit.complaints == []
+
+
+def test_on_a_phone_a_card_begins_with_what_to_do(browser: Browser, titled: Path) -> None:
+    with opened(browser, titled / "inbox.html", width=PHONE) as visit:
+        card = visit.page.locator("#list tbody tr:visible").first
+        tops = [box["y"] for name in ("todo", "product", "since") if (box := card.locator(f"td.{name}").bounding_box())]
+        assert tops == sorted(tops) and len(tops) == 3
+        card.get_by_text("Commands").click()
+        card.get_by_role("button", name="Copy: invsync explain").click()
+        expect(card.locator(".iv-copy").first).not_to_have_text("Copy")
+
+
+def test_a_fault_leads_to_the_run_that_saw_it_first_without_scripts_too(browser: Browser, titled: Path) -> None:
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    page = context.new_page()
+    page.goto((titled / "inbox.html").resolve().as_uri())
+    page.locator("#list tbody td.since a").first.click()
+    assert page.url.endswith("/report.html")
+    context.close()
+
+
+def test_a_shop_that_has_not_synced_is_the_first_thing_said(browser: Browser, titled: Path) -> None:
+    with opened(browser, titled / "index.html") as visit:
+        visit.page.clock.set_fixed_time(END + timedelta(days=12, hours=1))
+        visit.page.reload()
+        expect(visit.page.locator("h1")).to_have_text("acme and birch have not synced for 12 days.")
+        expect(visit.page.locator("#verdict")).to_contain_text("products are right")
+        visit.page.clock.set_fixed_time(END + timedelta(hours=2))
+        visit.page.reload()
+        expect(visit.page.locator("h1")).to_contain_text("products are right")
+
+
+def test_part_of_a_title_finds_a_product(browser: Browser, titled: Path) -> None:
+    with opened(browser, titled / "index.html") as visit:
+        look_up(visit.page, "desk lamp, blue")
+        hits = visit.page.locator("#story .iv-hits button")
+        expect(hits.first).to_have_text("Desk lamp, Blue")
+        hits.first.click()
+        expect(visit.page.locator("#story h3")).to_contain_text("DES-")
+        assert visit.faults() == []
+
+
+def test_the_next_run_of_a_run_is_the_one_after_it_of_its_shop_and_job(browser: Browser, titled: Path) -> None:
+    runs = sorted(path.name for path in (titled / "acme" / "hard-sync").iterdir())
+    with opened(browser, titled / "index.html", at=f"#next=acme/hard-sync/{runs[0]}") as visit:
+        visit.page.wait_for_url(f"**/acme/hard-sync/{runs[1]}/report.html")
+    with opened(browser, titled / "index.html", at=f"#next=acme/hard-sync/{runs[-1]}") as visit:
+        expect(visit.page.locator("#newest")).to_contain_text(f"{runs[-1]} is the newest")
+
+
+def test_the_calendar_is_cropped_to_its_days(browser: Browser, titled: Path) -> None:
+    with opened(browser, titled / "index.html") as visit:
+        weeks = visit.page.locator("#calendar .iv-month").count()
+        days = {path.name[:8] for path in titled.glob("*/*/*")}
+        assert weeks <= len(days) // 7 + 2
 
 
 def test_why_was_it_not_updated_last_night_takes_three_clicks(browser: Browser, site: Path) -> None:
@@ -195,7 +294,7 @@ def test_without_scripts_the_shops_and_their_verdicts_still_stand(browser: Brows
     context = browser.new_context(java_script_enabled=False, offline=True)
     silent = context.new_page()
     silent.goto((site / "index.html").resolve().as_uri())
-    expect(silent.get_by_text("need you.")).to_be_visible()
+    expect(silent.get_by_text("need you, at acme and birch.")).to_be_visible()
     expect(silent.locator("noscript p")).to_be_visible()
     context.close()
     assert "<strong>acme</strong>" in body((site / "index.html").read_text()) and DESK > PHONE

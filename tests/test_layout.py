@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "invsync"
 ORDER = [
+    "startup",
     "errors",
     "vocabulary",
     "inputs",

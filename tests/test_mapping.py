@@ -338,3 +338,25 @@ def test_every_row_ends_in_exactly_one_class(cells: Any, items: Any, places: Any
     assert not set(good.select("product_id", "location_id").rows()) & set(
         held.filter(pl.col("facility_id").is_null()).select("product_id", "location_id").rows()
     )
+
+
+@pytest.mark.parametrize(
+    ("shop_product", "message"),
+    [
+        (listed(("A", 502), ("A", 502999)), "Product A is linked to items 502 and 502999."),
+        (listed(("A", 502), ("B", 502)), "Item 502 is linked to products A and B."),
+        (
+            listed(("A", 1), ("A", 2), ("B", 1)),
+            "Item 1 is linked to products A and B. Product A is linked to items 1 and 2.",
+        ),
+        (listed(("A", "x1")), None),
+    ],
+)
+def test_a_row_that_is_linked_twice_names_the_ids(shop_product: pl.DataFrame, message: str | None) -> None:
+    held = split(snapshot(shopify_shop_product=shop_product))[1]
+    assert set(held.filter(pl.col("product_id") == "A")["message"]) == {message}
+
+
+def test_a_facility_that_is_linked_twice_names_its_locations() -> None:
+    held = split(snapshot(shopify_shop_location=mapped(NA=ONLINE, W1=ONLINE)))[1]
+    assert set(held["message"]) == {f"Location {ONLINE} is linked to facilities W1 and _NA_."}

@@ -249,7 +249,7 @@ def test_pairs_targets_and_variances_equal_the_rules_row_by_row(seed: int) -> No
     pairs, held = mapping.pairs(seen, rules)
     good, rest = plain.split()
     assert sorted(pairs.rows()) == sorted(good)
-    assert sorted(held.rows(), key=repr) == sorted(rest, key=repr)
+    assert sorted(held.drop("message").rows(), key=repr) == sorted(rest, key=repr)
 
     shuffled = pairs.sample(fraction=1, shuffle=True, seed=seed)
     targets = mapping.targets(shuffled, seen, rules)

@@ -451,3 +451,19 @@ def test_each_order_in_flight_is_listed_with_its_reason_oldest_first() -> None:
 
     assert page.index("#8") < page.index("#9") < page.index("not visible yet")
     assert page.count("not imported") == 1 and page.count("<td") == 15 and "parquet" not in page
+
+
+def test_a_run_leads_to_the_run_before_it_and_through_the_index_to_the_one_after(tmp_path: Path) -> None:
+    shop = tmp_path / "acme" / "hard-sync"
+    first, lost, last = (folder(shop / name, example()).parent for name in ("20261121T1", "20261122T1", "20261123T1"))
+    (first / "report.html").write_text("the first")
+    assert lost.exists() and "<nav" in report.render(last / "report.ipynb", Record.of(SUMMARY))
+    for name in ("index.html", "inbox.html"):
+        (tmp_path / name).write_text("")
+    nav = re.search(r"<nav.*?</nav>", report.render(last / "report.ipynb", Record.of(SUMMARY)))
+    assert nav and re.findall(r'href="([^"]+)">([^<]+)<', nav[0]) == [
+        ("../../../index.html", "All runs"),
+        ("../../../inbox.html", "Inbox"),
+        ("../20261121T1/report.html", "Previous run"),
+        ("../../../index.html#next=acme/hard-sync/20261123T1", "Next run"),
+    ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import polars as pl
 import pytest
 from runfolders import GONE, NOW, leave, leave_many
 from test_charts import outcomes
@@ -51,21 +52,23 @@ def test_it_says_which_shop_needs_a_person_and_puts_it_first(tmp_path: Path) -> 
     leave(tmp_path, outcomes(GONE), shop="birch", status="partial")
     index.build(tmp_path, READERS)
     text = said(tmp_path)
-    assert "<span>birch needs you.</span>" in text
+    assert "<span>1 of 2 products is right; 1 needs you, at birch.</span>" in text
     assert text.index("<strong>birch</strong>") < text.index("<strong>acme</strong>")
 
 
 def test_a_shop_is_right_only_if_no_fault_is_open_and_its_last_runs_ended_well(tmp_path: Path) -> None:
     leave(tmp_path, outcomes(GONE), status="partial")
-    leave(tmp_path, outcomes({"sku": "B", "inventory_item_id": 2}), at=NOW + timedelta(minutes=15))
+    leave(tmp_path, outcomes({"sku": "B", "inventory_item_id": 2, "product_id": "P2"}), at=NOW + timedelta(minutes=15))
     index.build(tmp_path, READERS)
-    assert "acme needs you." in said(tmp_path), "the next run did not look at the pair that is wrong"
+    assert "1 of 2 products is right; 1 needs you." in said(tmp_path), (
+        "the next run did not look at the pair that is wrong"
+    )
     leave(tmp_path, outcomes({}), at=NOW + timedelta(minutes=30))
     index.build(tmp_path, READERS)
-    assert "Shopify is right." in said(tmp_path)
+    assert "Shopify is right for all 2 products." in said(tmp_path)
     leave(tmp_path, outcomes({}).clear(), at=NOW, job="hard-sync", status="failed")
     index.build(tmp_path, READERS)
-    assert "acme needs you." in said(tmp_path), "the last hard sync failed, whatever other jobs say"
+    assert "The last hard sync of acme failed." in said(tmp_path), "the last hard sync failed, whatever other jobs say"
 
 
 def test_a_day_is_the_shops_own_day(tmp_path: Path) -> None:
@@ -89,7 +92,8 @@ def test_one_more_run_rewrites_only_the_files_that_mention_it(tmp_path: Path) ->
     built = index.build(tmp_path, READERS)
     changed = {path.name for path, stamp in before.items() if path.stat().st_mtime_ns != stamp}
     place = shards.shard("S7", shards.count(600))
-    assert changed == {f"items-{place}.js", "runs-2026-11.js"} and built.written == 3
+    assert changed == {f"items-{place}.js", "runs-2026-11.js"}
+    assert built.written == 4, "and the two pages"
 
 
 def test_a_build_after_runs_were_removed_equals_a_first_build(tmp_path: Path) -> None:
@@ -152,7 +156,10 @@ def test_the_command_serves_it_on_loopback_until_interrupted(tmp_path: Path) -> 
         address = served.stdout.readline().split()[2]
         assert address.startswith("http://127.0.0.1:")
         with urlopen(address) as answer:
-            assert "Shopify is right." in answer.read().decode() and answer.headers["Cache-Control"] == "no-cache"
+            assert (
+                "Shopify is right for the one product." in answer.read().decode()
+                and answer.headers["Cache-Control"] == "no-cache"
+            )
         served.send_signal(signal.SIGINT)
         assert served.wait(30) == 0
 
@@ -163,3 +170,59 @@ def test_the_history_stays_when_only_the_page_is_lost(tmp_path: Path) -> None:
     (tmp_path / "index.html").unlink()
     assert index.build(tmp_path, READERS).fresh == 0 and (tmp_path / "index.html").exists()
     assert history.load(tmp_path / "_site" / "state").runs.height == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([{}], "Shopify is right for the one product."),
+        ([GONE], "0 of 1 products are right; 1 needs you."),
+        ([GONE, {"product_id": "P2", "inventory_item_id": 2}], "1 of 2 products is right; 1 needs you."),
+    ],
+)
+def test_the_first_sentence_counts_products(tmp_path: Path, rows: list[dict[str, Any]], sentence: str) -> None:
+    leave(tmp_path, outcomes(*rows), status="partial" if GONE in rows else "done")
+    index.build(tmp_path, READERS)
+    assert f"<span>{sentence}</span>" in said(tmp_path)
+
+
+def test_a_run_whose_every_fault_was_mended_since_asks_for_nobody(tmp_path: Path) -> None:
+    leave(tmp_path, outcomes(GONE), job="hard-sync", status="partial", counts={"needs_a_person": 1})
+    leave(tmp_path, outcomes({}), at=NOW + timedelta(minutes=15))
+    index.build(tmp_path, READERS)
+    assert "Shopify is right for the one product." in said(tmp_path)
+    leave(
+        tmp_path,
+        outcomes({}),
+        at=NOW + timedelta(minutes=30),
+        job="hard-sync",
+        status="partial",
+        counts={"needs_a_person": 1},
+    )
+    index.build(tmp_path, READERS)
+    assert "The last run of acme needs a look" in said(tmp_path), "its message is about no pair"
+
+
+def test_the_tiles_lead_on_and_draw_fourteen_days(tmp_path: Path) -> None:
+    for day in (20, 13, 1, 0):
+        leave(tmp_path, outcomes({"delta": 5}), at=NOW - timedelta(days=day))
+    index.build(tmp_path, READERS)
+    tiles = re.findall(
+        r'<li[^>]*><a href="([^"]+)"><span class="iv-name">(.*?)</span> <strong>(.*?)</strong>', said(tmp_path)
+    )
+    run = f"acme/upload-recent-changes/{NOW:%Y%m%dT%H%M%SZ}-0000/report.html"
+    assert tiles == [
+        ("inbox.html", "Products that need you", "0"),
+        (run, "Runs that finished", "3"),
+        (run, "Units put right", "15"),
+        (run, "Sold units kept off sale", "0"),
+    ]
+    bars = re.findall(r"<title>(.*?): (\d+) units?</title>", said(tmp_path))[:14]
+    assert [int(units) for _, units in bars] == [5, *[0] * 11, 5, 5]
+
+
+def test_titles_are_beside_the_skus_that_one_searches(tmp_path: Path) -> None:
+    frame = outcomes({"sku": "B"}, {"sku": "A", "inventory_item_id": 2})
+    leave(tmp_path, frame.with_columns(title=pl.Series(["Mug", None])))
+    index.build(tmp_path, READERS)
+    assert (tmp_path / "_site" / "names.js").read_text() == 'invsync.names(["A","B"],[null,"Mug"])\n'

@@ -27,7 +27,7 @@ READERS = {"acme": Reader("en-GB", "Europe/Amsterdam")}
 def of(root: Path, prices: week.Prices | None = None, *, ending: date = SUNDAY, zone: str = "UTC") -> week.Week:
     kept = history.load(root / "_site" / "state")
     history.extend(kept, root)
-    return week.week(kept, "acme", ending, prices or week.read_prices(None), zone=zone)
+    return week.week(kept, "acme", ending, prices or week.shopify_prices(kept, "acme"), zone=zone)
 
 
 def item(name: str, **values: object) -> dict[str, object]:
@@ -124,6 +124,58 @@ def test_units_at_risk_are_the_same_run_by_run_and_have_a_price(tmp_path: Path) 
     assert "would have oversold 0 to 4 units (up to €10)" in page(tmp_path, prices=prices)
 
 
+def test_titles_and_money_come_from_shopify_and_every_figure_adds_up(tmp_path: Path) -> None:
+    def sold(name: str, price: float, **values: object) -> dict[str, object]:
+        return item(name, title=f"{name.lower()} of oak", price=price, currency="GBP", **values)
+
+    runs = [
+        [sold("A", 2.5, delta=-4, in_flight=2), sold("B", 10, delta=3), sold("C", 99, **RIGHT)],
+        [sold("A", 3.0, in_flight=5, **RIGHT), sold("B", 10, delta=-1), sold("D", 7, target=6, available=2, after=None, **GONE)],
+    ]
+    for n, rows in enumerate(runs):
+        leave(tmp_path, described(rows), at=MONDAY + timedelta(hours=n), status="partial")
+    price, last, right_before, judged, lowered, kept_off, was = {}, {}, 0, 0, {}, {}, {}
+    for rows in runs:
+        for row in rows:
+            name = str(row["sku"])
+            price[name], outcome = row["price"], row.get("outcome", "applied")
+            last[name] = outcome
+            if outcome != "held":
+                judged, right_before = judged + 1, right_before + (outcome == "already_right")
+            if outcome == "applied":
+                lowered[name] = lowered.get(name, 0) + max(-row["delta"], 0)
+            kept_off[name] = kept_off.get(name, 0) + max(row.get("in_flight", 0) - was.get(name, 0), 0)
+            was[name] = row.get("in_flight", 0)
+    ended = [outcome for outcome in last.values() if outcome != "held"]
+    right = sum(outcome != "refused" for outcome in ended) / len(ended)
+
+    text = page(tmp_path)
+    figures = {name: (value, note) for name, value, note in FIGURE.findall(text.split("<main>")[0])}
+
+    assert figures["Right after the last look"] == (share(right), f"{share(right_before / judged)} before each run")
+    assert figures["Taken off sale, units"][0] == str(sum(lowered.values()))
+    assert f"£{sum(units * price[name] for name, units in lowered.items()):.0f} at unit prices" in text
+    assert figures["Sold units kept off sale"][0] == str(sum(kept_off.values()))
+    assert f"£{sum(units * price[name] for name, units in kept_off.items()):.0f} at unit prices" in text
+    assert "a of oak<small>A</small>" in text and "d of oak at " in text
+    assert f"£{(6 - 2) * 7} at risk" in figures["Open faults, pairs"][1] and "At risk: £28." in text
+
+
+def described(rows: list[dict[str, object]]) -> pl.DataFrame:
+    """OUTCOMES_FILE of these rows."""
+    added = [{name: row.pop(name) for name in ("title", "price", "currency")} for row in map(dict, rows)]
+    frame = outcomes(*({key: row[key] for key in row if key not in added[0]} for row in rows))
+    columns = {name: pl.Series([each[name] for each in added], dtype=tables.PRODUCTS[name]) for name in added[0]}
+    return frame.with_columns(**columns)
+
+
+FIGURE = re.compile(r"<dt>([^<]+)</dt><dd>([^<]+)(?:<small>([^<]*)</small>)?</dd>")
+
+
+def share(value: float) -> str:
+    return f"{float(f'{100 * value:.3g}'):g}\N{NO-BREAK SPACE}%"
+
+
 def test_a_week_of_deltas_alone_does_not_know_what_would_have_been_oversold(tmp_path: Path) -> None:
     leave(tmp_path, outcomes(item("A") | RIGHT), at=MONDAY, job="push-deltas")
 
@@ -162,7 +214,10 @@ def test_the_page_is_in_the_language_of_the_shop_and_defines_its_terms(tmp_path:
     prices = tmp_path / "prices.csv"
     prices.write_text("sku,price,currency\nA,2.50,EUR\nB,10,EUR\n")
     text = page(tmp_path, prices=prices)
-    assert "Shopify was right for 50\N{NO-BREAK SPACE}% of the pairs; nothing is left open." in text
+    assert (
+        "right for 50\N{NO-BREAK SPACE}% of the pairs before each run, and for 100\N{NO-BREAK SPACE}% after; nothing is left open."
+        in text
+    )
     assert "1,200" in text and "€3,000 at unit prices" in text
     assert re.search(
         'Taken off sale, units</td><td class="n">1,200</td><td class="n">1,207</td><td class="n">\N{MINUS SIGN}7<', text

@@ -4,16 +4,15 @@ from invsync.charts.days import drift, protected
 from invsync.charts.labels import NONE, Reader, clean
 from invsync.charts.run import (
     MAX_BARS,
-    Chart,
     classed,
     in_flight,
     named,
-    sentence,
     titled,
     variances_by_location,
     variances_by_product,
     what_happened,
 )
+from invsync.charts.sentence import Chart, Sentence, sentence
 from invsync.charts.theme import (
     AGE_COLOURS,
     FONT,
@@ -42,6 +41,7 @@ __all__ = [
     "SPEC_MIME",
     "Chart",
     "Reader",
+    "Sentence",
     "classed",
     "clean",
     "draw",

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import altair as alt
 import polars as pl
 
-from invsync.charts.run import Chart, sentence
-from invsync.charts.theme import LOWERED, PROTECTED, RAISED, WIDTH, reader
+from invsync.charts.sentence import Chart, sentence
+from invsync.charts.theme import LOWERED, PROTECTED, RAISED, reader
 
 
 def drift(days: pl.DataFrame) -> Chart:
@@ -18,10 +17,8 @@ def drift(days: pl.DataFrame) -> Chart:
     raised, lowered = (reader().number(int(days[name].sum())) for name in ("raised", "lowered"))
     words = f"Units that were wrong in Shopify when a run looked, by day: {raised} raised, {lowered} lowered."
     colours = {"Raised": RAISED, "Lowered": LOWERED}
-    there = [name for value, name in sides if days.select((value != 0).any()).item()]
-    scale = alt.Scale(domain=there, range=[colours[name] for name in there])
-    bars = _bars(rows, "Units", days).encode(color=alt.Color("colour:N", scale=scale, title=None))
-    return bars.properties(title="Drift, by day", description=words)
+    there = {name: colours[name] for value, name in sides if days.select((value != 0).any()).item()}
+    return _drawn(rows, days, there, "Drift, by day", words)
 
 
 def protected(days: pl.DataFrame) -> Chart:
@@ -31,32 +28,20 @@ def protected(days: pl.DataFrame) -> Chart:
         return sentence("No order was in flight when a run looked, so nothing had to be kept off sale.")
     words = f"Sold units that were kept off sale, by day: {reader().number(total)} in all."
     rows = days.select("day", value="protected", colour=pl.lit("Kept off sale"))
-    bars = _bars(rows, "Units", days).encode(color=alt.value(PROTECTED))
-    return bars.properties(title="Kept off sale, by day", description=words)
+    return _drawn(rows, days, {"Kept off sale": PROTECTED}, "Kept off sale, by day", words)
 
 
-def _bars(rows: pl.DataFrame, title: str, days: pl.DataFrame) -> alt.Chart:
-    values = [
-        row | {"label": reader().day(row["day"]), "words": _words(row)} for row in rows.to_dicts() if row["value"]
-    ]
-    shown = [{key: value for key, value in row.items() if key != "day"} for row in values]
-    labels = [reader().day(day) for day in days["day"]]
-    made: alt.Chart = (
-        alt.Chart(alt.InlineData(values=shown), width=WIDTH, height=200)
-        .mark_bar(size=28)
-        .encode(
-            x=alt.X(
-                "label:O", title=None, scale=alt.Scale(domain=labels), axis=alt.Axis(labelAngle=0, labelExpr=SHORT)
-            ),
-            y=alt.Y("value:Q", title=title, axis=alt.Axis(format=",~r", tickMinStep=1, tickCount=5, grid=True)),
-            tooltip=alt.Tooltip("words:N", title="Bar"),
-            description="words:N",
-        )
-    )
-    return made
+def _drawn(rows: pl.DataFrame, days: pl.DataFrame, colours: dict[str, str], title: str, words: str) -> Chart:
+    from invsync.charts import bars  # late: it imports Altair
+
+    values, labels = [_bar(row) for row in rows.to_dicts() if row["value"]], [reader().day(day) for day in days["day"]]
+    drawn = bars.by_day(values, "Units", days=labels, colours=colours, legend=PROTECTED not in colours.values())
+    return drawn.properties(title=title, description=words)
 
 
-SHORT = "replace(datum.label, regexp(',? ?\\\\b\\\\d{4}\\\\b'), '')"  # the year is in the page's title
+def _bar(row: dict[str, Any]) -> dict[str, Any]:
+    label = reader().day(row["day"])
+    return {"value": row["value"], "colour": row["colour"], "label": label, "words": _words(row)}
 
 
 def _words(row: dict[str, Any]) -> str:

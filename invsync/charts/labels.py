@@ -59,6 +59,10 @@ class Reader:
         local = self.local(at) if isinstance(at, datetime) else at
         return str(written.format_date(local, "medium", _locale(self.locale)))
 
+    def short_day(self, at: date) -> str:
+        """Day and month, for an axis."""
+        return str(written.format_skeleton("MMMd", at, locale=_locale(self.locale)))
+
     def clock(self, at: datetime) -> str:
         """The time of the day of a moment, in the reader's zone."""
         return str(written.format_time(self.local(at), "short", locale=_locale(self.locale)))

@@ -3,14 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
-import altair as alt
 import polars as pl
 
 from invsync.charts.labels import clean
-from invsync.charts.theme import AGE_COLOURS, BAR, LOWERED, RAISED, STEP, WIDTH, reader
-from invsync.vocabulary import ALREADY_RIGHT, HELD, OUTCOMES, PLANNED, UNKNOWN, outcome_words
+from invsync.charts.sentence import Chart, sentence
+from invsync.charts.theme import AGE_COLOURS, LOWERED, RAISED, reader
+from invsync.vocabulary import ALREADY_RIGHT, HELD, OUTCOMES, PLANNED, UNKNOWN, is_benign, outcome_words
 
-Chart = alt.Chart | alt.LayerChart
 MAX_BARS = 20  # rows a chart: two bars each at most
 AGES = [("under 15 minutes", 15), ("15 to 60 minutes", 60), ("1 to 4 hours", 240), ("4 to 24 hours", 1440)]
 OLDEST = "over a day"
@@ -33,12 +32,15 @@ def variances_by_location(outcomes: pl.DataFrame, locations: pl.DataFrame | None
 
 
 def what_happened(outcomes: pl.DataFrame) -> Chart:
-    """Pairs by outcome and reason: sent, held and why (OUTCOMES, or VARIANCES of a rehearsal)."""
+    """Pairs by outcome and reason: sent, held and why (OUTCOMES, or VARIANCES of a rehearsal).
+
+    A sentence where each pair was right already, or is held for a reason that needs no person.
+    """
     if outcomes.is_empty():
         return sentence("No pair was looked at in this run.")
+    every = classed(outcomes)
     counted = (
-        classed(outcomes)
-        .group_by("outcome", "reason")
+        every.group_by("outcome", "reason")
         .agg(pairs=pl.len())
         .sort("pairs", "outcome", "reason", descending=[True, False, False])
     )
@@ -46,9 +48,14 @@ def what_happened(outcomes: pl.DataFrame) -> Chart:
     parts = "; ".join(f"{row['label']} {reader().number(row['value'])}" for row in shown[:6])
     more = f"; and {counted.height - 6} more kinds" if counted.height > 6 else ""
     total = reader().many(int(counted["pairs"].sum()), "pair")
+    if every.filter((pl.col("outcome") != ALREADY_RIGHT) & ((pl.col("outcome") != HELD) | ~is_benign())).is_empty():
+        return sentence(f"Nothing had to be changed: {parts}{more}, of {total} of item and location.")
     words = f"What happened to {total} of item and location: {parts}{more}."
+    from invsync.charts import bars  # late: it imports Altair
+
     title = f"{shown[0]['label']}: {reader().number(shown[0]['value'])} of {total}"
-    return _labelled(_bars(shown, "Pairs", sort=[row["label"] for row in shown]), title, words)
+    drawn = bars.numbered(shown, "Pairs", sort=[row["label"] for row in shown])
+    return drawn.properties(title=title, description=words)
 
 
 def in_flight(in_flight: pl.DataFrame, at: datetime | None = None, locations: pl.DataFrame | None = None) -> Chart:
@@ -60,22 +67,14 @@ def in_flight(in_flight: pl.DataFrame, at: datetime | None = None, locations: pl
     top = totals.head(MAX_BARS)
     rows = aged.join(top, on="label").group_by("label", "age", "rank").agg(value=pl.sum("units")).sort("rank", "label")
     shown = [row | {"words": _age_words(row), "colour": row["age"]} for row in rows.to_dicts()]
-    ages = dict(zip([name for name, _ in AGES] + [OLDEST], AGE_COLOURS, strict=True))
-    there = [age for age in ages if (aged["age"] == age).any()]
-    scale = alt.Scale(domain=there, range=[ages[age] for age in there])
-    kept = reader().many(int(aged["units"].sum()), "sold unit")
-    bars = _bars(shown, "Units in flight", sort=top["label"].to_list()).encode(
-        color=alt.Color("colour:N", scale=scale, title="Order placed, before the run"), order="rank:O"
-    )
-    title = f"{kept} kept off sale, most at {clean(totals['label'][0])}"
-    return bars.properties(title=title, description=_flight_words(aged, totals))
+    from invsync.charts import bars  # late: it imports Altair
 
-
-def sentence(words: str) -> alt.Chart:
-    """A chart that says why there is nothing to draw; the renderer writes it as text that wraps."""
-    mark = alt.Chart(alt.InlineData(values=[{"words": words}])).mark_text(align="left")
-    made: alt.Chart = mark.encode(text="words:N").properties(description=words, usermeta={"sentence": True})
-    return made
+    colours = dict(zip([*(name for name, _ in AGES), OLDEST], AGE_COLOURS, strict=True))
+    there = {age: colour for age, colour in colours.items() if (aged["age"] == age).any()}
+    legend = "Order placed, before the run"
+    drawn = bars.by_label(shown, "Units in flight", sort=top["label"].to_list(), colours=there, legend=legend)
+    title = f"{reader().many(int(aged['units'].sum()), 'sold unit')} kept off sale, most at {clean(totals['label'][0])}"
+    return drawn.properties(title=title, description=_flight_words(aged, totals))
 
 
 def classed(frame: pl.DataFrame) -> pl.DataFrame:
@@ -124,14 +123,14 @@ def _variances(labelled: pl.DataFrame, one: str, many: str) -> Chart:
     )
     top = totals.head(MAX_BARS).to_dicts()
     shown = [_bar(row, side) for row in top for side in SIDES if row[side]]
-    there = [words for words in SIDES.values() if any(row["colour"] == words for row in shown)]
-    scale = alt.Scale(domain=there, range=[COLOURS[words] for words in there])
-    bars = _bars(shown, "Units, in Shopify when the run looked", sort=[clean(row["label"]) for row in top]).encode(
-        color=alt.Color("colour:N", scale=scale, title=None)
-    )
+    there = {words: COLOURS[words] for words in SIDES.values() if any(row["colour"] == words for row in shown)}
+    from invsync.charts import bars  # late: it imports Altair
+
+    names = [clean(row["label"]) for row in top]
+    drawn = bars.by_label(shown, "Units, in Shopify when the run looked", sort=names, colours=there)
     number, every = reader().number, reader().many(int(totals["total"].sum()), "unit")
     title = f"Furthest off: {clean(top[0]['label'])}, by {number(top[0]['total'])} of {every}"
-    return bars.properties(title=title, description=_variance_words(totals, one, many))
+    return drawn.properties(title=title, description=_variance_words(totals, one, many))
 
 
 def _variance_words(totals: pl.DataFrame, one: str, many: str) -> str:
@@ -166,28 +165,6 @@ def _happening(row: dict[str, Any]) -> dict[str, Any]:
     text = reader().number(row["pairs"])
     words = f"{label}; {reader().many(row['pairs'], 'pair')}"
     return {"label": label, "value": row["pairs"], "colour": colour, "words": words, "text": text}
-
-
-def _bars(rows: list[dict[str, Any]], title: str, *, sort: list[str]) -> alt.Chart:
-    values = [row | {"label": clean(row["label"])} for row in rows]
-    made: alt.Chart = (
-        alt.Chart(alt.InlineData(values=values), width=WIDTH, height=alt.Step(STEP))
-        .mark_bar(height=BAR)
-        .encode(
-            x=alt.X("value:Q", title=title, axis=alt.Axis(format=",~r", tickMinStep=1, tickCount=6)),
-            y=alt.Y("label:N", title=None, sort=[clean(name) for name in sort]),
-            tooltip=alt.Tooltip("words:N", title="Bar"),
-            description="words:N",
-        )
-    )
-    return made
-
-
-def _labelled(bars: alt.Chart, title: str, words: str) -> Chart:
-    coloured = bars.encode(color=alt.Color("colour:N", scale=None))
-    numbers = bars.mark_text(align="left", dx=4, aria=False).encode(text="text:N", tooltip=alt.value(None))
-    made: alt.LayerChart = alt.LayerChart(layer=[coloured, numbers])
-    return made.properties(title=title, description=words)
 
 
 def _aged(frame: pl.DataFrame, at: datetime | None) -> pl.DataFrame:

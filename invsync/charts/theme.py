@@ -2,11 +2,14 @@
 
 import html
 import re
-from typing import Any
-
-import altair as alt
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from invsync.charts.labels import Reader
+
+if TYPE_CHECKING:  # it is slow to import
+    import altair as alt
 
 SPEC_MIME = "application/vnd.vegalite.v5+json"  # the newest that JupyterLab draws; v6 specs draw well under it
 NARROW_MIME = "application/vnd.invsync.narrow+svg"
@@ -21,17 +24,39 @@ UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uf
 AGE_COLOURS = ["#2E9484", "#3E8CC4", "#3A68B5", "#B87400", "#D55E00"]
 
 
+@dataclass
+class _Look:
+    """The reader that `enable` was called for; None: our look was not asked for in this process."""
+
+    reader: Reader | None = None
+
+
+_look = _Look()
+
+
 def enable(*, locale: str = "en", timezone: str = "UTC") -> None:
-    """Register the theme and the renderer, and write numbers and times as this locale and zone do."""
-    alt.theme.register("invsync", enable=True)(theme)
-    alt.renderers.register("invsync", render)
-    alt.renderers.enable("invsync", locale=locale, timezone=timezone)
+    """Draw charts with our theme and renderer, and write numbers and times as this locale and zone do.
+
+    Altair is not imported for this: the first chart registers both with it.
+    """
+    _look.reader = Reader(locale, timezone)
+    if "altair" in sys.modules:
+        register()
+
+
+def register() -> None:
+    """Register the theme and the renderer with Altair, if `enable` was called."""
+    import altair as alt  # late: a run without differences draws no chart
+
+    if _look.reader is not None:
+        alt.theme.register("invsync", enable=True)(theme)
+        alt.renderers.register("invsync", render)
+        alt.renderers.enable("invsync", locale=_look.reader.locale, timezone=_look.reader.timezone)
 
 
 def reader() -> Reader:
-    """The reader that `enable` was told of; English and UTC without it."""
-    options = alt.renderers.options if alt.renderers.active == "invsync" else {}
-    return Reader(options.get("locale", "en"), options.get("timezone", "UTC"))
+    """The reader that `enable` was called for; English and UTC without it."""
+    return _look.reader or Reader()
 
 
 def render(spec: dict[str, Any], *, locale: str = "en", **_: Any) -> dict[str, Any]:
@@ -39,9 +64,14 @@ def render(spec: dict[str, Any], *, locale: str = "en", **_: Any) -> dict[str, A
     spec = printable(spec)
     words = str(spec.get("description", "A chart."))
     if spec.get("usermeta", {}).get("sentence"):
-        return {"text/html": f'<p class="iv-none">{html.escape(words)}</p>', "text/plain": words}
+        return in_words(words)
     wide, slim = draw(spec, locale=locale), draw(narrow(spec), locale=locale)
     return {SPEC_MIME: spec, "image/svg+xml": wide, NARROW_MIME: slim, "text/plain": words}
+
+
+def in_words(words: str) -> dict[str, Any]:
+    """The MIME bundle of a sentence in place of a chart, as text that wraps."""
+    return {"text/html": f'<p class="iv-none">{html.escape(words)}</p>', "text/plain": words}
 
 
 def draw(spec: dict[str, Any], *, locale: str = "en") -> str:
@@ -75,7 +105,7 @@ def narrow(spec: dict[str, Any]) -> dict[str, Any]:
     return spec | changed | tall
 
 
-def theme() -> alt.theme.ThemeConfig:
+def theme() -> "alt.theme.ThemeConfig":
     """Text in the page's own colour and no background, so that one SVG fits light, dark and paper."""
     ink = "currentColor"
     axis: Any = {

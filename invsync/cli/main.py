@@ -1,5 +1,7 @@
 """The Typer application: every command, and the one place where an error becomes an exit code."""
 
+import atexit
+import gc
 import sys
 from io import TextIOWrapper
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from invsync.cli import metrics, output, reports, run, sandbox, schedule, setup, state, webhooks
+from invsync.cli import faults, metrics, output, reports, run, sandbox, schedule, setup, state, webhooks
 from invsync.errors import InvsyncError
 
 
@@ -16,6 +18,7 @@ class RootGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:  # Typer's context class is private
         """Invoke the command that was typed."""
+        atexit.register(gc.freeze)  # the end of the process need not search its modules for garbage
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a terminal's encoding may lack a product's letters
@@ -34,5 +37,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Keep Shopify's available right from HotWax stock; never put a sold unit back on sale.",
 )
-for commands in (run.app, setup.app, webhooks.app, schedule.app, reports.app, metrics.app, state.app, sandbox.app):
+for commands in (
+    run.app,
+    setup.app,
+    webhooks.app,
+    schedule.app,
+    reports.app,
+    faults.app,
+    metrics.app,
+    state.app,
+    sandbox.app,
+):
     app.add_typer(commands)

@@ -11,6 +11,7 @@ from invsync.cli.options import CONFIG, Config, Shop
 
 if TYPE_CHECKING:  # it imports polars
     from invsync.charts import Reader
+    from invsync.report.links import Links
 
 app = typer.Typer(
     name="reports", no_args_is_help=True, help="Build and serve the index of all runs; write a shop's week."
@@ -25,7 +26,7 @@ def build(config: Config = CONFIG) -> None:
     """Update the index of all runs; only what changed is rebuilt."""
     from invsync.site import index
 
-    built = index.build(*_site(config))
+    built = index.build(*site(config))
     typer.echo(f"{built.runs} runs, {built.fresh} read afresh; {built.written} files written.\nIndex: {built.page}")
 
 
@@ -40,8 +41,8 @@ def serve(
     from invsync.site import index, server
 
     with suppress(KeyboardInterrupt):
-        root, readers = _site(config)
-        index.build(root, readers)
+        root, readers, links = site(config)
+        index.build(root, readers, links)
         with server.server(root, port) as http:
             typer.echo(f"Reports at http://127.0.0.1:{http.server_port}/ until interrupted.")
             http.serve_forever()
@@ -57,16 +58,18 @@ def week(
     """Write a shop's week as one file, to open or to mail."""
     from invsync.site import week_page
 
-    root, readers = _site(config)
-    page = week_page.write(root, shop, readers, ending=ending.date() if ending else None, prices=prices)
+    root, readers, links = site(config)
+    page = week_page.write(root, shop, readers, links, ending=ending.date() if ending else None, prices=prices)
     typer.echo(f"Week: {page}")
 
 
-def _site(config: Path) -> tuple[Path, dict[str, "Reader"]]:
-    """The folder of all reports, and each shop's locale and time zone."""
+def site(config: Path) -> tuple[Path, dict[str, "Reader"], dict[str, "Links"]]:
+    """The folder of all reports, each shop's locale and time zone, and where each shop's links lead."""
     from invsync import charts
     from invsync.config import settings
+    from invsync.report.links import Links
 
     configured = settings.load(config)
     readers = {name: charts.Reader(shop.locale, shop.timezone) for name, shop in configured.shops.items()}
-    return Path(configured.reports.path), readers
+    links = {name: Links.of(shop) for name, shop in configured.shops.items()}
+    return Path(configured.reports.path), readers, links

@@ -1,6 +1,7 @@
 """The commands that run a job, send or reverse what it planned, and explain one level."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,7 +31,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help=DRY_RUN_HELP)] = False,
     parameter: Annotated[list[str] | None, typer.Option("-p", metavar="KEY VALUE", help=PARAMETER_HELP)] = None,
     transport: Annotated[Literal["auto", "bulk", "direct"], typer.Option(help=TRANSPORT_HELP)] = "auto",
-    engine: Engine = "kernel",
+    engine: Engine = "inprocess",
     at: Annotated[str, typer.Option(metavar="TIME", help=AT_HELP)] = "",
     as_json: AsJson = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help=VERBOSE_HELP)] = False,
@@ -62,7 +63,7 @@ def shadow(
     shop: Shop,
     config: Config = CONFIG,
     days: Annotated[int, typer.Option(min=1, max=366, help=DAYS_HELP)] = 7,
-    engine: Engine = "kernel",
+    engine: Engine = "inprocess",
     at: Annotated[str, typer.Option(metavar="TIME", help=AT_HELP)] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -78,7 +79,7 @@ def shadow(
 
 
 @app.command()
-def apply(run_id: RunId, config: Config = CONFIG, engine: Engine = "kernel", as_json: AsJson = False) -> None:
+def apply(run_id: RunId, config: Config = CONFIG, engine: Engine = "inprocess", as_json: AsJson = False) -> None:
     """Send a dry run's plan as reviewed, if it is still fresh.
 
     Exit codes: those of run; 3 if the plan is stale, in which case nothing was sent.
@@ -90,7 +91,7 @@ def apply(run_id: RunId, config: Config = CONFIG, engine: Engine = "kernel", as_
 
 
 @app.command()
-def undo(run_id: RunId, config: Config = CONFIG, engine: Engine = "kernel", as_json: AsJson = False) -> None:
+def undo(run_id: RunId, config: Config = CONFIG, engine: Engine = "inprocess", as_json: AsJson = False) -> None:
     """Plan the inverse of what a run sent, to review and apply.
 
     Sends nothing. Exit codes: those of run.
@@ -113,16 +114,27 @@ def explain(
     shop: Shop,
     sku: Annotated[str, typer.Option(help="The product's SKU, or its id in the OMS.")],
     location: Annotated[int | None, typer.Option(help=LOCATION_HELP)] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the explanation as a page too.")] = None,
     config: Config = CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Explain one level: stock, orders in flight, what was sent.
 
-    Reads fresh data and changes nothing. Exit codes: 0; 2 wrong usage or configuration; 5 a system failed.
+    Reads fresh data and changes nothing; where HotWax or Shopify does not answer, it shows what the last run saw. Exit
+    codes: 0; 2 wrong usage or configuration; 5 a system failed.
     """
     from invsync import explain as levels
+    from invsync.config import settings
     from invsync.inputs import texts
 
-    level = levels.explain(shop, sku, str(config), location=location)
-    words = json.dumps(level.to_dict(), ensure_ascii=False, default=str) if as_json else repr(level)
+    configured = settings.load(config)
+    level = levels.explain_in(configured, shop, sku, location=location)
+    if html:
+        from invsync.explain import drawing  # it imports the charts
+
+        drawing.write(level, html, configured.shop(shop))
+    width = shutil.get_terminal_size().columns
+    words = json.dumps(level.to_dict(), ensure_ascii=False, default=str) if as_json else level.text(width)
     typer.echo(texts.printable(words))
+    if html and not as_json:
+        typer.echo(f"Page: {html}")

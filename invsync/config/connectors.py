@@ -49,8 +49,9 @@ class Connector:
     """One way to read an OMS, as its package declares it.
 
     `label` is its name in doctor's output. `settings` is the model of a shop's `oms` table, and `setup` asks for the
-    keys in it that are the connector's own. `reader` and `checks` are addresses, as "package.module:name": of a function
-    (settings, tries) that returns an `oms.Source`, and of a list of `oms.checks.SourceCheck`.
+    keys in it that are the connector's own. `reader`, `checks` and `ping` are addresses, as "package.module:name": of a
+    function (settings, tries) that returns an `oms.Source`, of a list of `oms.checks.SourceCheck`, and of a function
+    (settings, seconds) that returns whether the OMS answers; without one it always does.
     """
 
     label: str
@@ -58,6 +59,7 @@ class Connector:
     setup: Callable[[Ask], dict[str, str]]
     reader: str
     checks: str = ""
+    ping: str = ""
 
 
 def connector(kind: str) -> Connector:

@@ -1,6 +1,7 @@
-"""A papermill engine that runs the cells in this process: for fleets, tests and previews, without a kernel."""
+"""A papermill engine that runs the cells in this process, without a kernel; what it saves is what a kernel would."""
 
 import atexit
+import platform
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +36,8 @@ class InProcessEngine(Engine):  # type: ignore[misc]
 
         The notebook is saved before each section and at the end: papermill's saves around each cell slow a short run.
         """
-        before = None
+        before, count = None, 0
+        nb_man.nb.metadata["language_info"] = _language()
         with _saving_less(nb_man) as save, _private_shell() as shell:
             for index, cell in enumerate(nb_man.nb.cells):
                 nb_man.cell_start(cell, index)
@@ -44,7 +46,9 @@ class InProcessEngine(Engine):  # type: ignore[misc]
                 if before == "markdown" and cell.cell_type == "code":
                     save()
                 before = cell.cell_type
-                error = _run(shell, cell) if cell.cell_type == "code" else None
+                runs = cell.cell_type == "code" and bool(cell.source.strip())
+                count += runs
+                error = _run(shell, cell, count) if runs else None
                 if error is not None:
                     nb_man.cell_exception(cell, index, exception=error)
                 nb_man.cell_complete(cell, index)
@@ -62,34 +66,63 @@ def _saving_less(nb_man: Any) -> Iterator[Callable[[], None]]:
         nb_man.save = save
 
 
+def _language() -> dict[str, Any]:
+    """What a kernel says of its language, for those who open the executed notebook."""
+    return {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+        "version": platform.python_version(),
+    }
+
+
+class _PrivateShell(InteractiveShell):
+    """A shell that prints no traceback and adds no other environment's packages to this process."""
+
+    def _showtraceback(self, *_: object) -> None: ...
+
+    def init_virtualenv(self) -> None: ...
+
+
 @contextmanager
 def _private_shell() -> Iterator[InteractiveShell]:
-    """A shell that is freed at the end; IPython would keep it, and every value of its cells, until the process ends."""
+    """A shell that is freed at the end; IPython would keep it, and every value of its cells, until the process ends.
+
+    The shell of a notebook that this runs in is set aside, and put back.
+    """
+    enabled, outer = HistoryManager.enabled, InteractiveShell._instance
     HistoryManager.enabled = False  # type: ignore[assignment]
     InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
+    shell = _PrivateShell.instance()
     shell.colors = "nocolor"
     try:
         yield shell
     finally:
         atexit.unregister(shell.atexit_operations)
-        shell.cleanup()
-        InteractiveShell.clear_instance()
+        shell.cleanup()  # type: ignore[no-untyped-call]
+        _PrivateShell.clear_instance()
+        HistoryManager.enabled, InteractiveShell._instance = enabled, outer
 
 
-def _run(shell: InteractiveShell, cell: NotebookNode) -> BaseException | None:
+def _run(shell: InteractiveShell, cell: NotebookNode, count: int) -> BaseException | None:
     """Run a cell and keep its outputs in it; the error that it raised."""
     displayed: list[dict[str, Any]] = []
     shell.display_trap.hook = CapturingDisplayHook(shell=shell, outputs=displayed)
     with capture_output() as captured:
         result = shell.run_cell(cell.source, store_history=False)
-    cell.execution_count = result.execution_count
-    cell.outputs = (
-        [new_output("stream", name="stdout", text=captured.stdout)] if captured.stdout and result.success else []
-    )
-    rich = [(output.data, output.metadata) for output in captured.outputs]
-    rich += [(output["data"], output.get("metadata")) for output in displayed]
-    cell.outputs += [new_output("display_data", data=data, metadata=metadata or {}) for data, metadata in rich]
+    cell.execution_count = count
+    streams = {"stdout": captured.stdout, "stderr": captured.stderr}
+    cell.outputs = [new_output("stream", name=name, text=text) for name, text in streams.items() if text]
+    cell.outputs += [
+        new_output("display_data", data=output.data, metadata=output.metadata or {}) for output in captured.outputs
+    ]
+    cell.outputs += [
+        new_output("execute_result", data=output["data"], metadata=output.get("metadata") or {}, execution_count=count)
+        for output in displayed
+    ]
     error: BaseException | None = result.error_in_exec or result.error_before_exec
     if error is not None:
         lines = traceback.format_exception(error)

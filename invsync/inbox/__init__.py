@@ -1,12 +1,13 @@
 """The inbox: webhook deliveries that no run has covered yet, in the state database."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from invsync import tables
 from invsync.errors import UsageError
@@ -14,8 +15,10 @@ from invsync.state import iso
 from invsync.state.retention import covered_before
 from invsync.state.schema import WEBHOOK
 
-Insert = Callable[[sa.Table], sqlite.Insert | postgresql.Insert]
-INSERT: dict[str, Insert] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
+
+DIALECTS = ("sqlite", "postgresql")
 KEEP_DAYS = 7
 LEVEL, CREATED, CANCELLED, FINISHED = (
     "inventory_levels/update",
@@ -68,7 +71,7 @@ class Inbox:
 
         Raises UsageError where the database is neither SQLite nor PostgreSQL.
         """
-        if self._engine.dialect.name not in INSERT:
+        if self._engine.dialect.name not in DIALECTS:
             raise UsageError("Webhooks need a state database of SQLite or PostgreSQL: correct [state] url.")
         if self._engine.dialect.name == "sqlite":
             with self._engine.connect() as connection:
@@ -82,9 +85,16 @@ class Inbox:
             | {"heard_at": now, "updated_at": iso(delivery.updated_at) if delivery.updated_at else None}
             for delivery in deliveries
         ]
-        insert = INSERT[self._engine.dialect.name](WEBHOOK).on_conflict_do_nothing().returning(WEBHOOK.c.delivery)
+        insert = self._insert().on_conflict_do_nothing().returning(WEBHOOK.c.delivery)
         with self._engine.begin() as connection:
             return set(connection.execute(insert, rows).scalars())
+
+    def _insert(self) -> "sqlite.Insert | postgresql.Insert":
+        if self._engine.dialect.name == "sqlite":
+            return sqlite.insert(WEBHOOK)
+        from sqlalchemy.dialects import postgresql  # late: it is slow to import
+
+        return postgresql.insert(WEBHOOK)
 
     def waiting(self, shop: str) -> pl.DataFrame:
         """Return HEARD of this shop that no run has covered yet, oldest first."""

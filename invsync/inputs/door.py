@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from math import nan
 
-import dataframely as dy
 import polars as pl
+
+from invsync.inputs.frames import dy
 
 ROW = "row"  # the number of a row in what was read, from 0
 NULLS = [

@@ -12,19 +12,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import papermill
+from invsync.startup import quick_imports
 
-from invsync import alerts, errors, logs, report, telemetry
-from invsync.config import settings
-from invsync.engine import inprocess, kernel
-from invsync.jobs.job import JOBS
-from invsync.jobs.methods import review
-from invsync.jobs.parameters import Parameters, parameters
-from invsync.jobs.start import RUN_ENV, check_keeper, new_run_id
-from invsync.runs import archive, record
-from invsync.runs.record import Record
-from invsync.state import State, iso
-from invsync.vocabulary import CONCLUDED, FAILED, SHADOW, STATUSES, STOPPED
+with quick_imports():
+    import papermill
+
+    from invsync import alerts, errors, logs, report, telemetry
+    from invsync.config import settings
+    from invsync.engine import inprocess, kernel
+    from invsync.jobs.job import JOBS
+    from invsync.jobs.methods import review
+    from invsync.jobs.parameters import Parameters, parameters
+    from invsync.jobs.start import RUN_ENV, check_keeper, new_run_id
+    from invsync.runs import archive, record
+    from invsync.runs.record import Record
+    from invsync.state import State, iso
+    from invsync.vocabulary import CONCLUDED, FAILED, SHADOW, STATUSES, STOPPED
 
 LOG = logging.getLogger("invsync.run")
 APPLY, UNDO = "apply_plan.ipynb", "undo_run.ipynb"
@@ -166,6 +169,8 @@ def named(name: str, words: str) -> Exception:
     kinds = {kind.__name__: kind for kind in _kinds(errors.InvsyncError)}
     if name in kinds:
         return kinds[name](words)
+    if name == "KeyboardInterrupt":
+        return errors.SystemFailed("The run was interrupted: run the job again.")
     return errors.SystemFailed(f"The run failed in its notebook with {name}: {words}")
 
 

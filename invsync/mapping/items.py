@@ -5,12 +5,14 @@ from math import nan
 import polars as pl
 
 from invsync import tables
+from invsync.mapping import doubles
 from invsync.mapping.facilities import AGGREGATE_FORMS, digits, first_case, locations, members
 from invsync.mapping.keys import distinct, join_numbered, of, pair
 from invsync.mapping.rules import Rules
 from invsync.mapping.stock import is_malformed, online, ranks
 
 HELD = ["product_id", "facility_id", "product", "site", "reason"]
+NO_MESSAGE = pl.lit(None, dtype=pl.String)
 REASON = pl.Enum(["unmapped_product", "unmapped_location", "ambiguous_mapping", "malformed"])
 
 
@@ -73,7 +75,8 @@ def all_targets(
     held = pl.concat([frame.filter(~is_free).select(HELD) for frame in (held, aggregates)]).with_columns(
         inventory_item_id=of(products["inventory_item_id"], "product"), location_id=of(sites["location_id"], "site")
     )
-    held = tables.conform(held.join(sku, on="product_id", how="left"), tables.MAPPING_HELD, "held")
+    held = doubles.named(held.join(sku, on="product_id", how="left").with_columns(message=NO_MESSAGE), snapshot)
+    held = tables.conform(held, tables.MAPPING_HELD, "held")
     unreadable = snapshot.unreadable.filter(pl.col("facility_id").is_null())["product_id"].drop_nulls()
     targets = _targets([sent, atp.select("number", "oms")], atp.select("number", "debt"), products, sites, unreadable)
     return targets, _with_unreadable(held, snapshot.unreadable, sku)

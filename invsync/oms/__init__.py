@@ -4,6 +4,6 @@ To add one: a package here with a `connector.py` that declares `CONNECTOR`, a re
 and one line in `invsync/config/connectors.py`.
 """
 
-from invsync.oms.source import Lacking, Source, mapping_rules, open_source
+from invsync.oms.source import Lacking, Source, answers, mapping_rules, open_source
 
-__all__ = ["Lacking", "Source", "mapping_rules", "open_source"]
+__all__ = ["Lacking", "Source", "answers", "mapping_rules", "open_source"]

@@ -96,6 +96,12 @@ def open_source(oms: OmsSettings, *, tries: int | None = None) -> Source:
     return opened(oms, tries)
 
 
+def answers(oms: OmsSettings, seconds: float) -> bool:
+    """Return whether the configured OMS gives any answer within about these seconds; a file always does."""
+    ping = connector(oms.kind).ping
+    return not ping or bool(resolve_name(ping)(oms, seconds))
+
+
 def mapping_rules(shop: ShopSettings, source: Source, at: datetime) -> mapping.Rules:
     """Return how a shop is mapped at this moment."""
     return mapping.Rules(shop.aggregate_location, shop.oms.facility_group_id, source.store, at)

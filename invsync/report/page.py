@@ -1,8 +1,11 @@
 """The page of one run: the verdict, what needs a person, and what changed; all else is folded for engineers."""
 
 import json
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import polars as pl
 from markupsafe import Markup
@@ -22,7 +25,7 @@ FILES = {
     "mutation": "the mutation that each line fills in",
     "plan": "every pair, as planned",
     "outcomes": "every pair, as it ended",
-    "shadow": "the levels that were wrong at this look",
+    SHADOW: "the levels that were wrong at this look",
     "levels": "what another sync did to each level, over the looks of these days",
     "claims": "the stock events that the changes cover",
     "report": "the notebook, as it was executed",
@@ -80,7 +83,7 @@ def _page(folder: Path | None, record: Record, parts: list[str], reader: charts.
         scripts=Markup(hashed(script)),
         script=Markup(script),
         version=__version__,
-        index=_index(folder),
+        ways=_ways(folder),
         kind=kind,
         sentence=facts.sentence(record, reader) if levels is None else watched.sentence(levels, _days(record)),
         about=about,
@@ -192,9 +195,40 @@ def locations(record: Record) -> pl.DataFrame | None:
     return pl.DataFrame(rows, schema={"location_id": pl.Int64, "name": pl.String}, orient="row")
 
 
-def _index(folder: Path | None) -> str | None:
-    """The way from a run's folder to the index of all runs, where one was built."""
-    return "../../../index.html" if folder and (folder.resolve().parents[2] / "index.html").exists() else None
+@dataclass(frozen=True)
+class Way:
+    """A link from a run's page to another page of the reports."""
+
+    words: str
+    page: str
+
+
+def _ways(folder: Path | None) -> list[Way]:
+    """The ways from a run's folder: to the index and the inbox, where they were built, and to the runs beside it.
+
+    The run after it is not known yet; the index finds it when somebody asks.
+    """
+    if folder is None:
+        return []
+    folder = folder.resolve()
+    previous = _previous(folder)
+    beside = [Way("Previous run", f"../{quote(previous)}/report.html")] if previous else []
+    if not (folder.parents[2] / "index.html").exists():
+        return beside
+    up, path = "../../..", "/".join(folder.parts[-3:])
+    inbox = [Way("Inbox", f"{up}/inbox.html")] if (folder.parents[2] / "inbox.html").exists() else []
+    return [
+        Way("All runs", f"{up}/index.html"),
+        *inbox,
+        *beside,
+        Way("Next run", f"{up}/index.html#next={quote(path)}"),
+    ]
+
+
+def _previous(folder: Path) -> str:
+    """The run before this one of the same shop and job that has a page; empty where there is none."""
+    before = sorted((name for name in os.listdir(folder.parent) if name < folder.name), reverse=True)
+    return next((name for name in before if (folder.parent / name / "report.html").exists()), "")
 
 
 def _files(record: Record, reader: charts.Reader) -> list[dict[str, str]]:

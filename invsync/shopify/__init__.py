@@ -9,7 +9,7 @@ from types import TracebackType
 import httpx
 import polars as pl
 
-from invsync import tables
+from invsync import tables, web
 from invsync.config.settings import ShopSettings
 from invsync.retry import Sleep
 from invsync.shopify import activate, bulk, changed, orders, reads, subscriptions, writes
@@ -18,7 +18,7 @@ from invsync.shopify.retry import Usage
 from invsync.shopify.subscriptions import Subscription
 from invsync.shopify.writes import MUTATION, Delivery, Transport
 
-__all__ = ["MUTATION", "SCOPES", "Delivery", "Shopify", "Transport", "Usage"]
+__all__ = ["MUTATION", "SCOPES", "Delivery", "Shopify", "Transport", "Usage", "answers"]
 
 
 class Shopify:
@@ -133,3 +133,8 @@ class Shopify:
     ) -> Delivery:
         """Send a file of adjustments, and write one result line for each of its lines."""
         return writes.submit(self._client, path, result, transport=transport, stall_seconds=stall_seconds)
+
+
+def answers(shop: ShopSettings, seconds: float) -> bool:
+    """Return whether Shopify gives any response within about these seconds; it is asked without the token."""
+    return web.answers(f"{shop.base_url}/admin/api/{shop.api_version}/graphql.json", seconds)

@@ -5,11 +5,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import dataframely as dy
 import polars as pl
 
 from invsync import tables
 from invsync.errors import ShopifyFailed
+from invsync.inputs.frames import dy
 from invsync.shopify import bulk, products
 from invsync.shopify.client import Client, Node, operation
 from invsync.shopify.retry import TooCostly

@@ -280,7 +280,9 @@ def _lined(lines: alt.Chart, knobs: list[alt.Parameter], title: str, words: str)
     return _sized(layers, title, words)
 
 
-def _sized(chart: Chart, title: str, words: str, height: int | alt.Step = HEIGHT) -> Chart:
+def _sized(
+    chart: alt.Chart | alt.LayerChart, title: str, words: str, height: int | alt.Step = HEIGHT
+) -> alt.Chart | alt.LayerChart:
     return chart.properties(title=title, description=words, width=WIDTH, height=height)
 
 

@@ -51,6 +51,8 @@ LOOKED: tables.Schema = {
     "reason": tables.TEXT,
     "message": tables.TEXT,
     "fault": tables.FLAG,
+    "name": tables.TEXT,
+    **{name: tables.PRODUCTS[name] for name in ("shopify_product_id", "shopify_variant_id", "price", "currency")},
 }
 
 
@@ -87,11 +89,11 @@ def _together(files: list[str]) -> pl.DataFrame:
         missing_columns="insert",
         extra_columns="ignore",
     )
-    return rows.select(*tables.OUTCOMES, "file").filter(pl.col("outcome").is_not_null()).collect()
+    return rows.select(*tables.OUTCOMES_FILE, "file").filter(pl.col("outcome").is_not_null()).collect()
 
 
 def _looked(files: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    rows = charts.classed(frame).with_columns(item=remediation.item(), fault=is_fault())
+    rows = charts.titled(charts.classed(frame)).with_columns(item=remediation.item(), fault=is_fault())
     known = files.select("file", "path", "shop", "at", "job")
     read = pl.when(pl.col("job") != DELTAS).then("in_flight")  # a delta run does not look at orders
     joined = rows.join(known, on="file", maintain_order="left").with_columns(in_flight=read)
@@ -100,7 +102,8 @@ def _looked(files: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
 
 def _alone(file: pl.DataFrame) -> pl.DataFrame:
     try:
-        return _looked(file, pl.read_parquet(file["file"].to_list(), include_file_paths="file"))
+        rows = pl.read_parquet(file["file"].to_list(), include_file_paths="file")
+        return _looked(file, tables.completed(rows, tables.PRODUCTS))
     except (pl.exceptions.PolarsError, SystemFailed):
         return tables.empty(LOOKED)
 

@@ -7,19 +7,25 @@ from pathlib import Path
 import polars as pl
 
 from invsync import tables
-from invsync.site import folders
-from invsync.vocabulary import ALREADY_RIGHT
+from invsync.site import faults, folders
+from invsync.vocabulary import ALREADY_RIGHT, GUARD, PLANNED
 
-GUARD = "guard"  # the reason of a pair that was held because a guard stopped the run: no look at the pair itself
 KEY = ["shop", "product_id", "inventory_item_id", "location_id"]
-EVENTS = folders.LOOKED | {"newly": tables.UNITS, "exposed": tables.UNITS}
+PRODUCT = ["name", "shopify_product_id", "shopify_variant_id", "price", "currency"]
+EVENTS = {name: dtype for name, dtype in folders.LOOKED.items() if name not in PRODUCT} | {
+    "newly": tables.UNITS,
+    "exposed": tables.UNITS,
+}
 PAIRS = folders.LOOKED | {"since": tables.STAMP}
+KEPT = {"runs": folders.RUNS, "pairs": PAIRS, "faults": faults.FAULTS}
 BATCH, FILES = 2_000_000, 500  # rows and files that are digested at once, about
 
 
 @dataclass
 class History:
-    """The runs, the last look at every pair, and every event: a change, a hold, a refusal, or units newly in flight.
+    """The runs, the last look at every pair, the faults, and every event.
+
+    An event is a change, a hold, a refusal, or units newly in flight. `faults` are FAULTS of `site.faults`.
 
     `since` is when a pair's present fault was first seen; `newly` the units in flight that the run before did not see.
     `exposed` are the units in flight of a pair that has nothing left on sale: those of this look and of the one before
@@ -30,6 +36,7 @@ class History:
     folder: Path
     runs: pl.DataFrame
     pairs: pl.DataFrame
+    faults: pl.DataFrame
     touched: set[str] = field(default_factory=set)
     months: set[str] = field(default_factory=set)
 
@@ -42,21 +49,25 @@ class History:
         return kept.select(columns or list(EVENTS))
 
     def save(self) -> None:
-        """Put the runs and the pairs in place; events were kept as they came."""
+        """Put the runs, the pairs and the faults in place; events were kept as they came."""
         _write(self.runs, self.folder / "runs.parquet")
         _write(self.pairs, self.folder / "pairs.parquet")
+        _write(self.faults, self.folder / "faults.parquet")
 
 
 def load(folder: Path) -> History:
     """The history kept in this folder; an empty one when there is none, or an earlier version kept it otherwise."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = [(folder / "runs.parquet", folders.RUNS), (folder / "pairs.parquet", PAIRS)]
+    kept = [(folder / f"{name}.parquet", schema) for name, schema in KEPT.items()]
     written = [*kept, *((path, EVENTS) for path in folder.glob("events-*.parquet"))]
-    if any(path.exists() and pl.read_parquet_schema(path) != schema for path, schema in written):
+    there = {path.exists() for path, _ in kept}
+    if len(there) > 1 or any(path.exists() and pl.read_parquet_schema(path) != schema for path, schema in written):
         for path in folder.glob("*.parquet"):
             path.unlink()
-    made, pairs = (pl.read_parquet(path) if path.exists() else tables.empty(schema) for path, schema in kept)
-    return History(folder, made, pairs)
+    runs, pairs, open_faults = (
+        pl.read_parquet(path) if path.exists() else tables.empty(schema) for path, schema in kept
+    )
+    return History(folder, runs, pairs, open_faults)
 
 
 def extend(history: History, root: Path) -> tuple[int, int]:
@@ -82,9 +93,10 @@ def extend(history: History, root: Path) -> tuple[int, int]:
 def events_of(pairs: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """EVENTS of LOOKED rows, and PAIRS brought up to them, given PAIRS as they were before."""
     before = pairs.with_columns(new=pl.lit(False))
-    stopped = (pl.col("reason") == GUARD).fill_null(False)
+    stopped = (pl.col("reason") == GUARD).fill_null(False)  # no look at the pair itself
     after = rows.filter(~stopped).with_columns(since=pl.col("at"), new=pl.lit(True)).select(before.columns)
     both = pl.concat([before, after]).sort(*KEY, "at", maintain_order=True)
+    both = both.with_columns(pl.col(PRODUCT).forward_fill().over(KEY))
     both = both.with_columns(pl.col("in_flight").forward_fill().over(KEY).fill_null(0))
     was = pl.col("in_flight").shift(1).over(KEY).fill_null(0)
     newly = (pl.col("in_flight") - was).clip(lower_bound=0)
@@ -114,6 +126,8 @@ def _batches(root: Path, facts: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def _digest(history: History, rows: pl.DataFrame) -> None:
     events, history.pairs = events_of(history.pairs, rows)
+    rehearsed = history.runs.filter(pl.col("status") == PLANNED)["path"]
+    history.faults = faults.followed(history.faults, rows.filter(~pl.col("path").is_in(rehearsed.implode())))
     history.touched |= set(rows["item"])
     for (month,), part in events.group_by(pl.col("at").dt.strftime("%Y-%m")):
         path = history.folder / f"events-{month}.parquet"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import polars as pl
 from markupsafe import Markup
 
 from invsync import __version__, charts
+from invsync.report.links import Links
 from invsync.report.markup import asset, hashed, page
 from invsync.runs import record
+from invsync.site import front, inbox_page, shards, snoozes
 from invsync.site import history as kept
-from invsync.site import shards
-from invsync.vocabulary import DONE, LANDED, PARTIAL, PLANNED, STATUSES
+from invsync.site.listing import Fault, Listing, listing
+from invsync.vocabulary import DONE, LANDED, PARTIAL, PLANNED, SENT, STATUSES
 
 SITE = "_site"
 INLINE = 1_000  # runs that the page itself carries; older ones are loaded by month
@@ -37,19 +40,24 @@ Readers = Mapping[str, charts.Reader]
 
 @dataclass(frozen=True)
 class Built:
-    """What a build did: the page, the runs it knows, how many were read afresh or are gone, the files it wrote."""
+    """What a build did: the page, the runs it knows, how many were read afresh or are gone, the files it wrote.
+
+    `listing` are the faults of the inbox, which was written beside the page.
+    """
 
     page: Path
     runs: int
     fresh: int
     gone: int
     written: int
+    listing: Listing
 
 
-def build(root: Path, readers: Readers) -> Built:
-    """Bring the index below this folder up to date; only new runs are read, only changed files are written.
+def build(root: Path, readers: Readers, links: Mapping[str, Links] | None = None, now: datetime | None = None) -> Built:
+    """Bring the index and the inbox below this folder up to date; only new runs are read, only changed files written.
 
-    `readers` gives each shop's locale and time zone; one not named is read in English and UTC.
+    `readers` gives each shop's locale and time zone; one not named is read in English and UTC. `links` says where
+    the links of each shop lead; `now` decides which faults are still snoozed.
     """
     root.mkdir(parents=True, exist_ok=True)
     history = kept.load(root / SITE / "state")
@@ -59,76 +67,80 @@ def build(root: Path, readers: Readers) -> Built:
     again = len(list((root / SITE).glob("items-*.js"))) != number
     written = shards.write(history, root / SITE, number, history.pairs["item"] if again else history.touched)
     _forget(root / SITE, number)
-    shops = _shops(root, history, readers)
+    faults = listing(root, history, snoozes.load(root), readers, links, now)
+    shops = _shops(root, history, faults, readers)
     rows = _rows(history.runs, shops)
     written += _months(root / SITE, rows, history.months)
-    made = _page(root, history, shops, rows, number)
-    return Built(root / "index.html", history.runs.height, fresh, gone, len(written) + made)
+    pages = {
+        "index.html": _page(history, faults, shops, rows, inbox_page.common(history, readers)),
+        inbox_page.PAGE: inbox_page.render(faults, history, readers),
+    }
+    written += [path for name, text in pages.items() if (path := shards.put(root / name, text))]
+    return Built(root / "index.html", history.runs.height, fresh, gone, len(written), faults)
 
 
-def _page(root: Path, history: kept.History, shops: list[dict[str, Any]], rows: pl.DataFrame, number: int) -> bool:
-    """Write the page; whether it changed."""
+def _page(
+    history: kept.History, faults: Listing, shops: list[dict[str, Any]], rows: pl.DataFrame, reader: charts.Reader
+) -> str:
+    """The index as HTML."""
+    counted = front.products(history, faults)
+    sentence = front.sentence(shops, counted, faults, reader)
     worst = max((shop["kind"] for shop in shops), key=lambda kind: STATUSES[kind].rank, default=PLANNED)
-    bare = [{name: shop[name] for name in ("name", "zone", "locale", "places")} for shop in shops]
+    bare = [{name: shop[name] for name in ("name", "zone", "locale", "places", "synced")} for shop in shops]
     data = {
         "shops": bare,
         "jobs": _jobs(history.runs),
         "statuses": list(STATUSES),
         "kinds": {name: {"mark": s.mark, "words": s.words, "rank": s.rank} for name, s in STATUSES.items()},
-        "shards": number,
+        "shards": shards.count(history.pairs["item"].n_unique()),
         "runs": _columns(rows.tail(INLINE).drop("month")),
         "total": rows.height,
         "months": sorted(set(rows["month"].head(max(0, rows.height - INLINE))), reverse=True),
         "days": _columns(_days(history.runs, shops)),
     }
     scripts = [asset("index.js"), asset("days.js")]
-    text = page(
+    return page(
         "index.html.j2",
-        title=f"Is Shopify right? {_sentence(shops)}",
+        title=f"Is Shopify right? {sentence}",
         scripts=Markup(f"'self' {hashed(*scripts)}"),
         js=[Markup(script) for script in scripts],
         version=__version__,
         kind=worst,
-        sentence=_sentence(shops),
+        sentence=sentence,
+        tiles=front.tiles(history, shops, counted, faults, reader),
         shops=shops,
         total=rows.height,
         data=Markup(json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")),
     )
-    path = root / "index.html"
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return False
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-    return True
 
 
-def _sentence(shops: list[dict[str, Any]]) -> str:
-    wrong = [shop["name"] for shop in shops if STATUSES[shop["kind"]].rank > STATUSES[DONE].rank]
-    if not shops:
-        return "No run has left a report here yet."
-    if not wrong:
-        return "Shopify is right." if len(shops) == 1 else f"Shopify is right at all {len(shops)} shops."
-    named = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
-    return f"{named} need{'s' if len(wrong) == 1 else ''} you."
-
-
-def _shops(root: Path, history: kept.History, readers: Readers) -> list[dict[str, Any]]:
+def _shops(root: Path, history: kept.History, listed: Listing, readers: Readers) -> list[dict[str, Any]]:
     """Each shop with its verdict, the worst first: its last run of every job, and its open faults."""
-    last = history.runs.filter(pl.col("status") != PLANNED).unique(["shop", "job"], keep="last", maintain_order=True)
-    open_faults = history.pairs.filter("fault").group_by("shop").agg(faults=pl.len(), since=pl.min("since"))
-    faults = {row["shop"]: row for row in open_faults.to_dicts()}
+    sent = history.runs.filter(pl.col("status").is_in(SENT)).group_by("shop").agg(pl.max("started_at"))
+    synced = dict(sent.iter_rows())
+    last = _last(history)
     names = history.runs["shop"].unique().sort().to_list()
-    made = [
-        _shop(root, name, last.filter(pl.col("shop") == name), faults.get(name), readers.get(name)) for name in names
-    ]
+    made = []
+    for name in names:
+        mine = [fault for fault in listed.open if fault.shop == name]
+        shop = _shop(root, name, last.filter(pl.col("shop") == name), mine, readers.get(name, charts.Reader()))
+        made.append(shop | {"synced": int(synced[name].timestamp()) if name in synced else None})
     return sorted(made, key=lambda shop: (-STATUSES[shop["kind"]].rank, shop["name"]))
 
 
-def _shop(
-    root: Path, name: str, last: pl.DataFrame, faults: dict[str, Any] | None, reader: charts.Reader | None
-) -> dict[str, Any]:
-    reader = reader or charts.Reader()
+def _last(history: kept.History) -> pl.DataFrame:
+    """The last run of each shop and job that was no rehearsal; one whose every fault was mended since counts as done."""
+    last = history.runs.filter(pl.col("status") != PLANNED).unique(["shop", "job"], keep="last", maintain_order=True)
+    if not last["status"].is_in([PARTIAL]).any():
+        return last
+    pairs = history.events("path", "fault").join(last.lazy().select("path"), on="path", how="semi")
+    seen = pairs.group_by("path").agg(pairs=pl.col("fault").sum()).collect()
+    explained = (pl.col("status") == PARTIAL) & (pl.col("needs") <= pl.col("pairs"))
+    counted = last.join(seen, on="path", how="left", maintain_order="left")
+    return counted.with_columns(status=pl.when(explained).then(pl.lit(DONE)).otherwise("status")).drop("pairs")
+
+
+def _shop(root: Path, name: str, last: pl.DataFrame, faults: list[Fault], reader: charts.Reader) -> dict[str, Any]:
     kind = max(last["status"], key=lambda status: STATUSES[status].rank, default=PLANNED)
     if kind == DONE and faults:
         kind = PARTIAL
@@ -144,8 +156,9 @@ def _shop(
         "at": reader.moment(newest.get("started_at")),
         "t": int(newest["started_at"].timestamp()) if newest else "",
         "flight": reader.number(newest.get("in_flight")),
-        "faults": reader.number(faults["faults"] if faults else 0),
-        "since": reader.day(faults["since"]) if faults else "",
+        "last": last.select("shop", "job", "status").to_dicts(),
+        "faults": reader.number(len(faults)),
+        "since": reader.day(min(fault.since for fault in faults)) if faults else "",
         "zone": reader.timezone,
         "locale": reader.locale.replace("_", "-"),
         "places": dict(run.locations) if run else {},

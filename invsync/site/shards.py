@@ -37,7 +37,11 @@ def write(history: History, site: Path, shards: int, touched: Iterable[str]) -> 
         schema={"item": pl.String, "key": pl.String, "place": pl.Int64},
     )
     mine = placed.filter(pl.col("place").is_in({shard(item, shards) for item in touched}))
-    written = [put(site / "names.js", script("names", names if len(names) <= MOST_NAMES else []))]
+    listed = names if len(names) <= MOST_NAMES else []
+    titles = (
+        dict(history.pairs.filter(pl.col("name").is_not_null()).select("item", "name").iter_rows()) if listed else {}
+    )
+    written = [put(site / "names.js", script("names", listed, [titles.get(name) for name in listed]))]
     for place, text in _files(_rows(history, mine), mine):
         written.append(put(site / f"items-{place}.js", f"invsync.items({place},{text})\n"))
     return [path for path in written if path]

@@ -145,13 +145,35 @@ def open_faults(history: History, shop: str, at: datetime) -> pl.DataFrame:
     return mine.with_columns(age=(pl.lit(at) - pl.col("since")).dt.total_hours() / 24).sort("since", "item")
 
 
+def right_now(history: History, shop: str, before: datetime) -> float | None:
+    """The share of the shop's judged pairs that were right after their last look; None where none was judged.
+
+    Pairs that were looked at since `before` are left out.
+    """
+    judged = history.pairs.filter(pl.col("shop") == shop, pl.col("outcome").is_in(JUDGED), pl.col("at") < before)
+    return judged.filter(pl.col("outcome").is_in(RIGHT)).height / judged.height if judged.height else None
+
+
+def names(history: History, shop: str) -> pl.DataFrame:
+    """What Shopify calls the shop's items, where it said: item, name."""
+    known = history.pairs.filter(pl.col("shop") == shop, pl.col("name").is_not_null())
+    return known.select("item", "name").unique("item", keep="first", maintain_order=True)
+
+
+def shopify_prices(history: History, shop: str) -> Prices:
+    """Shopify's own prices of the shop's items, as runs read them last."""
+    known = history.pairs.filter(
+        pl.col("shop") == shop, pl.col("price").is_not_null(), pl.col("currency").is_not_null()
+    )
+    table = known.sort("at", descending=True).unique("item", keep="first", maintain_order=True)
+    return Prices(table.select("price", "item"), str(table["currency"][0]) if table.height else "")
+
+
 PRICES = Table("prices", {"sku": NAME, "price": AMOUNT, "currency": WORD}, key=["sku"], required=["price", "currency"])
 
 
-def read_prices(path: Path | None) -> Prices:
-    """The unit prices in a Parquet or CSV table with `sku`, `price` and `currency`; none without a path."""
-    if path is None:
-        return Prices(pl.DataFrame(schema={"item": pl.String, "price": pl.Float64}))
+def read_prices(path: Path) -> Prices:
+    """The unit prices in a Parquet or CSV table with `sku`, `price` and `currency`."""
     table = entered("Prices", path, PRICES)
     currencies = table["currency"].unique().to_list()
     if len(currencies) != 1:

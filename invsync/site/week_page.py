@@ -1,5 +1,6 @@
 """The page of a shop's week: one file without scripts or links, to be opened or mailed."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,17 @@ from markupsafe import Markup
 
 from invsync import __version__, charts, tables
 from invsync.errors import UsageError
-from invsync.report import cells, remediation
+from invsync.report import cells, facts, money, remediation
 from invsync.report.facts import Figure
+from invsync.report.links import Links
 from invsync.report.markup import Column, page, table
 from invsync.report.page import locations
-from invsync.report.rows import orders_in_flight
+from invsync.report.rows import orders_in_flight, product
 from invsync.runs import record
 from invsync.site import history as kept
 from invsync.site import index
-from invsync.site.week import Week, midnight, open_faults, read_prices, week
-from invsync.vocabulary import DELTAS, HARD, LANDED, SENT, remedy
+from invsync.site.week import Week, midnight, names, open_faults, read_prices, right_now, shopify_prices, week
+from invsync.vocabulary import DELTAS, HARD, LANDED, REFUSED, SENT, remedy
 
 ACCURACY = (
     "Of the pairs that a run looked at and could judge, the share that Shopify showed right before the run changed "
@@ -35,13 +37,19 @@ COMPARED = {
 
 
 def write(
-    root: Path, shop: str, readers: index.Readers, *, ending: date | None = None, prices: Path | None = None
+    root: Path,
+    shop: str,
+    readers: index.Readers,
+    links: Mapping[str, Links] | None = None,
+    *,
+    ending: date | None = None,
+    prices: Path | None = None,
 ) -> Path:
     """Write `<shop>/weekly/<day>.html` for the seven days that end with `ending`; and the index.
 
     By default they end yesterday, or today where the shop's first run is of today.
     """
-    index.build(root, readers)
+    index.build(root, readers, links)
     history, reader = kept.load(root / index.SITE / "state"), readers.get(shop, charts.Reader())
     started = history.runs.filter(pl.col("shop") == shop)["started_at"]
     if started.is_empty():
@@ -51,7 +59,7 @@ def write(
     path = root / shop / "weekly" / f"{day}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render(root, history, shop, day, reader, prices), encoding="utf-8")
-    index.build(root, readers)
+    index.build(root, readers, links)
     return path
 
 
@@ -60,11 +68,13 @@ def render(
 ) -> str:
     """The week's page as HTML, written for this reader."""
     charts.enable(locale=reader.locale, timezone=reader.timezone)
-    known, zone = read_prices(prices), reader.timezone
+    known, zone = read_prices(prices) if prices else shopify_prices(history, shop), reader.timezone
     now, before = (week(history, shop, end, known, zone=zone) for end in (day, day - timedelta(days=7)))
     newest = history.runs.filter(pl.col("shop") == shop).row(-1, named=True)
     end = min(midnight(day + timedelta(days=1), zone), newest["started_at"] + timedelta(seconds=1))
-    faults, names = open_faults(history, shop, end), locations(record.read(root / newest["path"]) or record.Record())
+    faults, places = open_faults(history, shop, end), locations(record.read(root / newest["path"]) or record.Record())
+    products, risk = names(history, shop), money.worth(money.priced(faults))
+    right = right_now(history, shop, end)
     span = f"{reader.day(now.first)} to {reader.day(day)}"
     return page(
         "week.html.j2",
@@ -73,18 +83,19 @@ def render(
         zone=zone,
         version=__version__,
         kind=_kind(now, faults),
-        sentence=_sentence(now, faults, reader),
+        sentence=_sentence(now, right, faults, reader),
         made=now.made,
         about=[shop, "the week", span, f"days in {zone}"],
-        figures=_figures(now, faults, reader),
+        figures=_figures(now, right, faults, risk, reader),
         changes=_changes(now, before, reader),
-        faults=_faults(faults, names, reader),
-        drawn=[_drawn(chart, n, reader) for n, chart in enumerate(_charts(now, zone, names))],
-        places=_worst(now, "location_id", "Location", names, reader),
-        items=_worst(now, "item", "Item", names, reader),
+        faults=_faults(faults, places, reader),
+        at_risk=facts.at_risk(risk, reader),
+        drawn=[_drawn(chart, n, reader) for n, chart in enumerate(_charts(now, zone, places, products))],
+        places=_worst(now, "location_id", "Location", reader, places=places),
+        items=_worst(now, "item", "Product", reader, products=products),
         accuracy=_measured(now, reader),
         money=bool(known.currency),
-        flight=_in_flight(root, now, names, reader),
+        flight=_in_flight(root, now, places, reader),
     )
 
 
@@ -94,25 +105,31 @@ def _kind(now: Week, faults: pl.DataFrame) -> str:
     return "partial" if faults.height or now.broken else "done"
 
 
-def _sentence(now: Week, faults: pl.DataFrame, reader: charts.Reader) -> str:
+def _sentence(now: Week, right: float | None, faults: pl.DataFrame, reader: charts.Reader) -> str:
     if not now.made:
         return "No run looked at Shopify in this week."
-    right = f"Shopify was right for {reader.share(now.accuracy)} of the pairs"
+    was = f"Shopify was right for {reader.share(now.accuracy)} of the pairs before each run"
+    judged = "No pair could be judged" if now.accuracy is None else was
+    after = "" if now.accuracy is None or right is None else f", and for {reader.share(right)} after"
     some = f"{reader.many(faults.height, 'pair')} still need{'s' if faults.height == 1 else ''} a person"
-    return f"{'No pair could be judged' if now.accuracy is None else right}; {some if faults.height else 'nothing is left open'}."
+    return f"{judged}{after}; {some if faults.height else 'nothing is left open'}."
 
 
-def _figures(now: Week, faults: pl.DataFrame, reader: charts.Reader) -> list[Figure]:
+def _figures(
+    now: Week, right: float | None, faults: pl.DataFrame, risk: money.Worth | None, reader: charts.Reader
+) -> list[Figure]:
     number, ill = reader.number, bool(faults.height)
-    oldest = f"the oldest for {reader.many(int(faults.select(pl.max('age')).item()), 'day')}" if ill else ""
+    days = int(faults.select(pl.max("age")).item()) if ill else 0
+    oldest = f"the oldest for {reader.many(days, 'day')}" if days else "all of today" if ill else ""
+    exposed = f"{reader.money(risk.at_risk, risk.currency)} at risk" if risk and risk.at_risk else ""
     kept_off = _joined(_money(now, now.protected(), reader), _would_have(now, reader))
     not_there = _money(now, now.moved(up=False), reader) or "offered, and not there"
     return [
-        Figure("Accuracy", reader.share(now.accuracy), "right before any change"),
+        Figure("Right after the last look", reader.share(right), f"{reader.share(now.accuracy)} before each run"),
         Figure("Sold units kept off sale", number(now.kept_off), kept_off),
         Figure("Taken off sale, units", number(now.lowered), not_there),
         Figure("Runs finished", number(now.made - now.broken), f"of {number(now.made)}"),
-        Figure("Open faults, pairs", number(faults.height), oldest, ill),
+        Figure("Open faults, pairs", number(faults.height), _joined(exposed, oldest), ill),
     ]
 
 
@@ -164,8 +181,9 @@ def _faults(faults: pl.DataFrame, names: pl.DataFrame | None, reader: charts.Rea
     """The open faults by class, the oldest first."""
     labelled, old = charts.named(faults, names).sort("since", "item"), pl.col("age")
     ages = {"new": (old < 1).sum(), "days": ((old >= 1) & (old < 7)).sum(), "weeks": (old >= 7).sum()}
-    places = (pl.col("item") + " at " + pl.col("label")).head(remediation.EXAMPLES)
+    places = (pl.coalesce("name", "item") + " at " + pl.col("label")).head(remediation.EXAMPLES)
     by = ["outcome", "reason", "message"]
+    labelled = labelled.with_columns(message=pl.when(pl.col("outcome") == REFUSED).then("message"))
     grouped = labelled.group_by(by).agg(**ages, pairs=pl.len(), since=pl.min("since"), examples=places)
     return [
         {
@@ -180,9 +198,11 @@ def _faults(faults: pl.DataFrame, names: pl.DataFrame | None, reader: charts.Rea
     ]
 
 
-def _charts(now: Week, zone: str, names: pl.DataFrame | None) -> list[charts.Chart]:
+def _charts(now: Week, zone: str, places: pl.DataFrame | None, products: pl.DataFrame) -> list[charts.Chart]:
     days, sent = now.days(zone), now.events.filter(pl.col("outcome").is_in(LANDED)).with_columns(sku="item")
-    by_place, by_item = charts.variances_by_location(sent, names), charts.variances_by_product(sent)
+    sent = sent.join(products, on="item", how="left").rename({"name": "title"})
+    sent = sent.with_columns(variant_title=pl.lit(None, dtype=tables.TEXT))
+    by_place, by_item = charts.variances_by_location(sent, places), charts.variances_by_product(sent)
     return [charts.drift(days), charts.protected(days), by_place, by_item]
 
 
@@ -193,11 +213,23 @@ def _drawn(chart: charts.Chart, number: int, reader: charts.Reader) -> Markup:
     return Markup(cells.figure(made["image/svg+xml"], made[charts.NARROW_MIME], made["text/plain"], number))
 
 
-def _worst(now: Week, by: str, head: str, names: pl.DataFrame | None, reader: charts.Reader) -> Markup:
+def _worst(
+    now: Week,
+    by: str,
+    head: str,
+    reader: charts.Reader,
+    *,
+    places: pl.DataFrame | None = None,
+    products: pl.DataFrame | None = None,
+) -> Markup:
     rows = now.worst(by)
     if rows.is_empty():
         return Markup("")
-    labels = charts.named(rows, names)["label"] if by == "location_id" else rows[by]
+    if products is not None:
+        rows = rows.join(products, on="item", how="left", maintain_order="left")
+        labels = [product(row) for row in rows.select("item", "name").to_dicts()]
+    else:
+        labels = charts.named(rows, places)["label"].to_list()
     columns = [Column(head), *(Column(name, "n") for name in ("Raised", "Lowered", "In all", "Changes"))]
     numbers = rows.select("raised", "lowered", "total", "times").iter_rows()
     shown = [[label, *map(reader.number, line)] for label, line in zip(labels, numbers, strict=True)]

@@ -60,6 +60,7 @@ def make(target: Path) -> None:
     sold = _sold()
     target = target.resolve()
     with tempfile.TemporaryDirectory() as workshop, chdir(workshop):
+        index.build(Path("reports"), READERS)  # so that each run's page leads to it
         _play(sold)
         _prices(sold).write_csv("prices.csv")
         reports = Path("reports")

@@ -1,7 +1,7 @@
 """A run of 10,000 pairs that finds nothing to change, beside papermill's start of a kernel for an empty notebook.
 
 In this package: the run's whole work (reads, plan, charts, page) in a process that has imported everything. The two
-commands show what a person waits for: they import polars, altair and SQLAlchemy too, once there and once in the kernel.
+commands show what a person waits for: they import polars and SQLAlchemy too.
 The shop answers from memory, as it did when it was asked before.
 """
 
@@ -105,7 +105,7 @@ def empty(folder: Path) -> Callable[[], str]:
 
 
 def run_command(folder: Path) -> Callable[[], str]:
-    """The hard sync by its command, in a kernel, after it has run once before."""
+    """The hard sync by its command, after it has run once before."""
     configured = shop_of(folder)
     words = command(
         "invsync.cli", "run", "hard-sync", "--json", *(f"--{name}={value}" for name, value in configured.items())

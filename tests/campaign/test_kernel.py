@@ -43,6 +43,8 @@ class Rehearsal:
             "--shop",
             "demo",
             "--json",
+            "--engine",
+            "kernel",
             "--config",
             str(self.folder / "invsync.toml"),
             "--at",

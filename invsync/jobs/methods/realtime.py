@@ -152,5 +152,5 @@ def _often(lines: pl.DataFrame, now: datetime) -> pl.DataFrame:
 
 def _contested(pairs: pl.DataFrame) -> pl.DataFrame:
     """MAPPING_HELD of pairs that another system keeps changing."""
-    rows = pairs.with_columns(facility_id=pl.lit(None), reason=pl.lit(CONTESTED))
+    rows = pairs.with_columns(facility_id=pl.lit(None), reason=pl.lit(CONTESTED), message=pl.lit(None))
     return tables.conform(rows, tables.MAPPING_HELD, CONTESTED)

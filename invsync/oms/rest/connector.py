@@ -50,4 +50,5 @@ CONNECTOR = Connector(
     setup=setup,
     reader="invsync.oms.rest.source:open_apis",
     checks="invsync.oms.rest.checks:CHECKS",
+    ping="invsync.oms.rest.ping:answers",
 )

@@ -34,4 +34,5 @@ CONNECTOR = Connector(
     setup=setup,
     reader="invsync.oms.sql.source:open_database",
     checks="invsync.oms.sql.rights:CHECKS",
+    ping="invsync.oms.sql.ping:answers",
 )

@@ -5,7 +5,7 @@
   const DAY = 86400000, at = day => Date.parse(`${day}T00:00:00Z`), named = t => new Date(t).toISOString().slice(0, 10);
   const long = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", weekday: "long", day: "numeric", month: "long", year: "numeric" });
   const short = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short" });
-  const number = value => value.toLocaleString(document.documentElement.dataset.locale);
+  const number = value => value.toLocaleString(document.documentElement.dataset.locale).replace("-", "−");
   const tip = make("div", { className: "iv-tip", hidden: true });
   tip.setAttribute("aria-hidden", "true");
 
@@ -28,13 +28,13 @@
     const box = document.getElementById("calendar"), days = [...byDay.keys()].sort();
     const status = by.status === "" ? null : data.statuses[+by.status];
     const last = at(days.at(-1) || named(Date.now())), end = last + (6 - (new Date(last).getUTCDay() + 6) % 7) * DAY;
-    const room = Math.floor((box.clientWidth - 40) / 24), needed = Math.ceil((end - at(days[0] || named(end))) / DAY / 7) + 1;
-    const weeks = Math.max(4, Math.min(53, room, Math.max(13, needed)));
+    const room = Math.floor((box.clientWidth - 40) / 24), needed = Math.ceil((end - at(days[0] || named(end)) + DAY) / DAY / 7);
+    const weeks = Math.max(1, Math.min(53, room, needed));
     const grid = make("div", { className: "iv-calendar" });
     grid.style.gridTemplateColumns = `2rem repeat(${weeks}, 1.35rem)`;
     grid.append(make("span", {}), ...Array.from({ length: weeks }, (_, week) => {
       const monday = new Date(end - ((weeks - week) * 7 - 1) * DAY);
-      return make("span", { className: "iv-month", textContent: monday.getUTCDate() <= 7 ? short.format(monday).split(" ")[1] : "" });
+      return make("span", { className: "iv-month", textContent: monday.getUTCDate() <= 7 || (!week && monday.getUTCDate() <= 21) ? short.format(monday).split(" ")[1] : "" });
     }));
     for (let weekday = 0; weekday < 7; weekday += 1) {
       grid.append(make("span", { className: "iv-weekday", textContent: ["Mon", "", "Wed", "", "Fri", "", "Sun"][weekday] }));
@@ -45,6 +45,7 @@
     }
     grid.addEventListener("keydown", move);
     box.replaceChildren(grid);
+    for (const entry of document.querySelectorAll("#key [data-kind]")) entry.hidden = !grid.querySelector(`button.${entry.dataset.kind}`);
     const all = [...grid.querySelectorAll("button")];
     (all.find(one => one.classList.contains("on")) || all.toSorted((a, b) => a.dataset.day < b.dataset.day ? -1 : 1).at(-1))?.setAttribute("tabindex", "0");
   };

@@ -15,7 +15,7 @@ const invsync = (() => {
     number: new Intl.NumberFormat(locale), signed: new Intl.NumberFormat(locale, { signDisplay: "exceptZero" }),
   }));
   const form = shop => forms[shop] || forms[0];
-  const shown = (shop, value, kind = "number") => value === null || value === undefined ? "–" : form(shop)[kind].format(value);
+  const shown = (shop, value, kind = "number") => value === null || value === undefined ? "–" : form(shop)[kind].format(value).replace("-", "−");
   const when = (shop, t) => form(shop).time.format(t * 1000);
   const loaded = {};
   const load = name => loaded[name] ||= new Promise((done, failed) => {
@@ -77,6 +77,34 @@ const invsync = (() => {
     if (minutes > 1560) place.className = "iv-kind partial";
   };
 
+  // The worst fact of all: that a shop has not been synced, which only the reader's own clock can tell.
+  const LATE = 26 * 60;
+  const late = () => {
+    const since = data.shops.filter(({ synced }) => synced).map(({ name, synced }) => [name, Math.floor((Date.now() / 1000 - synced) / 60)]);
+    const waiting = since.filter(([, minutes]) => minutes > LATE).sort((a, b) => b[1] - a[1]);
+    if (!waiting.length) return;
+    const names = waiting.map(([name]) => name), least = waiting.at(-1)[1], days = Math.round(least / 1440);
+    const span = least < 2880 ? `${Math.round(least / 60)} hours` : `${days} days`;
+    const joined = names.length > 3 ? `${names.length} shops` : names.join(", ").replace(/, ([^,]*)$/, " and $1");
+    const verdict = $("verdict"), heading = verdict.querySelector("h1");
+    const before = make("p", { className: "iv-about", textContent: `By the last runs: ${heading.textContent.trim()}` });
+    verdict.className = "iv-verdict failed";
+    heading.replaceChildren($("late").content.cloneNode(true), make("span", { textContent: `${joined} ${names.length === 1 ? "has" : "have"} not synced for ${span}.` }));
+    heading.after(before);
+    document.title = heading.textContent.trim();
+  };
+
+  // From a run's page: the run after it of the same shop and job, by `#next=shop/job/run_id`.
+  const monthOf = id => `${id.slice(0, 4)}-${id.slice(4, 6)}`;
+  const next = async path => {
+    const own = path.split("/").at(-1), beside = path.slice(0, path.length - own.length);
+    for (const month of data.months.filter(one => one >= monthOf(own))) await load(`runs-${month}`).catch(() => null);
+    const later = runs.filter(run => run.path.startsWith(beside) && run.run_id > own);
+    if (later.length) return location.replace(link(later.at(-1).path, "").href);
+    $("newest").hidden = false;
+    $("newest").replaceChildren("No later run of this shop and job is known here: ", link(path, own), " is the newest.");
+  };
+
   // One item's story.
   const crc = words => {
     let sum = -1;
@@ -87,6 +115,7 @@ const invsync = (() => {
     return (sum ^ -1) >>> 0;
   };
   const shards = {};
+  let names = [], titles = [];
   const place = (shop, id) => id === null ? "no location" : data.shops[shop]?.places[id] || String(id);
   const read = (shard, row) => {
     const [run, location, available, flight, target, delta, after, kind] = row, [path, t] = shard.runs[run];
@@ -115,19 +144,38 @@ const invsync = (() => {
     $("story").replaceChildren(make("h3", { textContent: story.name }), make("p", { textContent: "When a run last looked at it:" }), make("ul", {}, ...looks.map(look)),
       events.length ? box : make("p", { className: "iv-none", textContent: "No run has ever had to change or hold it: Shopify was right each time." }));
   };
-  const search = async item => {
-    const name = item.trim().toLowerCase();
-    if (!name) return $("story").replaceChildren();
+  const HITS = 20;
+  const open = async name => {
     const number = crc(name) % data.shards;
     await load(`items-${number}`).catch(() => null);
     const story = shards[number]?.items[name];
-    if (story) return tell(shards[number], story);
+    if (story) tell(shards[number], story);
+    return Boolean(story);
+  };
+  const fitting = words => names.flatMap((name, n) => words.every(word => `${name} ${titles[n] ?? ""}`.toLowerCase().includes(word)) ? [n] : []);
+  const hit = n => {
+    const button = make("button", { type: "button", className: "iv-button", textContent: titles[n] ?? names[n] });
+    button.addEventListener("click", () => open(names[n].toLowerCase()));
+    return make("li", {}, button, titles[n] ? make("small", { textContent: names[n] }) : null);
+  };
+  const search = async item => {
+    const name = item.trim().toLowerCase();
+    if (!name) return $("story").replaceChildren();
+    if (await open(name)) return;
+    await load("names").catch(() => null);
+    const matching = fitting(name.split(/\s+/));
+    if (matching.length === 1) return open(names[matching[0]].toLowerCase());
+    if (matching.length) {
+      const more = matching.length > HITS ? `, of which ${HITS} are listed; type more of the title or SKU` : "";
+      return $("story").replaceChildren(make("p", { textContent: `${matching.length.toLocaleString()} products fit${more}:` }), make("ul", { className: "iv-hits" }, ...matching.slice(0, HITS).map(hit)));
+    }
     $("story").replaceChildren(make("p", { className: "iv-none", textContent: `No run has looked at “${item.trim()}”. Either it is spelt otherwise, or it is not linked to a Shopify item in HotWax, so that no run can see it.` }));
   };
 
   addEventListener("DOMContentLoaded", () => {
     document.querySelector(".iv-live").hidden = !data.shops.length;
     document.querySelectorAll("[data-t]").forEach(ago);
+    late();
     if (!data.shops.length) return;
     data.shops.forEach(({ name }, n) => filters.shop.append(new Option(name, n)));
     data.jobs.forEach((name, n) => filters.job.append(new Option(calm(name), n)));
@@ -144,20 +192,20 @@ const invsync = (() => {
     $("item").addEventListener("submit", event => { event.preventDefault(); search($("item").item.value); });
     $("item").item.addEventListener("input", () => load("names").catch(() => null));
     $("item").item.addEventListener("change", event => search(event.target.value));
+    if (told.has("next")) next(told.get("next"));
     if (told.has("item")) { $("item").item.value = told.get("item"); search(told.get("item")); }
     draw();
   });
-  let names = [];
   const suggest = () => {
     const wanted = $("item").item.value.trim().toLowerCase();
-    const matching = wanted ? names.filter(name => name.toLowerCase().includes(wanted)).slice(0, 20) : [];
-    $("names").replaceChildren(...matching.map(name => new Option(name, name)));
+    const matching = wanted ? fitting(wanted.split(/\s+/)).slice(0, HITS) : [];
+    $("names").replaceChildren(...matching.map(n => new Option(titles[n] ? `${titles[n]} (${names[n]})` : names[n], names[n])));
   };
   return {
     choose, make, shown,
     runs: (month, columns) => { add(columns); data.months = data.months.filter(one => one !== month); },
     items: (number, shard) => { shards[number] = shard; },
-    names: all => { names = all; $("item").item.addEventListener("input", suggest); suggest(); },
+    names: (all, named) => { names = all; titles = named; $("item").item.addEventListener("input", suggest); suggest(); },
     days: () => {},
   };
 })();

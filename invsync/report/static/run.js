@@ -3,7 +3,7 @@
   const tip = Object.assign(document.createElement("div"), { className: "iv-tip", hidden: true });
   tip.setAttribute("aria-hidden", "true");
   document.body.append(tip);
-  const barAt = event => event.target.closest?.(".iv-chart [aria-roledescription='bar'][aria-label]");
+  const barAt = event => event.target.closest?.(".iv-chart :is([aria-roledescription='bar'], [aria-roledescription='point'])[aria-label]");
   const point = event => {
     const bar = barAt(event);
     tip.hidden = !bar;
