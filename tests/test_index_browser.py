@@ -84,7 +84,7 @@ def test_they_print_on_a4(browser: Browser, site: Path, name: str) -> None:
         sheets = [sheet.get_textpage().get_text_range() for sheet in made]
     assert 1 <= len(sheets) <= 8
     charts = [
-        ("Drift, by day", "raised,"),
+        (" raised, ", "Units that were wrong in Shopify"),
         ("Furthest off: ", "Units, in Shopify when the run looked", "are drawn."),
     ]
     for chart in charts if "weekly" in name else []:

@@ -130,7 +130,11 @@ def test_titles_and_money_come_from_shopify_and_every_figure_adds_up(tmp_path: P
 
     runs = [
         [sold("A", 2.5, delta=-4, in_flight=2), sold("B", 10, delta=3), sold("C", 99, **RIGHT)],
-        [sold("A", 3.0, in_flight=5, **RIGHT), sold("B", 10, delta=-1), sold("D", 7, target=6, available=2, after=None, **GONE)],
+        [
+            sold("A", 3.0, in_flight=5, **RIGHT),
+            sold("B", 10, delta=-1),
+            sold("D", 7, target=6, available=2, after=None, **GONE),
+        ],
     ]
     for n, rows in enumerate(runs):
         leave(tmp_path, described(rows), at=MONDAY + timedelta(hours=n), status="partial")

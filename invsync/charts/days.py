@@ -18,7 +18,7 @@ def drift(days: pl.DataFrame) -> Chart:
     words = f"Units that were wrong in Shopify when a run looked, by day: {raised} raised, {lowered} lowered."
     colours = {"Raised": RAISED, "Lowered": LOWERED}
     there = {name: colours[name] for value, name in sides if days.select((value != 0).any()).item()}
-    return _drawn(rows, days, there, "Drift, by day", words)
+    return _drawn(rows, days, there, f"{raised} units raised, {lowered} lowered", words)
 
 
 def protected(days: pl.DataFrame) -> Chart:
@@ -28,7 +28,7 @@ def protected(days: pl.DataFrame) -> Chart:
         return sentence("No order was in flight when a run looked, so nothing had to be kept off sale.")
     words = f"Sold units that were kept off sale, by day: {reader().number(total)} in all."
     rows = days.select("day", value="protected", colour=pl.lit("Kept off sale"))
-    return _drawn(rows, days, {"Kept off sale": PROTECTED}, "Kept off sale, by day", words)
+    return _drawn(rows, days, {"Kept off sale": PROTECTED}, f"{reader().many(total, 'sold unit')} kept off sale", words)
 
 
 def _drawn(rows: pl.DataFrame, days: pl.DataFrame, colours: dict[str, str], title: str, words: str) -> Chart:

@@ -129,6 +129,8 @@ def at_risk(worth: Worth | None, reader: Reader) -> str:
     """What is at risk, and what that means; empty where nothing is, or no price is known."""
     if worth is None or not (worth.at_risk or worth.unvalued):
         return ""
+    if not worth.at_risk:
+        return f"What is at risk is not known: {reader.many(worth.unvalued, 'pair')} without a price or a target."
     total, over, under = (reader.money(each, worth.currency) for each in (worth.at_risk, worth.oversold, worth.hidden))
     left = f"; {reader.many(worth.unvalued, 'pair')} without a price or a target not counted" if worth.unvalued else ""
     return (

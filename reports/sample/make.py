@@ -62,9 +62,8 @@ def make(target: Path) -> None:
     with tempfile.TemporaryDirectory() as workshop, chdir(workshop):
         index.build(Path("reports"), READERS)  # so that each run's page leads to it
         _play(sold)
-        _prices(sold).write_csv("prices.csv")
         reports = Path("reports")
-        week_page.write(reports, SHOP, READERS, ending=SUNDAY, prices=Path("prices.csv"))
+        week_page.write(reports, SHOP, READERS, ending=SUNDAY)
         shutil.rmtree(reports / index.SITE / "state")
         _tidy(reports)
         for kept in (SHOP, index.SITE):
@@ -89,12 +88,6 @@ def _sold() -> pl.DataFrame:
     rows = sales().filter(pl.col("sku").str.contains(r"^\d{5}"))
     often = rows.group_by("sku").len().sort("len", "sku", descending=[True, False]).head(SKUS)
     return rows.join(often, on="sku", how="semi", maintain_order="left")
-
-
-def _prices(sold: pl.DataFrame) -> pl.DataFrame:
-    """Each product's usual price."""
-    usual = sold.filter(pl.col("unit_price") > 0).group_by("sku").agg(price=pl.median("unit_price").round(2))
-    return usual.with_columns(currency=pl.lit("GBP")).sort("sku")
 
 
 def _play(sold: pl.DataFrame) -> None:

@@ -51,12 +51,12 @@ const invsync = (() => {
     $("more").hidden = matching.length <= listed;
     $("older").hidden = !data.months.length;
     const rest = data.total - runs.length;
-    $("told").textContent = `${matching.length.toLocaleString()} ${matching.length === 1 ? "run" : "runs"}` + (rest ? `; ${rest.toLocaleString()} older ones are not loaded` : "");
+    $("count").textContent = `${matching.length.toLocaleString()} ${matching.length === 1 ? "run" : "runs"}` + (rest ? `; ${rest.toLocaleString()} older ones are not loaded` : "");
   };
   const draw = () => {
     listed = 50;
-    const by = chosen(), told = new URLSearchParams(Object.entries(by).filter(([, value]) => value !== ""));
-    history.replaceState(null, "", told.size ? `#${told}` : location.pathname + location.search);
+    const by = chosen(), parameters = new URLSearchParams(Object.entries(by).filter(([, value]) => value !== ""));
+    history.replaceState(null, "", parameters.size ? `#${parameters}` : location.pathname + location.search);
     list();
     invsync.days(data, by);
   };
@@ -182,8 +182,8 @@ const invsync = (() => {
     data.statuses.forEach((name, n) => filters.status.append(new Option(name, n)));
     [...new Set(data.days.day)].reverse().forEach(day => filters.day.append(new Option(day, day)));
     add(data.runs);
-    const told = new URLSearchParams(location.hash.slice(1));
-    heads.forEach(name => { if (told.has(name)) filters[name].value = told.get(name); });
+    const parameters = new URLSearchParams(location.hash.slice(1));
+    heads.forEach(name => { if (parameters.has(name)) filters[name].value = parameters.get(name); });
     filters.addEventListener("input", event => choose(event.target.name, event.target.value));
     filters.addEventListener("reset", () => setTimeout(draw));
     filters.addEventListener("submit", event => event.preventDefault());
@@ -192,8 +192,8 @@ const invsync = (() => {
     $("item").addEventListener("submit", event => { event.preventDefault(); search($("item").item.value); });
     $("item").item.addEventListener("input", () => load("names").catch(() => null));
     $("item").item.addEventListener("change", event => search(event.target.value));
-    if (told.has("next")) next(told.get("next"));
-    if (told.has("item")) { $("item").item.value = told.get("item"); search(told.get("item")); }
+    if (parameters.has("next")) next(parameters.get("next"));
+    if (parameters.has("item")) { $("item").item.value = parameters.get("item"); search(parameters.get("item")); }
     draw();
   });
   const suggest = () => {
