@@ -155,9 +155,11 @@ class Client:
             if writes:
                 self._before_write()
             headers = {"X-Shopify-Access-Token": token, "Content-Type": "application/json"}
+            began = time.monotonic()
             response = self._http.post(self._url, content=content, headers=headers)
+            seconds = time.monotonic() - began
             body = _json(response)
-            call.learn(body, response.elapsed.total_seconds())
+            call.learn(body, seconds)
         return token, response, body
 
     def _checked(self, response: httpx.Response, body: Node) -> Node:
