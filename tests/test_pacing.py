@@ -4,13 +4,14 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import ValidationError
-from rehearsal import DELTAS, RECENT, Rehearsal, of_shop
+from rehearsal import DELTAS, HARD, RECENT, START, Rehearsal, of_shop
 
 from invsync.config.settings import OmsSettings, ShopSettings
 from invsync.jobs.delivery import Delivery
@@ -223,15 +224,15 @@ def test_a_throttled_job_counts_each_change_once(
     if job == DELTAS:
         rehearsal.keep_by_deltas()
     of_shop(rehearsal.config, "api_share = 0.5")
-    items = range(1, 31)
+    items, soon = range(1, 16), START + timedelta(minutes=30)
     for item in items:
         rehearsal.product(item, f"S{item}", oms=10, available=10)
-    rehearsal.run(job="hard-sync")
+    rehearsal.run(job=HARD)
     for item in items:
-        rehearsal.oms.vary(f"P{item}", "WH", 5) if job == DELTAS else rehearsal.shop.set_level(item, 7, 15)
+        rehearsal.oms.adjust(f"P{item}", "WH", item, soon, "CYCLE_COUNT", physical_inventory_id=f"PI{item}")
     rehearsal.shop.faults.arm("throttle", times=10, match="inventoryAdjustQuantities")
 
-    facts = rehearsal.run(job=job)
+    facts = rehearsal.run(START + timedelta(hours=2), job)
 
-    assert facts["exit_code"] == 0
-    assert len(rehearsal.shop.journal) == len(items)
+    assert (facts["exit_code"], len(rehearsal.shop.journal)) == (0, len(items))
+    assert rehearsal.available(*items) == [10 + item for item in items]

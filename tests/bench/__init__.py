@@ -6,4 +6,4 @@ in_pandas    the peer: the same mapping, targets and differences in pandas
 SUBJECTS     one module each, with prepare, VARIANTS, digest and TARGETS
 """
 
-SUBJECTS = ["variances", "adjustments", "levels", "upload", "events", "nochange", "commands", "start", "pacing"]
+SUBJECTS = ["variances", "adjustments", "levels", "upload", "events", "nochange", "commands", "start", "pacing", "idle"]
