@@ -113,6 +113,13 @@ def test_a_share_of_the_bucket_is_left_to_others(clock: Clock, share: float, wai
         assert clock.now == pytest.approx(waited)
 
 
+def test_a_bucket_of_no_known_size_has_no_share(clock: Clock) -> None:
+    answer = body(50)
+    del answer["extensions"]["cost"]["throttleStatus"]["maximumAvailable"]
+
+    assert paced(clock, answer, seconds=0.1, share=0.8).at_once(TEXT) == 5
+
+
 def test_a_share_that_no_bucket_has_is_refused() -> None:
     for share in (0, 1.01):
         with pytest.raises(ValidationError, match="api_share"):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isfinite
 from typing import Any
 
 from invsync.retry import Sleep
@@ -92,7 +92,8 @@ class Pacer:
 
     def _free(self) -> float:
         """The points that calls may use now; below 0 where more is charged than the bucket holds."""
-        return self._available - (0.0 if self._share == 1 else (1 - self._share) * self._maximum)
+        left = (1 - self._share) * self._maximum if isfinite(self._maximum) else 0.0
+        return self._available - left
 
     def _learn(self, call: "Call", cost: Mapping[str, Any], seconds: float) -> None:
         """Correct the ledger by `extensions.cost` of an answer.
