@@ -116,7 +116,7 @@ def _variants() -> dict[str, Callable[[Path], Callable[[], str]]]:
         case = f"{plan}, {latency:g} s"
         variants[f"{case}: rate"] = modelled(plan, latency)
         variants[case] = sent(plan, latency)
-        if latency:
+        if latency and "spent" not in plan:
             variants[f"{case}: four at once"] = sent(plan, latency, at_once=4)
     variants["Standard, 1 s: sandbox"] = sent("Standard", 1.0, kind="sandbox")
     variants["Standard, 0 s: sandbox"] = sent("Standard", 0.0, kind="sandbox")
