@@ -11,7 +11,7 @@ from tests.bench.measure import Measured, Target
 
 PANDAS = ["pandas", "pyarrow"]
 PEERS = {"variances": PANDAS, "events": PANDAS, "adjustments": ["orjson"], "levels": ["msgspec"]}
-LONG = {"nochange", "commands"}  # they start kernels; tests/test_hard_sync.py runs the same notebook
+LONG = {"nochange", "commands", "pacing", "idle"}  # they start kernels, or wait; other tests run the same code
 
 
 @pytest.mark.parametrize("name", [name for name in SUBJECTS if name not in LONG])

@@ -60,7 +60,7 @@ def test_a_run_that_lost_its_shop_sends_nothing_more(
 ) -> None:
     two_lines(kept)
     one_change_a_line(monkeypatch)
-    monkeypatch.setattr(writes, "AT_ONCE", 1)
+    monkeypatch.setattr(writes, "MOST_AT_ONCE", 1)
     place, name, after = SEAMS[seam]
     asked: list[int] = []
 
@@ -82,7 +82,7 @@ def test_the_run_that_took_over_sends_a_file_that_is_not_on_its_disk(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_lines(kept)
-    monkeypatch.setattr(writes, "AT_ONCE", 1)
+    monkeypatch.setattr(writes, "MOST_AT_ONCE", 1)
 
     def taken_over() -> None:
         shutil.rmtree(kept.folders()[-1])

@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import kubernetes_validate
 import pytest
+import sqlalchemy as sa
 import yaml
 from cronsim import CronSim
 from typer.testing import CliRunner
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 from invsync.cli import app
 from invsync.config import settings
 from invsync.errors import InvsyncError, LeaseHeld, UsageError
-from invsync.inbox import Inbox
+from invsync.inbox import CREATED, Heard, Inbox
 from invsync.runs.record import Record
 from invsync.schedule import embedded
 from invsync.schedule.embedded import Cron, ShopRunner
@@ -438,12 +439,15 @@ def test_each_shop_is_pruned_once_a_day_by_the_thread_that_runs_its_jobs(config:
     table, state = entries(settings.load(config)), State(settings.load(config).state.url)
     runners = {shop: runner(config, shop) for shop in ("acme", "brick")}
 
-    jobs = embedded._scheduler(runners, table, state).get_jobs()
+    inbox = Inbox(state.engine)
+    jobs = embedded._scheduler(runners, table, state, inbox).get_jobs()
     pruning = [job for job in jobs if job.func.__name__ == "prune"]
 
     assert [job.executor for job in pruning] == ["acme", "brick"]
     assert {job.trigger.get_next_fire_time(None, NOW) for job in pruning} == {datetime(2026, 11, 24, 4, 40, tzinfo=UTC)}
-    assert not [job for job in embedded._scheduler(runners, [], state).get_jobs() if job.func.__name__ == "prune"]
+    assert not [
+        job for job in embedded._scheduler(runners, [], state, inbox).get_jobs() if job.func.__name__ == "prune"
+    ]
 
 
 def test_a_prune_and_its_failure_are_reported(config: Path) -> None:
@@ -461,3 +465,83 @@ def test_a_prune_and_its_failure_are_reported(config: Path) -> None:
         ("state prune", "done", 0),
         ("state prune", "UsageError", 2),
     ]
+
+
+# -- the poll
+
+
+class Queue:
+    """A scheduler that only remembers what was queued, and where."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Any, str]] = []
+
+    def add_job(self, job: Any, *, executor: str) -> None:
+        self.jobs.append((job, executor))
+
+
+def delivered(config: Path, *shops: str) -> Inbox:
+    inbox = Inbox(State(settings.load(config).state.url).engine)
+    inbox.add([Heard(shop, f"{shop}-1", CREATED, order_id=1) for shop in shops])
+    return inbox
+
+
+def test_one_query_asks_for_the_inboxes_of_all_shops(config: Path) -> None:
+    inbox, queue = delivered(config, "brick", "gone"), Queue()
+    runners = {shop: runner(config, shop) for shop in ("acme", "brick")}
+    queries: list[str] = []
+    sa.event.listen(inbox._engine, "before_cursor_execute", lambda *event: queries.append(event[2]))
+
+    embedded.call_shops(queue, runners, inbox)
+
+    assert [executor for _, executor in queue.jobs] == ["brick"]
+    assert len(queries) == 1
+
+
+def test_a_shop_is_called_again_only_after_its_drain_and_its_rest(config: Path) -> None:
+    inbox, queue, lines = delivered(config, "acme"), Queue(), list[Any]()
+    good, bad = (Record("20261123T120000Z-aa", "acme", "realtime-sync", "done", code) for code in (0, 5))
+    acme = runner(config, "acme", lines.append, Runs(good, bad))
+
+    for jobs in (1, 1):
+        embedded.call_shops(queue, {"acme": acme}, inbox)
+        assert len(queue.jobs) == jobs
+    acme.drain()
+    embedded.call_shops(queue, {"acme": acme}, inbox)
+    acme.drain()
+    embedded.call_shops(queue, {"acme": acme}, inbox)
+
+    assert (len(queue.jobs), len(lines)) == (2, 2)
+    acme.rests_until = 0.0
+    embedded.call_shops(queue, {"acme": acme}, inbox)
+    assert len(queue.jobs) == 3
+
+
+def test_a_drain_that_raises_leaves_the_shop_to_the_next_poll(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    acme = runner(config, "acme")
+    acme.is_called = True
+
+    def broken(shop: str) -> int:
+        raise OSError(shop)
+
+    monkeypatch.setattr(acme.inbox, "count", broken)
+    with pytest.raises(OSError, match="acme"):
+        acme.drain()
+
+    assert acme.is_free()
+
+
+def test_a_delivery_starts_its_shop_and_no_other(config: Path) -> None:
+    lines: list[dict[str, Any]] = []
+    inbox, state = delivered(config, "brick"), State(settings.load(config).state.url)
+    done = Record("20261123T120000Z-aa", "brick", "realtime-sync", "done", 0)
+    runners = {shop: runner(config, shop, lines.append, Runs(done)) for shop in ("acme", "brick")}
+    runners["brick"].rests_until, ran = 0.0, threading.Event()
+    runners["brick"].report = lambda line: (lines.append(dict(line)), inbox.cover("brick", [1], "r"), ran.set())[0]
+
+    scheduler = embedded._scheduler(runners, [], state, inbox)
+    scheduler.start()
+    assert ran.wait(10)
+    scheduler.shutdown()
+
+    assert [line["shop"] for line in lines] == ["brick"]

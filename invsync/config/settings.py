@@ -125,6 +125,7 @@ class ShopSettings(Part):
     delta_reasons: tuple[str, ...] | None = None
     delta_overlap_hours: Annotated[int, Field(ge=1)] = 24
     plan_max_age: Annotated[int, Field(ge=1, description="minutes")] = 60
+    api_share: Annotated[float, Field(gt=0, le=1, description="of Shopify's cost bucket that calls may use")] = 1
     bulk_stall: Annotated[int, Field(ge=1, description="minutes")] = 10
     oms: Annotated[OmsSettings, BeforeValidator(oms_settings)]
     guards: Guards = Guards()

@@ -112,6 +112,12 @@ class Inbox:
         with self._engine.connect() as connection:
             return int(connection.execute(sa.select(sa.func.count()).where(mine)).scalar_one())
 
+    def shops_waiting(self) -> set[str]:
+        """Return the shops of which deliveries wait."""
+        query = sa.select(WEBHOOK.c.shop).where(WEBHOOK.c.covered_by.is_(None)).distinct()
+        with self._engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
     def orders(self, shop: str, since: datetime) -> list[int]:
         """Return the ids of the orders that deliveries named since then or that wait."""
         mine = (WEBHOOK.c.shop == shop) & WEBHOOK.c.order_id.is_not(None)

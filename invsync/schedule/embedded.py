@@ -56,6 +56,7 @@ class ShopRunner:
     stop: threading.Event
     report: Report
     rests_until: float = field(default=0.0)
+    is_called: bool = field(default=False)  # a drain is queued or under way
 
     def run(self, job: str) -> int:
         """Run a job now, again while another run holds the shop; return its exit code."""
@@ -66,12 +67,17 @@ class ShopRunner:
                 self.stop.wait(AGAIN_SECONDS)
         return code
 
+    def is_free(self) -> bool:
+        """Whether a drain may be queued: none is, and the shop does not rest."""
+        return not self.is_called and time.monotonic() >= self.rests_until
+
     def drain(self) -> None:
         """Run the real-time sync if deliveries wait; rest for a while after one that did not end well."""
-        if time.monotonic() < self.rests_until or self.stop.is_set() or not self.inbox.count(self.shop):
-            return
-        if self._run_once(REALTIME):
-            self.rests_until = time.monotonic() + REST_SECONDS
+        try:
+            if not self.stop.is_set() and self.inbox.count(self.shop) and self._run_once(REALTIME):
+                self.rests_until = time.monotonic() + REST_SECONDS
+        finally:
+            self.is_called = False
 
     def prune(self) -> None:
         """Remove what the settings no longer keep of this shop."""
@@ -115,7 +121,7 @@ def run(config: Path, shops: Sequence[str], *, engine: str, only_realtime: bool,
         leases.callback(workers.close)
         inbox = Inbox(state.engine)
         runners = {shop: ShopRunner(shop, str(config), engine, workers, inbox, stop, report) for shop in kept}
-        scheduler = _scheduler(runners, [] if only_realtime else table, state)
+        scheduler = _scheduler(runners, [] if only_realtime else table, state, inbox)
         if not only_realtime:
             watch = IntervalTrigger(seconds=WATCH_SECONDS)
             scheduler.add_job(lambda: watchdog.watch(state, table, configured, datetime.now(UTC)), watch)
@@ -140,7 +146,15 @@ def _leased(state: State, shops: list[str], leases: ExitStack, report: Report) -
     return kept
 
 
-def _scheduler(runners: dict[str, ShopRunner], table: list[Entry], state: State) -> BackgroundScheduler:
+def call_shops(scheduler: BackgroundScheduler, runners: Mapping[str, ShopRunner], inbox: Inbox) -> None:
+    """Queue a drain for each shop of which deliveries wait, behind the job that it runs now; one query asks for all."""
+    for shop in inbox.shops_waiting() & runners.keys():
+        if runners[shop].is_free():
+            runners[shop].is_called = True
+            scheduler.add_job(runners[shop].drain, executor=shop)
+
+
+def _scheduler(runners: dict[str, ShopRunner], table: list[Entry], state: State, inbox: Inbox) -> BackgroundScheduler:
     """A scheduler with one thread a shop; a job that was missed since its last run is due at once."""
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     defaults = {"coalesce": True, "misfire_grace_time": None, "max_instances": 1}
@@ -148,9 +162,10 @@ def _scheduler(runners: dict[str, ShopRunner], table: list[Entry], state: State)
     now = datetime.now(UTC)
     for shop, runner in runners.items():
         scheduler.add_executor(ThreadPoolExecutor(1), shop)
-        scheduler.add_job(runner.drain, IntervalTrigger(seconds=DRAIN_SECONDS), executor=shop)
         if table:
             scheduler.add_job(runner.prune, Cron(Entry(shop, PRUNE, DAILY)), executor=shop)
+    poll = IntervalTrigger(seconds=DRAIN_SECONDS)
+    scheduler.add_job(lambda: call_shops(scheduler, runners, inbox), poll)
     for entry in table:
         first = now if _is_missed(state, entry, now) else entry.after(now)
         scheduler.add_job(runners[entry.shop].run, Cron(entry), [entry.job], executor=entry.shop, next_run_time=first)

@@ -14,7 +14,7 @@ from invsync.config.settings import ShopSettings
 from invsync.retry import Sleep
 from invsync.shopify import activate, bulk, changed, orders, reads, subscriptions, writes
 from invsync.shopify.client import SCOPES, Check, Client
-from invsync.shopify.retry import Usage
+from invsync.shopify.pacing import Usage
 from invsync.shopify.subscriptions import Subscription
 from invsync.shopify.writes import MUTATION, Delivery, Transport
 

@@ -21,8 +21,9 @@ from invsync.inputs import texts
 from invsync.retry import TRIES, Busy, NoAnswer, Sleep
 from invsync.shopify import refusals
 from invsync.shopify.auth import Token, token_of
+from invsync.shopify.pacing import Pacer, Usage
 from invsync.shopify.refusals import messages as messages
-from invsync.shopify.retry import Pacer, Patience, TooCostly, Usage, throttle_seconds
+from invsync.shopify.retry import Patience, TooCostly, throttle_seconds
 
 Node = dict[str, Any]  # an object of Shopify's JSON
 SCOPES = (
@@ -69,7 +70,7 @@ class Client:
         self.api_version_served: str | None = None
         self.server_time: datetime | None = None
         self._tries = tries
-        self._http, self._token, self._pacer = http, token, Pacer(sleep)
+        self._http, self._token, self._pacer = http, token, Pacer(sleep, shop.api_share)
         self._url = f"{shop.base_url}/admin/api/{shop.api_version}/graphql.json"
 
     @classmethod
@@ -111,6 +112,10 @@ class Client:
         """What the calls cost so far."""
         return self._pacer.usage
 
+    def at_once(self, text: str) -> int:
+        """Return how many calls of this operation Shopify's bucket allows at once."""
+        return self._pacer.at_once(text)
+
     def data(self, name: str, variables: Node | None = None, *, text: str | None = None) -> Node:
         """Return the data of an operation; raise ShopifyFailed where it has errors."""
         body = self.answer(text or operation(name), variables or {})
@@ -132,31 +137,38 @@ class Client:
 
         def attempt() -> Node:
             nonlocal renewed
-            token, response = self._post(text, content, writes)
+            token, response, body = self._post(text, content, writes)
             if response.status_code == 401 and not renewed and self._token.renew(token):
                 renewed = True
-                _, response = self._post(text, content, writes)
-            return self._read(response, text)
+                _, response, body = self._post(text, content, writes)
+            return self._checked(response, body)
 
         return Patience(self.sleep, tries=self._tries).call(attempt)
 
-    def _post(self, text: str, content: bytes, writes: bool) -> tuple[str, httpx.Response]:
-        """Send the call once, when its cost fits and the token and the caller allow it; the token and the response."""
-        self._pacer.wait(text)
-        token = self._token.value()
-        if writes:
-            self._before_write()
-        headers = {"X-Shopify-Access-Token": token, "Content-Type": "application/json"}
-        return token, self._http.post(self._url, content=content, headers=headers)
+    def _post(self, text: str, content: bytes, writes: bool) -> tuple[str, httpx.Response, Node]:
+        """Send the call once, when its cost fits and the token and the caller allow it.
 
-    def _read(self, response: httpx.Response, text: str) -> Node:
+        Returns the token, the response and its body, which is empty where it is no JSON object.
+        """
+        with self._pacer.call(text) as call:
+            token = self._token.value()
+            if writes:
+                self._before_write()
+            headers = {"X-Shopify-Access-Token": token, "Content-Type": "application/json"}
+            began = time.monotonic()
+            response = self._http.post(self._url, content=content, headers=headers)
+            seconds = time.monotonic() - began
+            body = _json(response)
+            call.learn(body, seconds)
+        return token, response, body
+
+    def _checked(self, response: httpx.Response, body: Node) -> Node:
         """The body of a final answer; raises NoAnswer or Busy where another try may bring one, else ShopifyFailed."""
         if response.status_code == 401:
             raise ShopifyFailed(
                 f"Shopify refused the token for {self.shop.domain} ({refusals.reply(response, self._token.hidden)}): "
                 "correct or renew the token, and see that the app is still installed."
             )
-        body = _json(response)
         faults = codes(body.get("errors"))
         if response.status_code == 403 or "ACCESS_DENIED" in faults:
             raise ShopifyFailed(self._denied(response, body))
@@ -168,7 +180,6 @@ class Client:
             raise ShopifyFailed(refusals.closed(self.shop.domain, response, self._token.hidden))
         self._check_version(response)
         self.server_time = _date(response) or self.server_time
-        self._pacer.learn(text, body)
         if "MAX_COST_EXCEEDED" in faults:
             raise TooCostly("Shopify found one query too costly: ask for fewer objects.")
         if faults & TRANSIENT or not ("data" in body or body.get("errors")):

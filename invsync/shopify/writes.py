@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,10 +17,10 @@ from invsync.inputs import texts
 from invsync.retry import Busy, NoAnswer
 from invsync.shopify import bulk
 from invsync.shopify.client import TRANSIENT, Client, Node, codes, messages, operation
+from invsync.shopify.pacing import MOST_AT_ONCE
 from invsync.shopify.retry import Patience, Unanswered
 
 Transport = Literal["direct", "bulk", "auto"]
-AT_ONCE = 4
 DIRECT_UP_TO = 200
 CONCURRENT = "IDEMPOTENCY_CONCURRENT_REQUEST"
 UNKNOWN, NOT_SENT = "UNKNOWN_OUTCOME", "NOT_SENT"
@@ -52,6 +52,24 @@ class Results:
         text = json.dumps(kept | {"__lineNumber": line}, ensure_ascii=False, separators=(",", ":"))
         self.file.write(text + "\n")
         self.file.flush()
+
+
+@dataclass
+class Calls:
+    """The calls under way, each with its line; the first fatal refusal is kept, and `stop` ends what has not begun."""
+
+    results: Results
+    open: dict[Future[Node], int] = field(default_factory=dict)
+    stop: Event = field(default_factory=Event)
+    fatal: BaseException | None = None
+
+    def collect(self) -> None:
+        """Wait for an answer, and write down each that has come."""
+        for future in wait(self.open, return_when=FIRST_COMPLETED).done:
+            error = future.exception()
+            self.fatal = self.fatal or error
+            line = self.open.pop(future)
+            self.results.add(line, _failure(str(error), UNKNOWN) if error else future.result())
 
 
 def submit(
@@ -86,22 +104,27 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _direct(client: Client, path: Path, results: Results) -> None:
-    """Send every line that has no answer yet, in order, a few at a time; a fatal refusal stops the rest."""
-    stop, fatal = Event(), None  # type: tuple[Event, BaseException | None]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        sent: dict[Future[Node], int] = {
-            pool.submit(_deliver, client, line, stop): i for i, line in _lines(path) if i not in results.done
-        }
+    """Send every line that has no answer yet, in order, as many at once as Shopify's bucket allows.
+
+    A file is in the order of the available that results, so the pairs nearest to zero are sent first. A fatal refusal
+    stops the rest.
+    """
+    calls = Calls(results)
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
         try:
-            for future in as_completed(sent):
-                error = future.exception()
-                fatal = fatal or error
-                results.add(sent[future], _failure(str(error), UNKNOWN) if error else future.result())
+            for i, line in _lines(path):
+                if i in results.done:
+                    continue
+                while len(calls.open) >= client.at_once(MUTATION):
+                    calls.collect()
+                calls.open[pool.submit(_deliver, client, line, calls.stop)] = i
+            while calls.open:
+                calls.collect()
         except BaseException:
-            stop.set()
+            calls.stop.set()
             raise
-    if fatal:
-        raise fatal
+    if calls.fatal:
+        raise calls.fatal
 
 
 def _deliver(client: Client, line: str, stop: Event) -> Node:

@@ -10,7 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from invsync.shopify.retry import Usage
+from invsync.shopify.pacing import Usage
 
 FILE = "telemetry.json"
 P = ParamSpec("P")

@@ -6,4 +6,16 @@ in_pandas    the peer: the same mapping, targets and differences in pandas
 SUBJECTS     one module each, with prepare, VARIANTS, digest and TARGETS
 """
 
-SUBJECTS = ["variances", "plan", "adjustments", "levels", "upload", "events", "nochange", "commands", "start"]
+SUBJECTS = [
+    "variances",
+    "plan",
+    "adjustments",
+    "levels",
+    "upload",
+    "events",
+    "nochange",
+    "commands",
+    "start",
+    "pacing",
+    "idle",
+]
