@@ -27,6 +27,7 @@ MARKS = {
     "Order placed": (LOWERED, "triangle-down"),
     "Now": (PROTECTED, "diamond"),
 }
+A_DAY = timedelta(days=1)
 MOST_NAMES = 6  # of orders that are written beside their marks
 TICKS = [timedelta(minutes=n) for n in (5, 15, 30, 60, 180, 360, 720)]
 DAYS = [timedelta(days=n) for n in (1, 2, 7, 14, 28, 91, 182, 364)]
@@ -62,7 +63,11 @@ def levels(looks: pl.DataFrame, placed: pl.DataFrame) -> Chart:
     """What Shopify showed over time, as runs saw and left it (LOOKS; without a job: now), with the orders that were placed (PLACED)."""
     if looks.is_empty():
         return sentence("No run has looked at this level yet.")
-    looks, placed = looks.sort("at"), placed.sort("at")
+    looks = looks.sort("at")
+    first, last = looks["at"][0], looks["at"][-1]
+    placed = placed.filter(pl.col("at") >= first - max(last - first, A_DAY)).sort(
+        "at"
+    )  # older ones would crowd the runs
     points = [value for row in looks.iter_rows(named=True) for value in _points(row)]
     marks = [_run(row) for row in looks.iter_rows(named=True)] + _orders(placed, looks)
     ticks = _ticks([point["t"] for point in [*points, *marks]])
@@ -70,9 +75,15 @@ def levels(looks: pl.DataFrame, placed: pl.DataFrame) -> Chart:
     y = alt.Y("units:Q", title="Units on sale", axis=alt.Axis(format=",~r", tickMinStep=1, tickCount=5, grid=True))
     line = alt.Chart(alt.InlineData(values=points), width=WIDTH, height=220)
     line = line.mark_line(interpolate="step-after", color=GREY, aria=False).encode(x=x, y=y, order="order:O")
-    dots, names = _marks(marks, x, y, names=placed.height <= MOST_NAMES)
+    dots, names = _marks(marks, x, y, names=_are_apart(placed["at"], last))
     made: alt.LayerChart = alt.LayerChart(layer=[line, dots, *names])
     return made.properties(title=_level_title(looks), description=_level_words(looks, placed))
+
+
+def _are_apart(placed: pl.Series, last: datetime) -> bool:
+    """Whether the names of these orders, by time, have room beside their marks."""
+    gaps = placed.diff().drop_nulls().to_list()
+    return placed.len() <= MOST_NAMES and all(gap >= (last - placed[0]) / (2 * MOST_NAMES) for gap in gaps)
 
 
 def _step(row: dict[str, Any]) -> dict[str, Any]:
@@ -159,7 +170,7 @@ def _level_title(looks: pl.DataFrame) -> str:
 
 def _level_words(looks: pl.DataFrame, placed: pl.DataFrame) -> str:
     first, last = looks.row(0, named=True), looks.row(-1, named=True)
-    orders = f"; {reader().many(placed.height, 'order')} in flight on the way" if placed.height else ""
+    orders = f"; {reader().many(placed.height, 'order')} in flight placed in this time" if placed.height else ""
     return (
         f"{_level_title(looks)}. It was {reader().number(first['available'])} on {reader().moment(first['at'])} and "
         f"{reader().number(last['left'])} on {reader().moment(last['at'])}{orders}."
