@@ -1,7 +1,7 @@
 """Shadow mode watches another sync, says what it did, and sends nothing."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,19 @@ HOUR = timedelta(hours=1)
 
 def test_a_morning_beside_a_plain_reset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with watching(tmp_path, monkeypatch) as watch:
-        facts = watched(watch, hours=3)
+        facts = watched(watch, [watch.world.now + n * 15 * MINUTE for n in range(13)])
         check(watch, facts)
 
 
-def watched(watch: Watch, *, hours: int) -> dict[str, Any]:
-    """The last look of some hours in which a plain reset runs every 15 minutes, and a look 5 minutes after each."""
+def watched(watch: Watch, looks: list[datetime]) -> dict[str, Any]:
+    """The last of these looks; a plain reset runs five minutes before each but the first."""
     world = watch.world
+    world.advance(looks[0])
     facts = watch.look()
-    for _ in range(4 * hours):
-        world.advance(world.now + 10 * MINUTE)
+    for at in looks[1:]:
+        world.advance(at - 5 * MINUTE)
         watch.reset()
-        world.advance(world.now + 5 * MINUTE)
+        world.advance(at)
         journal, orders = len(world.shop.journal), len(world.shop.orders)
         facts = watch.look()
         assert len(world.shop.journal) == journal and len(world.shop.orders) == orders, "a look sends nothing"
