@@ -1,6 +1,6 @@
 """The first screen of the index: one sentence on the worst fact, and four figures of the last fourteen days."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -72,7 +72,7 @@ def sentence(shops: list[dict[str, Any]], counted: Products, listed: Listing, re
     if partial := [shop["name"] for shop in shops if shop["kind"] == PARTIAL]:
         return f"The last run of {_joined(partial)} needs a look: its page says why."
     if all(shop["kind"] == PLANNED for shop in shops):
-        return "Only rehearsals so far: nothing was sent."
+        return "Nothing was sent so far: there were only rehearsals, or looks in shadow mode."
     return _all_right(counted, reader)
 
 
@@ -118,45 +118,37 @@ def tiles(
     days = [last - timedelta(days=n) for n in reversed(range(DAYS))]
     runs = made.with_columns(day=pl.col("started_at").dt.convert_time_zone(reader.timezone).dt.date())
     runs = runs.filter(pl.col("day") >= days[0])
+    week, page = next((shop["week"] for shop in shops if shop["week"]), ""), f"{newest['path']}/report.html"
+    is_broken = any(shop["kind"] in (FAILED, STOPPED) for shop in shops)
+    return [
+        _needing(counted, listed, _bars(days, _open(history, days, reader), reader, "fault"), reader),
+        replace(_finished(runs, newest, days, reader), page=page, calls=is_broken),
+        *(replace(tile, page=week or page) for tile in _units(runs, days, reader)),
+    ]
+
+
+def _needing(counted: Products, listed: Listing, bars: tuple[Bar, ...], reader: charts.Reader) -> Tile:
+    closed = "" if listed.open else "nothing is open"
+    risk = f"{inbox_page.worth(listed, reader)} at risk" if listed.at_risk else closed
+    return Tile(
+        "Products that need you", reader.number(counted.need), risk, inbox_page.PAGE, bars, calls=bool(counted.need)
+    )
+
+
+def _finished(runs: pl.DataFrame, newest: dict[str, Any], days: list[date], reader: charts.Reader) -> Tile:
     finished = runs.filter(pl.col("status").is_in(FINISHED))
-    week = next((shop["week"] for shop in shops if shop["week"]), "")
+    note = f"of {reader.number(runs.height)}; the last {reader.moment(newest['started_at'])}"
+    bars = _bars(days, _by_day(runs.with_columns(n=pl.lit(1)), "n", days), reader, "run")
+    return Tile("Runs that finished", reader.number(finished.height), note, "", bars)
+
+
+def _units(runs: pl.DataFrame, days: list[date], reader: charts.Reader) -> list[Tile]:
     moved = _by_day(runs.with_columns(moved=pl.sum_horizontal("raised", "lowered")), "moved", days)
     flying = _by_day(runs, "in_flight", days, most=True)
-    worth = (
-        f"{inbox_page.worth(listed, reader)} at risk" if listed.at_risk else "" if listed.open else "nothing is open"
-    )
-    number, page = reader.number, f"{newest['path']}/report.html"
+    right, kept = (_bars(days, values, reader, "unit") for values in (moved, flying))
     return [
-        Tile(
-            "Products that need you",
-            number(counted.need),
-            worth,
-            inbox_page.PAGE,
-            _bars(days, _open(history, days, reader), reader, "fault"),
-            bool(counted.need),
-        ),
-        Tile(
-            "Runs that finished",
-            number(finished.height),
-            f"of {number(runs.height)}; the last {reader.moment(newest['started_at'])}",
-            page,
-            _bars(days, _by_day(runs.with_columns(n=pl.lit(1)), "n", days), reader, "run"),
-            any(shop["kind"] in (FAILED, STOPPED) for shop in shops),
-        ),
-        Tile(
-            "Units put right",
-            number(sum(moved)),
-            "wrong in Shopify when a run looked",
-            week or page,
-            _bars(days, moved, reader, "unit"),
-        ),
-        Tile(
-            "Sold units kept off sale",
-            number(max(flying)),
-            "the most at once",
-            week or page,
-            _bars(days, flying, reader, "unit"),
-        ),
+        Tile("Units put right", reader.number(sum(moved)), "wrong in Shopify when a run looked", "", right),
+        Tile("Sold units kept off sale", reader.number(max(flying)), "the most at once", "", kept),
     ]
 
 
