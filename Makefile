@@ -1,4 +1,5 @@
-PYTHON ?= python3.11
+PYTHON ?= $(shell for one in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$one -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$one && break; done)
 VENV = .venv
 READY = $(VENV)/.ready
 
@@ -38,6 +39,8 @@ sample: $(READY)  ## make reports/sample anew
 	$(VENV)/bin/python reports/sample/make.py
 
 $(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python from 3.11 to 3.14 is on the path: install one, or say make PYTHON=/path/to/python."; exit 1; }
+	@echo "Setting up with $$($(PYTHON) --version) ($(PYTHON))"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
