@@ -133,12 +133,18 @@ def is_noteworthy() -> pl.Expr:
     return (pl.col("put_back") > 0) | pl.col("wrong_since").is_not_null() | pl.col("ended").is_not_null()
 
 
-def by_level(looks: pl.DataFrame, *, since: datetime, thru: datetime) -> pl.DataFrame:
-    """BY_LEVEL of the noteworthy LOOK rows from `since` to the last look at `thru`, the most units put back first.
+def is_event() -> pl.Expr:
+    """Whether a row of LOOK saw something happen: units that were put back, or a level that was right again."""
+    return (pl.col("put_back") > 0) | pl.col("ended").is_not_null()
 
-    An episode counts from `since` at the earliest, and until `thru` where it has not ended.
+
+def by_level(looks: pl.DataFrame, *, since: datetime, thru: datetime) -> pl.DataFrame:
+    """BY_LEVEL of LOOK rows from `since` to the last look at `thru`, the most units put back first.
+
+    It takes every row of the last look, and at least the events of earlier ones; a level of which nothing is noteworthy
+    is left out. An episode counts from `since` at the earliest, and until `thru` where it has not ended.
     """
-    start, rows = pl.lit(since, dtype=STAMP), looks.filter(pl.col("at") >= since).sort("at")
+    start, rows = pl.lit(since, dtype=STAMP), looks.filter(pl.col("at") >= since, is_noteworthy()).sort("at")
     lasted = pl.when(pl.col("ended").is_not_null()).then(pl.col("at") - pl.max_horizontal("ended", start))
     is_open = pl.col("wrong_since").last().is_not_null() & (pl.col("at").last() == thru)
     running = pl.lit(thru, dtype=STAMP) - pl.max_horizontal(pl.col("wrong_since").last(), start)
