@@ -133,6 +133,9 @@ def is_zeroed() -> pl.Expr:
     return (pl.col("target") <= 0) & (pl.col("available") > 0)
 
 
+OF_SENDING = ("max_changed_share", "max_units")  # guards against what would be sent, not against what was read
+
+
 def guards(
     adjustments: pl.DataFrame,
     limits: Guards,

@@ -19,7 +19,7 @@ from invsync.ledger.reading import Reading
 from invsync.shopify import Shopify
 from invsync.state import File
 from invsync.tables import KEY
-from invsync.vocabulary import INACTIVE_LEVEL, REFUSED
+from invsync.vocabulary import INACTIVE_LEVEL, REFUSED, SHADOW
 
 SAME_MOMENT = timedelta(seconds=1)  # Shopify's stamps of an order and of the level that it moved
 
@@ -90,7 +90,7 @@ class Sending(Generic[S, R]):
 
     def _guards(self, selection: S, planned: PlanFile) -> list[plan.Guarded]:
         before = self.context.state.runs.last_finished(self.context.name, self.context.job)
-        return plan.guards(
+        guarded = plan.guards(
             planned.adjustments,
             self.context.shop.guards,
             mapped=selection.mapped,
@@ -100,6 +100,8 @@ class Sending(Generic[S, R]):
             targets_before=before["targets"] if before and selection.whole else None,
             selling=self._selling(selection, planned),
         )
+        # A look may see that the other sync is wrong almost everywhere.
+        return [each for each in guarded if self.context.job != SHADOW or each.name not in plan.OF_SENDING]
 
     def _selling(self, selection: S, planned: PlanFile) -> int:
         """The pairs that sell something; in a small shop also those that this run does not look at."""

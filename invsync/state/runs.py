@@ -52,8 +52,9 @@ class Runs:
         self._engine = engine
 
     def last_finished(self, shop: str, job: str) -> RunRow | None:
-        """Return the newest run of this job that came to its end, done or partial."""
-        return self._newest(RUNS.c.shop == shop, RUNS.c.job == job, RUNS.c.status.in_(SENT))
+        """Return the newest run of this job that came to its end, done or partial, or a look that the next goes by."""
+        ended = RUNS.c.status.in_(SENT) | RUNS.c.advances
+        return self._newest(RUNS.c.shop == shop, RUNS.c.job == job, ended)
 
     def last_advance(self, shop: str, job: str | None = None) -> RunRow | None:
         """Return the newest run of this job, or of any job, that moved its watermark."""
