@@ -1,18 +1,27 @@
 """Shadow mode watches another sync, says what it did, and sends nothing."""
 
 import re
-from datetime import datetime, timedelta
+import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from rehearsal import HARD, ONLINE, RECENT, START, Rehearsal, of_shop
+from rehearsal import HARD, ONLINE, RECENT, START, TOKEN, Rehearsal, of_shop
+from typer.testing import CliRunner
 from watching import MINUTE, Watch, watching
 
 from invsync import shadow
+from invsync.cli import app
+from invsync.config import settings
 from invsync.errors import UsageError
 from invsync.jobs import launch
+from invsync.sandbox.demo import TOKEN_ENV
+from invsync.schedule.export.files import export
+from invsync.schedule.table import entries
+from invsync.schedule.watchdog import overdue
+from invsync.state import State
 from invsync.vocabulary import SHADOW
 
 HOUR = timedelta(hours=1)
@@ -132,6 +141,72 @@ def test_a_first_look_finds_what_is_wrong_but_not_who_did_it(other: Rehearsal) -
 
     (row,) = look(other, 0)
     assert (row["written"], row["put_back"], row["off"]) == (None, 0, 4)
+
+
+def test_a_look_that_is_killed_before_it_is_kept_counts_nothing_twice(
+    other: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other.product(1, "A", oms=10, available=10)
+    look(other, 0)
+    other.shop.place_order(1001, "#1001", START + 2 * MINUTE, [(1, 4)], ONLINE)
+    other.shop.clock = lambda: START + 4 * MINUTE
+    other.shop.set_level(1, ONLINE, 10)
+    replace = Path.replace
+
+    def killed(self: Path, target: Path) -> Path:
+        if target.name == "looks.parquet":
+            raise OSError("no space left")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    assert other.run(START + 10 * MINUTE, job=SHADOW, dry_run=True)["status"] == "failed"
+    monkeypatch.undo()
+    monkeypatch.setenv(TOKEN_ENV, TOKEN)
+    facts = other.run(START + 20 * MINUTE, job=SHADOW, dry_run=True)
+
+    levels = pl.read_parquet(other.folder(facts) / "levels.parquet")
+    assert levels["put_back"].to_list() == [4] and levels["times"].to_list() == [1]
+
+
+def test_a_look_says_so_however_much_is_wrong(other: Rehearsal) -> None:
+    for item in range(1, 31):
+        other.product(item, f"S{item}", oms=50, available=20)
+    other.config.write_text(other.config.read_text() + "[shops.demo.guards]\nmax_changed_share = 0.1\nmax_units = 10\n")
+
+    assert len(look(other, 0)) == 30
+
+
+def test_a_feed_that_is_cut_short_stops_a_look_and_is_no_look(other: Rehearsal) -> None:
+    for item in range(1, 31):
+        other.product(item, f"S{item}", oms=50, available=50)
+    look(other, 0)
+    with sqlite3.connect(other.config.parent / "oms.db") as connection:
+        connection.execute("DELETE FROM product_facility WHERE product_id NOT IN ('P1', 'P2')")
+
+    assert other.run(START + 10 * MINUTE, job=SHADOW, dry_run=True)["status"] == "stopped"
+
+
+def test_the_schedule_knows_that_a_look_ran(other: Rehearsal) -> None:
+    other.product(1, "A", oms=10, available=10)
+    now = datetime.now(UTC)
+    typed = CliRunner().invoke(app, ["run", SHADOW, "--shop", "demo", "--config", str(other.config)])
+    configured = settings.load(other.config)
+    state = State(configured.state.url)
+    (entry,) = entries(configured)
+
+    assert typed.exit_code == 0, typed.output
+    assert (entry.job, overdue(state, [entry], now + 5 * MINUTE)) == (SHADOW, [])
+    assert len(overdue(state, [entry], now + 2 * HOUR)) == 1
+    state.close()
+
+
+def test_a_dag_of_airflow_leaves_a_look_a_dry_run(other: Rehearsal) -> None:
+    dags = export("airflow", other.config, [], image="x")["invsync_dags.py"]
+    (given,) = re.findall(r"expand\(parameters=(\[.*\])\)", dags)
+
+    dry = {job: eval(given, {"job": job, "shops": ["demo"], "CONFIG": "c"})[0]["dry_run"] for job in (SHADOW, HARD)}
+
+    assert f"('{SHADOW}', '*/15 * * * *')" in dags.replace('"', "'") and dry == {SHADOW: True, HARD: False}
 
 
 @pytest.mark.parametrize("job", [RECENT, HARD])

@@ -162,7 +162,7 @@ class Run(Generic[S, R]):
             ended,
             selection,
             status,
-            advances=selection.advances and not dry_run and not unsure,
+            advances=selection.advances and context.remembers and not unsure,
             targets=outcomes.targets,
         )
         return Sent(decision, outcomes.every(), delivered.reading, written)

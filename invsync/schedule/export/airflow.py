@@ -62,7 +62,7 @@ def dag(job: str, cron: str, shops: list[str]) -> DAG:
             output_nb=executed,
             kernel_name=KERNEL,
             language_name="python",
-        ).expand(parameters=[{"shop": shop, "config": CONFIG, "dry_run": False} for shop in shops])
+        ).expand(parameters=[{"shop": shop, "config": CONFIG, "dry_run": job == "shadow"} for shop in shops])
         report = BashOperator.partial(
             task_id="report", cwd=str(FOLDER), trigger_rule="all_done", retries=0,
         ).expand(bash_command=[
