@@ -70,6 +70,10 @@ class Desk:
         ({"status": "stopped"}, {"run_failed"}),
         ({"status": "planned"}, set()),
         ({"status": "failed", "subscriptions_lost": ("ORDERS_CREATE",)}, set()),
+        (
+            {"status": "planned", "job": "shadow"},
+            {"run_failed", "no_run", "guard_stopped", "pairs_unknown", "orders_late"},
+        ),
     ],
 )
 def test_a_run_shows_which_alerts_are_resolved(fields: dict[str, Any], over: set[str]) -> None:

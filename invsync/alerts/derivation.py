@@ -6,7 +6,6 @@ from dataclasses import asdict
 from invsync.alerts.alert import Alert, key
 from invsync.runs.record import Record
 from invsync.vocabulary import (
-    CONCLUDED,
     FAILED,
     GUARD_STOPPED,
     HARD,
@@ -17,6 +16,7 @@ from invsync.vocabulary import (
     RECENT,
     RUN_FAILED,
     SENT,
+    SHADOW,
     STOPPED,
     SUBSCRIPTION_LOST,
     UNKNOWN,
@@ -35,13 +35,14 @@ def resolved(run: Record) -> list[str]:
 
 
 def _resolved(run: Record) -> Iterator[str]:
-    if run.status in CONCLUDED and run.status != PLANNED:
+    is_over = run.status in SENT or (run.job == SHADOW and run.status == PLANNED)  # it did what its schedule is for
+    if is_over or run.status == STOPPED:
         yield RUN_FAILED
-    if run.status in SENT:
+    if is_over:
         yield from (GUARD_STOPPED, NO_RUN)
         if not run.counts.get(UNKNOWN, 0):
             yield PAIRS_UNKNOWN
-        if run.job in (RECENT, HARD) and not run.applies and not run.orders_late_since:
+        if run.job in (RECENT, HARD, SHADOW) and not run.applies and not run.orders_late_since:
             yield ORDERS_LATE
     if run.subscriptions_lost == ():
         yield SUBSCRIPTION_LOST
