@@ -18,9 +18,9 @@ from invsync.vocabulary import DEFERRED, DEFERRED_FOR_AN_HOUR
 ON_HAND = ["available", "committed", "reserved", "damaged", "quality_control", "safety_stock"]  # their sum, at Shopify
 SHIPMENTS = pl.List(pl.Struct({"order_id": ID, "shipped": UNITS}))
 # One level as one look saw it. `right` is what may be sold there without the shop's buffer, null where that is not
-# known; `written` the units that somebody added since the look before (null: no look before), `put_back` those of them
-# that were sold already when they were added. The level has been wrong since `wrong_since`; `ended` is an episode that this look saw ended,
-# `ended_off` how far the level was off in it.
+# known. `written` are the units that somebody added since the look before (null: no look before), and `put_back` those
+# of them that were sold already when they were added. The level has been wrong since `wrong_since`. `ended` is when an
+# episode began that this look saw ended, and `ended_off` how far the level was off in it.
 LOOK: tables.Schema = {
     "inventory_item_id": ID,
     "location_id": ID,
@@ -39,7 +39,8 @@ LOOK: tables.Schema = {
     "ended_off": UNITS,
 }
 KEPT = LOOK | {"shipments": SHIPMENTS}  # for the look that follows
-# One product at a location over a span of looks; `hours` is how long its level was wrong, `is_wrong` whether it still is.
+# One product at a location over a span of looks: `hours` is how long its level was wrong, and `is_wrong` whether it
+# still is.
 BY_LEVEL: tables.Schema = {
     "inventory_item_id": ID,
     "location_id": ID,

@@ -60,14 +60,13 @@ def waterfall(
 
 
 def levels(looks: pl.DataFrame, placed: pl.DataFrame) -> Chart:
-    """What Shopify showed over time, as runs saw and left it (LOOKS; without a job: now), with the orders that were placed (PLACED)."""
+    """What Shopify showed over time, as runs saw and left it (LOOKS; without a job: now), and the orders (PLACED)."""
     if looks.is_empty():
         return sentence("No run has looked at this level yet.")
     looks = looks.sort("at")
     first, last = looks["at"][0], looks["at"][-1]
-    placed = placed.filter(pl.col("at") >= first - max(last - first, A_DAY)).sort(
-        "at"
-    )  # older ones would crowd the runs
+    reach = max(last - first, A_DAY)  # orders long before the first run would crowd the runs
+    placed = placed.filter(pl.col("at") >= first - reach).sort("at")
     points = [value for row in looks.iter_rows(named=True) for value in _points(row)]
     marks = [_run(row) for row in looks.iter_rows(named=True)] + _orders(placed, looks)
     ticks = _ticks([point["t"] for point in [*points, *marks]])

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from invsync.charts.labels import Reader
 from invsync.explain.parts import OrderInFlight, SeenLevel, Step
 
-MINUS = "\N{MINUS SIGN}"
+ENGLISH = Reader()
 NARROWEST, WIDEST = 8, 60  # characters of the longest bar
 STOCK, TAKEN = "#", "-"
 
@@ -20,10 +21,7 @@ class Written(Protocol):
 
 def number(value: float | None, *, signed: bool = False) -> str:
     """Return a number as the pages write it in English, with at most three decimals, or `none`."""
-    if value is None:
-        return "none"
-    digits = f"{abs(value):,.3f}".rstrip("0").rstrip(".")
-    return f"{MINUS if value < 0 and digits != '0' else '+' if signed and value > 0 else ''}{digits}"
+    return "none" if value is None else ENGLISH.number(value, signed=signed)
 
 
 @dataclass(frozen=True)

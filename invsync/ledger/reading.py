@@ -31,8 +31,8 @@ STARVED_AFTER = timedelta(hours=1)
 class Reading:
     """What was read of some pairs.
 
-    `variances` are their VARIANCES, which are computed where they are collected, `in_flight` the IN_FLIGHT behind them, and `events` the CLAIMABLE stock events that
-    the OMS's number contains. `set_aside` counts units by Shopify's name of the quantity; `late_since` is the oldest
+    `variances` are their VARIANCES, computed when they are collected; `in_flight` is the IN_FLIGHT behind them, and
+    `events` are the CLAIMABLE stock events that the OMS's number contains. `set_aside` counts units by Shopify's name of the quantity; `late_since` is the oldest
     order that the OMS does not know although it should by now.
     """
 

@@ -16,13 +16,8 @@ from invsync.vocabulary import GUARD
 KEEP = timedelta(days=15)  # how long a closed fault is remembered, measured from the newest look
 PLACE = ["shop", "who", "location_id"]  # `who` is the product in the OMS, else the item: its item may be linked anew
 IDENTITY = [*PLACE, "outcome", "reason"]
-LASTING = [
-    "name",
-    "price",
-    "currency",
-    "shopify_product_id",
-    "shopify_variant_id",
-]  # kept where a later look lacks them
+# Kept where a later look lacks them.
+LASTING = ["name", "price", "currency", "shopify_product_id", "shopify_variant_id"]
 LATEST = ["item", "product_id", "inventory_item_id", "oms", "target", "message"]
 SEEN: tables.Schema = {
     "shop": tables.TEXT,
@@ -47,7 +42,7 @@ def followed(known: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     `at` and `path` are the last run that saw the fault, `since` and `since_path` the first, `runs` how many did.
     `mended_at` and `mended_path` are the run that no longer saw it, null while it is open.
     """
-    looks = rows.filter(pl.col("reason").ne_missing(GUARD)).with_columns(who=_who())
+    looks = rows.filter(pl.col("reason").ne_missing(GUARD)).with_columns(who=who())
     newest = known.sort("since").unique(IDENTITY, keep="last", maintain_order=True)
     older = known.join(newest, on=[*IDENTITY, "since"], how="anti", nulls_equal=True)
     sights = _sights(looks)
@@ -71,7 +66,8 @@ def mended(faults: pl.DataFrame) -> pl.DataFrame:
     return closed.sort("mended_at", *IDENTITY, descending=[True, *[False] * len(IDENTITY)], nulls_last=True)
 
 
-def _who() -> pl.Expr:
+def who() -> pl.Expr:
+    """What stands for a product: its id in the OMS, else its item's."""
     return pl.coalesce("product_id", pl.col("inventory_item_id").cast(pl.String), "item")
 
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from invsync import charts
 from invsync.site import inbox_page
+from invsync.site.faults import who
 from invsync.site.history import History
 from invsync.site.listing import Listing
 from invsync.vocabulary import FAILED, FINISHED, PARTIAL, PLANNED, RIGHT, STOPPED
@@ -26,7 +27,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Tile:
-    """A figure that leads on: its name, its value, a note, where it leads, its trend by day, whether it needs a person."""
+    """A figure that leads on: its value, a note, the page that it leads to, its trend, and whether it needs a person."""
 
     name: str
     value: str
@@ -47,15 +48,14 @@ class Products:
 
 def products(history: History, listed: Listing) -> Products:
     """Count the products of every shop by their last looks; one with a snoozed fault is neither right nor needs you."""
-    who = pl.coalesce("product_id", pl.col("inventory_item_id").cast(pl.String), "item")
-    judged = history.pairs.filter(pl.col("outcome").is_in(RIGHT)).select("shop", who=who).unique()
+    judged = history.pairs.filter(pl.col("outcome").is_in(RIGHT)).select("shop", who=who()).unique()
     wrong = {(fault.shop, fault.who) for fault in (*listed.open, *listed.snoozed)}
     every = set(judged.iter_rows()) | wrong
     return Products(len(every) - len(wrong), len(every), listed.products)
 
 
 def sentence(shops: list[dict[str, Any]], counted: Products, listed: Listing, reader: charts.Reader) -> str:
-    """The worst fact: a failed run, a stopped one, products that need a person, a run that needs a look; or that all is right."""
+    """The worst fact: a failed or stopped run, products or a run that need a person; or that all is right."""
     if not shops:
         return "No run has left a report here yet."
     last = {

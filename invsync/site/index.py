@@ -129,7 +129,7 @@ def _shops(root: Path, history: kept.History, listed: Listing, readers: Readers)
 
 
 def _last(history: kept.History) -> pl.DataFrame:
-    """The last run of each shop and job that was no rehearsal; one whose every fault was mended since counts as done."""
+    """The last run of each shop and job that was no rehearsal; a partial one counts as done where the inbox has its faults."""
     last = history.runs.filter(pl.col("status") != PLANNED).unique(["shop", "job"], keep="last", maintain_order=True)
     if not last["status"].is_in([PARTIAL]).any():
         return last
