@@ -100,21 +100,10 @@ def online(stock: pl.LazyFrame, products: pl.Series, memberships: pl.DataFrame, 
     number = pair(products.len(), sites.len())
     inside = ranks(stock.filter(pl.col("facility_id").is_in(facilities.implode())), products, facilities)
     rows = inside.join(here.filter(pl.col("ever") | pl.col("rules")), on="place").with_columns(number=number)
-    counts = pl.col("counts") & allows_brokering()
-    sums = (
-        rows.select(
-            "number",
-            "ever",
-            _enters_malformed(),
-            **{name: pl.when(counts).then(column) for name, column in COUNTS.items()},
-        )
-        .group_by("number")
-        .agg(pl.col(*COUNTS).sum(), pl.col("ever", "malformed").any())
-        .drop_nulls("number")
-    )
     queued = queue.lazy().group_by(product=rank("product_id", products)).agg(queue=pl.col("quantity").sum())
     terms = (
-        sums.join(_channel_rules(rows.filter("rules")), on="number", how="left")
+        _sums(rows)
+        .join(_channel_rules(rows.filter("rules")), on="number", how="left")
         .with_columns(product=(pl.col("number") // sites.len()).cast(pl.UInt32), site=pl.col("number") % sites.len())
         .join(queued, on="product", how="left")
         .with_columns(pl.col("threshold", "queue").fill_null(0.0), pl.col("closed").fill_null(False))
@@ -132,6 +121,14 @@ def online(stock: pl.LazyFrame, products: pl.Series, memberships: pl.DataFrame, 
         location_id=of(sites, "site"),
         online_atp=_atp(),
     )
+
+
+def _sums(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """The COUNTS of each number's rows, and whether one was `ever` a member's, or holds a `malformed` value."""
+    counts = pl.col("counts") & allows_brokering()
+    units = {name: pl.when(counts).then(column) for name, column in COUNTS.items()}
+    sums = rows.select("number", "ever", _enters_malformed(), **units).group_by("number")
+    return sums.agg(pl.col(*COUNTS).sum(), pl.col("ever", "malformed").any()).drop_nulls("number")
 
 
 def _enters_malformed() -> pl.Expr:

@@ -75,11 +75,22 @@ def next_week(
         for one in watch(replays(replace(part, stock=part.opening(left)), policies), len(policies))
     ]
     own, classic = made[::2], made[1::2]
+    columns = _costs(own, classic, _prices(history, prices))
+    rows = history.stock.select("sku", left=left).with_columns(**{name: pl.Series(v) for name, v in columns.items()})
+    risky = tables.conform(rows, NEXT, "next week").filter(pl.col("oversold") + pl.col("short") + pl.col("classic") > 0)
+    return risky.fill_nan(None).sort(
+        "worth", "oversold", "short", "sku", descending=[True, True, True, False], nulls_last=True
+    )
+
+
+def _costs(
+    own: Sequence[Replay], classic: Sequence[Replay], price: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """The columns of NEXT beside `sku` and `left`, of these replays under the base and under the classic reset."""
     oversold = np.stack([one.by_pair("oversold") for one in own])
     low, high = np.quantile(oversold, BAND, axis=0)
-    price = _prices(history, prices)
     short = _mean(own, "lost_to_empty")
-    columns = {
+    return {
         "sold": _mean(own, "requested"),
         "short": short,
         "oversold": oversold.mean(axis=0),
@@ -89,11 +100,6 @@ def next_week(
         "price": price,
         "worth": (short + oversold.mean(axis=0)) * price,
     }
-    rows = history.stock.select("sku", left=left).with_columns(**{name: pl.Series(v) for name, v in columns.items()})
-    risky = tables.conform(rows, NEXT, "next week").filter(pl.col("oversold") + pl.col("short") + pl.col("classic") > 0)
-    return risky.fill_nan(None).sort(
-        "worth", "oversold", "short", "sku", descending=[True, True, True, False], nulls_last=True
-    )
 
 
 def _mean(made: Sequence[Replay], name: str) -> NDArray[np.float64]:

@@ -111,16 +111,7 @@ class Deltas:
         """These EVENTS as the stock's own transaction saw them, at the pairs that they move, less what is claimed."""
         context = self.context
         owed = context.unsettled().select(KEY).clear() if first else context.unsettled().select(KEY)
-        nothing = EventSelection(
-            settled,
-            tables.empty(tables.PAIRS),
-            tables.empty(tables.MAPPING_HELD),
-            read=0,
-            mapped=context.mapped(),
-            rows=context.stock_rows(),
-            window=Window(start, context.thru),
-            switched=switched,
-        )
+        nothing = self._nothing(settled, start, switched=switched)
         if wanted.is_empty() and owed.is_empty():
             return nothing
         items = owed["inventory_item_id"]
@@ -146,6 +137,19 @@ class Deltas:
             every=every,
             snapshot=snapshot,
             resets=mapped.join(reset, on=KEY, how="semi"),
+        )
+
+    def _nothing(self, settled: Settled, start: datetime, *, switched: bool) -> EventSelection:
+        """A selection of no pairs, from the events since `start`."""
+        return EventSelection(
+            settled,
+            tables.empty(tables.PAIRS),
+            tables.empty(tables.MAPPING_HELD),
+            read=0,
+            mapped=self.context.mapped(),
+            rows=self.context.stock_rows(),
+            window=Window(start, self.context.thru),
+            switched=switched,
         )
 
     def _remapped(self, free: pl.DataFrame, every: pl.DataFrame) -> pl.DataFrame:
