@@ -80,11 +80,14 @@ LAST = ["on_hand", "off", "in_flight", "wrong_since"]
 
 
 def _put_back() -> pl.Expr:
-    """Units that were raised since the last look, are beyond what may be sold, and belong to orders of that time."""
+    """Units that were raised since the last look, are beyond what may be sold, and belong to orders of that time.
+
+    It is 0 where nobody knows what may be sold.
+    """
     sold = pl.max_horizontal("in_flight", pl.col("last_in_flight") + pl.col("sold_since").fill_null(0))
     beyond = pl.min_horizontal(pl.col("off").clip(lower_bound=0), sold)
     raised = pl.col("written").fill_null(0).clip(lower_bound=0)
-    return pl.min_horizontal(raised, beyond).fill_null(0)
+    return pl.when(pl.col("off").is_not_null()).then(pl.min_horizontal(raised, beyond)).otherwise(0)
 
 
 def _is_same_fault() -> pl.Expr:
