@@ -7,9 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from test_charts import outcomes
+
+from invsync import tables
 
 NOW = datetime(2026, 11, 23, 13, 15, tzinfo=UTC)
+ROW: dict[str, Any] = {
+    "inventory_item_id": 1,
+    "location_id": 10,
+    "product_id": "P1",
+    "sku": "SKU-1",
+    "mode": "physical",
+    "oms": 5.0,
+    "available": 3,
+    "is_active": True,
+    "tracked": True,
+    "requires_components": False,
+    "in_flight": 0,
+    "buffer": 0,
+    "target": 5.0,
+    "delta": 2,
+    "held": None,
+    "outcome": "applied",
+    "reason": None,
+    "message": None,
+    "after": 5,
+}
 EXIT = {"done": 0, "planned": 0, "stopped": 3, "partial": 4, "failed": 5}
 GONE = {
     "outcome": "refused",
@@ -17,6 +39,10 @@ GONE = {
     "message": "The specified inventory item could not be found.",
     "delta": 2,
 }
+
+
+def outcomes(*rows: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame([ROW | row for row in rows], schema=tables.OUTCOMES)
 
 
 def leave(
@@ -91,18 +117,26 @@ def random_outcomes(dice: random.Random, rows: int, items: int = 2000) -> pl.Dat
     return outcomes(*made)
 
 
-def leave_many(root: Path, runs: int, *, shops: tuple[str, ...] = ("acme", "birch"), rows: int = 12) -> None:
-    """A run every 15 minutes in turn over the shops, a hard sync each night, until NOW; some stopped or failed."""
+def leave_many(
+    root: Path,
+    runs: int,
+    *,
+    shops: tuple[str, ...] = ("acme", "birch"),
+    rows: int = 12,
+    minutes: int = 15,
+    **more: Any,
+) -> None:
+    """A run of each shop every so many minutes, a hard sync each night, until NOW; some stopped or failed."""
     dice, empty = random.Random(7), outcomes({}).clear()
     for n in range(runs):
-        at, shop = NOW - timedelta(minutes=15 * ((runs - 1 - n) // len(shops))), shops[n % len(shops)]
-        job = "hard-sync" if (at.hour, at.minute) == (3, 0) else "upload-recent-changes"
+        at, shop = NOW - timedelta(minutes=minutes * ((runs - 1 - n) // len(shops))), shops[n % len(shops)]
+        job = "hard-sync" if at.hour == 3 and at.minute < minutes else "upload-recent-changes"
         kind = dice.random()
         if kind < 0.004:
-            leave(root, empty, shop=shop, job=job, at=at, status="failed")
+            leave(root, empty, shop=shop, job=job, at=at, status="failed", **more)
         elif kind < 0.007:
-            leave(root, empty, shop=shop, job=job, at=at, status="stopped")
+            leave(root, empty, shop=shop, job=job, at=at, status="stopped", **more)
         else:
             frame = random_outcomes(dice, rows * 20 if job == "hard-sync" else dice.randrange(rows * 2))
             wrong = frame["outcome"].is_in(["refused"]).any()
-            leave(root, frame, shop=shop, job=job, at=at, status="partial" if wrong else "done")
+            leave(root, frame, shop=shop, job=job, at=at, status="partial" if wrong else "done", **more)

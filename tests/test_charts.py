@@ -7,35 +7,11 @@ from typing import Any
 import altair as alt
 import polars as pl
 import pytest
+from runfolders import ROW, outcomes
 
 from invsync import charts, tables, vocabulary
 
 NOW = datetime(2026, 11, 23, 13, 15, tzinfo=UTC)
-ROW: dict[str, Any] = {
-    "inventory_item_id": 1,
-    "location_id": 10,
-    "product_id": "P1",
-    "sku": "SKU-1",
-    "mode": "physical",
-    "oms": 5.0,
-    "available": 3,
-    "is_active": True,
-    "tracked": True,
-    "requires_components": False,
-    "in_flight": 0,
-    "buffer": 0,
-    "target": 5.0,
-    "delta": 2,
-    "held": None,
-    "outcome": "applied",
-    "reason": None,
-    "message": None,
-    "after": 5,
-}
-
-
-def outcomes(*rows: dict[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame([ROW | row for row in rows], schema=tables.OUTCOMES)
 
 
 def orders(*rows: tuple[int, int, int]) -> pl.DataFrame:

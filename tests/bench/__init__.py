@@ -18,4 +18,5 @@ SUBJECTS = [
     "start",
     "pacing",
     "idle",
+    "index",
 ]
