@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -180,12 +180,16 @@ def has_begun(folder: Path) -> bool:
     return any(True for name in ("adjustments*", "run.json*") for _ in folder.glob(name))
 
 
-def read(folder: Path) -> Record | None:
-    """The record of the run in this folder; None where it has none that can be read."""
+def read(folder: Path, names: Container[str] | None = None) -> Record | None:
+    """The record of the run in this folder, or only these fields of it; None where it has none that can be read."""
     try:
-        return Record.of(json.loads((folder / FILE).read_text(encoding="utf-8")))
+        with open(f"{folder}/{FILE}", encoding="utf-8") as file:
+            values = json.load(file)
     except (OSError, ValueError):
         return None
+    if names is not None and isinstance(values, dict):
+        values = {name: value for name, value in values.items() if name in names}
+    return Record.of(values)
 
 
 def has_sent(run: Record | None) -> bool:

@@ -32,6 +32,8 @@ RUNS: tables.Schema = {
     "in_flight": tables.UNITS,
     "stamp": tables.UNITS,
 }
+# The fields of a run.json that RUNS is made of.
+SHOWN = frozenset({"status", "exit_code", "started_at", "finished_at", "counts", "units", "in_flight"})
 UNREAD = Record(counts={}, units={}, in_flight={})
 LOOKED: tables.Schema = {
     "shop": tables.TEXT,
@@ -54,16 +56,18 @@ LOOKED: tables.Schema = {
     "name": tables.TEXT,
     **{name: tables.PRODUCTS[name] for name in ("shopify_product_id", "shopify_variant_id", "price", "currency")},
 }
+# The columns of outcomes.parquet that LOOKED is made of.
+USED = [name for name in tables.OUTCOMES_FILE if name in {*LOOKED, "sku", "held", "title", "variant_title"}]
 
 
 def stamps(root: Path) -> dict[str, int]:
-    """Every run folder below the root as `shop/job/run_id`, with the time its run.json was last written, in ns."""
-    return {path: stamp for path in _folders(root) if (stamp := _stamp(root / path / "run.json")) is not None}
+    """Every run folder below the root as `shop/job/run_id`, with a number that changes when its run.json does."""
+    return {path: stamp for path in _folders(root) if (stamp := _stamp(f"{root}/{path}/{record.FILE}")) is not None}
 
 
 def table(root: Path, stamps: dict[str, int]) -> pl.DataFrame:
     """RUNS of these folders, oldest first; a run.json that cannot be read counts as a failed run."""
-    rows = [_row(path, record.read(root / path) or UNREAD, stamp) for path, stamp in stamps.items()]
+    rows = [_row(path, record.read(root / path, SHOWN) or UNREAD, stamp) for path, stamp in stamps.items()]
     return pl.DataFrame(rows, schema=RUNS).sort("started_at", "path")
 
 
@@ -89,7 +93,9 @@ def _together(files: list[str]) -> pl.DataFrame:
         missing_columns="insert",
         extra_columns="ignore",
     )
-    return rows.select(*tables.OUTCOMES_FILE, "file").filter(pl.col("outcome").is_not_null()).collect()
+    return (
+        rows.select(*USED, "file").filter(pl.col("outcome").is_not_null()).collect().rechunk()
+    )  # else a chunk a file, which is slow
 
 
 def _looked(files: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
@@ -119,11 +125,13 @@ def _below(folder: Path) -> list[str]:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(("_", ".")))
 
 
-def _stamp(path: Path) -> int | None:
+def _stamp(path: str) -> int | None:
+    """When the file was last written, in ns, with its size added: some file systems know only whole seconds."""
     try:
-        return path.stat().st_mtime_ns
+        seen = os.stat(path)
     except OSError:
         return None
+    return seen.st_mtime_ns + seen.st_size
 
 
 def _row(path: str, run: Record, stamp: int) -> dict[str, Any]:

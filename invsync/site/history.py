@@ -1,13 +1,13 @@
 """What all runs did to every pair, kept beside the reports and extended run by run."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from invsync import tables
-from invsync.site import faults, folders
+from invsync.site import faults, folders, store
 from invsync.vocabulary import ALREADY_RIGHT, GUARD, PLANNED
 
 KEY = ["shop", "product_id", "inventory_item_id", "location_id"]
@@ -18,6 +18,7 @@ EVENTS = {name: dtype for name, dtype in folders.LOOKED.items() if name not in P
 }
 PAIRS = folders.LOOKED | {"since": tables.STAMP}
 KEPT = {"runs": folders.RUNS, "pairs": PAIRS, "faults": faults.FAULTS}
+MONTH = "events-"  # the name of a table of events, before its month
 BATCH, FILES = 2_000_000, 500  # rows and files that are digested at once, about
 
 
@@ -30,7 +31,8 @@ class History:
     `since` is when a pair's present fault was first seen; `newly` the units in flight that the run before did not see.
     `exposed` are the units in flight of a pair that has nothing left on sale: those of this look and of the one before
     it, each when the pair runs out or when it comes. Put back on sale, they could have been sold again.
-    `touched` names the items whose story the last `extend` changed.
+    `touched` names the items, and `months` the months, whose story the last `extend` changed. `files` are the tables
+    in the folder: those of KEPT, and the events of each month.
     """
 
     folder: Path
@@ -39,35 +41,38 @@ class History:
     faults: pl.DataFrame
     touched: set[str] = field(default_factory=set)
     months: set[str] = field(default_factory=set)
+    files: store.Files = field(default_factory=dict)
 
-    def events(self, *columns: str) -> pl.LazyFrame:
-        """EVENTS of every run that is still there."""
-        files = sorted(self.folder.glob("events-*.parquet"))
+    @property
+    def by_month(self) -> dict[str, str]:
+        """The file of the events of each month, which is `YYYY-MM`, the newest first."""
+        names = sorted((name for name in self.files if name.startswith(MONTH)), reverse=True)
+        return {name.removeprefix(MONTH): self.files[name] for name in names}
+
+    def events(self, *columns: str, months: Container[str] | None = None) -> pl.LazyFrame:
+        """EVENTS of every run that is still there, in these months or all."""
+        files = [self.folder / name for month, name in self.by_month.items() if months is None or month in months]
         if not files:
             return tables.empty(EVENTS).lazy().select(columns or list(EVENTS))
-        kept = pl.scan_parquet(files).join(self.runs.lazy().select("path"), on="path", how="semi")
+        kept = pl.scan_parquet(files[::-1]).join(self.runs.lazy().select("path"), on="path", how="semi")
         return kept.select(columns or list(EVENTS))
 
     def save(self) -> None:
-        """Put the runs, the pairs and the faults in place; events were kept as they came."""
-        _write(self.runs, self.folder / "runs.parquet")
-        _write(self.pairs, self.folder / "pairs.parquet")
-        _write(self.faults, self.folder / "faults.parquet")
+        """Make the runs, the pairs, the faults and the events, as they are now, those that `load` returns."""
+        for name, frame in {"runs": self.runs, "pairs": self.pairs, "faults": self.faults}.items():
+            self.files[name] = store.write(self.folder, name, frame)
+        store.commit(self.folder, self.files)
 
 
 def load(folder: Path) -> History:
-    """The history kept in this folder; an empty one when there is none, or an earlier version kept it otherwise."""
+    """The history kept in this folder; an empty one where there is none, or it is damaged or of another version."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = [(folder / f"{name}.parquet", schema) for name, schema in KEPT.items()]
-    written = [*kept, *((path, EVENTS) for path in folder.glob("events-*.parquet"))]
-    there = {path.exists() for path, _ in kept}
-    if len(there) > 1 or any(path.exists() and pl.read_parquet_schema(path) != schema for path, schema in written):
-        for path in folder.glob("*.parquet"):
-            path.unlink()
-    runs, pairs, open_faults = (
-        pl.read_parquet(path) if path.exists() else tables.empty(schema) for path, schema in kept
-    )
-    return History(folder, runs, pairs, open_faults)
+    files = store.load(folder)
+    schemas = KEPT | {name: EVENTS for name in files if name.startswith(MONTH)}
+    if not all(store.has(folder, files, name, schema) for name, schema in schemas.items()):
+        files = {}
+    frames = (pl.read_parquet(folder / files[name]) if files else tables.empty(KEPT[name]) for name in KEPT)
+    return History(folder, *frames, files=files)
 
 
 def extend(history: History, root: Path) -> tuple[int, int]:
@@ -85,8 +90,8 @@ def extend(history: History, root: Path) -> tuple[int, int]:
     digested = history.runs.filter(ended)["path"].to_list()
     stay = history.runs.filter(~pl.col("path").is_in([*changed, *gone]))
     history.runs = pl.concat([stay, facts]).sort("started_at", "path")
-    for rows in _batches(root, facts.filter(ended & ~pl.col("path").is_in(digested))):
-        _digest(history, rows)
+    fresh = facts.filter(ended & ~pl.col("path").is_in(digested))
+    _remember(history, (_digest(history, rows) for rows in _batches(root, fresh)))
     return len(changed), len(gone)
 
 
@@ -95,26 +100,37 @@ def events_of(pairs: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl
     before = pairs.with_columns(new=pl.lit(False))
     stopped = (pl.col("reason") == GUARD).fill_null(False)  # no look at the pair itself
     after = rows.filter(~stopped).with_columns(since=pl.col("at"), new=pl.lit(True)).select(before.columns)
-    both = pl.concat([before, after]).sort(*KEY, "at", maintain_order=True)
-    both = both.with_columns(pl.col(PRODUCT).forward_fill().over(KEY))
-    both = both.with_columns(pl.col("in_flight").forward_fill().over(KEY).fill_null(0))
-    was = pl.col("in_flight").shift(1).over(KEY).fill_null(0)
+    both = _numbered(pl.concat([before, after])).sort("pair", "at", maintain_order=True)
+    both = both.with_columns(pl.col(*PRODUCT, "in_flight").forward_fill().over("pair"))
+    both = both.with_columns(pl.col("in_flight").fill_null(0))
+    was = _earlier(pl.col("in_flight")).fill_null(0)
     newly = (pl.col("in_flight") - was).clip(lower_bound=0)
     sold_out = (pl.coalesce("target", "available") <= 0).fill_null(False)
-    ran_out = ~sold_out.shift(1).over(KEY).fill_null(False)
-    well = pl.when(~pl.col("fault")).then("at").max().over(KEY)
+    ran_out = ~_earlier(sold_out).fill_null(False)
+    well = pl.when(~pl.col("fault")).then("at").max().over("pair")
     ill = pl.col("fault") & (well.is_null() | (pl.col("at") > well))
     both = both.with_columns(
         newly=newly,
         exposed=pl.when(sold_out).then(newly + pl.when(ran_out).then(was).otherwise(0)).otherwise(0),
-        since=pl.when(ill).then("since").min().over(KEY),
+        since=pl.when(ill).then("since").min().over("pair"),
     )
     listed = (pl.col("outcome") != ALREADY_RIGHT) | (pl.col("newly") > 0) | (pl.col("exposed") > 0)
     events = both.filter(pl.col("new") & listed)
-    last = both.unique(KEY, keep="last", maintain_order=True)
+    last = both.unique("pair", keep="last", maintain_order=True)
     none = pl.lit(0, dtype=pl.Int64)
     never = rows.filter(stopped).with_columns(newly=none, exposed=none, fault=pl.lit(False))
     return pl.concat([events.select(list(EVENTS)), never.select(list(EVENTS))]), last.select(list(PAIRS))
+
+
+def _numbered(looks: pl.DataFrame) -> pl.DataFrame:
+    """The looks with `pair`, a number that stands for KEY and is in its order."""
+    numbers = looks.select(KEY).unique().sort(KEY).with_row_index("pair")
+    return looks.join(numbers, on=KEY, how="left", nulls_equal=True, maintain_order="left")
+
+
+def _earlier(value: pl.Expr) -> pl.Expr:
+    """The value at the look before, null at the first look at a pair; the looks are in the order of `pair`."""
+    return pl.when(pl.col("pair") == pl.col("pair").shift(1)).then(value.shift(1))
 
 
 def _batches(root: Path, facts: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -124,18 +140,30 @@ def _batches(root: Path, facts: pl.DataFrame) -> Iterator[pl.DataFrame]:
         yield folders.looked(root, part)
 
 
-def _digest(history: History, rows: pl.DataFrame) -> None:
+def _digest(history: History, rows: pl.DataFrame) -> pl.DataFrame:
+    """Bring the pairs and the faults up to these LOOKED rows; their EVENTS."""
     events, history.pairs = events_of(history.pairs, rows)
     rehearsed = history.runs.filter(pl.col("status") == PLANNED)["path"]
     history.faults = faults.followed(history.faults, rows.filter(~pl.col("path").is_in(rehearsed.implode())))
-    history.touched |= set(rows["item"])
-    for (month,), part in events.group_by(pl.col("at").dt.strftime("%Y-%m")):
-        path = history.folder / f"events-{month}.parquet"
-        kept = pl.concat([pl.read_parquet(path), part]) if path.exists() else part
-        _write(kept.unique(["path", *KEY], keep="last", maintain_order=True), path)
+    history.touched |= set(rows["item"].unique())
+    return events
 
 
-def _write(frame: pl.DataFrame, path: Path) -> None:
-    part = path.with_suffix(".part")
-    frame.write_parquet(part)
-    part.replace(path)
+def _remember(history: History, batches: Iterable[pl.DataFrame]) -> None:
+    """Add these EVENTS, which come in the order of time, to those of their months; each month is written once."""
+    waiting: dict[str, list[pl.DataFrame]] = {}
+    for events in batches:
+        for (month,), part in events.group_by(pl.col("at").dt.strftime("%Y-%m")):
+            waiting.setdefault(str(month), []).append(part)
+        for month in sorted(waiting)[:-1]:
+            _add(history, month, waiting.pop(month))
+    for month, parts in waiting.items():
+        _add(history, month, parts)
+
+
+def _add(history: History, month: str, parts: list[pl.DataFrame]) -> None:
+    """Add events to those of their month; a later row about the same run and pair replaces an earlier one."""
+    name = MONTH + month
+    before = [pl.read_parquet(history.folder / history.files[name])] if name in history.files else []
+    kept = pl.concat([*before, *parts]).unique(["path", *KEY], keep="last", maintain_order=True)
+    history.files[name] = store.write(history.folder, name, kept)

@@ -14,7 +14,7 @@ from invsync import __version__, charts
 from invsync.report.links import Links
 from invsync.report.markup import asset, hashed, page
 from invsync.runs import record
-from invsync.site import front, inbox_page, shards, snoozes
+from invsync.site import front, inbox_page, shards, snoozes, store
 from invsync.site import history as kept
 from invsync.site.listing import Fault, Listing, listing
 from invsync.vocabulary import DONE, LANDED, PARTIAL, PLANNED, SENT, STATUSES
@@ -59,10 +59,15 @@ def build(root: Path, readers: Readers, links: Mapping[str, Links] | None = None
     `readers` gives each shop's locale and time zone; one not named is read in English and UTC. `links` says where
     the links of each shop lead; `now` decides which faults are still snoozed.
     """
-    root.mkdir(parents=True, exist_ok=True)
+    with store.locked(root / SITE / "state"):
+        return _build(root, readers, links, now)
+
+
+def _build(root: Path, readers: Readers, links: Mapping[str, Links] | None, now: datetime | None) -> Built:
     history = kept.load(root / SITE / "state")
     fresh, gone = kept.extend(history, root)
-    history.save()
+    if fresh or gone:
+        history.save()
     number = shards.count(history.pairs["item"].n_unique())
     again = len(list((root / SITE).glob("items-*.js"))) != number
     written = shards.write(history, root / SITE, number, history.pairs["item"] if again else history.touched)
@@ -133,7 +138,8 @@ def _last(history: kept.History) -> pl.DataFrame:
     last = history.runs.filter(pl.col("status") != PLANNED).unique(["shop", "job"], keep="last", maintain_order=True)
     if not last["status"].is_in([PARTIAL]).any():
         return last
-    pairs = history.events("path", "fault").join(last.lazy().select("path"), on="path", how="semi")
+    months = last["started_at"].dt.strftime("%Y-%m").to_list()
+    pairs = history.events("path", "fault", months=months).join(last.lazy().select("path"), on="path", how="semi")
     seen = pairs.group_by("path").agg(pairs=pl.col("fault").sum()).collect()
     explained = (pl.col("status") == PARTIAL) & (pl.col("needs") <= pl.col("pairs"))
     counted = last.join(seen, on="path", how="left", maintain_order="left")

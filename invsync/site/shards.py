@@ -8,7 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from invsync.site.history import History
+from invsync import tables
+from invsync.site.history import EVENTS, History
 from invsync.vocabulary import FAULTS, HELD, outcome_words, remedy
 
 A_SHARD = 64  # items a file, about
@@ -65,9 +66,7 @@ def put(path: Path, text: str) -> Path | None:
 
 def _rows(history: History, mine: pl.DataFrame) -> pl.DataFrame:
     """The newest events and the last looks of these items, `part` by `part`, each with the text that tells of it."""
-    events = history.events(*TOLD).join(mine.lazy(), on="item").collect()
-    newest = events.sort("at", "location_id", descending=True, maintain_order=True)
-    newest = newest.group_by("key", maintain_order=True).head(EVENTS_AN_ITEM).with_columns(part=pl.lit("events"))
+    newest = _newest(history, mine).with_columns(part=pl.lit("events"))
     looks = history.pairs.select(TOLD).join(mine, on="item").with_columns(part=pl.lit("looks"))
     rows = pl.concat([newest.select(sorted(newest.columns)), looks.select(sorted(looks.columns))])
     rows = rows.sort("key", "part", "at", "location_id", "path", descending=[False, False, True, True, True])
@@ -77,6 +76,17 @@ def _rows(history: History, mine: pl.DataFrame) -> pl.DataFrame:
         t=pl.col("at").dt.epoch("s"),
         stocked=pl.col("target").fill_null(0) > 0,
     )
+
+
+def _newest(history: History, mine: pl.DataFrame) -> pl.DataFrame:
+    """The newest events of these items, so many an item; one month is in memory at a time, however many runs there are."""
+    newest = tables.empty(EVENTS).select(TOLD).join(mine, on="item")
+    for month in history.by_month if mine.height else []:
+        events = history.events(*TOLD, months=[month]).join(mine.lazy(), on="item", maintain_order="left").collect()
+        events = events.sort("at", "location_id", "path", descending=[True, True, False], maintain_order=True)
+        newest = pl.concat([newest, events]).group_by("key", maintain_order=True).head(EVENTS_AN_ITEM)
+        newest = newest.select(events.columns)
+    return newest
 
 
 def _files(rows: pl.DataFrame, mine: pl.DataFrame) -> list[tuple[int, str]]:

@@ -58,7 +58,11 @@ def prepare(folder: Path, scale: float) -> None:
 
 def build(folder: Path) -> None:
     """Bring the index up to date in a process of its own."""
-    words = ["from pathlib import Path", "from invsync.site import index", f"index.build(Path({str(folder)!r}) / 'reports', {{}})"]
+    words = [
+        "from pathlib import Path",
+        "from invsync.site import index",
+        f"index.build(Path({str(folder)!r}) / 'reports', {{}})",
+    ]
     subprocess.run([sys.executable, "-c", "; ".join(words)], cwd=ROOT, check=True)
 
 
