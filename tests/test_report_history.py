@@ -11,7 +11,7 @@ from runfolders import GONE, NOW, leave
 from test_charts import outcomes
 
 from invsync import tables
-from invsync.site import folders, history
+from invsync.site import folders, history, store
 
 RIGHT = {"outcome": "already_right", "delta": 0}
 
@@ -69,8 +69,9 @@ def test_a_build_that_was_cut_off_leaves_no_event_twice(tmp_path: Path) -> None:
 
 def test_a_history_that_another_version_kept_is_made_anew(tmp_path: Path) -> None:
     leave(tmp_path, outcomes({}))
-    path = remembered(tmp_path).folder / "pairs.parquet"
-    pl.read_parquet(path).drop("since").write_parquet(path)
+    before = remembered(tmp_path)
+    older = store.write(before.folder, "pairs", before.pairs.drop("since"))
+    store.commit(before.folder, before.files | {"pairs": older})
     kept = remembered(tmp_path)
     assert kept.pairs.height == kept.events().collect().height == kept.runs.height == 1
 

@@ -71,8 +71,10 @@ def load(folder: Path) -> History:
     schemas = KEPT | {name: EVENTS for name in files if name.startswith(MONTH)}
     if not all(store.has(folder, files, name, schema) for name, schema in schemas.items()):
         files = {}
-    frames = (pl.read_parquet(folder / files[name]) if files else tables.empty(KEPT[name]) for name in KEPT)
-    return History(folder, *frames, files=files)
+    runs, pairs, known = (
+        pl.read_parquet(folder / files[name]) if files else tables.empty(schema) for name, schema in KEPT.items()
+    )
+    return History(folder, runs, pairs, known, files=files)
 
 
 def extend(history: History, root: Path) -> tuple[int, int]:

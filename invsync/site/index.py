@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from invsync.site import history as kept
 from invsync.site.listing import Fault, Listing, listing
 from invsync.vocabulary import DONE, LANDED, PARTIAL, PLANNED, SENT, STATUSES
 
-SITE = "_site"
+SITE, KEY = "_site", "key.json"
 INLINE = 1_000  # runs that the page itself carries; older ones are loaded by month
 SHOWN = [
     "shop",
@@ -53,6 +53,15 @@ class Built:
     listing: Listing
 
 
+@dataclass(frozen=True)
+class _Key:
+    """What every script of the site depends on: the version of invsync, and the lists that runs name shops and jobs by."""
+
+    version: str
+    shops: list[str]
+    jobs: list[str]
+
+
 def build(root: Path, readers: Readers, links: Mapping[str, Links] | None = None, now: datetime | None = None) -> Built:
     """Bring the index and the inbox below this folder up to date; only new runs are read, only changed files written.
 
@@ -69,18 +78,20 @@ def _build(root: Path, readers: Readers, links: Mapping[str, Links] | None, now:
     if fresh or gone:
         history.save()
     number = shards.count(history.pairs["item"].n_unique())
-    again = len(list((root / SITE).glob("items-*.js"))) != number
-    written = shards.write(history, root / SITE, number, history.pairs["item"] if again else history.touched)
-    _forget(root / SITE, number)
     faults = listing(root, history, snoozes.load(root), readers, links, now)
     shops = _shops(root, history, faults, readers)
-    rows = _rows(history.runs, shops)
-    written += _months(root / SITE, rows, history.months)
+    before, key = _key(root), _Key(__version__, [shop["name"] for shop in shops], _jobs(history.runs))
+    again = before.version != key.version or len(list((root / SITE).glob("items-*.js"))) != number
+    written = shards.write(history, root / SITE, number, history.pairs["item"] if again else history.touched)
+    _forget(root / SITE, number)
+    rows = _rows(history.runs, key)
+    written += _months(root / SITE, rows, history.months if before == key else set(rows["month"]))
     pages = {
         "index.html": _page(history, faults, shops, rows, inbox_page.common(history, readers)),
         inbox_page.PAGE: inbox_page.render(faults, history, readers),
     }
     written += [path for name, text in pages.items() if (path := shards.put(root / name, text))]
+    shards.put(root / SITE / KEY, json.dumps(asdict(key)))
     return Built(root / "index.html", history.runs.height, fresh, gone, len(written), faults)
 
 
@@ -177,9 +188,17 @@ def _jobs(all_runs: pl.DataFrame) -> list[str]:
     return all_runs["job"].unique().sort().to_list()
 
 
-def _rows(all_runs: pl.DataFrame, shops: list[dict[str, Any]]) -> pl.DataFrame:
+def _key(root: Path) -> _Key:
+    """The key of the files that are there; an empty one where it cannot be read."""
+    try:
+        return _Key(**json.loads((root / SITE / KEY).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return _Key("", [], [])
+
+
+def _rows(all_runs: pl.DataFrame, key: _Key) -> pl.DataFrame:
     """The runs as the page lists them: names as places in the page's lists, `t` in seconds."""
-    codes = {"shop": [shop["name"] for shop in shops], "job": _jobs(all_runs), "status": list(STATUSES)}
+    codes = {"shop": key.shops, "job": key.jobs, "status": list(STATUSES)}
     coded = [
         pl.col(name).replace_strict(known, list(range(len(known))), return_dtype=pl.Int32)
         for name, known in codes.items()
@@ -195,7 +214,8 @@ def _rows(all_runs: pl.DataFrame, shops: list[dict[str, Any]]) -> pl.DataFrame:
 
 
 def _months(site: Path, rows: pl.DataFrame, months: set[str]) -> list[Path]:
-    """Write each of these months' runs as a script."""
+    """Write each of these months' runs, and of those that have no file, as a script."""
+    months = months | {month for month in rows["month"].unique() if not (site / f"runs-{month}.js").exists()}
     parts = {month: rows.filter(pl.col("month") == month).drop("month") for month in sorted(months)}
     made = [
         shards.put(site / f"runs-{month}.js", shards.script("runs", month, _columns(part)))

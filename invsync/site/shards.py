@@ -1,6 +1,7 @@
 """The story of every item in small script files, each loaded only when someone asks for an item in it."""
 
 import json
+import os
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,7 +59,7 @@ def put(path: Path, text: str) -> Path | None:
     """Write the file in one step; None when it says so already."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return None
-    part = path.with_suffix(".part")
+    part = path.with_suffix(f".{os.getpid()}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
     return path
@@ -83,7 +84,7 @@ def _newest(history: History, mine: pl.DataFrame) -> pl.DataFrame:
     newest = tables.empty(EVENTS).select(TOLD).join(mine, on="item")
     for month in history.by_month if mine.height else []:
         events = history.events(*TOLD, months=[month]).join(mine.lazy(), on="item", maintain_order="left").collect()
-        events = events.sort("at", "location_id", "path", descending=[True, True, False], maintain_order=True)
+        events = events.sort("at", "location_id", "path", descending=True, maintain_order=True)
         newest = pl.concat([newest, events]).group_by("key", maintain_order=True).head(EVENTS_AN_ITEM)
         newest = newest.select(events.columns)
     return newest

@@ -55,9 +55,9 @@ def commit(folder: Path, files: Mapping[str, str]) -> None:
     part = folder / f"{LIST}.{os.getpid()}.part"
     part.write_text(json.dumps({"version": VERSION, "files": dict(files)}), encoding="utf-8")
     part.replace(folder / LIST)
-    for path in folder.iterdir():
-        if path.name not in {LIST, LOCK, *files.values()}:
-            path.unlink(missing_ok=True)
+    for path in [*folder.glob("*.parquet"), *folder.glob("*.part")]:
+        if path.name not in files.values():
+            path.unlink()
 
 
 def has(folder: Path, files: Mapping[str, str], table: str, schema: Schema) -> bool:

@@ -18,7 +18,7 @@ from invsync.report.page import locations
 from invsync.report.rows import orders_in_flight, product
 from invsync.runs import record
 from invsync.site import history as kept
-from invsync.site import index
+from invsync.site import index, store
 from invsync.site.week import Week, midnight, names, open_faults, read_prices, right_now, shopify_prices, week
 from invsync.vocabulary import DELTAS, HARD, LANDED, REFUSED, SENT, remedy
 
@@ -50,17 +50,26 @@ def write(
     By default they end yesterday, or today where the shop's first run is of today.
     """
     index.build(root, readers, links)
-    history, reader = kept.load(root / index.SITE / "state"), readers.get(shop, charts.Reader())
+    reader = readers.get(shop, charts.Reader())
+    with store.locked(root / index.SITE / "state"):  # another build would remove what this one reads
+        history = kept.load(root / index.SITE / "state")
+        newest = _last_day(root, history, shop, reader)
+        day = ending or newest
+        text = render(root, history, shop, day, reader, prices)
+    path = root / shop / "weekly" / f"{day}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    index.build(root, readers, links)
+    return path
+
+
+def _last_day(root: Path, history: kept.History, shop: str, reader: charts.Reader) -> date:
+    """Yesterday, or today where the shop's first run is of today; raises UsageError where it has no run."""
     started = history.runs.filter(pl.col("shop") == shop)["started_at"]
     if started.is_empty():
         raise UsageError(f"Shop {shop!r} has no run below {root}: correct --shop, or run a job first.")
     yesterday = reader.local(datetime.now(UTC)).date() - timedelta(days=1)
-    day = ending or max(yesterday, reader.local(started.min()).date())  # type: ignore[arg-type]
-    path = root / shop / "weekly" / f"{day}.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(root, history, shop, day, reader, prices), encoding="utf-8")
-    index.build(root, readers, links)
-    return path
+    return max(yesterday, reader.local(started.min()).date())  # type: ignore[arg-type]
 
 
 def render(
