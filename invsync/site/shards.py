@@ -80,13 +80,18 @@ def _rows(history: History, mine: pl.DataFrame) -> pl.DataFrame:
 
 
 def _newest(history: History, mine: pl.DataFrame) -> pl.DataFrame:
-    """The newest events of these items, so many an item; one month is in memory at a time, however many runs there are."""
+    """The newest events of these items, so many an item, read month by month until every item has them."""
     newest = tables.empty(EVENTS).select(TOLD).join(mine, on="item")
-    for month in history.by_month if mine.height else []:
-        events = history.events(*TOLD, months=[month]).join(mine.lazy(), on="item", maintain_order="left").collect()
+    lacking = mine
+    for month in history.by_month:
+        if lacking.is_empty():
+            break
+        events = history.events(*TOLD, months=[month]).join(lacking.lazy(), on="item", maintain_order="left").collect()
         events = events.sort("at", "location_id", "path", descending=True, maintain_order=True)
         newest = pl.concat([newest, events]).group_by("key", maintain_order=True).head(EVENTS_AN_ITEM)
         newest = newest.select(events.columns)
+        enough = newest.group_by("key").len().filter(pl.col("len") == EVENTS_AN_ITEM)
+        lacking = mine.join(enough, on="key", how="anti")
     return newest
 
 
