@@ -132,6 +132,16 @@ def test_a_rewritten_run_is_noticed_wherever_the_clock_stands(tmp_path: Path, se
     assert index.build(root, {}, now=NOW).fresh == 1 and pages(root) == anew(root)
 
 
+def test_a_run_that_is_said_to_have_begun_in_another_month_leaves_the_list_of_its_old_one(tmp_path: Path) -> None:
+    root = tmp_path / "reports"
+    record = run_of(root, NOW) / "run.json"
+    run_of(root, NOW + timedelta(minutes=15))
+    built(root)
+    record.write_text(record.read_text().replace("2026-11-", "2026-10-"))
+    scripts, first = built(root), anew(root)
+    assert all(scripts[f"runs-{month}.js"] == first[f"runs-{month}.js"] for month in ("2026-10", "2026-11"))
+
+
 def test_a_run_that_arrives_late_in_an_old_month_is_listed_there(tmp_path: Path) -> None:
     root = tmp_path / "reports"
     run_of(root, NOW)
@@ -163,6 +173,23 @@ def test_a_build_that_was_killed_leaves_the_tables_of_the_one_before(tmp_path: P
     assert built(root) == anew(root)
     files = history.load(root / STATE).files.values()
     assert {path.name for path in (root / STATE).iterdir()} == {*files, store.LIST, store.LOCK}
+
+
+def test_a_build_that_was_killed_before_its_scripts_is_made_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "reports"
+    leave_many(root, 6)
+    built(root)
+    run_of(root, NOW + timedelta(minutes=15))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shards, "write", interrupted)
+        built(root)
+    assert built(root) == anew(root)
+
+
+def interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def test_builds_at_the_same_time_leave_what_one_would(tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ def extend(history: History, root: Path) -> tuple[int, int]:
     changed = {path: stamp for path, stamp in there.items() if known.get(path) != stamp}
     gone = [path for path in known if path not in there]
     facts = folders.table(root, changed)
-    lost = history.runs.filter(pl.col("path").is_in(gone))
-    history.months = set(pl.concat([facts, lost])["started_at"].dt.strftime("%Y-%m"))
+    before = history.runs.filter(pl.col("path").is_in([*changed, *gone]))
+    history.months = set(pl.concat([facts, before])["started_at"].dt.strftime("%Y-%m"))
     if gone:
         history.touched |= set(history.pairs["item"])
     ended = pl.col("seconds").is_not_null()

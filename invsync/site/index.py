@@ -73,14 +73,15 @@ def build(root: Path, readers: Readers, links: Mapping[str, Links] | None = None
 
 
 def _build(root: Path, readers: Readers, links: Mapping[str, Links] | None, now: datetime | None) -> Built:
-    history = kept.load(root / SITE / "state")
+    history, before = kept.load(root / SITE / "state"), _key(root)
     fresh, gone = kept.extend(history, root)
     if fresh or gone:
+        (root / SITE / KEY).unlink(missing_ok=True)  # if this build is killed, the next one writes every script
         history.save()
     number = shards.count(history.pairs["item"].n_unique())
     faults = listing(root, history, snoozes.load(root), readers, links, now)
     shops = _shops(root, history, faults, readers)
-    before, key = _key(root), _Key(__version__, [shop["name"] for shop in shops], _jobs(history.runs))
+    key = _Key(__version__, [shop["name"] for shop in shops], _jobs(history.runs))
     again = before.version != key.version or len(list((root / SITE).glob("items-*.js"))) != number
     written = shards.write(history, root / SITE, number, history.pairs["item"] if again else history.touched)
     _forget(root / SITE, number)

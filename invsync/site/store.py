@@ -9,7 +9,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
@@ -25,7 +25,8 @@ def locked(folder: Path) -> Iterator[None]:
     """Keep other processes from building here; waits until none does."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(OSError):  # a network file system may have no locks; files are replaced in one step all the same
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
