@@ -105,6 +105,7 @@ def test_the_image_has_what_the_package_offers() -> None:
 
     assert Requirement(f"invsync{installed[1:]}").extras <= extras.keys()
     assert "constraints.txt" in next(one for one in named("RUN") if installed in one.words).words
+    assert f"--constraint constraints.txt '{installed}'" in (ROOT / "Makefile").read_text()  # of `make sbom`
 
 
 def test_only_what_is_copied_reaches_the_builder() -> None:
