@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import join, quote
-from string import Template
 
 from dockerfile import DEPLOY, Instruction, stages
 
@@ -109,49 +108,28 @@ class Image:
 
     layers: Layers
     top: Path
-    arguments: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
     workdir: str = "/"
     user: str = ""
-    entrypoint: list[str] = field(default_factory=list)
-    default: list[str] = field(default_factory=list)
-    health: list[str] = field(default_factory=list)
-    volumes: list[str] = field(default_factory=list)
 
     def step(self, one: Instruction, others: Mapping[str, "Image"]) -> None:
-        """Do what an instruction says; raise ValueError for one that is not known here."""
+        """Do what an instruction says to the files, or to what runs later; raise ValueError for one not known here."""
         match one.name:
-            case "FROM":
-                pass
-            case "ARG":
-                self.arguments |= one.pairs
             case "ENV":
-                self.environment |= self._filled(one)
-            case "LABEL":
-                self.labels |= self._filled(one)
+                self.environment |= one.pairs
             case "WORKDIR":
                 self.workdir = one.value
                 self._path(one.value).mkdir(parents=True, exist_ok=True)
             case "USER":
                 self.user = one.value
-            case "VOLUME":
-                self.volumes += one.words
-            case "ENTRYPOINT":
-                self.entrypoint = one.words
-            case "CMD":
-                self.default = one.words
-            case "HEALTHCHECK":
-                self.health = Instruction("CMD", {}, one.value.removeprefix("CMD ")).words
             case "COPY":
                 self._copy(one, others)
             case "RUN":
                 self._run(one)
+            case "FROM" | "ARG" | "LABEL" | "VOLUME" | "ENTRYPOINT" | "CMD" | "HEALTHCHECK":
+                pass
             case _:
                 raise ValueError(f"{one.name} is not known here")
-
-    def _filled(self, one: Instruction) -> dict[str, str]:
-        return {name: Template(value).safe_substitute(self.arguments) for name, value in one.pairs.items()}
 
     def _path(self, path: str) -> Path:
         return self.top / Path(self.workdir, path).relative_to("/")
