@@ -26,6 +26,17 @@ docs: $(READY)  ## the documentation site, strictly, into build/docs
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
+image: $(READY)  ## the container image, built or made step by step, and the services of docs/deploy/compose.yaml
+	$(VENV)/bin/pytest -rP --timeout 1500 tests/campaign/test_image.py
+
+sbom:  ## what a production environment holds, as a CycloneDX bill of materials in build/sbom
+	rm -rf build/sbom
+	$(PYTHON) -m venv --without-pip build/sbom/environment
+	$(PYTHON) -m pip --python build/sbom/environment/bin/python install --quiet --constraint constraints.txt '.[alerts,mysql,postgresql,schedule,serve,telemetry]'
+	$(PYTHON) -m venv build/sbom/tool
+	build/sbom/tool/bin/python -m pip install --quiet --constraint constraints.txt cyclonedx-bom
+	build/sbom/tool/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible --output-file build/sbom/invsync.cdx.json build/sbom/environment/bin/python
+
 mutants: $(READY)  ## the core with one expression changed at a time: which changes its tests do not notice
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[mutants]'
 	POLARS_MAX_THREADS=1 $(VENV)/bin/python -m tests.mutants run --max-children 1
@@ -48,4 +59,4 @@ $(READY): pyproject.toml constraints.txt
 clean:
 	rm -rf $(VENV) build demo mutants
 
-.PHONY: demo test campaign systems docs mutants bench sample clean
+.PHONY: demo test campaign systems docs image sbom mutants bench sample clean

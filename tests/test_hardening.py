@@ -230,6 +230,16 @@ def asked(port: int, path: str, host: str = "127.0.0.1", method: str = "GET") ->
     return answer.status, answer.read(), dict(answer.getheaders())
 
 
+def test_on_every_address_it_still_answers_to_this_machines_names_only(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("the index")
+    with site.server(tmp_path, 0, "0.0.0.0") as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        answers = [asked(server.server_port, "/", host)[0] for host in ("127.0.0.1:8766", "evil.example.com")]
+        server.shutdown()
+
+    assert (server.server_address[0], answers) == ("0.0.0.0", [200, 421])
+
+
 def test_a_report_is_served_with_headers_that_keep_it_to_itself(reports: int) -> None:
     status, body, headers = asked(reports, "/index.html", "localhost:8766")
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 
 from invsync.charts import Reader
 from invsync.cli import app
-from invsync.site import history, index, shards
+from invsync.site import history, index, server, shards
 
 READERS = {"acme": Reader("nl", "Europe/Amsterdam")}
 CONFIG = """
@@ -162,6 +163,22 @@ def test_the_command_serves_it_on_loopback_until_interrupted(tmp_path: Path) -> 
             )
         served.send_signal(signal.SIGINT)
         assert served.wait(30) == 0
+
+
+def test_an_index_that_cannot_be_updated_is_updated_the_next_time(capsys: pytest.CaptureFixture[str]) -> None:
+    ends: list[OSError | None] = [OSError("no space left"), None]
+    done = threading.Event()
+
+    def update() -> None:
+        if not ends:
+            done.set()
+        elif error := ends.pop(0):
+            raise error
+
+    stop = server.repeat(update, 0.01)
+
+    assert done.wait(10) and "no space left" in capsys.readouterr().err
+    stop.set()
 
 
 def test_the_history_stays_when_only_the_page_is_lost(tmp_path: Path) -> None:

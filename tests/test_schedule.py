@@ -23,11 +23,12 @@ from invsync.config import settings
 from invsync.errors import InvsyncError, LeaseHeld, UsageError
 from invsync.inbox import CREATED, Heard, Inbox
 from invsync.runs.record import Record
-from invsync.schedule import embedded
+from invsync.schedule import embedded, keeping
 from invsync.schedule.embedded import Cron, ShopRunner
 from invsync.schedule.export import Exporter
 from invsync.schedule.export.files import export
 from invsync.schedule.export.systemd import calendar
+from invsync.schedule.keeping import lease_name
 from invsync.schedule.table import Entry, entries
 from invsync.schedule.watchdog import overdue
 from invsync.state import State
@@ -221,6 +222,57 @@ def test_kubernetes_accepts_its_documents(config: Path, tmp_path: Path) -> None:
     assert {document["spec"]["timeZone"] for document in documents[:6]} == {"Etc/UTC"}
 
 
+def containers(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The only container of each pod, with the pod's own settings beside it."""
+    pods = []
+    for one in documents:
+        if one["kind"] != "Service":
+            spec = one["spec"].get("jobTemplate", {}).get("spec", one["spec"])
+            pod = spec["template"]["spec"]
+            (container,) = pod["containers"]
+            pods.append(pod | container)
+    return pods
+
+
+def test_a_pod_may_write_only_its_data_and_its_tmp(config: Path, tmp_path: Path) -> None:
+    documents = list(yaml.safe_load_all(written(config, "kubernetes", tmp_path)["kubernetes.yaml"]))
+    pods = containers(documents)
+
+    assert len(pods) == 8
+    for pod in pods:
+        assert pod["securityContext"] == {
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        writable = [mount["mountPath"] for mount in pod["volumeMounts"] if not mount.get("readOnly")]
+        assert sorted(writable) == ["/data", "/tmp"]
+        assert (pod["automountServiceAccountToken"], pod["enableServiceLinks"]) == (False, False)
+
+
+def test_a_pod_is_run_as_the_image_is(config: Path, tmp_path: Path) -> None:
+    image = (Path(__file__).parents[1] / "docs" / "deploy" / "Dockerfile").read_text()
+    (user,) = re.findall(r"^USER (\d+):\d+$", image, re.MULTILINE)
+    documents = list(yaml.safe_load_all(written(config, "kubernetes", tmp_path)["kubernetes.yaml"]))
+    pods = [
+        one["spec"].get("jobTemplate", one)["spec"]["template"]["spec"] for one in documents if one["kind"] != "Service"
+    ]
+
+    assert {pod["containers"][0]["workingDir"] for pod in pods} == {
+        re.findall(r"^WORKDIR (.+)$", image, re.MULTILINE)[-1]
+    }
+    assert {pod["securityContext"]["runAsUser"] for pod in pods} == {int(user)}
+
+
+def test_what_runs_all_the_time_is_probed(config: Path, tmp_path: Path) -> None:
+    documents = list(yaml.safe_load_all(written(config, "kubernetes", tmp_path)["kubernetes.yaml"]))
+    receiver, realtime = (pod for pod in containers(documents) if "livenessProbe" in pod)
+
+    assert receiver["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": 8765}
+    assert receiver["livenessProbe"]["tcpSocket"] == {"port": 8765}
+    assert realtime["livenessProbe"]["exec"]["command"][:5] == ["invsync", "schedule", "health", "--shop", "acme"]
+
+
 def test_names_in_kubernetes_are_valid(config: Path, tmp_path: Path) -> None:
     documents = yaml.safe_load_all(written(config, "kubernetes", tmp_path)["kubernetes.yaml"])
 
@@ -287,6 +339,23 @@ def test_long_names_fit_systemd(long_names: Path, tmp_path: Path) -> None:
 
     assert len(files) == 4 * len(LONG) + 4 + 2 * len(LONG)
     assert max(map(len, files)) <= 255
+
+
+def test_names_that_differ_only_in_the_middle_stay_distinct(long_names: Path, tmp_path: Path) -> None:
+    name = "a" * 50
+    long_names.write_text(long_names.read_text().replace("shops." + "a" * 100, f"shops.{name}b{name[1:]}"))
+    documents = yaml.safe_load_all(written(long_names, "kubernetes", tmp_path)["kubernetes.yaml"])
+    names = [(one["kind"], one["metadata"]["name"]) for one in documents]
+
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("name", ["Acme", "acme_europe", "-acme", "acme.europe"])
+def test_a_shop_name_that_kubernetes_would_not_take_is_refused(config: Path, name: str) -> None:
+    config.write_text(config.read_text().replace("shops.acme", f'shops."{name}"'))
+
+    with pytest.raises(UsageError, match="must match"):
+        settings.load(config)
 
 
 def test_a_shop_name_that_is_too_long_is_refused(long_names: Path) -> None:
@@ -371,6 +440,30 @@ def test_a_job_that_only_fails_has_an_alert(tmp_path: Path) -> None:
 
     (alert,) = overdue(state, [Entry("acme", "hard-sync", "0 3 * * *")], NOW)
     assert alert.summary == "No hard-sync of acme has ever finished: see what schedules it."
+
+
+# -- health
+
+
+def test_a_shop_is_kept_while_its_scheduler_holds_its_lease(config: Path) -> None:
+    state = State(settings.load(config).state.url)
+
+    with state.lease(lease_name("acme"), "20261123T120000Z-aa"):
+        assert keeping.unkept(config, []) == ["brick"]
+        assert keeping.unkept(config, ["acme"]) == []
+    assert keeping.unkept(config, []) == ["acme", "brick"]
+
+
+def test_the_health_of_a_scheduler_is_an_exit_code(config: Path) -> None:
+    state = State(settings.load(config).state.url)
+    asked = ["schedule", "health", "--shop", "acme", "--config", str(config)]
+
+    idle = CliRunner().invoke(app, asked)
+    with state.lease(lease_name("acme"), "20261123T120000Z-aa"):
+        kept = CliRunner().invoke(app, asked)
+
+    assert (idle.exit_code, idle.stdout) == (4, "No scheduler keeps acme.\n")
+    assert (kept.exit_code, kept.stdout) == (0, "")
 
 
 # -- runs

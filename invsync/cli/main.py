@@ -4,12 +4,13 @@ import atexit
 import gc
 import sys
 from io import TextIOWrapper
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from invsync.cli import faults, metrics, output, reports, run, sandbox, schedule, setup, state, webhooks
+from invsync import __version__
+from invsync.cli import completion, faults, metrics, output, reports, run, sandbox, schedule, setup, state, webhooks
 from invsync.errors import InvsyncError
 
 
@@ -35,8 +36,25 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Keep Shopify's available right from HotWax stock; never put a sold unit back on sale.",
 )
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"invsync {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+]
+
+
+@app.callback()
+def root(version: Version = False) -> None:
+    """Keep Shopify's available right from HotWax stock; never put a sold unit back on sale."""
+
+
 for commands in (
     run.app,
     setup.app,
@@ -47,5 +65,7 @@ for commands in (
     metrics.app,
     state.app,
     sandbox.app,
+    completion.app,
 ):
     app.add_typer(commands)
+completion.prepare()

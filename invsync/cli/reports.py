@@ -18,6 +18,8 @@ app = typer.Typer(
 )
 
 ENDING_HELP = "The week's last day, for example 2026-11-22; yesterday by default, today on a shop's first day."
+HOST_HELP = "The address to listen on; requests must name 127.0.0.1 or localhost in any case."
+EVERY_HELP = "Update the index again this often; 0 only at the start."
 PRICES_HELP = "Unit prices: a CSV or Parquet table with sku, price and currency."
 
 
@@ -32,7 +34,10 @@ def build(config: Config = CONFIG) -> None:
 
 @app.command()
 def serve(
-    config: Config = CONFIG, port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=0, max=65535)] = 8766
+    config: Config = CONFIG,
+    port: Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)] = 8766,
+    host: Annotated[str, typer.Option(help=HOST_HELP)] = "127.0.0.1",
+    every: Annotated[int, typer.Option(metavar="MINUTES", help=EVERY_HELP, min=0)] = 0,
 ) -> None:
     """Update the index, then serve the reports on 127.0.0.1.
 
@@ -43,8 +48,10 @@ def serve(
     with suppress(KeyboardInterrupt):
         root, readers, links = site(config)
         index.build(root, readers, links)
-        with server.server(root, port) as http:
-            typer.echo(f"Reports at http://127.0.0.1:{http.server_port}/ until interrupted.")
+        with server.server(root, port, host) as http:
+            if every:
+                server.repeat(lambda: index.build(root, readers, links), every * 60)
+            typer.echo(f"Reports at http://{host}:{http.server_port}/ until interrupted.")
             http.serve_forever()
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from invsync.cli import output, parameters, progress
+from invsync.cli.completion import jobs
 from invsync.cli.options import CONFIG, AsJson, Config, Engine, RunId, Shop
 
 app = typer.Typer()
@@ -25,7 +26,7 @@ LOCATION_HELP = "The Shopify location's id; the aggregate location by default."
 
 @app.command(cls=parameters.PairsCommand)
 def run(
-    job: Annotated[str, typer.Argument(metavar="JOB", help=JOB_HELP)],
+    job: Annotated[str, typer.Argument(metavar="JOB", help=JOB_HELP, autocompletion=jobs)],
     shop: Shop,
     config: Config = CONFIG,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=DRY_RUN_HELP)] = False,

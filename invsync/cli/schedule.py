@@ -88,6 +88,21 @@ def check(shop: Shops = None, config: Config = CONFIG) -> None:
 
 
 @app.command()
+def health(shop: Shops = None, config: Config = CONFIG) -> None:
+    """Say whether a scheduler keeps the shops, for the health check of a container.
+
+    Prints the name of each shop that none keeps; sends no alert. Exit codes: 0 all are kept; 2 wrong usage or
+    configuration; 4 a shop is not kept; 5 the database failed.
+    """
+    from invsync.schedule import keeping
+
+    unkept = keeping.unkept(config, shop or [])
+    for name in unkept:
+        typer.echo(f"No scheduler keeps {name}.")
+    exit_with(fault=bool(unkept))
+
+
+@app.command()
 def adopt(
     notebook: Annotated[Path, typer.Argument(help="The executed notebook that papermill wrote.")],
     config: Config = CONFIG,

@@ -22,6 +22,7 @@ from invsync.errors import InvsyncError, LeaseHeld
 from invsync.inbox import Inbox
 from invsync.jobs.start import new_run_id
 from invsync.schedule import watchdog
+from invsync.schedule.keeping import lease_name
 from invsync.schedule.table import Entry, entries
 from invsync.schedule.workers import Workers
 from invsync.state import State
@@ -135,7 +136,7 @@ def _leased(state: State, shops: list[str], leases: ExitStack, report: Report) -
     kept = []
     for shop in shops:
         try:
-            leases.enter_context(state.lease(f"{shop} scheduler", new_run_id()))
+            leases.enter_context(state.lease(lease_name(shop), new_run_id()))
             kept.append(shop)
         except LeaseHeld as error:
             if len(shops) == 1:

@@ -1,5 +1,7 @@
 """The reports on a laptop: the folder over HTTP on loopback, as a bucket would serve it."""
 
+import threading
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -8,6 +10,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from invsync import logs
+from invsync.errors import InvsyncError
 
 LOOPBACK = "127.0.0.1"
 HOSTS = {LOOPBACK, "localhost", "::1"}
@@ -80,6 +85,28 @@ def _is_inside(file: Path, root: Path) -> bool:
         return False
 
 
-def server(root: Path, port: int) -> ThreadingHTTPServer:
-    """A server of this folder on loopback, not yet started; port 0 takes any free one."""
-    return ThreadingHTTPServer((LOOPBACK, port), partial(Guarded, directory=str(root)))
+def server(root: Path, port: int, host: str = LOOPBACK) -> ThreadingHTTPServer:
+    """A server of this folder, not yet started; port 0 takes any free one.
+
+    On an address other than loopback it still answers only to this machine's names: in a container, whose port is
+    published on the loopback of the machine.
+    """
+    return ThreadingHTTPServer((host, port), partial(Guarded, directory=str(root)))
+
+
+def repeat(action: Callable[[], object], seconds: float) -> threading.Event:
+    """Call this in the background, with so many seconds between, and say where it fails.
+
+    Returns the event that ends it, as the end of the process does.
+    """
+    stop = threading.Event()
+
+    def call() -> None:
+        while not stop.wait(seconds):
+            try:
+                action()
+            except (InvsyncError, OSError) as error:
+                logs.warn(str(error))
+
+    threading.Thread(target=call, daemon=True).start()
+    return stop
