@@ -55,6 +55,21 @@ def paced(clock: Clock, answer: dict[str, Any], *, seconds: float = 1.0, share: 
 
 
 @pytest.mark.parametrize(
+    ("calls", "available", "plan", "seconds", "expected"),
+    [
+        (5, 2_000, STANDARD, 1.0, 1.0),  # all at once
+        (300, 2_000, STANDARD, 1.0, 10.0),  # 1,000 points are lacking
+        (300, 20_000, PLUS, 1.0, 5.0),  # 64 at once
+        (300, 0, STANDARD, 0.1, 30.0),
+    ],
+)
+def test_how_long_calls_take_is_what_their_points_or_their_answers_take(
+    clock: Clock, calls: int, available: float, plan: tuple[float, float], seconds: float, expected: float
+) -> None:
+    assert paced(clock, body(available, plan), seconds=seconds).seconds(TEXT, calls) == expected
+
+
+@pytest.mark.parametrize(
     ("available", "plan", "seconds", "expected"),
     [
         (0, STANDARD, 1.0, 10),

@@ -11,8 +11,8 @@ from graphql.language import OperationDefinitionNode
 
 from invsync.shopify import MUTATION
 from invsync.shopify.client import operation
+from invsync.shopify.level_nodes import levels_text
 from invsync.shopify.orders import document
-from invsync.shopify.reads import levels_text
 
 ROOT = Path(__file__).parents[2]
 FULL = ROOT / "shared/reference/shopify_schema/admin_2026-10.json.gz"

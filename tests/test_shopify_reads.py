@@ -16,7 +16,8 @@ from invsync import tables
 from invsync.config.settings import OmsSettings, ShopSettings
 from invsync.errors import ShopifyFailed
 from invsync.shopify import Shopify
-from invsync.shopify.reads import chunks, parse_levels
+from invsync.shopify.level_nodes import chunks
+from invsync.shopify.reads import parse_levels
 
 ITEM, LOCATION = "gid://shopify/InventoryItem/", "gid://shopify/Location/"
 Level = tuple[int, bool]

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from invsync.config.settings import OmsSettings, ShopSettings
+from invsync.sandbox.admin.costs import Bucket
 from invsync.sandbox.server import serve
 from invsync.sandbox.shop import Shop
 from invsync.shopify import Shopify
@@ -47,6 +48,33 @@ def test_levels_and_orders_are_what_the_shop_holds(shopify: Shopify) -> None:
     assert shopify.levels(pairs)["available"].to_list() == [3, 4, None]
     units = sold.filter(pl.col("open") > 0).select("order_id", "inventory_item_id", "location_id", "open")
     assert sorted(units.rows()) == [(1, 1, 10, 2), (1, 2, 10, 1)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bucket", "bulk"), [(60, Bucket(), 1), (60, Bucket(60, 0.01), 2), (0, Bucket(), 2)]
+)
+def test_after_one_bulk_query_many_levels_are_read_by_their_items_where_that_is_quicker(
+    shopify: Shopify, shop: Shop, seconds: float, bucket: Bucket, bulk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("invsync.shopify.reads.BULK_FROM", 500)
+    for item in range(100, 700):
+        shop.add_item(item, f"S{item}")
+        shop.set_level(item, 10, item)
+    pairs = pl.DataFrame({"inventory_item_id": range(100, 700), "location_id": [10] * 600})
+    before = shopify.levels(pairs)
+    shop.bucket = bucket
+    shopify._client.bulk_query_seconds = seconds
+    shop.set_level(100, 10, 7)
+
+    after = shopify.levels(pairs)
+
+    assert sum("bulkOperationRunQuery" in request["query"] for request in shop.requests) == bulk
+    assert after["available"][0] == 7 and after["available"][1:].equals(before["available"][1:])
+    assert (
+        after[1:]
+        .drop("available_at", "on_hand_at", "committed_at")
+        .equals(before[1:].drop("available_at", "on_hand_at", "committed_at"))
+    )
 
 
 @pytest.mark.parametrize("transport", ["direct", "bulk"])

@@ -6,7 +6,7 @@ from invsync import mapping, tables
 from invsync.doctor.checks import GROUP
 from invsync.doctor.findings import Answer, Findings
 from invsync.shopify.client import Client
-from invsync.shopify.reads import ITEM, number
+from invsync.shopify.gids import ITEM, number
 
 SOME = 50
 PRODUCT = "gid://shopify/Product/"

@@ -2,6 +2,7 @@
 
 import atexit
 import platform
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from nbformat.v4 import new_output
 from papermill.engines import Engine, papermill_engines
 
 NAME = "invsync-inprocess"
+SAVE_AFTER = 0.5  # seconds
 
 
 class CellHook(Protocol):
@@ -34,7 +36,8 @@ class InProcessEngine(Engine):  # type: ignore[misc]
     ) -> None:
         """Execute the notebook's cells one after another; stop at the first that fails.
 
-        The notebook is saved before each section and at the end: papermill's saves around each cell slow a short run.
+        The notebook is saved at its first section, before each one that begins SAVE_AFTER or more since, and at the
+        end: papermill's saves around each cell slow a short run.
         """
         before, count = None, 0
         nb_man.nb.metadata["language_info"] = _language()
@@ -58,10 +61,18 @@ class InProcessEngine(Engine):  # type: ignore[misc]
 
 @contextmanager
 def _saving_less(nb_man: Any) -> Iterator[Callable[[], None]]:
-    """The notebook manager's own save, in place of which the manager saves nothing until the end of the block."""
+    """A save that is due SAVE_AFTER the last one; the manager itself saves nothing until the end of the block."""
     save, nb_man.save = nb_man.save, lambda **cell: None
+    last = float("-inf")
+
+    def save_when_due() -> None:
+        nonlocal last
+        if time.monotonic() - last >= SAVE_AFTER:
+            save()
+            last = time.monotonic()
+
     try:
-        yield save
+        yield save_when_due
     finally:
         nb_man.save = save
 

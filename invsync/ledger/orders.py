@@ -41,6 +41,11 @@ class Orders:
     cancelled: Callable[[datetime], list[int]] = lambda since: []
     _sold: pl.DataFrame | None = field(default=None)
 
+    @property
+    def are_read(self) -> bool:
+        """Whether there is something to remember."""
+        return self._sold is not None
+
     def read(self) -> pl.DataFrame:
         """SOLD as it is now."""
         if self._sold is None:

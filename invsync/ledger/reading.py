@@ -70,7 +70,12 @@ class Reader:
     named: frozenset[str] = frozenset()  # places of unreadable values that the run has named already
 
     def read(self, pairs: pl.DataFrame, *, events_from: datetime | None = None) -> Reading:
-        """The reading of these PAIRS; with the stock events since `events_from` that it contains, where that is given."""
+        """The reading of these PAIRS; with the stock events since `events_from` that it contains, where that is given.
+
+        Without pairs nothing is asked, unless the orders are still to be read so that they can be remembered.
+        """
+        if pairs.is_empty() and self.witness.orders.are_read:
+            return Reading()
         return self.judge(self.witness.look(pairs, self.beside), pairs, events_from=events_from)
 
     def judge(self, seen: Seen, pairs: pl.DataFrame, *, events_from: datetime | None = None) -> Reading:

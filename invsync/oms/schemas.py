@@ -136,9 +136,12 @@ def seen(name: str, frame: pl.DataFrame) -> pl.DataFrame:
         for column, dtype in frame.schema.items()
         if (kind := KINDS.get(column) if column in INDICATORS else BY_TYPE.get(dtype))
     }
+    nothing = tables.empty(tables.UNREADABLE)
+    if frame.is_empty():
+        return nothing
     _, faults = Table(name, kinds).checked(frame.select(list(kinds)))
     if faults.is_empty():
-        return tables.empty(tables.UNREADABLE)
+        return nothing
     ids = [column for column, dtype in frame.schema.items() if dtype == tables.TEXT and column.endswith("_id")]
 
     def places(rows: Iterable[int]) -> list[str]:

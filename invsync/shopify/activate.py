@@ -7,7 +7,7 @@ import polars as pl
 
 from invsync import tables
 from invsync.shopify.client import Client, messages
-from invsync.shopify.reads import ITEM, LOCATION
+from invsync.shopify.gids import ITEM, LOCATION
 
 NAMESPACE = uuid.UUID("1c7a5d1e-6a0a-5f0e-8a39-0f3a0f8c5f11")
 REFUSED: tables.Schema = {"inventory_item_id": tables.ID, "location_id": tables.ID, "message": tables.TEXT}

@@ -4,7 +4,8 @@ import polars as pl
 
 from invsync import tables
 from invsync.shopify.client import Client, Node
-from invsync.shopify.reads import chunks, levels_text, levels_variables, number
+from invsync.shopify.gids import number
+from invsync.shopify.level_nodes import chunks, levels_text, levels_variables
 
 CHANGED: tables.Schema = {
     "inventory_item_id": tables.ID,

@@ -69,6 +69,7 @@ class Client:
         self.shop, self.sleep, self.read_only, self._before_write = shop, sleep, read_only, before_write
         self.api_version_served: str | None = None
         self.server_time: datetime | None = None
+        self.bulk_query_seconds: float | None = None  # that the last one took, until its result was here
         self._tries = tries
         self._http, self._token, self._pacer = http, token, Pacer(sleep, shop.api_share)
         self._url = f"{shop.base_url}/admin/api/{shop.api_version}/graphql.json"
@@ -115,6 +116,10 @@ class Client:
     def at_once(self, text: str) -> int:
         """Return how many calls of this operation Shopify's bucket allows at once."""
         return self._pacer.at_once(text)
+
+    def seconds(self, text: str, calls: int) -> float:
+        """Return about how long so many calls of this operation take, in seconds, at Shopify's limits."""
+        return self._pacer.seconds(text, calls)
 
     def data(self, name: str, variables: Node | None = None, *, text: str | None = None) -> Node:
         """Return the data of an operation; raise ShopifyFailed where it has errors."""

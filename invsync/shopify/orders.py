@@ -11,7 +11,7 @@ import polars as pl
 
 from invsync import tables
 from invsync.shopify.client import Client, Node, operation
-from invsync.shopify.reads import number
+from invsync.shopify.gids import number
 from invsync.shopify.retry import TooCostly
 
 PAGE = 25  # orders

@@ -66,6 +66,13 @@ class Pacer:
             restored = ceil(self._rate * self._seconds.get(text, 0.0) / self._cost(text))
             return max(1, min(MOST_AT_ONCE, max(held, restored)))
 
+    def seconds(self, text: str, calls: int) -> float:
+        """Return about how long so many calls of this operation take: for what they cost, and for their answers."""
+        at_once = self.at_once(text)
+        with self._lock:
+            short = self._restored(calls * self._cost(text))
+            return max(short, self._seconds.get(text, 0.0) * ceil(calls / at_once))
+
     def postpone(self, seconds: float) -> float:
         """Count the seconds for which Shopify postponed a call, and return them."""
         with self._lock:
@@ -85,10 +92,14 @@ class Pacer:
 
     def _short(self, cost: float) -> float:
         """The seconds until a call of this cost fits."""
+        return self._restored(min(cost, self._maximum * self._share))
+
+    def _restored(self, cost: float) -> float:
+        """The seconds until Shopify has given these points, over what calls may use now."""
         if not self._rate:
             return 0.0
         self._restore()
-        return max(0.0, (min(cost, self._maximum * self._share) - self._free()) / self._rate)
+        return max(0.0, (cost - self._free()) / self._rate)
 
     def _free(self) -> float:
         """The points that calls may use now; below 0 where more is charged than the bucket holds."""

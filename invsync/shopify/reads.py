@@ -1,8 +1,7 @@
 """Levels and locations as Shopify holds them now."""
 
-import re
 import tempfile
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 import polars as pl
@@ -11,15 +10,11 @@ from invsync import tables
 from invsync.errors import ShopifyFailed
 from invsync.inputs.frames import dy
 from invsync.shopify import bulk, products
-from invsync.shopify.client import Client, Node, operation
-from invsync.shopify.retry import TooCostly
+from invsync.shopify.client import Client, operation
+from invsync.shopify.gids import ITEM, LOCATION, number
+from invsync.shopify.level_nodes import QUANTITIES, STAMPED, LevelNodes
 
-ITEM, LOCATION = "gid://shopify/InventoryItem/", "gid://shopify/Location/"
-NODES_LIMIT = 250
-LEVELS_LIMIT = 1_000
 BULK_FROM = 5_000
-Chunk = tuple[list[int], list[int]]  # items and locations
-Row = dict[str, object]
 ITEM_LINE = pl.Struct(
     {
         "id": pl.String,
@@ -36,8 +31,6 @@ LEVEL_LINE = pl.Struct(
         "__parentId": pl.String,
     }
 )
-QUANTITIES = ("available", "committed", "reserved", "damaged", "quality_control", "safety_stock")
-STAMPED = ("on_hand", "committed", "available")
 ITEM_NODE: tables.Schema = {
     "inventory_item_id": tables.ID,
     "tracked": tables.FLAG,
@@ -69,7 +62,7 @@ LEVEL: tables.Schema = {
 
 def locations(client: Client) -> tuple[pl.DataFrame, str | None]:
     """Return every location, active or not (location_id, name, is_active), and the shop's currency by its ISO code."""
-    rows: list[Row] = []
+    rows: list[dict[str, object]] = []
     after: str | None = None
     while True:
         answer = client.data("locations", {"after": after})
@@ -91,68 +84,33 @@ def levels(
     """Return LEVELS with one row for each pair, and PRODUCTS of their items without a currency.
 
     `available` is null where Shopify has no level. Items whose products are `known` are not asked for them. Many items
-    are read by a bulk query, except by a read-only client: starting one is a mutation.
+    are read by a bulk query, unless the last one took longer than their levels one by one will; a read-only client
+    cannot start one, as that is a mutation.
     """
     asked = pairs.select("inventory_item_id", "location_id").unique(maintain_order=True)
-    if asked["inventory_item_id"].n_unique() > BULK_FROM and not client.read_only:
-        items, levels = _levels_in_bulk(client)
-    else:
-        items, levels = _levels_by_nodes(client, asked, known)
+    items, levels = _levels_by_nodes(client, asked, known) or _levels_in_bulk(client)
     frame = asked.join(levels, on=tables.KEY, how="left", maintain_order="left")
     frame = frame.join(items.select(SELLABLE), on="inventory_item_id", how="left", maintain_order="left")
     shown = items.filter(pl.col("shopify_variant_id").is_not_null())
     return tables.conform(frame, tables.LEVELS, "levels"), shown.select(list(tables.PRODUCTS))
 
 
-def number(gid: str) -> int:
-    """Return the number at the end of a gid."""
-    return int(gid.rsplit("/", 1)[1].split("?", 1)[0])
-
-
-def _levels_by_nodes(client: Client, asked: pl.DataFrame, known: frozenset[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    limit, todo = LEVELS_LIMIT, list(chunks(asked, LEVELS_LIMIT))[::-1]
-    items: list[Row] = []
-    rows: list[Row] = []
-    while todo:
-        ids, places = todo.pop()
-        if len(ids) > 1 and len(ids) * len(places) > limit:
-            todo += [(half, places) for half in _halves(ids)]
-            continue
-        try:
-            variables = levels_variables(ids, places, products=not known.issuperset(ids))
-            nodes = client.data("levels", variables, text=levels_text(len(places)))["nodes"]
-        except TooCostly:
-            if len(ids) == 1:
-                raise
-            limit = max(len(ids) * len(places) // 2, len(places))
-            todo += [(half, places) for half in _halves(ids)]
-            continue
-        items += [_item(node) for node in nodes if node]
-        rows += [row for node in nodes if node for row in _levels_of(node, places)]
-    text = LEVEL | {f"{name}_at": tables.TEXT for name in STAMPED}
-    levels = pl.DataFrame(rows, schema=text)
-    read = pl.DataFrame(items, schema=ITEM_NODE, strict=False)
-    return read.select(**_item_columns()), levels.with_columns(_moment(f"{name}_at") for name in STAMPED)
-
-
-def _halves(ids: list[int]) -> tuple[list[int], list[int]]:
-    middle = (len(ids) + 1) // 2
-    return ids[middle:], ids[:middle]
-
-
-def levels_variables(ids: list[int], places: list[int], *, products: bool = False) -> Node:
-    """The variables of operations/levels.graphql for these items and locations, with or without the items' products."""
-    locations = {f"location{i}": f"{LOCATION}{place}" for i, place in enumerate(places)}
-    return {"ids": [f"{ITEM}{item}" for item in ids], "products": products} | locations
-
-
-def _item(node: Node) -> Row:
-    return {
-        "inventory_item_id": number(node["id"]),
-        "tracked": node["tracked"],
-        "sku": node["sku"],
-        "variant": node.get("variant"),
-    }
+def _levels_by_nodes(
+    client: Client, asked: pl.DataFrame, known: frozenset[int]
+) -> tuple[pl.DataFrame, pl.DataFrame] | None:
+    """The items and the levels, read by the items' ids; None where a bulk query is quicker."""
+    few = client.read_only or asked["inventory_item_id"].n_unique() <= BULK_FROM
+    if not few and client.bulk_query_seconds is None:
+        return None
+    nodes = LevelNodes(client, asked, known)
+    nodes.read_first()
+    if not few and nodes.seconds_left() > (client.bulk_query_seconds or 0.0):
+        return None
+    nodes.read_rest()
+    texts = LEVEL | {f"{name}_at": tables.TEXT for name in STAMPED}
+    levels = pl.DataFrame(nodes.levels, schema=texts).with_columns(_moment(f"{name}_at") for name in STAMPED)
+    items = pl.DataFrame(nodes.items, schema=ITEM_NODE, strict=False)
+    return items.select(**_item_columns()), levels
 
 
 def _item_columns() -> dict[str, pl.Expr]:
@@ -162,45 +120,8 @@ def _item_columns() -> dict[str, pl.Expr]:
     return same | {"requires_components": components} | products.columns()
 
 
-def _levels_of(node: Node, places: list[int]) -> Iterator[Row]:
-    for i, place in enumerate(places):
-        if level := node[f"level{i}"]:
-            quantities = {quantity["name"]: quantity for quantity in level["quantities"]}
-            yield {
-                "inventory_item_id": number(node["id"]),
-                "location_id": place,
-                "is_active": level["isActive"],
-                **{name: quantities[name]["quantity"] for name in QUANTITIES if name in quantities},
-                **{f"{name}_at": quantities[name]["updatedAt"] for name in STAMPED if name in quantities},
-            }
-
-
-def chunks(asked: pl.DataFrame, limit: int = LEVELS_LIMIT) -> Iterator[Chunk]:
-    """Yield items and the locations asked for any of them: at most 250 items, and items times locations <= limit."""
-    places = asked.group_by("inventory_item_id").agg(pl.col("location_id").unique().sort()).rows()
-    ids: list[int] = []
-    union: set[int] = set()
-    for item, own in sorted(places, key=lambda row: (row[1], row[0])):
-        wider = union | set(own)
-        if ids and (len(ids) == NODES_LIMIT or (len(ids) + 1) * len(wider) > limit):
-            yield ids, sorted(union)
-            ids, wider = [], set(own)
-        ids, union = [*ids, item], wider
-    if ids:
-        yield ids, sorted(union)
-
-
-def levels_text(places: int) -> str:
-    """Return operations/levels.graphql with this many locations in place of its one."""
-    text = operation("levels")
-    variables = ", ".join(f"$location{i}: ID!" for i in range(places))
-    (line,) = re.findall(r"^ *level0: .*\n", text, flags=re.MULTILINE)
-    aliases = "".join(re.sub(r"(level|location)0", rf"\g<1>{i}", line) for i in range(places))
-    return text.replace("$location0: ID!", variables).replace(line, aliases)
-
-
 def _levels_in_bulk(client: Client) -> tuple[pl.DataFrame, pl.DataFrame]:
-    query = {"query": operation("levels_bulk")}
+    began, query = time.monotonic(), {"query": operation("levels_bulk")}
     started = bulk.start(client, "bulk_run_query", "bulkOperationRunQuery", query)
     done = bulk.wait(client, started)
     if done.status != "COMPLETED":
@@ -212,6 +133,7 @@ def _levels_in_bulk(client: Client) -> tuple[pl.DataFrame, pl.DataFrame]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "levels.jsonl"
         bulk.fetch(client, done.url, path)
+        client.bulk_query_seconds = time.monotonic() - began
         return _parsed(path)
 
 

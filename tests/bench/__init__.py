@@ -14,6 +14,7 @@ SUBJECTS = [
     "upload",
     "events",
     "nochange",
+    "hardsync",
     "commands",
     "start",
     "pacing",

@@ -137,7 +137,9 @@ def steps(folder: Path) -> dict[str, float]:
     for cell in json.loads((folder / "report.ipynb").read_text())["cells"]:
         text = "".join(cell["source"])
         heading = text.splitlines()[0].lstrip("# ") if text.startswith("#") else heading
-        durations[heading] = durations.get(heading, 0.0) + (cell["metadata"]["papermill"].get("duration") or 0.0)
+        durations[heading] = durations.get(heading, 0.0) + (
+            cell["metadata"].get("papermill", {}).get("duration") or 0.0
+        )
     return {name: round(seconds, 1) for name, seconds in durations.items() if seconds >= 0.05}
 
 
