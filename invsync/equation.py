@@ -48,7 +48,7 @@ def compared(
     levels: pl.DataFrame,
     in_flight: pl.DataFrame,
     *,
-    buffer: int = 0,
+    buffer: int,
     buffers: pl.DataFrame | None = None,
     set_aside: pl.DataFrame | None = None,
 ) -> pl.LazyFrame:

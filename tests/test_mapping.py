@@ -151,6 +151,14 @@ def test_each_aggregate_location_has_its_own_terms() -> None:
     assert sorted(terms.select("location_id", "closed", "online_atp").rows()) == [(ONLINE, False, 3), (FIRST, False, 4)]
 
 
+def test_a_product_with_a_threshold_and_no_stock_has_no_terms() -> None:
+    seen = snapshot(
+        product_facility=stock(("A", "W1", 1), ("B", "CONFIG", None, 2)),
+        shopify_shop_location=mapped(W1=ONLINE, W2=ONLINE),
+    )
+    assert mapping.online_atp(seen, mapping.members(seen, RULES))["product_id"].to_list() == ["A"]
+
+
 @pytest.mark.parametrize(("facility", "readable"), [(None, False), ("W1", True)])
 def test_a_value_that_cannot_be_read_everywhere_makes_every_target_of_the_product_unreadable(
     facility: str | None, readable: bool

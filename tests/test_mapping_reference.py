@@ -35,10 +35,10 @@ def world(pick: random.Random) -> tables.Snapshot:
         return pick.sample(rows, pick.randint(0, len(rows)))
 
     def units() -> float | None:
-        return pick.choice([None, nan if pick.random() < 0.1 else 1.0, -3.0, 5.0, 2.5, 10.0, 7.0])
+        return pick.choice([None, nan if pick.random() < 0.2 else 1.0, -3.0, 5.0, 2.5, 10.0, 7.0])
 
     stock = [
-        (p, f, units(), units(), units(), pick.choice([None, "Y", "Y", "N"]), NOW)
+        (p, f, units(), units(), units(), pick.choice([None, *"YYYYYYNNN", "maybe"]), NOW)
         for p, f in some(list(cross(PRODUCTS, PLACES)))
     ]
     inside = [
@@ -163,8 +163,10 @@ class Plain:
         pairs = set()
         for row, (place, members) in cross(self.stock, self.members.items()):
             _, counts, rules = members.get(row["facility_id"], (False, False, False))
+            unclear = row["allow_brokering"] not in (None, "Y", "N")
             broken = is_nan(row["last_inventory_count"]) or is_nan(row["computed_last_inventory_count"])
-            if (counts and row["allow_brokering"] != "N" and broken) or (rules and is_nan(row["minimum_stock"])):
+            counted = counts and row["allow_brokering"] != "N" and (broken or unclear)
+            if counted or (rules and (is_nan(row["minimum_stock"]) or unclear)):
                 pairs.add((row["product_id"], place))
         return pairs
 

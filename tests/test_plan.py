@@ -123,6 +123,13 @@ def test_a_row_that_is_right_already_is_not_sent_whether_levels_are_activated_or
         assert plan.decide(variances({"delta": 0}), activate=activate).already_right.height == 1
 
 
+def test_a_row_that_shows_its_target_and_is_held_is_held() -> None:
+    decided = plan.decide(variances({"delta": 0, "held": "deferred"}, {"delta": 0, "tracked": False}))
+
+    assert decided.held["held"].to_list() == ["deferred", "untracked"]
+    assert decided.already_right.is_empty()
+
+
 def test_a_table_without_a_column_is_refused_by_name() -> None:
     with pytest.raises(SystemFailed, match=r"Table variances lacks the column\(s\) oms"):
         plan.decide(variances({}).drop("oms"))
