@@ -125,11 +125,13 @@ def _worlds(free: pl.DataFrame, every: pl.DataFrame) -> list[tuple[pl.Expr, pl.D
     at = free.filter(pl.col("location_id") != EVERY_LOCATION).select("event_id", "location_id", *MOVES)
     if at.is_empty():
         return []
-    whole = at.lazy().unique("event_id").collect(engine="streaming")
+    whole = at.filter(pl.col("event_id").is_first_distinct())
+    if free.height == every.height:
+        return [(pl.lit(True), whole)]
     lacking = (
         every.lazy()
-        .join(at.lazy(), on=["event_id", "location_id"], how="anti")
         .join(whole.lazy(), on="event_id", how="semi")
+        .join(at.lazy(), on=["event_id", "location_id"], how="anti")
     )
     partly = lacking.select(pl.col("location_id").unique().sort()).collect(engine="streaming").to_series().to_list()
     alone = [(pl.col("location_id") == place, at.filter(pl.col("location_id") == place)) for place in partly]
