@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "invsync"
 ORDER = [
     "startup",
+    "scrub",
     "errors",
     "vocabulary",
     "inputs",

@@ -7,6 +7,7 @@ from typing import Any
 
 import fsspec
 
+from invsync import scrub
 from invsync.errors import SystemFailed, UsageError
 from invsync.runs import record
 
@@ -35,7 +36,8 @@ def copy(folder: Path, to: str | None) -> str | None:
         if record.has_sent(record.read(folder)):
             _mark(files, f"{root.rstrip('/')}/{folder.parts[-3]}/{NEWEST}", folder.name)
     except Exception as error:  # any of the many errors of a storage's own library
-        print(f"{folder} could not be copied to {to} ({type(error).__name__}): copy it by hand.", file=sys.stderr)
+        why = f"{folder} could not be copied to {to} ({type(error).__name__}): copy it by hand."
+        print(scrub.scrubbed(why), file=sys.stderr)
         return None
     return target
 
