@@ -41,6 +41,11 @@ mutants: $(READY)  ## the core with one expression changed at a time: which chan
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[mutants]'
 	POLARS_MAX_THREADS=1 $(VENV)/bin/python -m tests.mutants run --max-children 1
 
+audit:  ## known vulnerabilities of the pinned packages, asked of PyPI
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit==2.10.1
+	build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off
+
 bench:  ## the speed of it beside its peers, in an environment as lean as one that runs jobs
 	$(PYTHON) -m venv $(VENV)/bench
 	$(VENV)/bench/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
@@ -59,4 +64,4 @@ $(READY): pyproject.toml constraints.txt
 clean:
 	rm -rf $(VENV) build demo mutants
 
-.PHONY: demo test campaign systems docs image sbom mutants bench sample clean
+.PHONY: demo test campaign systems docs image sbom mutants audit bench sample clean
