@@ -83,9 +83,10 @@ def guard_standard_error() -> None:
 @lru_cache(maxsize=256)
 def _forms(secret: str) -> tuple[str, ...]:
     """Return the forms that a log or a page may give a secret, longest first."""
-    written = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], html.escape(secret)}
-    encoded = {quote(secret, safe="")} | set(filter(None, (_inside_base64(secret, n) for n in range(3))))
-    return tuple(sorted({secret} | written | encoded, key=len, reverse=True))
+    written = {secret, repr(secret)[1:-1], html.escape(secret), quote(secret, safe="")}
+    in_json = {json.dumps(form, ensure_ascii=ascii)[1:-1] for form in written for ascii in (True, False)}
+    in_base64 = {form for n in range(3) if (form := _inside_base64(secret, n))}
+    return tuple(sorted(written | in_json | in_base64, key=len, reverse=True))
 
 
 def _inside_base64(secret: str, before: int) -> str:

@@ -280,5 +280,5 @@ def _located(part: Part, folder: Path) -> dict[str, str]:
 def _from(value: str, folder: Path) -> str:
     if value.startswith(SQLITE):
         file = value.removeprefix(SQLITE)
-        return value if file in ("", ":memory:") else f"{SQLITE}{folder / file}"
+        return value if file in ("", ":memory:") or file.startswith("file:") else f"{SQLITE}{folder / file}"
     return value if "://" in value else str(folder / value)

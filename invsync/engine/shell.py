@@ -4,16 +4,17 @@ from collections.abc import Sequence
 
 from IPython.core.getipython import get_ipython
 
-from invsync.scrub import scrubbed
+from invsync.scrub import guard_standard_error, scrubbed
 
 GUARDED = "invsync_guards_errors"
 
 
 def guard_errors() -> None:
-    """Have the shell that runs this code, if any, show no secret in an error or its traceback."""
+    """Have the shell that runs this code, if any, show no secret in an error, its traceback or on standard error."""
     shell = get_ipython()
     if shell is None or hasattr(shell, GUARDED):
         return
+    guard_standard_error()
     show = shell._showtraceback  # IPython has no public hook through which a kernel sends its errors
 
     def show_scrubbed(kind: type[BaseException], error: BaseException, lines: Sequence[str]) -> None:
