@@ -12,7 +12,7 @@ test: $(READY)  ## set up, lint, type-check and run all tests
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest -n 2 --dist loadfile --ignore tests/campaign
 
-CAMPAIGN = $(addprefix tests/campaign/test_,$(addsuffix .py,crash commits compete refused kernel wheel sample_made jupyterlab servers state_servers airflow prometheus))
+CAMPAIGN = $(addprefix tests/campaign/test_,$(addsuffix .py,crash commits compete refused kernel wheel sample_made planted_secrets jupyterlab servers state_servers airflow prometheus))
 WORLDS = $(addprefix tests/campaign/test_,$(addsuffix .py,matrix worlds lives damaged))
 
 campaign: $(READY)  ## crashes at every step and commit, two machines that compete, refusals, the token, servers, Airflow, random worlds, damaged exports

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TextIO
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 TOKEN = re.compile(r"\bshp(?:at|ca|pa|ss)_[0-9A-Fa-f]{16,}")
 REMOVED = "[secret removed]"
@@ -83,7 +83,14 @@ def guard_standard_error() -> None:
 @lru_cache(maxsize=256)
 def _forms(secret: str) -> tuple[str, ...]:
     """Return the forms that a log or a page may give a secret, longest first."""
-    written = {secret, repr(secret)[1:-1], html.escape(secret), quote(secret, safe="")}
+    written = {
+        secret,
+        repr(secret)[1:-1],
+        html.escape(secret),
+        quote(secret, safe=""),
+        quote(secret),
+        quote_plus(secret),
+    }
     in_json = {json.dumps(form, ensure_ascii=ascii)[1:-1] for form in written for ascii in (True, False)}
     in_base64 = {form for n in range(3) if (form := _inside_base64(secret, n))}
     return tuple(sorted(written | in_json | in_base64, key=len, reverse=True))

@@ -13,7 +13,8 @@ import httpx
 import polars as pl
 import pytest
 from live import free_port, signature, until
-from planting import PLANTED, START, System, end, leaks, system, texts
+from planting import PLANTED, START, System, end, system
+from searching import leaks, texts
 
 from invsync.jobs import launch
 
@@ -154,8 +155,8 @@ def _outputs(built: System) -> dict[str, bytes]:
     """Every byte that the campaign left: printed, on disk, and at the pager and the collector."""
     outputs = {name: text.encode() for name, text in built.printed.items()} | dict(texts(built.folder))
     outputs |= {f"alert {n}": body for n, (_, body) in enumerate(built.pager.requests)}
-    sent = (*built.collector.traces, *built.collector.metrics)
-    outputs |= {f"telemetry {n}": one.SerializeToString() for n, one in enumerate(sent)}
+    outputs |= {f"trace {n}": one.SerializeToString() for n, one in enumerate(built.collector.traces)}
+    outputs |= {f"metrics {n}": one.SerializeToString() for n, one in enumerate(built.collector.metrics)}
     for path in built.folder.glob("*.db"):
         with sqlite3.connect(path) as connection:
             outputs[f"{path.name}, unpacked"] = "\n".join(connection.iterdump()).encode()

@@ -8,7 +8,7 @@ from keyring.backend import KeyringBackend
 class Keyring(KeyringBackend):
     """What `keyring` uses where PYTHON_KEYRING_BACKEND names it."""
 
-    priority = 1  # type: ignore[assignment]
+    priority = 1
 
     def get_password(self, service: str, username: str) -> str | None:
         """Return the secret, if it is the one."""

@@ -16,7 +16,7 @@ from typing import Any
 
 MODULE, _, NAME = os.environ.get("RAISE_IN", "").partition(":")
 _sleep = time.sleep
-time.sleep = lambda seconds: _sleep(min(seconds, 0.02))
+time.sleep = lambda seconds: _sleep(min(float(seconds), 0.02))
 
 
 def raising(*_: object, **__: object) -> Any:
