@@ -20,7 +20,6 @@ from invsync.cli import app
 from invsync.config import settings
 from invsync.jobs import launch
 from invsync.sandbox import demo
-from invsync.schedule import embedded
 from invsync.site.server import Guarded
 
 PAGE = Path(__file__).parents[1] / "docs" / "security.md"
@@ -68,6 +67,7 @@ COMMANDS: dict[str, tuple[str, set[str]]] = {
     "state check": ("", set()),
     "state prune": ("", set()),
 }
+SCHEDULER = "invsync.schedule.embedded.BackgroundScheduler"
 WITHOUT_CONFIGURATION = {"demo", "metrics dashboard", "sandbox serve"}
 CONFIGURED = f"""
 client_id = "app"
@@ -135,8 +135,8 @@ def _without_end(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "run", lambda *_, **__: None)
     monkeypatch.setattr(Guarded, "timeout", 1)
     monkeypatch.setattr("http.server.HTTPServer.serve_forever", lambda _: None)
-    monkeypatch.setattr(embedded.BackgroundScheduler, "start", lambda _: signal.raise_signal(signal.SIGTERM))
-    monkeypatch.setattr(embedded.BackgroundScheduler, "shutdown", lambda _: None)
+    monkeypatch.setattr(f"{SCHEDULER}.start", lambda _: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(f"{SCHEDULER}.shutdown", lambda _: None)
     if command == "shadow":
         monkeypatch.setenv("INVSYNC_SHOPS__DEMO__KEEP_BY", "another")
 

@@ -163,8 +163,12 @@ def _outputs(built: System) -> dict[str, bytes]:
     return outputs
 
 
-def test_no_output_holds_a_planted_secret(campaign: System) -> None:
-    outputs = _outputs(campaign)
+@pytest.fixture(scope="module")
+def outputs(campaign: System) -> dict[str, bytes]:
+    return _outputs(campaign)
+
+
+def test_no_output_holds_a_planted_secret(outputs: dict[str, bytes]) -> None:
     removed = sum(text.count(b"[secret removed]") for text in outputs.values())
     print(f"{len(outputs)} outputs, {sum(map(len, outputs.values())) / 1e6:.1f} MB, {removed} times removed")
 
@@ -177,8 +181,8 @@ def test_the_servers_repeated_what_they_were_told(campaign: System) -> None:
     assert f"Bearer {PLANTED['OTLP_TOKEN']}" in campaign.collector.authorized and campaign.pager.requests
 
 
-def test_every_kind_of_output_was_searched(campaign: System) -> None:
-    suffixes = {Path(name.removesuffix(", unpacked")).suffix for name in _outputs(campaign)}
+def test_every_kind_of_output_was_searched(outputs: dict[str, bytes]) -> None:
+    suffixes = {Path(name.removesuffix(", unpacked")).suffix for name in outputs}
 
     assert suffixes >= {".json", ".jsonl", ".html", ".ipynb", ".parquet", ".db", ".log", ".yaml", ".py", ".toml"}
 
