@@ -56,6 +56,7 @@ COMMANDS: dict[str, tuple[str, set[str]]] = {
     "schedule run": ("", set()),
     "schedule export": ("--to kubernetes", set()),
     "schedule check": ("", {ALERTS}),
+    "schedule health": ("", set()),
     "schedule adopt": ("<executed>", RUN),
     "reports build": ("", set()),
     "reports serve": ("--port 0", set()),
@@ -68,7 +69,7 @@ COMMANDS: dict[str, tuple[str, set[str]]] = {
     "state prune": ("", set()),
 }
 SCHEDULER = "invsync.schedule.embedded.BackgroundScheduler"
-WITHOUT_CONFIGURATION = {"demo", "metrics dashboard", "sandbox serve"}
+WITHOUT_CONFIGURATION = {"completion", "demo", "metrics dashboard", "sandbox serve"}
 CONFIGURED = f"""
 client_id = "app"
 client_secret_env = "{APP}"
