@@ -12,7 +12,7 @@ test: $(READY)  ## set up, lint, type-check and run all tests
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest -n 2 --dist loadfile --ignore tests/campaign
 
-CAMPAIGN = $(addprefix tests/campaign/test_,$(addsuffix .py,crash commits compete refused kernel wheel sample_made jupyterlab servers state_servers airflow prometheus))
+CAMPAIGN = $(addprefix tests/campaign/test_,$(addsuffix .py,crash commits compete refused kernel wheel sample_made planted_secrets jupyterlab servers state_servers airflow prometheus))
 WORLDS = $(addprefix tests/campaign/test_,$(addsuffix .py,matrix worlds lives damaged))
 
 campaign: $(READY)  ## crashes at every step and commit, two machines that compete, refusals, the token, servers, Airflow, random worlds, damaged exports
@@ -41,6 +41,11 @@ mutants: $(READY)  ## the core with one expression changed at a time: which chan
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[mutants]'
 	POLARS_MAX_THREADS=1 $(VENV)/bin/python -m tests.mutants run --max-children 1
 
+audit:  ## known vulnerabilities of the pinned packages, asked of PyPI
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit==2.10.1
+	build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off
+
 bench:  ## the speed of it beside its peers, in an environment as lean as one that runs jobs
 	$(PYTHON) -m venv $(VENV)/bench
 	$(VENV)/bench/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
@@ -59,4 +64,4 @@ $(READY): pyproject.toml constraints.txt
 clean:
 	rm -rf $(VENV) build demo mutants
 
-.PHONY: demo test campaign systems docs image sbom mutants bench sample clean
+.PHONY: demo test campaign systems docs image sbom mutants audit bench sample clean

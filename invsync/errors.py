@@ -10,11 +10,19 @@ InvsyncError                 exit  what to do
 └── LeaseHeld                75    another run is at work; wait
 """
 
+from invsync import scrub
+
 
 class InvsyncError(Exception):
-    """An error whose message is one sentence: what is wrong, where, and what to do."""
+    """An error whose message is one sentence: what is wrong, where, and what to do.
+
+    The message is kept without the secrets that this process has read.
+    """
 
     exit_code = 5
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(scrub.scrubbed(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class UsageError(InvsyncError):

@@ -35,6 +35,12 @@ def only_this_machine(event: str, given: tuple[Any, ...]) -> None:
 sys.addaudithook(only_this_machine)
 
 
+@pytest.fixture(autouse=True)
+def no_secret_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test begins as a process that has read no secret."""
+    monkeypatch.setattr("invsync.scrub._remembered", set())
+
+
 @pytest.fixture
 def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Rehearsal]":
     """A shop on loopback and the OMS that feeds it, empty but for a warehouse and a location."""

@@ -270,6 +270,19 @@ def test_problems_of_the_environment_are_reported_before_a_run_meets_them(
     assert words in answer[1]
 
 
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, 0), (0o400, 0), (0o640, 1), (0o604, 1), (0o622, 1)])
+def test_a_secret_in_a_file_that_others_can_read_is_a_warning(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: int, warned: int
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    file.chmod(mode)
+    monkeypatch.setenv("ACME_TOKEN_FILE", str(file))
+
+    message = "Secrets in files that other users can read (1): ACME_TOKEN; run chmod 600 on them."
+    assert clinic.messages("warning") == [message] * warned
+
+
 def test_a_scope_too_many_is_a_warning(clinic: Clinic) -> None:
     clinic.shop.scopes = f"{SCOPES},write_products"
 

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "invsync"
 ORDER = [
     "startup",
+    "scrub",
     "errors",
     "vocabulary",
     "inputs",
@@ -236,3 +237,13 @@ def test_constraints_pin_every_direct_dependency_within_its_range() -> None:
 
     assert not [r.name for r in direct if canonicalize_name(r.name) not in pinned]
     assert not [str(r) for r in direct if not r.specifier.contains(pinned[canonicalize_name(r.name)])]
+
+
+def test_the_audit_reads_every_pin_and_no_build_waits_for_it() -> None:
+    done = subprocess.run(["make", "-n", "audit"], cwd=ROOT, capture_output=True, text=True, check=True)
+    workflow = (ROOT / ".github/workflows/test.yml").read_text()
+
+    assert "pip-audit --requirement constraints.txt --no-deps" in done.stdout
+    assert re.search(r"pip install --quiet pip-audit==\d+\.\d+\.\d+$", done.stdout, re.MULTILINE)
+    assert "run: make audit" in workflow and re.search(r"schedule:\n +- cron:", workflow)
+    assert "audit" not in (ROOT / ".ci/run").read_text()

@@ -12,7 +12,7 @@ from receivers import SLACK, collecting, mailing, slack, text_of
 from rehearsal import START, Rehearsal, of_shop, open_rehearsal
 from typer.testing import CliRunner
 
-from invsync import doctor, logs, report
+from invsync import doctor, logs, report, scrub
 from invsync.cli import app
 from invsync.config import settings
 from invsync.errors import OmsFailed, UsageError
@@ -94,7 +94,11 @@ def rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehea
 
 @pytest.fixture
 def secrets(rehearsal: Rehearsal) -> list[str]:
-    return settings.every_secret(settings.load(rehearsal.config), os.environ)
+    """All that any shop's runs, doctor and the receiver read, as every process that read them would know them."""
+    configured = settings.load(rehearsal.config)
+    names = [name for variable in settings.variables(configured) for name in settings.rotated(variable, os.environ)]
+    settings.read(names, os.environ)
+    return scrub.remembered()
 
 
 def test_every_kind_of_secret_is_listed_and_an_unset_one_is_left_out(secrets: list[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from invsync import __version__
+from invsync import __version__, scrub
 from invsync.cli import completion, faults, metrics, output, reports, run, sandbox, schedule, setup, state, webhooks
 from invsync.errors import InvsyncError
 
@@ -23,6 +23,7 @@ class RootGroup(TyperGroup):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a terminal's encoding may lack a product's letters
+        scrub.guard_standard_error()
         try:
             return super().invoke(ctx)
         except InvsyncError as error:

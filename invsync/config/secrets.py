@@ -1,33 +1,29 @@
 """Look up the secrets that the configuration names: in a variable, in a file, or in the system keyring.
 
-`every_secret` lists them all, so that they can be removed from what invsync writes: the notebook, page, messages and
-alerts of a run, and doctor's answers.
+A command reads those that it uses, and no other. Each that is read is remembered (`invsync.scrub`), so that it can be
+removed from what invsync writes.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel
 
+from invsync import scrub
 from invsync.errors import UsageError
 from invsync.inputs import texts
 
 SERVICE = "invsync"
 UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd\ud800-\udfff]")
 HEADER = re.compile(r"[!-~]+")
-IN_A_QUERY = re.compile("pass|pwd|secret|token|key|sig", re.IGNORECASE)
-HEADERS = "otlp_headers_env"
-TOKEN_LENGTH = 8  # characters; a part of an alert's address or of a header that is as long may be a token
-SHORTEST = 5  # characters; anything shorter would match ordinary text
 QUOTES = ('"', "'", "`", "\u201c\u201d", "\u2018\u2019")
 
 
 def variables(part: BaseModel) -> list[str]:
     """Return the variables that hold secrets of a part of the configuration: the values of keys that end in _env."""
-    return list(dict.fromkeys(value for key, value in _texts(part) if key.endswith("_env")))
+    return list(dict.fromkeys(value for key, value in texts_of(part) if key.endswith("_env")))
 
 
 def by_variable(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -35,22 +31,14 @@ def by_variable(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, s
     return {name: secret(name, environ) or "" for name in names}
 
 
-def every_secret(configured: BaseModel, environ: Mapping[str, str]) -> list[str]:
-    """Return the values of all secrets that a configuration names, longest first.
+def read(names: Iterable[str], environ: Mapping[str, str]) -> None:
+    """Read the secrets of these variables, so that they are removed from what this process writes.
 
-    They are the values of its variables, those of <variable>_PREVIOUS during a rotation, passwords in addresses, and
-    whatever may be a token in the addresses of alerts or in the headers of telemetry.
-    Variables that are not set here, and values shorter than SHORTEST, are left out.
+    Variables that are not set here are left out.
     """
-    held = {value for name in variables(configured) for value in _held(name, environ)}
-    lists = {value for name in _of_alerts(configured) for value in _held(name, environ)}
-    alerts = {address for value in lists for address in value.split()}
-    written = {text for _, text in _texts(configured)}
-    values = held | alerts
-    values |= {word for address in (held - lists) | written | alerts for word in _in_address(address)}
-    values |= {word for address in alerts for word in _in_path(address)}
-    values |= {word for key, name in _texts(configured) if key == HEADERS for word in _in_headers(name, environ)}
-    return sorted((value for value in values if len(value) >= SHORTEST), key=len, reverse=True)
+    for name in names:
+        with suppress(UsageError):
+            secret(name, environ)
 
 
 def rotated(variable: str, environ: Mapping[str, str]) -> list[str]:
@@ -59,55 +47,13 @@ def rotated(variable: str, environ: Mapping[str, str]) -> list[str]:
     return [variable, *([before] if {before, f"{before}_FILE"} & set(environ) else [])]
 
 
-def _held(variable: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield the value of a variable, and its previous one, where they are set."""
-    for name in rotated(variable, environ):
-        with suppress(UsageError):
-            yield secret(name, environ) or ""
-
-
-def _in_address(text: str) -> Iterator[str]:
-    """Yield the passwords and tokens in an address, both as written and decoded."""
-    if "://" not in text:
-        return
-    with suppress(ValueError):
-        parts = urlsplit(text)
-        if parts.password:
-            yield from (parts.password, unquote(parts.password))
-        yield from (value for key, value in parse_qsl(parts.query) if IN_A_QUERY.search(key))
-
-
-def _of_alerts(part: object) -> Iterator[str]:
-    """Yield the variables that hold the addresses of alerts: in every table called alerts."""
-    if isinstance(part, BaseModel | Mapping):
-        for name, value in dict(part).items():
-            yield from variables(value) if name == "alerts" else _of_alerts(value)
-
-
-def _in_headers(name: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield what may be a token in headers such as `Authorization=Bearer abc,X-Scope=shops`."""
-    for value in _held(name, environ):
-        for header in value.split(","):
-            yield from (word for word in header.partition("=")[2].split() if len(word) >= TOKEN_LENGTH)
-
-
-def _in_path(address: str) -> Iterator[str]:
-    """Yield what may be a token in an address of Apprise's, which has them in place of a user, a host or a path."""
-    scheme, _, rest = address.partition("://")
-    if scheme.lower() in ("http", "https"):
-        return
-    for word in re.split(r"[/@:]", rest.partition("?")[0]):
-        if len(word) >= TOKEN_LENGTH and "." not in word:
-            yield from (word, unquote(word))
-
-
-def _texts(part: object, key: str = "") -> Iterator[tuple[str, str]]:
+def texts_of(part: object, key: str = "") -> Iterator[tuple[str, str]]:
     """Yield the key and value of every string in a part of the configuration."""
     if isinstance(part, BaseModel):
         part = dict(part)
     if isinstance(part, Mapping):
         for name, value in part.items():
-            yield from _texts(value, name)
+            yield from texts_of(value, name)
     elif isinstance(part, str):
         yield key, part
 
@@ -128,6 +74,7 @@ def secret(variable: str | None, environ: Mapping[str, str]) -> str | None:
         )
     if UNUSABLE.search(value):
         raise UsageError(f"Secret {variable} holds a line break or another character that no secret has: copy it anew.")
+    scrub.remember(value)
     return value
 
 

@@ -15,6 +15,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from invsync import scrub
 from invsync.config.connectors import OmsSettings as OmsSettings
 from invsync.config.connectors import oms_settings
 from invsync.config.fields import LOOPBACK as LOOPBACK
@@ -33,9 +34,10 @@ from invsync.config.fields import (
 from invsync.config.operations import AlertSettings as AlertSettings
 from invsync.config.operations import TelemetrySettings as TelemetrySettings
 from invsync.config.secrets import by_variable as by_variable
-from invsync.config.secrets import every_secret as every_secret
+from invsync.config.secrets import read as read
 from invsync.config.secrets import rotated as rotated
 from invsync.config.secrets import secret as secret
+from invsync.config.secrets import texts_of as texts_of
 from invsync.config.secrets import token as token
 from invsync.config.secrets import variables as variables
 from invsync.errors import UsageError
@@ -154,8 +156,8 @@ class ShopSettings(Part):
 
     @property
     def api_variables(self) -> list[str]:
-        """The variables that hold the credentials for Shopify's API."""
-        return [variable for variable in (self.token_env, self.client_secret_env) if variable]
+        """The variable that holds the credentials for Shopify's API: of a token, else of the app's secret."""
+        return [variable for variable in (self.token_env, self.client_secret_env) if variable][:1]
 
     @property
     def base_url(self) -> str:
@@ -237,14 +239,20 @@ def tables(path: Path) -> dict[str, Any]:
 
 
 def load(path: Path) -> Settings:
-    """Return the configuration in a TOML file, overridden by INVSYNC_ variables; raises UsageError for a wrong value."""
+    """Return the configuration in a TOML file, overridden by INVSYNC_ variables; raises UsageError for a wrong value.
+
+    Passwords in its addresses are remembered as secrets.
+    """
     try:
-        return Settings(**tables(path))
+        configured = Settings(**tables(path))
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UsageError(f"Configuration {path} or an INVSYNC_ variable is wrong: {faults}.") from None
     except SettingsError as error:
         raise UsageError(f"An INVSYNC_ variable is wrong ({error}): name one key, as INVSYNC_STATE__URL.") from None
+    for _, text in texts_of(configured):
+        scrub.remember_address(text)
+    return configured
 
 
 def anchored(configured: Settings, folder: Path) -> Settings:
@@ -272,5 +280,5 @@ def _located(part: Part, folder: Path) -> dict[str, str]:
 def _from(value: str, folder: Path) -> str:
     if value.startswith(SQLITE):
         file = value.removeprefix(SQLITE)
-        return value if file in ("", ":memory:") else f"{SQLITE}{folder / file}"
+        return value if file in ("", ":memory:") or file.startswith("file:") else f"{SQLITE}{folder / file}"
     return value if "://" in value else str(folder / value)

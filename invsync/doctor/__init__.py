@@ -18,7 +18,7 @@ from invsync.doctor.questions import QUESTIONS
 from invsync.doctor.variants import variants
 from invsync.ledger import buffers
 from invsync.oms.checks import checks_of
-from invsync.report import scrubbed
+from invsync.scrub import scrubbed
 from invsync.shopify import Shopify
 from invsync.shopify.client import Client
 
@@ -43,8 +43,7 @@ def examine(config: Path, name: str) -> list[Check]:
     for group in GROUPS:
         if group not in {check.group for check in findings.checks}:
             findings.warn(group, "not examined", "Not examined: mend the faults above and look again.")
-    hidden = settings.every_secret(configured, os.environ)
-    checks = [replace(check, message=scrubbed(check.message, hidden)) for check in findings.checks]
+    checks = [replace(check, message=scrubbed(check.message)) for check in findings.checks]
     return sorted(checks, key=lambda check: GROUPS.index(check.group))
 
 

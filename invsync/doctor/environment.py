@@ -1,7 +1,10 @@
 """What a run takes from its environment beside its secrets: the proxy, the certificates, the pager, the collector."""
 
 import os
+import stat
+from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 
 import httpx
 
@@ -12,6 +15,7 @@ from invsync.doctor.findings import Findings, counted
 from invsync.errors import UsageError
 
 GROUP = "configuration"
+MOUNTED = ("/run/secrets/", "/var/run/secrets/")  # by an engine of containers, for one container alone
 
 
 def environment(findings: Findings, configured: settings.Settings) -> None:
@@ -21,6 +25,28 @@ def environment(findings: Findings, configured: settings.Settings) -> None:
     findings.tried(GROUP, "pager", partial(_check_addresses, configured.alerts_of(findings.name).url_env))
     findings.tried(GROUP, "telemetry", partial(_check_telemetry, configured.telemetry))
     findings.tried(GROUP, "webhook secret", partial(settings.secret, findings.shop.webhook_secret_env, os.environ))
+    parts = (findings.shop, configured.alerts_of(findings.name), configured.telemetry)
+    secret_files(findings, [variable for part in parts for variable in settings.variables(part)])
+
+
+def secret_files(findings: Findings, variables: Iterable[str]) -> None:
+    """Note the variables whose secrets are in files that other users of this machine can read."""
+    named = {name: path for name in variables if (path := os.environ.get(f"{name}_FILE", "").strip())}
+    loose = [name for name, path in named.items() if _is_open_to_others(Path(path))]
+    if loose:
+        findings.warn(
+            GROUP, "secret files", counted("Secrets in files that other users can read", loose, "run chmod 600 on them")
+        )
+
+
+def _is_open_to_others(path: Path) -> bool:
+    """Whether the group or others may read or write a file; False where it cannot be looked at."""
+    if os.name != "posix" or str(path.absolute()).startswith(MOUNTED):
+        return False
+    try:
+        return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+    except OSError:
+        return False
 
 
 def proxy(findings: Findings) -> None:

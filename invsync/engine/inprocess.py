@@ -16,6 +16,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from papermill.engines import Engine, papermill_engines
 
+from invsync.scrub import scrubbed
+
 NAME = "invsync-inprocess"
 SAVE_AFTER = 0.5  # seconds
 
@@ -125,7 +127,7 @@ def _run(shell: InteractiveShell, cell: NotebookNode, count: int) -> BaseExcepti
     with capture_output() as captured:
         result = shell.run_cell(cell.source, store_history=False)
     cell.execution_count = count
-    streams = {"stdout": captured.stdout, "stderr": captured.stderr}
+    streams = {"stdout": scrubbed(captured.stdout), "stderr": scrubbed(captured.stderr)}
     cell.outputs = [new_output("stream", name=name, text=text) for name, text in streams.items() if text]
     cell.outputs += [
         new_output("display_data", data=output.data, metadata=output.metadata or {}) for output in captured.outputs
@@ -136,8 +138,9 @@ def _run(shell: InteractiveShell, cell: NotebookNode, count: int) -> BaseExcepti
     ]
     error: BaseException | None = result.error_in_exec or result.error_before_exec
     if error is not None:
-        lines = traceback.format_exception(error)
-        cell.outputs.append(new_output("error", ename=type(error).__name__, evalue=str(error), traceback=lines))
+        lines = [scrubbed(line) for line in traceback.format_exception(error)]
+        value = scrubbed(str(error))
+        cell.outputs.append(new_output("error", ename=type(error).__name__, evalue=value, traceback=lines))
     return error
 
 

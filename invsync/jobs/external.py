@@ -1,6 +1,5 @@
 """A run whose notebook another engine executed with papermill: it gets the page and the truth that ours have."""
 
-import os
 import shutil
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -39,9 +38,9 @@ def adopt(notebook: Path, config: str) -> dict[str, Any]:
     run = record.read(folder)
     if run is None and failure is None:
         failure = SystemFailed(f"The notebook {notebook.name} did not end: run the job again.")
-    secrets = settings.every_secret(configured, os.environ)
-    launch.write_logs(configured, secrets)
-    closed = launch.close(folder, run or launch.unended(folder), failure, shop, secrets)
+    launch.read_secrets(configured, name)
+    launch.write_logs(configured)
+    closed = launch.close(folder, run or launch.unended(folder), failure, shop)
     with closing(State(configured.state.url)) as state:
         launch.remember(state, folder, closed)
     launch.ended(folder, closed, configured)

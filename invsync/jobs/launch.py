@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,14 @@ from invsync.startup import quick_imports
 with quick_imports():
     import papermill
 
-    from invsync import alerts, errors, logs, report, telemetry
+    from invsync import alerts, errors, logs, report, scrub, telemetry
     from invsync.config import settings
     from invsync.engine import inprocess, kernel
     from invsync.jobs.job import JOBS
     from invsync.jobs.methods import review
     from invsync.jobs.parameters import Parameters, parameters
     from invsync.jobs.start import RUN_ENV, check_keeper, new_run_id
+    from invsync.ledger.peers import of_same_stock
     from invsync.runs import archive, record
     from invsync.runs.record import Record
     from invsync.state import State, iso
@@ -95,9 +95,9 @@ def _launch(
     configured = settings.load(Path(checked.config))
     shop = configured.shop(checked.shop)
     settings.by_variable(shop.api_variables, os.environ)  # refused here, before there is a folder
-    secrets = settings.every_secret(configured, os.environ)
+    read_secrets(configured, checked.shop)
     archive.check(configured.reports.copy_to)
-    write_logs(configured, secrets)
+    write_logs(configured)
     run_id = new_run_id()
     folder = Path(configured.reports.path) / checked.shop / checked.job / run_id
     with ExitStack() as held:
@@ -105,27 +105,36 @@ def _launch(
         state = held.enter_context(closing(State(configured.state.url)))
         lease = held.enter_context(state.lease(state.shops.kept_as(checked.shop, shop.identity), run_id))
         if gone := lease.took_over:
-            _bury(Path(configured.reports.path), gone, run_id, shop, secrets)
+            _bury(Path(configured.reports.path), gone, run_id, shop)
         blank = Record(run_id, checked.shop, checked.job, started_at=iso(datetime.now(UTC)))
         folder.mkdir(parents=True)
         LOG.info("run started")
-        failure = _scrubbed(_execute(notebook, folder, given, engine, {RUN_ENV: run_id}, on_cell_start), secrets)
+        failure = _execute(notebook, folder, given, engine, {RUN_ENV: run_id}, on_cell_start)
         with suppress(errors.InvsyncError):
             lease.sign()
         if isinstance(failure, errors.UsageError | errors.LeaseHeld) and not record.has_begun(folder):
             shutil.rmtree(folder)
             raise failure
-        closed = close(folder, record.read(folder) or blank, failure, shop, secrets)
+        closed = close(folder, record.read(folder) or blank, failure, shop)
         with suppress(errors.InvsyncError):  # the state failed the run already, as its page says
             remember(state, folder, closed)
         ended(folder, closed, configured)
         return closed
 
 
-def write_logs(configured: settings.Settings, secrets: list[str]) -> None:
-    """Have this process write its logs as JSON, without these secrets, only where the configuration says so."""
+def read_secrets(configured: settings.Settings, name: str) -> None:
+    """Read the secrets that a run of this shop uses, so that they can be removed from what another process leaves."""
+    shops = [configured.shop(name), *of_same_stock(configured, name).values()]
+    alerts_to, telemetry_to = configured.alerts_of(name), configured.telemetry
+    used = [variable for shop in shops for variable in (*shop.api_variables, *settings.variables(shop.oms))]
+    used += settings.variables(alerts_to) + (settings.variables(telemetry_to) if telemetry_to.otlp_endpoint else [])
+    settings.read(used, os.environ)
+
+
+def write_logs(configured: settings.Settings) -> None:
+    """Have this process write its logs as JSON, without secrets, only where the configuration says so."""
     if configured.telemetry.logs == "json":
-        logs.configure(partial(report.scrubbed, secrets=secrets))
+        logs.configure(scrub.scrubbed)
     else:
         logs.reset()
 
@@ -191,12 +200,12 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
             del os.environ[name]
 
 
-def _bury(reports: Path, gone: str, by: str, shop: settings.ShopSettings, secrets: list[str]) -> None:
+def _bury(reports: Path, gone: str, by: str, shop: settings.ShopSettings) -> None:
     """Close the folder of a run that was killed, so that it too has its record and its page."""
     for folder in reports.glob(f"*/*/{gone}"):
         if record.read(folder) is None:
             why = errors.SystemFailed(f"The run was killed before its end; run {by} takes over what it left open.")
-            close(folder, unended(folder), why, shop, secrets)
+            close(folder, unended(folder), why, shop)
 
 
 def unended(folder: Path) -> Record:
@@ -209,9 +218,7 @@ def started_at(run_id: str) -> str:
     return iso(datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC))
 
 
-def close(
-    folder: Path, run: Record, failure: Exception | None, shop: settings.ShopSettings, secrets: list[str]
-) -> Record:
+def close(folder: Path, run: Record, failure: Exception | None, shop: settings.ShopSettings) -> Record:
     """Give the run's folder its page and its record, without secrets; the record.
 
     What fails after the run wrote down how it ended (a chart, a page, a full disk) is told, and changes nothing of it.
@@ -223,9 +230,9 @@ def close(
         status = STOPPED if isinstance(failure, errors.GuardStopped) else FAILED
         run = replace(run, status=status, exit_code=STATUSES[status].exit_code, finished_at=iso(datetime.now(UTC)))
         run = _with(run, str(failure))
-    run = replace(run, messages=tuple(report.scrubbed(message, secrets) for message in run.messages))
+    run = replace(run, messages=tuple(scrub.scrubbed(message) for message in run.messages))
     try:
-        run = _drawn(folder, run, shop, secrets)
+        run = _drawn(folder, run, shop)
     except OSError as error:
         run = _with(run, f"The report could not be written to {folder} ({error.strerror}): make room on its disk.")
     with suppress(OSError):  # run.json of the run itself stands
@@ -237,17 +244,17 @@ def _with(run: Record, message: str) -> Record:
     return replace(run, messages=run.with_message(message))
 
 
-def _drawn(folder: Path, run: Record, shop: settings.ShopSettings, secrets: list[str]) -> Record:
+def _drawn(folder: Path, run: Record, shop: settings.ShopSettings) -> Record:
     """The record with the run's files, after its page was written, or a short one where that cannot be drawn."""
     notebook = folder / "report.ipynb"
-    _scrub(notebook, secrets)
+    _scrub(notebook)
     run = replace(run, files=tuple(file for file in record.files(folder) if file.name != "report.html"))
     try:
         page = report.render(notebook, run, timezone=shop.timezone, locale=shop.locale, links=report.Links.of(shop))
     except Exception as error:  # the page is for people
         why = f"The report could not be drawn: {type(error).__name__}."
         page = report.minimal(run, why, timezone=shop.timezone, locale=shop.locale)
-    (folder / "report.html").write_text(report.scrubbed(page, secrets), encoding="utf-8")
+    (folder / "report.html").write_text(scrub.scrubbed(page), encoding="utf-8")
     return replace(run, files=record.files(folder))
 
 
@@ -269,13 +276,8 @@ def remember(state: State, folder: Path, run: Record) -> None:
         )
 
 
-def _scrub(path: Path, secrets: list[str]) -> None:
+def _scrub(path: Path) -> None:
     if path.exists():
         text = path.read_text(encoding="utf-8")
-        if report.leaks(text, secrets):
-            path.write_text(report.scrubbed(text, secrets), encoding="utf-8")
-
-
-def _scrubbed(failure: Exception | None, secrets: list[str]) -> Exception | None:
-    """The error without secrets in its message."""
-    return None if failure is None else type(failure)(report.scrubbed(str(failure), secrets))
+        if (clean := scrub.scrubbed(text)) != text:
+            path.write_text(clean, encoding="utf-8")

@@ -10,6 +10,7 @@ from typing import Any
 
 from invsync import charts, oms
 from invsync.config import nearest, settings
+from invsync.engine.shell import guard_errors
 from invsync.errors import SystemFailed, UsageError
 from invsync.jobs.context import Context
 from invsync.jobs.job import job
@@ -137,6 +138,7 @@ def _reviewed(context: Context, earlier: review.Earlier, *, planned: bool) -> An
 
 def _opened(given: Parameters, configured: settings.Settings, made: Callable[[Context], AnyRun]) -> AnyRun:
     """The run that `made` gives of an open context; what is open is closed where that fails, else with the run."""
+    guard_errors()
     with ExitStack() as resources:
         context, alone, messages = _context(given, configured, resources)
         run = made(context)

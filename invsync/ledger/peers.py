@@ -114,10 +114,7 @@ def peers(
     given: datetime | None,
 ) -> Iterator[Peer]:
     """The other configured shops that read the same product store and facility group of the same OMS."""
-    mine = configured.shop(name)
-    for other, shop in configured.shops.items():
-        if other == name or _stock(shop.oms) != _stock(mine.oms):
-            continue
+    for other, shop in of_same_stock(configured, name).items():
         theirs = oms.open_source(shop.oms)
         if theirs.store != source.store:
             theirs.close()
@@ -125,6 +122,12 @@ def peers(
         secrets = settings.by_variable(shop.api_variables, os.environ)
         shopify = Shopify.open(shop, secrets=secrets, read_only=True)
         yield Peer(other, shop, theirs, shopify, state, name, at, thru, given)
+
+
+def of_same_stock(configured: settings.Settings, name: str) -> dict[str, settings.ShopSettings]:
+    """Return the other configured shops that read the same facility group of the same OMS, by name."""
+    mine = _stock(configured.shop(name).oms)
+    return {other: shop for other, shop in configured.shops.items() if other != name and _stock(shop.oms) == mine}
 
 
 def _stock(of: OmsSettings) -> tuple[str | None, ...]:

@@ -2,11 +2,13 @@
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import fsspec
 
+from invsync import scrub
 from invsync.errors import SystemFailed, UsageError
 from invsync.runs import record
 
@@ -16,7 +18,8 @@ LAST, NEWEST = "run.json", "newest-run.txt"
 def check(to: str | None) -> None:
     """Refuse an address that cannot be used before anything is done."""
     if to is not None:
-        _opened(to)
+        with suppress(OSError):  # a storage that does not answer now may answer when the run has ended
+            _opened(to)
 
 
 def copy(folder: Path, to: str | None) -> str | None:
@@ -26,16 +29,19 @@ def copy(folder: Path, to: str | None) -> str | None:
     """
     if to is None:
         return None
-    files, root = _opened(to)
-    target = "/".join((root.rstrip("/"), *folder.parts[-3:]))
     try:
+        files, root = _opened(to)
+        target = "/".join((root.rstrip("/"), *folder.parts[-3:]))
         files.makedirs(target, exist_ok=True)
         for path in sorted((one for one in folder.iterdir() if one.is_file()), key=lambda one: one.name == LAST):
             files.put_file(str(path), f"{target}/{path.name}")
         if record.has_sent(record.read(folder)):
             _mark(files, f"{root.rstrip('/')}/{folder.parts[-3]}/{NEWEST}", folder.name)
+    except UsageError:
+        raise
     except Exception as error:  # any of the many errors of a storage's own library
-        print(f"{folder} could not be copied to {to} ({type(error).__name__}): copy it by hand.", file=sys.stderr)
+        why = f"{folder} could not be copied to {to} ({type(error).__name__}): copy it by hand."
+        print(scrub.scrubbed(why), file=sys.stderr)
         return None
     return target
 
@@ -47,10 +53,12 @@ def newest(to: str | None, shop: str) -> str | None:
     """
     if to is None:
         return None
-    files, root = _opened(to)
-    home = f"{root.rstrip('/')}/{shop}"
     try:
+        files, root = _opened(to)
+        home = f"{root.rstrip('/')}/{shop}"
         return _marked(files, f"{home}/{NEWEST}") or _newest_of(files, home)
+    except UsageError:
+        raise
     except Exception as error:  # any of the many errors of a storage's own library
         raise SystemFailed(
             f"The copies of runs in {to} cannot be read ({type(error).__name__}): correct copy_to, or "

@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
+from invsync import scrub
 from invsync.errors import SystemFailed
 from invsync.jobs import launch
 from invsync.runs.record import Record
@@ -53,7 +54,11 @@ class Workers:
 
 
 def _initialize() -> None:
-    """Let the parent decide when to stop, and end with it: the next run resumes a run that was cut short."""
+    """Let the parent decide when to stop, and end with it: the next run resumes a run that was cut short.
+
+    No secret is written on standard error.
+    """
+    scrub.guard_standard_error()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

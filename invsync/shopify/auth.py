@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import httpx
 
+from invsync import scrub
 from invsync.config.settings import ShopSettings, secret, token
 from invsync.errors import ShopifyFailed
 from invsync.retry import TRIES, Busy, NoAnswer, Sleep
@@ -82,6 +83,7 @@ class ClientCredentials:
             raise ShopifyFailed(
                 f"Shopify's token endpoint {self._url} answered without access_token: check the endpoint."
             ) from None
+        scrub.remember(self._token)
         self._renew_at = self._clock() + seconds - min(MARGIN_SECONDS, seconds / 10)
 
     def _request(self) -> httpx.Response:

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from invsync import web
+from invsync import scrub, web
 from invsync.config.secrets import secret, token
 from invsync.errors import OmsFailed
 from invsync.inputs import texts
@@ -84,6 +84,7 @@ class Bearer(httpx.Auth):
             raise httpx.RemoteProtocolError(f"the login was answered with {said}")
         if not response.is_success or not body.get("token"):
             raise OmsFailed(f"HotWax refused the login of {name} ({said}): correct its password.")
+        scrub.remember(str(body["token"]))
         self._token, self._until = body["token"], float(body.get("expirationTime") or "inf") / 1000
 
 
