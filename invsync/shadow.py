@@ -61,7 +61,7 @@ def look(
     """KEPT of every level of VARIANCES, given LEVELS, SOLD, and the KEPT rows of the look before (none at first)."""
     known = pl.col("held").is_null() | pl.col("held").is_in([DEFERRED, DEFERRED_FOR_AN_HOUR])
     judged = variances.with_columns(buffer=pl.lit(0)).with_columns(right=pl.when(known).then(equation.target()))
-    shown = levels.select(*KEY, on_hand=pl.sum_horizontal(pl.col(ON_HAND).fill_null(0)))
+    shown = levels.select(*KEY, on_hand=pl.sum_horizontal(ON_HAND))
     rows = judged.join(shown, on=KEY, how="left").join(_shipments(sold), on=KEY, how="left")
     rows = rows.join(before.select(*KEY, *(pl.col(name).name.prefix("last_") for name in LAST)), on=KEY, how="left")
     rows = rows.join(_shipped_since(sold, before), on=KEY, how="left").join(
@@ -69,7 +69,7 @@ def look(
     )
     rows = rows.with_columns(
         at=pl.lit(at, dtype=STAMP),
-        off=(pl.col("available") - pl.col("right")).floor().cast(UNITS),
+        off=(pl.col("available") - pl.col("right")).floor(),
         written=pl.col("on_hand") - pl.col("last_on_hand") + pl.col("shipped_since").fill_null(0),
     )
     rows = rows.with_columns(put_back=_put_back(), wrong_since=_wrong_since(), **_ended())
@@ -95,7 +95,7 @@ def _is_same_fault() -> pl.Expr:
 
 
 def _wrong_since() -> pl.Expr:
-    since = pl.when(_is_same_fault()).then(pl.coalesce("last_wrong_since", "at")).otherwise(pl.col("at"))
+    since = pl.when(_is_same_fault()).then("last_wrong_since").otherwise("at")
     return pl.when(pl.col("off") != 0).then(since)
 
 
@@ -106,7 +106,7 @@ def _ended() -> dict[str, pl.Expr]:
 
 def _shipments(sold: pl.DataFrame) -> pl.DataFrame:
     """The shipped units of each level by order: inventory_item_id, location_id, shipments."""
-    shipped = sold.filter(pl.col("shipped") != 0, pl.col("location_id").is_not_null())
+    shipped = sold.filter(pl.col("shipped") != 0)
     return shipped.group_by(KEY).agg(shipments=pl.struct("order_id", "shipped"))
 
 
@@ -115,26 +115,27 @@ def _shipped_since(sold: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
 
     An order that changed before that look, and that it did not show, shipped before it as well.
     """
-    looked = before["at"].max()
-    if looked is None:
-        return pl.DataFrame(schema={name: tables.LEVELS[name] for name in KEY} | {"shipped_since": UNITS})
-    earlier = before.select(*KEY, "shipments").explode("shipments").drop_nulls().unnest("shipments")
-    now = sold.filter(pl.col("location_id").is_not_null())
-    rows = now.join(earlier.rename({"shipped": "earlier"}), on=[*KEY, "order_id"], how="left")
-    rows = rows.filter(pl.col("earlier").is_not_null() | (pl.col("updated_at") >= looked))
+    earlier = before.select(*KEY, "shipments").explode("shipments").unnest("shipments")
+    rows = sold.join(earlier.rename({"shipped": "earlier"}), on=[*KEY, "order_id"], how="left")
+    rows = rows.filter(pl.col("earlier").is_not_null() | (pl.col("updated_at") >= _looked_at(before)))
     return rows.group_by(KEY).agg(shipped_since=(pl.col("shipped") - pl.col("earlier").fill_null(0)).sum())
 
 
 def _sold_since(sold: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     """The units of orders that were placed since the look before: inventory_item_id, location_id, sold_since."""
-    new = sold.filter(pl.col("created_at") >= pl.lit(before["at"].max(), dtype=STAMP))
+    new = sold.filter(pl.col("created_at") >= _looked_at(before))
     units = new.select(*KEY, units=pl.col("open") + pl.col("shipped"))
     return units.group_by(KEY).agg(sold_since=pl.col("units").sum())
 
 
+def _looked_at(before: pl.DataFrame) -> pl.Expr:
+    """When that look was; null where it has no rows, for there was none."""
+    return pl.lit(before["at"].max(), dtype=STAMP)
+
+
 def is_noteworthy() -> pl.Expr:
     """Whether a row of LOOK says more than that a level is right and was right before."""
-    return (pl.col("put_back") > 0) | pl.col("wrong_since").is_not_null() | pl.col("ended").is_not_null()
+    return pl.col("wrong_since").is_not_null() | pl.col("ended").is_not_null()
 
 
 def is_event() -> pl.Expr:
@@ -156,7 +157,7 @@ def by_level(looks: pl.DataFrame, *, since: datetime, thru: datetime) -> pl.Data
         pl.col("product_id", "sku", "off").last(),
         pl.col("put_back").sum(),
         times=(pl.col("put_back") > 0).sum(),
-        episodes=pl.col("ended").count() + is_open.cast(UNITS),
+        episodes=pl.col("ended").count() + is_open,
         hours=(lasted.sum() + pl.when(is_open).then(running).otherwise(timedelta(0))) / timedelta(hours=1),
         is_wrong=is_open,
     )

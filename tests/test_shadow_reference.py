@@ -189,3 +189,9 @@ def test_the_events_of_earlier_looks_are_enough(seed: int) -> None:
         .select(*KEY, *same)
         .equals(said[0].filter(pl.col("put_back") + pl.col("episodes") > 0).select(*KEY, *same))
     )
+
+
+def test_without_a_wrong_level_every_total_is_zero() -> None:
+    nothing = shadow.by_level(tables.empty(shadow.KEPT), since=START, thru=START)
+
+    assert shadow.totals(nothing) == shadow.Totals(0, 0, 0, 0, 0.0, 0.0)
