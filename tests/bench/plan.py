@@ -51,7 +51,7 @@ def as_a_run(folder: Path) -> Made:
     pairs, held = mapping.pairs(seen, world.RULES)
     targets = mapping.targets(pairs, seen, world.RULES)
     flight = _in_flight(folder, pairs, seen)
-    PlanFile.write(equation.compared(targets, _levels(folder), flight), folder / "run.parquet")
+    PlanFile.write(equation.compared(targets, _levels(folder), flight, buffer=0), folder / "run.parquet")
     held.write_parquet(folder / "run-held.parquet")
     return [folder / "run.parquet", folder / "run-held.parquet"]
 
@@ -62,7 +62,7 @@ def ours(folder: Path) -> Made:
     stock = pl.scan_parquet(folder / "product_facility.parquet").select(world.USED["product_facility"])
     targets, held = mapping.all_targets(seen, world.RULES, stock=stock)
     flight = _in_flight(folder, targets.select(list(tables.PAIRS)), seen)
-    PlanFile.write(equation.compared(targets, _levels(folder), flight), folder / "plan.parquet")
+    PlanFile.write(equation.compared(targets, _levels(folder), flight, buffer=0), folder / "plan.parquet")
     held.write_parquet(folder / "held.parquet")
     return [folder / "plan.parquet", folder / "held.parquet"]
 
