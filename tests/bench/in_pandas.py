@@ -18,7 +18,7 @@ KEY = tables.KEY
 SELLABLE, TOTAL = "computed_last_inventory_count", "last_inventory_count"
 PHYSICAL = ["facility_id", "location_id"]
 MODE = pd.CategoricalDtype(tables.MODE.categories.to_list())
-HELD = list(tables.MAPPING_HELD)
+HELD = [name for name in tables.MAPPING_HELD if name != "message"]
 TARGETS = list(tables.TARGETS)
 
 
