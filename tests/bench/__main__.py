@@ -1,4 +1,4 @@
-"""Measure the subjects named, or all; print the table; exit 1 when a target is missed, 2 when the packages are not compiled."""
+"""Measure the subjects named, or all; print the table; exit 1 for a missed target, 2 for packages that are not compiled."""
 
 import argparse
 import os

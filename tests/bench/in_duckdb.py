@@ -2,7 +2,7 @@
 
 The forms and members of the few locations are given to it, as to pandas. A quantity that is NaN is unreadable. It is
 recognised by `isfinite`: on a Parquet file `isnan` is decided by the file's minimum and maximum, which leave NaN out
-(duckdb/duckdb issue 25521); the world has no infinities.
+(duckdb/duckdb issue 25521); the world has no infinities. Messages of held rows are left out.
 """
 
 from pathlib import Path
@@ -83,7 +83,7 @@ SELECT
     coalesce(threshold, 0) + coalesce(units, 0) AS taken,
     coalesce(sellable, 0) - taken AS free,
     least(coalesce(sellable, 0), coalesce(total, 0)) - taken AS debt,
-    coalesce(is_closed, false) OR coalesce(total, 0) < 0 AS is_shut
+    coalesce(is_closed, false) OR coalesce(total, 0) < 0 AS sells_nothing
 FROM item
 SEMI JOIN query_table(stock) USING (product_id)
 LEFT JOIN sums(stock) USING (product_id)
@@ -108,7 +108,7 @@ SELECT
     product_id,
     sku,
     'aggregate'::mode,
-    CASE WHEN is_shut THEN 0 ELSE greatest(free, 0) END,
+    CASE WHEN sells_nothing THEN 0 ELSE greatest(free, 0) END,
     CASE WHEN debt < 0 THEN debt END
 FROM aggregates(stock)
 WHERE reason IS NULL;
