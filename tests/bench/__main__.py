@@ -1,4 +1,4 @@
-"""Measure the subjects named, or all; print the table; exit 1 when a target is missed."""
+"""Measure the subjects named, or all; print the table; exit 1 for a missed target, 2 for packages that are not compiled."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tests.bench import SUBJECTS
+from tests.bench import SUBJECTS, environments
 from tests.bench.measure import Measured, measured, middle
 
 
@@ -45,7 +45,7 @@ def report(name: str, by_variant: dict[str, list[Measured]]) -> bool:
     for target in subject.TARGETS:
         number = target.number(medians)
         whole &= target.met(number)
-        print(f"  {target.what}: {number:.3g} ({target.bound()}): {'met' if target.met(number) else 'MISSED'}")
+        print(f"  {target.what}: {number:.3g}{target.verdict(number)}")
     return whole
 
 
@@ -57,6 +57,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     given = options.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled once, as in any installation
+    environments.require_compiled(Path(sys.prefix))
     whole = True
     for name in given.names or SUBJECTS:
         if name not in SUBJECTS:

@@ -30,10 +30,9 @@ def ratio(one: str, other: str, at_most: float) -> Target:
 
 def prepare(folder: Path, scale: float) -> None:
     """The OMS, an empty notebook, and the lean environment."""
-    if slow := environments.uncompiled():
-        print(f"Not compiled, so slow to import: {', '.join(slow)}", file=sys.stderr)
-    nochange.prepare(folder, scale)
     environments.lean(folder / "lean")
+    environments.require_compiled(folder / "lean")
+    nochange.prepare(folder, scale)
 
 
 def command(folder: Path, *words: str, lean: bool) -> str:

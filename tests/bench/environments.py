@@ -1,16 +1,19 @@
 """Environments to measure commands in: a lean one beside that of the bench, which may have JupyterLab."""
 
 import sys
+import sysconfig
 import tomllib
 import venv
 from collections.abc import Iterator
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from importlib.util import cache_from_source
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 from tests.bench.measure import ROOT
+
+SHOWN = 8  # names in a message
 
 
 def has_jupyterlab() -> bool:
@@ -21,26 +24,44 @@ def has_jupyterlab() -> bool:
         return False
 
 
+def packages(prefix: Path) -> Path:
+    """Return the folder of the packages that are installed in the environment at this prefix."""
+    return Path(sysconfig.get_path("purelib", vars={"base": str(prefix)}))
+
+
 def lean(folder: Path) -> Path:
     """Return the interpreter of a new environment with invsync's dependencies alone, linked to those installed here.
 
     The links share the compiled modules of this environment, so both start from the same files.
     """
     venv.create(folder, symlinks=True)
-    (packages,) = folder.glob("lib/python*/site-packages")
     for name in _needed():
         for entry in _entries(distribution(name)):
-            if not (packages / entry.name).exists():
-                (packages / entry.name).symlink_to(entry)
+            link = packages(folder) / entry.name
+            if not link.exists():
+                link.symlink_to(entry)
     return folder / "bin" / "python"
 
 
-def uncompiled() -> list[str]:
-    """Return the packages installed here that have a module without its compiled file, as after a copy.
+def require_compiled(prefix: Path) -> None:
+    """Exit with 2 and a sentence that says what to do, where packages of this environment are not compiled."""
+    if names := uncompiled(packages(prefix)):
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        print(
+            f"Packages in {prefix} are not compiled, so each process would compile them again: {', '.join(names[:SHOWN])}"
+            f"{more}; run `{sys.executable} -m compileall -q {packages(Path(sys.prefix))}` first.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
-    Python compiles such a module again at every start, if it may not write beside it.
+
+def uncompiled(installed: Path) -> list[str]:
+    """Return the names of the distributions in this folder with modules of which none is compiled, as after a copy.
+
+    Python compiles such modules in every process, if it may not write beside them.
     """
-    return [name for name in _needed() if any(_is_uncompiled(path) for path in _modules(distribution(name)))]
+    modules = {one.name: list(_modules(one)) for one in distributions(path=[str(installed)])}
+    return sorted((name for name, paths in modules.items() if paths and all(map(_is_uncompiled, paths))), key=str.lower)
 
 
 def _is_uncompiled(path: Path) -> bool:

@@ -9,10 +9,10 @@ import polars as pl
 from invsync import delta, mapping, tables
 from tests.bench import world
 from tests.bench.frames import same
-from tests.bench.measure import faster
+from tests.bench.measure import beside, faster
 
 EVENTS, PRODUCTS = 1_000_000, 20_000
-TARGETS = [faster("invsync", "pandas", 1.5)]
+TARGETS = [faster("invsync", "pandas", 1.5), *beside("invsync", "duckdb")]
 
 
 def prepare(folder: Path, scale: float) -> None:
@@ -65,7 +65,14 @@ def pandas(folder: Path) -> Callable[[], Any]:
     return run
 
 
-VARIANTS = {"invsync": ours, "pandas": pandas}
+def duckdb(folder: Path) -> Callable[[], Any]:
+    """As an analyst does it in SQL."""
+    from tests.bench import in_duckdb as peer
+
+    return lambda: peer.net_changes(peer.opened(folder))
+
+
+VARIANTS = {"invsync": ours, "pandas": pandas, "duckdb": duckdb}
 
 
 def digest(made: Any) -> str:

@@ -1,7 +1,7 @@
 """The peer: the same pairs, targets, units in flight and differences, with the merges and groups of pandas.
 
 The forms and members of the few locations are given to it. It reads NaN and null alike, so a missing quantity
-counts as unreadable; the world has no nulls there.
+counts as unreadable; the world has no nulls there. Messages of held rows are left out.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ KEY = tables.KEY
 SELLABLE, TOTAL = "computed_last_inventory_count", "last_inventory_count"
 PHYSICAL = ["facility_id", "location_id"]
 MODE = pd.CategoricalDtype(tables.MODE.categories.to_list())
-HELD = list(tables.MAPPING_HELD)
+HELD = [name for name in tables.MAPPING_HELD if name != "message"]
 TARGETS = list(tables.TARGETS)
 
 

@@ -28,16 +28,18 @@ class Measured:
 
 @dataclass(frozen=True)
 class Target:
-    """A number made of the medians by variant, and the bound that it must keep."""
+    """A number made of the medians by variant, and the bound that it must keep; without a bound it is only printed."""
 
     what: str
     number: Callable[[dict[str, Measured]], float]
     at_least: float | None = None
     at_most: float | None = None
 
-    def bound(self) -> str:
-        """The bound in words."""
-        return f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
+    def verdict(self, number: float) -> str:
+        """The bound in words, and whether this number keeps it; nothing without a bound."""
+        bounds = [("at least", self.at_least), ("at most", self.at_most)]
+        words = [f"{side} {bound:g}" for side, bound in bounds if bound is not None]
+        return f" ({' and '.join(words)}): {'met' if self.met(number) else 'MISSED'}" if words else ""
 
     def met(self, ratio: float) -> bool:
         """Whether this number keeps the bound."""
@@ -53,6 +55,14 @@ def faster(ours: str, peer: str, at_least: float) -> Target:
 def leaner(ours: str, peer: str, at_most: float) -> Target:
     """Ours must peak at no more than this part of the peer's memory."""
     return Target(f"{ours} / {peer}, peak", lambda m: m[ours].peak / m[peer].peak, at_most=at_most)
+
+
+def beside(ours: str, peer: str) -> list[Target]:
+    """How many times the wall and CPU of ours the peer takes, without a bound."""
+    return [
+        Target(f"{peer} / {ours}, wall", lambda m: m[peer].wall / m[ours].wall),
+        Target(f"{peer} / {ours}, CPU", lambda m: m[peer].cpu / m[ours].cpu),
+    ]
 
 
 def measured(subject: str, variant: str, folder: Path) -> Measured:

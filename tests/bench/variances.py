@@ -9,11 +9,12 @@ import polars as pl
 from invsync import equation, inflight, mapping, tables
 from tests.bench import world
 from tests.bench.frames import same
-from tests.bench.measure import faster, leaner
+from tests.bench.measure import beside, faster, leaner
 
 BUFFER = 0
 SHOWN = ["inventory_item_id", "location_id", "available", "is_active", "tracked", "requires_components"]
-TARGETS = [faster("invsync", "pandas", 6), leaner("invsync", "pandas", 0.5)]
+HELD = {name: dtype for name, dtype in tables.MAPPING_HELD.items() if name != "message"}  # a sentence for people
+TARGETS = [faster("invsync", "pandas", 6), leaner("invsync", "pandas", 0.5), *beside("invsync", "duckdb")]
 Made = tuple[Any, Any]
 
 
@@ -55,9 +56,20 @@ def pandas(folder: Path) -> Callable[[], Made]:
     return run
 
 
-VARIANTS = {"invsync": ours, "pandas": pandas}
+def duckdb(folder: Path) -> Callable[[], Made]:
+    """As an analyst does it in SQL."""
+    from tests.bench import in_duckdb as peer
+
+    def run() -> Made:
+        database = peer.opened(folder)
+        return peer.held(database), peer.variances(database, buffer=BUFFER)
+
+    return run
+
+
+VARIANTS = {"invsync": ours, "pandas": pandas, "duckdb": duckdb}
 
 
 def digest(made: Made) -> str:
     """The same for the same rows in any order."""
-    return f"{same(made[0], tables.MAPPING_HELD)} {same(made[1], tables.VARIANCES)}"
+    return f"{same(made[0], HELD)} {same(made[1], tables.VARIANCES)}"
