@@ -1,0 +1,323 @@
+"""A fleet of shops under one scheduler on PostgreSQL, with sales, sick shops, and processes and a server that die.
+
+`INVSYNC_FLEET_SHOPS` and `INVSYNC_FLEET_MINUTES` say how many and how long; `INVSYNC_FLEET_EVERY` is the minutes
+between the runs of a shop. The first quarter has no fault, so that healthy shops can be compared with themselves.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from campaign.fleet import (
+    FAILING,
+    HEALTHY,
+    REFUSED,
+    SECRET,
+    SECRET_ENV,
+    SLOW,
+    TOKEN,
+    TOKEN_ENV,
+    WRONG_ENV,
+    FleetShop,
+    Trade,
+    built,
+    hosted,
+)
+from campaign.fleetwatch import Watch, lateness, spread, starts, workers
+from campaign.live import free_port
+from campaign.servers import restarting_postgresql
+
+from invsync import webhooks
+from invsync.config import settings
+from invsync.sandbox.admin.webhooks import Webhooks
+from invsync.schedule.table import Entry, entries
+from invsync.state import State
+from invsync.vocabulary import RECENT
+
+SHOPS = int(os.environ.get("INVSYNC_FLEET_SHOPS", "10"))
+MINUTES = float(os.environ.get("INVSYNC_FLEET_MINUTES", "3"))
+EVERY = int(os.environ.get("INVSYNC_FLEET_EVERY", "1" if SHOPS <= 20 else "5"))
+SALE_SECONDS = 60.0  # between the acts of a shop
+FAULTS = [  # at which share of the time: a fault
+    (0.30, "worker killed"),
+    (0.38, "scheduler killed"),
+    (0.46, "database restarted"),
+    (0.54, "worker killed"),
+    (0.62, "scheduler killed"),
+    (0.70, "database restarted"),
+    (0.78, "worker killed"),
+    (0.86, "scheduler killed"),
+]
+SICK_FROM, SICK_UNTIL = 0.25, 0.95
+
+CONFIG = """
+[shops.{name}]
+domain = "{name}.myshopify.com"
+endpoint = "{endpoint}"
+token_env = "{token}"
+{webhooks}
+[shops.{name}.schedule]
+upload_recent_changes = "{recent}"
+hard_sync = "{hard} * * * *"
+[shops.{name}.oms]
+kind = "database"
+url = "sqlite:///{folder}/{name}.db"
+shop_id = "SANDBOX"
+facility_group_id = "FAC_GRP"
+"""
+
+
+@dataclass
+class Fleet:
+    """The shops, their configuration and state, and the scheduler that keeps them, with each fault and its recovery."""
+
+    folder: Path
+    shops: list[FleetShop]
+    config: Path
+    state: State
+    restart: Callable[[], None]
+    watch: Watch = field(default_factory=Watch)
+    scheduler: subprocess.Popen[bytes] | None = None
+    others: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    faults: list[tuple[datetime, str, float]] = field(default_factory=list)
+    logs: list[Path] = field(default_factory=list)
+
+    def process(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "invsync.cli", *arguments, "--config", str(self.config)]
+        self.logs.append(self.folder / f"process-{len(self.logs)}.log")
+        with self.logs[-1].open("wb") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log)
+
+    def schedule(self) -> None:
+        self.scheduler = self.process("schedule", "run")
+        self.watch.pid = self.scheduler.pid
+
+    def fault(self, kind: str) -> None:
+        """Let something break, and note how long it took until runs ended well again."""
+        assert self.scheduler is not None and self.scheduler.poll() is None, self.logs[-1].read_text()[-2000:]
+        at = datetime.now(UTC)
+        if kind == "worker killed":
+            os.kill(workers(self.scheduler.pid)[0], signal.SIGKILL)
+        elif kind == "scheduler killed":
+            self.scheduler.kill()
+            self.scheduler.wait()
+            time.sleep(2)
+            self.schedule()
+        else:
+            self.restart()
+        self.faults.append((at, kind, self._recovered(at)))
+
+    def _recovered(self, at: datetime) -> float:
+        """Seconds from this moment until a run that began after it has ended well."""
+        query = "SELECT count(*) FROM run WHERE run_id > :since AND status IN ('done', 'partial')"
+        for _ in range(1200):
+            try:
+                with self.state.engine.connect() as connection:
+                    since = {"since": f"{datetime.now(UTC) if False else at:%Y%m%dT%H%M%SZ}"}
+                    if connection.execute(sa.text(query), since).scalar_one():
+                        break
+            except Exception:  # the server is on its way up
+                pass
+            time.sleep(0.25)
+        return (datetime.now(UTC) - at).total_seconds()
+
+    def runs(self) -> list[sa.RowMapping]:
+        query = sa.text("SELECT shop, job, run_id, status FROM run ORDER BY run_id")
+        with self.state.engine.connect() as connection:
+            return list(connection.execute(query).mappings())
+
+    def lines(self) -> list[dict[str, object]]:
+        """What the schedulers reported."""
+        texts = [line for log in self.logs for line in log.read_text().splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in texts]
+
+    def end(self) -> None:
+        for process in [self.scheduler, *self.others]:
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in [self.scheduler, *self.others]:
+            if process is not None:
+                process.wait(300)
+
+
+def kind_of(number: int) -> str:
+    """One shop with wrong credentials; of every forty one is slow, of every twenty one fails."""
+    if number == 1:
+        return REFUSED
+    if number % 40 == 2:
+        return SLOW
+    return FAILING if number % 20 == 3 else HEALTHY
+
+
+@contextmanager
+def fleet(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+    for name, value in ((TOKEN_ENV, TOKEN), (SECRET_ENV, SECRET), (WRONG_ENV, "shpat_wrong_0123456789abcdef")):
+        monkeypatch.setenv(name, value)
+    rng = random.Random(int(os.environ["INVSYNC_SEED"]))
+    shops = [built(folder, f"s{number:03}", kind_of(number), rng) for number in range(SHOPS)]
+    with ExitStack() as stack:
+        url, restart = stack.enter_context(restarting_postgresql())
+        addresses = stack.enter_context(hosted(shops))
+        heard = {shops[0].name: free_port(), shops[-1].name: free_port()}
+        config = folder / "invsync.toml"
+        head = f'[state]\nurl = "{url}"\n[reports]\npath = "{folder}/reports"\n'
+        config.write_text(
+            head + "".join(part(folder, n, one, addresses[one.name], heard) for n, one in enumerate(shops))
+        )
+        state = State(url)
+        made = Fleet(folder, shops, config, state, restart)
+        stack.callback(state.close)
+        stack.callback(made.end)
+        for name, port in heard.items():
+            made.others.append(made.process("webhooks", "serve", "--shop", name, "--port", str(port)))
+            webhooks.register(config, name)
+            one = next(one for one in shops if one.name == name)
+            stack.enter_context(Webhooks(one.shop, one.shop.domain, pause=1.0).sending())
+        yield made
+
+
+def part(folder: Path, number: int, one: FleetShop, endpoint: str, heard: dict[str, int]) -> str:
+    port = heard.get(one.name)
+    hears = f'webhook_secret_env = "{SECRET_ENV}"\nwebhook_url = "http://127.0.0.1:{port}"' if port else ""
+    first = number % EVERY
+    return CONFIG.format(
+        name=one.name,
+        endpoint=endpoint,
+        token=WRONG_ENV if one.kind == REFUSED else TOKEN_ENV,
+        webhooks=hears,
+        recent=f"{first}-59/{EVERY} * * * *" if EVERY > 1 else "* * * * *",
+        hard=number % 60,
+        folder=folder,
+    )
+
+
+def test_a_fleet_loses_nothing_and_sick_shops_delay_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fleet(tmp_path, monkeypatch) as made, made.watch.watching():
+        made.schedule()
+        warm(made)
+        began = datetime.now(UTC)
+        with Trade(made.shops, SALE_SECONDS).going() as trade:
+            sick_at = broken(made, began)
+        ended = datetime.now(UTC)
+        quiet(made)
+        table(made, trade, began, sick_at, ended)
+        judge(made)
+
+
+def warm(made: Fleet) -> None:
+    """Wait until every shop that can run has run."""
+    able = {one.name for one in made.shops if one.kind != REFUSED}
+    for _ in range(3600):
+        if able <= {row["shop"] for row in made.runs() if row["job"] == RECENT}:
+            return
+        assert made.scheduler is not None and made.scheduler.poll() is None, made.logs[-1].read_text()[-3000:]
+        time.sleep(1)
+    pytest.fail("Not every shop has run within an hour.")
+
+
+def broken(made: Fleet, began: datetime) -> datetime:
+    """Let the time pass, with its faults; when the sick shops fell sick."""
+    span = timedelta(minutes=MINUTES)
+    wait_until(began + SICK_FROM * span)
+    for one in made.shops:
+        one.sick = one.kind in (SLOW, FAILING)
+    sick_at = datetime.now(UTC)
+    for share, kind in FAULTS:
+        wait_until(began + share * span)
+        made.fault(kind)
+    wait_until(began + SICK_UNTIL * span)
+    for one in made.shops:
+        one.sick = False
+    wait_until(began + span)
+    return sick_at
+
+
+def wait_until(moment: datetime) -> None:
+    time.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds()))
+
+
+def quiet(made: Fleet) -> None:
+    """Wait until every shop has run once more after the last change has settled."""
+    time.sleep(75)  # for which a change that no order explains is fresh
+    settled = datetime.now(UTC)
+    able = [one.name for one in made.shops if one.kind != REFUSED]
+    deadline = time.monotonic() + 120 * EVERY + 600
+    while time.monotonic() < deadline:
+        done = {
+            row["shop"]
+            for row in made.runs()
+            if row["status"] == "done" and row["run_id"] > f"{settled:%Y%m%dT%H%M%SZ}"
+        }
+        if done.issuperset(able):
+            return
+        time.sleep(2)
+
+
+def table(made: Fleet, trade: Trade, began: datetime, sick_at: datetime, ended: datetime) -> None:
+    """Print what there was, and what it cost."""
+    runs, lines = made.runs(), made.lines()
+    refused = [line for line in lines if "run_id" not in line and "job" in line]
+    print(
+        f"\n{len(made.shops)} shops, {sum(len(one.free) for one in made.shops)} pairs, {(ended - began) / timedelta(minutes=1):.0f} minutes, every {EVERY} minutes; load {os.getloadavg()[1]:.1f}"
+    )
+    print(
+        f"sales and events: {trade.counts}; changes taken by the shops: {sum(len(one.shop.journal) for one in made.shops)}"
+    )
+    print(
+        f"runs in the state: {dict(Counter(row['status'] for row in runs))}; by job {dict(Counter(row['job'] for row in runs))}"
+    )
+    print(f"reported without a run: {dict(Counter(str(line['status']) for line in refused))}")
+    for at, kind, seconds in made.faults:
+        print(f"  {at:%H:%M:%S} {kind:<20} a run ended well {seconds:5.1f} s later")
+    kills = [at for at, kind, _ in made.faults if kind == "scheduler killed"]
+    print(f"{'seconds late':<22} {'starts':>7} {'p50':>7} {'p95':>7} {'max':>7}")
+    for kind in (HEALTHY, SLOW, FAILING, REFUSED):
+        for phase, since, until in (("without", began, sick_at), ("with sick shops", sick_at, ended)):
+            late = [pair for one in made.shops if one.kind == kind for pair in late_of(made, one.name, since, until)]
+            rest = [
+                s
+                for due, s in late
+                if not any(due - timedelta(minutes=1) <= kill <= due + timedelta(seconds=s) for kill in kills)
+            ]
+            print(
+                f"{kind:<17} {phase:<16} {len(rest):>6} {spread(rest)}   around kills: {len(late) - len(rest)} {spread(s for p in late if (s := p[1]) not in rest)}"
+            )
+    watch = made.watch
+    seconds = sum(watch.seconds.values())
+    print(
+        f"memory of scheduler and workers: {watch.most_bytes / 2**20:.0f} MiB at most, {watch.most_processes} processes at most"
+    )
+    print(
+        f"CPU: {seconds:.0f} s, of which schedulers {sum(watch.of_parent.values()):.0f} s; {seconds / max(1, len(runs)):.2f} s a run"
+    )
+
+
+def late_of(made: Fleet, shop: str, since: datetime, until: datetime) -> list[tuple[datetime, float]]:
+    entry = next(e for e in entries_of(made) if (e.shop, e.job) == (shop, RECENT))
+    return lateness(entry, starts(made.folder / "reports", shop, RECENT), since, until)
+
+
+def entries_of(made: Fleet) -> list[Entry]:
+    return entries(settings.load(made.config))
+
+
+def judge(made: Fleet) -> None:
+    put_back = {one.name: one.put_back for one in made.shops if one.put_back}
+    wrong = {one.name: (one.kind, one.wrong()) for one in made.shops if one.kind != REFUSED and one.wrong()}
+    pairs = sum(len(one.free) for one in made.shops if one.kind != REFUSED)
+    off = sum(len(rows) for _, rows in wrong.values())
+    print(f"units put back: {sum(put_back.values())}; pairs right at the end: {pairs - off} of {pairs}")
+    assert not put_back
+    assert not wrong
