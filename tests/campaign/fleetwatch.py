@@ -25,10 +25,10 @@ def _stat(pid: int) -> list[str] | None:
 def descendants(pid: int) -> list[int]:
     """The processes that this one started, at any depth."""
     parents = {int(name): stat for name in os.listdir("/proc") if name.isdigit() and (stat := _stat(int(name)))}
-    found = [pid]
-    for parent in found:
-        found += [child for child, stat in parents.items() if int(stat[1]) == parent]
-    return found[1:]
+    tree = [pid]
+    for parent in tree:
+        tree += [child for child, stat in parents.items() if int(stat[1]) == parent]
+    return tree[1:]
 
 
 def workers(pid: int) -> list[int]:

@@ -42,14 +42,14 @@ from campaign.servers import restarting_postgresql
 from invsync import webhooks
 from invsync.config import settings
 from invsync.sandbox.admin.webhooks import Webhooks
-from invsync.schedule.table import Entry, entries
+from invsync.schedule.table import entries
 from invsync.state import State
 from invsync.vocabulary import RECENT
 
 SHOPS = int(os.environ.get("INVSYNC_FLEET_SHOPS", "10"))
 MINUTES = float(os.environ.get("INVSYNC_FLEET_MINUTES", "3"))
 EVERY = int(os.environ.get("INVSYNC_FLEET_EVERY", "1" if SHOPS <= 20 else "5"))
-SALE_SECONDS = 60.0  # between the acts of a shop
+SALE_SECONDS = 90.0  # between the acts of a shop
 FAULTS = [  # at which share of the time: a fault
     (0.30, "worker killed"),
     (0.38, "scheduler killed"),
@@ -118,6 +118,7 @@ class Fleet:
         else:
             self.restart()
         self.faults.append((at, kind, self._recovered(at)))
+        print(f"{at:%H:%M:%S} {kind}: a run that began later ended well after {self.faults[-1][2]:.1f} s", flush=True)
 
     def _recovered(self, at: datetime) -> float:
         """Seconds from this moment until a run that began after it has ended well."""
@@ -125,7 +126,7 @@ class Fleet:
         for _ in range(1200):
             try:
                 with self.state.engine.connect() as connection:
-                    since = {"since": f"{datetime.now(UTC) if False else at:%Y%m%dT%H%M%SZ}"}
+                    since = {"since": f"{at:%Y%m%dT%H%M%SZ}"}
                     if connection.execute(sa.text(query), since).scalar_one():
                         break
             except Exception:  # the server is on its way up
@@ -208,6 +209,7 @@ def test_a_fleet_loses_nothing_and_sick_shops_delay_no_other(tmp_path: Path, mon
         made.schedule()
         warm(made)
         began = datetime.now(UTC)
+        print(f"\n{began:%H:%M:%S} every shop has run: the time begins", flush=True)
         with Trade(made.shops, SALE_SECONDS).going() as trade:
             sick_at = broken(made, began)
         ended = datetime.now(UTC)
@@ -279,21 +281,11 @@ def table(made: Fleet, trade: Trade, began: datetime, sick_at: datetime, ended: 
         f"runs in the state: {dict(Counter(row['status'] for row in runs))}; by job {dict(Counter(row['job'] for row in runs))}"
     )
     print(f"reported without a run: {dict(Counter(str(line['status']) for line in refused))}")
-    for at, kind, seconds in made.faults:
-        print(f"  {at:%H:%M:%S} {kind:<20} a run ended well {seconds:5.1f} s later")
-    kills = [at for at, kind, _ in made.faults if kind == "scheduler killed"]
-    print(f"{'seconds late':<22} {'starts':>7} {'p50':>7} {'p95':>7} {'max':>7}")
+    print(f"{'seconds late':<36} {'starts':>7} {'p50':>7} {'p95':>7} {'max':>7}")
     for kind in (HEALTHY, SLOW, FAILING, REFUSED):
-        for phase, since, until in (("without", began, sick_at), ("with sick shops", sick_at, ended)):
-            late = [pair for one in made.shops if one.kind == kind for pair in late_of(made, one.name, since, until)]
-            rest = [
-                s
-                for due, s in late
-                if not any(due - timedelta(minutes=1) <= kill <= due + timedelta(seconds=s) for kill in kills)
-            ]
-            print(
-                f"{kind:<17} {phase:<16} {len(rest):>6} {spread(rest)}   around kills: {len(late) - len(rest)} {spread(s for p in late if (s := p[1]) not in rest)}"
-            )
+        for phase, since, until in (("before", began, sick_at), ("with", sick_at, ended)):
+            for where, seconds in late_by_kills(made, kind, since, until).items():
+                print(f"{kind:<18} {phase:<6} {where:<11} {len(seconds):>7} {spread(seconds)}")
     watch = made.watch
     seconds = sum(watch.seconds.values())
     print(
@@ -304,13 +296,17 @@ def table(made: Fleet, trade: Trade, began: datetime, sick_at: datetime, ended: 
     )
 
 
-def late_of(made: Fleet, shop: str, since: datetime, until: datetime) -> list[tuple[datetime, float]]:
-    entry = next(e for e in entries_of(made) if (e.shop, e.job) == (shop, RECENT))
-    return lateness(entry, starts(made.folder / "reports", shop, RECENT), since, until)
-
-
-def entries_of(made: Fleet) -> list[Entry]:
-    return entries(settings.load(made.config))
+def late_by_kills(made: Fleet, kind: str, since: datetime, until: datetime) -> dict[str, list[float]]:
+    """Seconds late of a kind of shop in this span, apart from starts for which the scheduler was down or starting."""
+    kills = [at for at, fault, _ in made.faults if fault == "scheduler killed"]
+    seconds: dict[str, list[float]] = {"": [], "at a kill": []}
+    for entry in entries(settings.load(made.config)):
+        one = next(one for one in made.shops if one.name == entry.shop)
+        if one.kind == kind and entry.job == RECENT:
+            for due, late in lateness(entry, starts(made.folder / "reports", entry.shop, RECENT), since, until):
+                down = any(due - timedelta(minutes=2) <= at <= due + timedelta(seconds=late) for at in kills)
+                seconds["at a kill" if down else ""].append(late)
+    return {where: every for where, every in seconds.items() if every}
 
 
 def judge(made: Fleet) -> None:
