@@ -173,10 +173,10 @@ const invsync = (() => {
   };
 
   addEventListener("DOMContentLoaded", () => {
-    document.querySelector(".iv-live").hidden = !data.shops.length;
+    document.querySelector(".iv-live").hidden = !data.total;
     document.querySelectorAll("[data-t]").forEach(ago);
     late();
-    if (!data.shops.length) return;
+    if (!data.total) return;
     data.shops.forEach(({ name }, n) => filters.shop.append(new Option(name, n)));
     data.jobs.forEach((name, n) => filters.job.append(new Option(calm(name), n)));
     data.statuses.forEach((name, n) => filters.status.append(new Option(name, n)));
