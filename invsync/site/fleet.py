@@ -25,7 +25,6 @@ from invsync.vocabulary import (
     RIGHT,
     SENT,
     SHADOW,
-    STATUSES,
     STOPPED,
 )
 
@@ -42,6 +41,19 @@ class Due:
 
 
 Dues = Mapping[str, Sequence[Due]]  # by shop; a shop without a schedule has none
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Writes times for a shop's reader, on the day that the page is of."""
+
+    reader: charts.Reader
+    now: datetime
+
+    def time(self, at: datetime) -> str:
+        """The time of the day, and the day too where it is another."""
+        day, time = self.reader.local(at).date(), self.reader.clock(at)
+        return time if day == self.reader.local(self.now).date() else f"{self.reader.short_day(day)}, {time}"
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ def shop_health(
     faults: Sequence[Fault],
     counted: tuple[int, int],
     dues: Sequence[Due],
-    reader: charts.Reader,
+    clock: Clock,
 ) -> ShopHealth:
     """Return how a shop is kept, by its RUNS, the last of each job, its open faults, its levels and its schedule."""
     late = [due for due in dues if runs.height and is_late(runs, due)]
@@ -106,12 +118,12 @@ def shop_health(
             risk[fault.currency] = risk.get(fault.currency, 0.0) + fault.at_risk
     return ShopHealth(
         health,
-        _why(health, last, late, reader),
+        f"no {_calm(late[0].job)} has finished since {clock.reader.moment(late[0].since)}" if health == LATE else "",
         *counted,
         order_age(root, last),
         api_share(root, runs, last),
         risk,
-        _jobs(last, dues, late, reader),
+        _jobs(last, dues, late, clock),
     )
 
 
@@ -156,34 +168,22 @@ def _health(runs: pl.DataFrame, last: pl.DataFrame, faults: Sequence[Fault], lat
     return HEALTHY if statuses else REHEARSED
 
 
-def _why(health: str, last: pl.DataFrame, late: Sequence[Due], reader: charts.Reader) -> str:
-    if health == FAILING:
-        worst = max(last.iter_rows(named=True), key=lambda run: STATUSES[run["status"]].rank)
-        was = "" if worst["status"] == FAILED else "was "
-        return f"the last {_calm(worst['job'])} {was}{STATUSES[worst['status']].words}"
-    if health == LATE:
-        return f"no {_calm(late[0].job)} has finished since {reader.moment(late[0].since)}"
-    return ""
-
-
-def _jobs(last: pl.DataFrame, dues: Sequence[Due], late: Sequence[Due], reader: charts.Reader) -> tuple[JobLine, ...]:
+def _jobs(last: pl.DataFrame, dues: Sequence[Due], late: Sequence[Due], clock: Clock) -> tuple[JobLine, ...]:
     """The jobs that ran or are due: first those of the schedule."""
     runs, due = {run["job"]: run for run in last.iter_rows(named=True)}, {each.job: each for each in dues}
-    return tuple(_job(job, runs.get(job), due.get(job), late, reader) for job in dict.fromkeys([*due, *sorted(runs)]))
+    return tuple(_job(job, runs.get(job), due.get(job), late, clock) for job in dict.fromkeys([*due, *sorted(runs)]))
 
 
-def _job(
-    job: str, run: Mapping[str, object] | None, due: Due | None, late: Sequence[Due], reader: charts.Reader
-) -> JobLine:
+def _job(job: str, run: Mapping[str, object] | None, due: Due | None, late: Sequence[Due], clock: Clock) -> JobLine:
     at = run["started_at"] if run else None
     assert at is None or isinstance(at, datetime)
     return JobLine(
         _calm(job).capitalize(),
         str(run["path"]) if run else "",
-        reader.moment(at),
+        clock.time(at) if at else "",
         int(at.timestamp()) if at else "",
         str(run["status"]) if run else None,
-        reader.moment(due.next) if due else "",
+        clock.time(due.next) if due else "",
         due in late,
     )
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,8 @@ def _shops(
     root: Path, history: kept.History, listed: Listing, readers: Readers, dues: fleet.Dues
 ) -> list[dict[str, Any]]:
     """Each shop with its health, the worst first: its last run of every job, and its open faults."""
+    newest = history.runs["started_at"].max()
+    now = newest if isinstance(newest, datetime) else datetime.now(UTC)
     sent = history.runs.filter(pl.col("status").is_in(SENT)).group_by("shop").agg(pl.max("started_at"))
     synced, levels, last = dict(sent.iter_rows()), fleet.levels(history), _last(history)
     by_shop = history.runs.partition_by("shop", as_dict=True)
@@ -154,7 +156,8 @@ def _shops(
         mine = [fault for fault in listed.open if fault.shop == name]
         runs, own = by_shop.get((name,), history.runs.clear()), last.filter(pl.col("shop") == name)
         reader = readers.get(name, charts.Reader())
-        health = fleet.shop_health(root, runs, own, mine, levels.get(name, (0, 0)), dues.get(name, ()), reader)
+        clock = fleet.Clock(reader, now)
+        health = fleet.shop_health(root, runs, own, mine, levels.get(name, (0, 0)), dues.get(name, ()), clock)
         shop = _shop(root, name, own, mine, health, reader)
         made.append(shop | {"place": place, "synced": int(synced[name].timestamp()) if name in synced else None})
     return sorted(made, key=lambda shop: (*shop["health"].rank, shop["name"]))

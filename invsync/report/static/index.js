@@ -81,7 +81,7 @@ const invsync = (() => {
   const LATE = 26 * 60;
   const late = () => {
     const since = data.shops.filter(({ synced }) => synced).map(({ name, synced }) => [name, Math.floor((Date.now() / 1000 - synced) / 60)]);
-    const waiting = since.filter(([, minutes]) => minutes > LATE).sort((a, b) => b[1] - a[1]);
+    const waiting = since.filter(([, minutes]) => minutes > LATE).sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
     if (!waiting.length) return;
     const names = waiting.map(([name]) => name), least = waiting.at(-1)[1], days = Math.round(least / 1440);
     const span = least < 2880 ? `${Math.round(least / 60)} hours` : `${days} days`;
