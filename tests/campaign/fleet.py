@@ -32,6 +32,22 @@ SLOW_SECONDS, HANGS_SECONDS = 20.0, 70.0  # before each answer of a slow shop; o
 IMPORT_SECONDS, CANCEL_SECONDS = (30, 90), (100, 130)  # until the OMS hears of it
 READ_BEFORE = 600.0  # seconds for which a loss in the OMS may be unknown to a run that has read it already
 
+CONFIG = """
+[shops.{name}]
+domain = "{name}.myshopify.com"
+endpoint = "{endpoint}"
+token_env = "{token}"
+{webhooks}
+[shops.{name}.schedule]
+upload_recent_changes = "{recent}"
+hard_sync = "{hard} * * * *"
+[shops.{name}.oms]
+kind = "database"
+url = "sqlite:///{folder}/{name}.db"
+shop_id = "SANDBOX"
+facility_group_id = "FAC_GRP"
+"""
+
 
 class Journal(list[JournalEntry]):
     """The changes that a shop took; a raise above what is free counts as units put back on sale."""
@@ -89,6 +105,30 @@ def built(folder: Path, name: str, kind: str, rng: random.Random) -> FleetShop:
     one = FleetShop(name, kind, shop, oms, create_app(shop), units)
     shop.journal = Journal(one)
     return one
+
+
+def kind_of(number: int) -> str:
+    """One shop with wrong credentials; of every forty one is slow, of every twenty one fails."""
+    if number == 1:
+        return REFUSED
+    if number % 40 == 2:
+        return SLOW
+    return FAILING if number % 20 == 3 else HEALTHY
+
+
+def configured(one: FleetShop, number: int, folder: Path, endpoint: str, port: int | None, every: int) -> str:
+    """The shop's part of the configuration: a run every so many minutes, and webhooks where it has a port for them."""
+    hears = f'webhook_secret_env = "{SECRET_ENV}"\nwebhook_url = "http://127.0.0.1:{port}"' if port else ""
+    first = number % every
+    return CONFIG.format(
+        name=one.name,
+        endpoint=endpoint,
+        token=WRONG_ENV if one.kind == REFUSED else TOKEN_ENV,
+        webhooks=hears,
+        recent=f"{first}-59/{every} * * * *" if every > 1 else "* * * * *",
+        hard=number % 60,
+        folder=folder,
+    )
 
 
 @contextmanager

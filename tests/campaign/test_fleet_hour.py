@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,9 @@ from campaign.fleet import (
     FleetShop,
     Trade,
     built,
+    configured,
     hosted,
+    kind_of,
 )
 from campaign.fleetwatch import Watch, lateness, spread, starts, workers
 from campaign.live import free_port
@@ -61,22 +63,6 @@ FAULTS = [  # at which share of the time: a fault
     (0.86, "scheduler killed"),
 ]
 SICK_FROM, SICK_UNTIL = 0.25, 0.95
-
-CONFIG = """
-[shops.{name}]
-domain = "{name}.myshopify.com"
-endpoint = "{endpoint}"
-token_env = "{token}"
-{webhooks}
-[shops.{name}.schedule]
-upload_recent_changes = "{recent}"
-hard_sync = "{hard} * * * *"
-[shops.{name}.oms]
-kind = "database"
-url = "sqlite:///{folder}/{name}.db"
-shop_id = "SANDBOX"
-facility_group_id = "FAC_GRP"
-"""
 
 
 @dataclass
@@ -142,7 +128,12 @@ class Fleet:
     def lines(self) -> list[dict[str, object]]:
         """What the schedulers reported."""
         texts = [line for log in self.logs for line in log.read_text().splitlines() if line.startswith("{")]
-        return [json.loads(line) for line in texts]
+        return [json.loads(line) for line in texts if line.endswith("}")]
+
+    def cut_short(self) -> int:
+        """How many runs left a folder that a later run had to close, or nobody yet."""
+        known = {row["run_id"] for row in self.runs()}
+        return sum(folder.name not in known for folder in (self.folder / "reports").glob("*/*/*-????"))
 
     def end(self) -> None:
         for process in [self.scheduler, *self.others]:
@@ -151,15 +142,6 @@ class Fleet:
         for process in [self.scheduler, *self.others]:
             if process is not None:
                 process.wait(300)
-
-
-def kind_of(number: int) -> str:
-    """One shop with wrong credentials; of every forty one is slow, of every twenty one fails."""
-    if number == 1:
-        return REFUSED
-    if number % 40 == 2:
-        return SLOW
-    return FAILING if number % 20 == 3 else HEALTHY
 
 
 @contextmanager
@@ -174,9 +156,11 @@ def fleet(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
         heard = {shops[0].name: free_port(), shops[-1].name: free_port()}
         config = folder / "invsync.toml"
         head = f'[state]\nurl = "{url}"\n[reports]\npath = "{folder}/reports"\n'
-        config.write_text(
-            head + "".join(part(folder, n, one, addresses[one.name], heard) for n, one in enumerate(shops))
-        )
+        parts = [
+            configured(one, number, folder, addresses[one.name], heard.get(one.name), EVERY)
+            for number, one in enumerate(shops)
+        ]
+        config.write_text(head + "".join(parts))
         state = State(url)
         made = Fleet(folder, shops, config, state, restart)
         stack.callback(state.close)
@@ -187,21 +171,6 @@ def fleet(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
             one = next(one for one in shops if one.name == name)
             stack.enter_context(Webhooks(one.shop, one.shop.domain, pause=1.0).sending())
         yield made
-
-
-def part(folder: Path, number: int, one: FleetShop, endpoint: str, heard: dict[str, int]) -> str:
-    port = heard.get(one.name)
-    hears = f'webhook_secret_env = "{SECRET_ENV}"\nwebhook_url = "http://127.0.0.1:{port}"' if port else ""
-    first = number % EVERY
-    return CONFIG.format(
-        name=one.name,
-        endpoint=endpoint,
-        token=WRONG_ENV if one.kind == REFUSED else TOKEN_ENV,
-        webhooks=hears,
-        recent=f"{first}-59/{EVERY} * * * *" if EVERY > 1 else "* * * * *",
-        hard=number % 60,
-        folder=folder,
-    )
 
 
 def test_a_fleet_loses_nothing_and_sick_shops_delay_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,31 +238,27 @@ def quiet(made: Fleet) -> None:
 
 def table(made: Fleet, trade: Trade, began: datetime, sick_at: datetime, ended: datetime) -> None:
     """Print what there was, and what it cost."""
-    runs, lines = made.runs(), made.lines()
-    refused = [line for line in lines if "run_id" not in line and "job" in line]
-    print(
-        f"\n{len(made.shops)} shops, {sum(len(one.free) for one in made.shops)} pairs, {(ended - began) / timedelta(minutes=1):.0f} minutes, every {EVERY} minutes; load {os.getloadavg()[1]:.1f}"
-    )
-    print(
-        f"sales and events: {trade.counts}; changes taken by the shops: {sum(len(one.shop.journal) for one in made.shops)}"
-    )
-    print(
-        f"runs in the state: {dict(Counter(row['status'] for row in runs))}; by job {dict(Counter(row['job'] for row in runs))}"
-    )
-    print(f"reported without a run: {dict(Counter(str(line['status']) for line in refused))}")
+    runs, pairs, minutes = made.runs(), sum(len(one.free) for one in made.shops), (ended - began).total_seconds() / 60
+    print(f"\n{len(made.shops)} shops, {pairs} pairs, {minutes:.0f} minutes, a run every {EVERY} minutes")
+    print(f"sales and events: {trade.counts}; changes: {sum(len(one.shop.journal) for one in made.shops)}")
+    print(f"runs: {count(runs, 'status')}, by job {count(runs, 'job')}, cut short {made.cut_short()}")
+    print(f"reported without a run: {count([line for line in made.lines() if 'run_id' not in line], 'status')}")
     print(f"{'seconds late':<36} {'starts':>7} {'p50':>7} {'p95':>7} {'max':>7}")
     for kind in (HEALTHY, SLOW, FAILING, REFUSED):
         for phase, since, until in (("before", began, sick_at), ("with", sick_at, ended)):
-            for where, seconds in late_by_kills(made, kind, since, until).items():
-                print(f"{kind:<18} {phase:<6} {where:<11} {len(seconds):>7} {spread(seconds)}")
-    watch = made.watch
-    seconds = sum(watch.seconds.values())
+            for where, late in late_by_kills(made, kind, since, until).items():
+                print(f"{kind:<18} {phase:<6} {where:<11} {len(late):>7} {spread(late)}")
+    watch, seconds = made.watch, sum(made.watch.seconds.values())
+    print(f"memory: {watch.most_bytes / 2**20:.0f} MiB at most, in {watch.most_processes} processes at most")
     print(
-        f"memory of scheduler and workers: {watch.most_bytes / 2**20:.0f} MiB at most, {watch.most_processes} processes at most"
+        f"CPU: {seconds:.0f} s, {seconds / max(1, len(runs)):.2f} s a run; schedulers {sum(watch.of_parent.values()):.0f} s"
     )
-    print(
-        f"CPU: {seconds:.0f} s, of which schedulers {sum(watch.of_parent.values()):.0f} s; {seconds / max(1, len(runs)):.2f} s a run"
-    )
+    print(f"load of the machine: {os.getloadavg()[2]:.1f} on {os.cpu_count()} cores", flush=True)
+
+
+def count(rows: Sequence[Mapping[str, object]], name: str) -> dict[object, int]:
+    """How many rows have each value."""
+    return dict(Counter(row.get(name) for row in rows))
 
 
 def late_by_kills(made: Fleet, kind: str, since: datetime, until: datetime) -> dict[str, list[float]]:
