@@ -103,6 +103,17 @@ def test_shops_that_were_slow_wait_for_each_other_and_for_nobody_else(pool: Work
         end(name, thread)
 
 
+def test_where_all_runs_take_long_none_is_slow(pool: Workers) -> None:
+    assert pool.slow_seconds() == workers.SLOW_SECONDS
+
+    pool._seconds.extend([0.01, 0.02, 3.0])
+    assert pool.slow_seconds() == pytest.approx(0.1)
+    pool._seconds.extend([0.02] * workers.LATELY)
+    assert pool.slow_seconds() == pytest.approx(0.1)
+    pool._seconds.extend([4.0] * workers.LATELY)
+    assert pool.slow_seconds() == pytest.approx(20.0)
+
+
 def test_a_shop_that_is_quick_again_is_treated_as_before(pool: Workers) -> None:
     pool._slow.add(("acme", JOB))
     thread = begin(pool, "acme")

@@ -8,7 +8,10 @@ runs. A process that dies ends the run that it worked on, and no other.
 import multiprocessing
 import os
 import signal
+import statistics
 import threading
+import time
+from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -20,7 +23,8 @@ from invsync.jobs import launch
 from invsync.runs.record import Record
 
 RENEW_AFTER = 200  # runs a process, so that a leak of a notebook's libraries stays small
-SLOW_SECONDS = 20.0  # after which a run counts as slow: a warm one takes a second or two
+SLOW_SECONDS = 20.0  # after which a run may count as slow: a warm one takes a second or two
+SLOW_TIMES, LATELY = 5, 50  # the median of so many runs: where all take long, as on a busy machine, none is slow
 SLOW_PLACES = 8  # slow runs at once; each has a process of its own
 Run = Future[dict[str, Any]]
 
@@ -60,14 +64,14 @@ class Place:
     def __exit__(self, *_: object) -> None:
         self._held.release()
 
-    def wait_for(self, run: Run) -> None:
-        """Wait until a run has ended, and note whether it was slow."""
-        self.slow = not wait([run], SLOW_SECONDS).done
+    def wait_for(self, run: Run, seconds: float) -> None:
+        """Wait until a run has ended, and note whether it was slow: whether it took longer than these seconds."""
+        self.slow = not wait([run], seconds).done
         while not run.done():
             if self._held is not self._slow_places and self._slow_places.acquire(blocking=False):
                 self._held.release()
                 self._held = self._slow_places
-            wait([run], None if self._held is self._slow_places else SLOW_SECONDS)
+            wait([run], None if self._held is self._slow_places else seconds)
 
 
 class Workers:
@@ -78,6 +82,7 @@ class Workers:
         self._places, self._slow_places = threading.Semaphore(count), threading.Semaphore(SLOW_PLACES)
         self._idle: list[Worker] = []
         self._slow: set[tuple[str, str]] = set()  # the shops and jobs whose last run was slow
+        self._seconds: deque[float] = deque(maxlen=LATELY)
 
     def run(self, job: str, shop: str, config: str, engine: str) -> Record:
         """Run a job of a shop, wait for it, and return its record; raise the job's errors.
@@ -85,15 +90,22 @@ class Workers:
         Raises SystemFailed where the process died.
         """
         with Place(self._places, self._slow_places, slow=(shop, job) in self._slow) as place:
-            worker, run = self._started(job, shop, config, engine)
-            place.wait_for(run)
+            began, (worker, run) = time.monotonic(), self._started(job, shop, config, engine)
+            place.wait_for(run, self.slow_seconds())
             with self._lock:
+                self._seconds.append(time.monotonic() - began)
                 (self._slow.add if place.slow else self._slow.discard)((shop, job))
                 self._keep(worker, is_dead=isinstance(run.exception(), BrokenProcessPool))
         try:
             return Record.of(run.result())
         except BrokenProcessPool:
             raise SystemFailed(f"A process died in {job} of {shop}: the next run takes over.") from None
+
+    def slow_seconds(self) -> float:
+        """Return the seconds after which a run counts as slow."""
+        with self._lock:
+            median = statistics.median(self._seconds) if self._seconds else 0.0
+        return max(SLOW_SECONDS, SLOW_TIMES * median)
 
     def close(self) -> None:
         """End the processes; no run may be under way."""

@@ -40,7 +40,7 @@ token_env = "{token}"
 {webhooks}
 [shops.{name}.schedule]
 upload_recent_changes = "{recent}"
-hard_sync = "{hard} * * * *"
+hard_sync = "{hard} 3 * * *"
 [shops.{name}.oms]
 kind = "database"
 url = "sqlite:///{folder}/{name}.db"
