@@ -107,11 +107,11 @@ def built(folder: Path, name: str, kind: str, rng: random.Random) -> FleetShop:
     return one
 
 
-def kind_of(number: int) -> str:
-    """One shop with wrong credentials; of every forty one is slow, of every twenty one fails."""
+def kind_of(number: int, shops: int) -> str:
+    """One shop with wrong credentials; of every forty one is slow, two at least, and of every twenty one fails."""
     if number == 1:
         return REFUSED
-    if number % 40 == 2:
+    if number % min(40, shops // 2) == 2:
         return SLOW
     return FAILING if number % 20 == 3 else HEALTHY
 

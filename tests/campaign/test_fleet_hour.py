@@ -1,7 +1,7 @@
 """A fleet of shops under one scheduler on PostgreSQL, with sales, sick shops, and processes and a server that die.
 
 `INVSYNC_FLEET_SHOPS` and `INVSYNC_FLEET_MINUTES` say how many and how long; `INVSYNC_FLEET_EVERY` is the minutes
-between the runs of a shop. The first quarter has no fault, so that healthy shops can be compared with themselves.
+between the runs of a shop. With `INVSYNC_FLEET_CALM`, shops fall sick, but nothing is killed or restarted. The first quarter has no fault, so that healthy shops can be compared with themselves.
 """
 
 import json
@@ -51,6 +51,7 @@ from invsync.vocabulary import RECENT
 SHOPS = int(os.environ.get("INVSYNC_FLEET_SHOPS", "10"))
 MINUTES = float(os.environ.get("INVSYNC_FLEET_MINUTES", "3"))
 EVERY = int(os.environ.get("INVSYNC_FLEET_EVERY", "1" if SHOPS <= 20 else "5"))
+CALM = bool(os.environ.get("INVSYNC_FLEET_CALM"))
 SALE_SECONDS = 90.0  # between the acts of a shop
 FAULTS = [  # at which share of the time: a fault
     (0.30, "worker killed"),
@@ -149,7 +150,7 @@ def fleet(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     for name, value in ((TOKEN_ENV, TOKEN), (SECRET_ENV, SECRET), (WRONG_ENV, "shpat_wrong_0123456789abcdef")):
         monkeypatch.setenv(name, value)
     rng = random.Random(int(os.environ["INVSYNC_SEED"]))
-    shops = [built(folder, f"s{number:03}", kind_of(number), rng) for number in range(SHOPS)]
+    shops = [built(folder, f"s{number:03}", kind_of(number, SHOPS), rng) for number in range(SHOPS)]
     with ExitStack() as stack:
         url, restart = stack.enter_context(restarting_postgresql())
         addresses = stack.enter_context(hosted(shops))
@@ -205,7 +206,7 @@ def broken(made: Fleet, began: datetime) -> datetime:
     for one in made.shops:
         one.sick = one.kind in (SLOW, FAILING)
     sick_at = datetime.now(UTC)
-    for share, kind in FAULTS:
+    for share, kind in [] if CALM else FAULTS:
         wait_until(began + share * span)
         made.fault(kind)
     wait_until(began + SICK_UNTIL * span)
