@@ -1,7 +1,8 @@
 """A fleet of shops under one scheduler on PostgreSQL, with sales, sick shops, and processes and a server that die.
 
 `INVSYNC_FLEET_SHOPS` and `INVSYNC_FLEET_MINUTES` say how many and how long; `INVSYNC_FLEET_EVERY` is the minutes
-between the runs of a shop. With `INVSYNC_FLEET_CALM`, shops fall sick, but nothing is killed or restarted. The first quarter has no fault, so that healthy shops can be compared with themselves.
+between the runs of a shop. With `INVSYNC_FLEET_CALM`, shops fall sick, but nothing is killed or restarted. The first
+quarter has no fault, so that healthy shops can be compared with themselves.
 """
 
 import json
