@@ -227,6 +227,33 @@ CONCLUDED = [*FINISHED, STOPPED]  # the run wrote down how it ended
 
 
 @dataclass(frozen=True)
+class Health:
+    """How a shop is kept: its words, the status whose mark and colour stand for it, and its rank, from well to worst."""
+
+    words: str
+    status: str
+    rank: int
+
+
+HEALTHY, REHEARSED, NEEDS_YOU, NEVER_RUN, LATE, FAILING = (
+    "right",
+    "rehearsed",
+    "needs_you",
+    "never_run",
+    "late",
+    "failing",
+)
+HEALTHS = {
+    REHEARSED: Health("rehearsed only", PLANNED, 0),
+    HEALTHY: Health("right", DONE, 1),
+    NEEDS_YOU: Health("needs you", PARTIAL, 2),
+    NEVER_RUN: Health("never run", PLANNED, 3),
+    LATE: Health("late", STOPPED, 4),
+    FAILING: Health("failing", FAILED, 5),
+}
+
+
+@dataclass(frozen=True)
 class Guard:
     """A guard of [guards]: what its number measures."""
 

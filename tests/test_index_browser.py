@@ -22,6 +22,7 @@ from invsync.charts import Reader
 from invsync.report.links import Links
 from invsync.runs.record import Record
 from invsync.site import index, server, snoozes, week_page
+from invsync.site.fleet import Due
 
 pytestmark = needs_chromium
 READERS = {"acme": Reader("en-GB", "Europe/London"), "birch": Reader("de", "Europe/Berlin")}
@@ -179,6 +180,45 @@ def test_a_shop_that_has_not_synced_is_the_first_thing_said(browser: Browser, ti
         expect(visit.page.locator("h1")).to_contain_text("products are right")
 
 
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty shops, of which three have a fault, two are late and one has never run."""
+    root, soon = tmp_path_factory.mktemp("fleet"), NOW + timedelta(minutes=15)
+    since = {number: NOW + timedelta(hours=number in (7, 8)) - timedelta(minutes=30) for number in range(61)}
+    dues = {f"shop{number}": [Due("upload-recent-changes", at, soon)] for number, at in since.items()}
+    for number in range(60):
+        is_wrong = number in (11, 12, 13)
+        status = "partial" if is_wrong else "done"
+        leave(root, outcomes(GONE if is_wrong else {}), shop=f"shop{number}", status=status)
+    index.build(root, {}, now=NOW, dues=dues)
+    return root
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE])
+def test_shops_are_searched_and_filtered_and_lead_to_their_runs(browser: Browser, fleet: Path, width: int) -> None:
+    with opened(browser, fleet / "index.html", width=width) as visit:
+        rows, count = visit.page.locator(".iv-shops tbody tr:visible"), visit.page.locator("#shown")
+        expect(count).to_have_text("61 shops")
+        assert rows.count() == 50
+        states = [row.get_attribute("data-health") for row in rows.all()[:7]]
+        assert states == ["late", "late", "never_run", "needs_you", "needs_you", "needs_you", "right"]
+        visit.page.get_by_role("combobox", name="State").select_option("Needs you")
+        expect(count).to_have_text("3 shops")
+        visit.page.get_by_role("combobox", name="State").select_option("Any state")
+        visit.page.get_by_label("Name").fill("shop12")
+        expect(count).to_have_text("1 shop")
+        rows.get_by_role("link", name="shop12").click()
+        expect(visit.page.locator("#list tbody tr")).to_have_count(1)
+        assert visit.page.locator("#list tbody td:nth-child(2)").all_inner_texts() == ["shop12"]
+        assert visit.sideways() <= 0 and visit.complaints == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), EVERYWHERE)
+def test_a_page_of_many_shops_passes_axe(browser: Browser, fleet: Path, width: int, scheme: str) -> None:
+    with opened(browser, fleet / "index.html", width=width, scheme=scheme) as visit:
+        assert visit.sideways() <= 0 and visit.faults() == []
+
+
 def test_part_of_a_title_finds_a_product(browser: Browser, titled: Path) -> None:
     with opened(browser, titled / "index.html") as visit:
         look_up(visit.page, "desk lamp, blue")
@@ -297,4 +337,4 @@ def test_without_scripts_the_shops_and_their_verdicts_still_stand(browser: Brows
     expect(silent.get_by_text("need you, at acme and birch.")).to_be_visible()
     expect(silent.locator("noscript p")).to_be_visible()
     context.close()
-    assert "<strong>acme</strong>" in body((site / "index.html").read_text()) and DESK > PHONE
+    assert ">acme</a></strong>" in body((site / "index.html").read_text()) and DESK > PHONE

@@ -65,7 +65,9 @@ def test_it_contains_nothing_about_the_machine_that_made_it() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
 def test_its_pages_are_made_as_the_package_makes_them_now(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    scripts = {INDEX: ["index.js", "days.js"], INBOX: ["inbox.js"]}.get(page, [] if page in WEEKS else ["run.js"])
+    scripts = {INDEX: ["index.js", "days.js", "fleet.js"], INBOX: ["inbox.js"]}.get(
+        page, [] if page in WEEKS else ["run.js"]
+    )
     assert style() in text and all(asset(name) in text for name in scripts), "make sample"
 
 

@@ -210,6 +210,13 @@ def test_systemd_reads_its_units(config: Path, tmp_path: Path) -> None:
     assert not [line for line in output.splitlines() if str(tmp_path) in line], output
 
 
+def test_systemd_reloads_what_runs_the_schedule(config: Path, tmp_path: Path) -> None:
+    files = written(config, "systemd", tmp_path)
+
+    reloads = {name for name, text in files.items() if "ExecReload=/bin/kill -HUP $MAINPID\n" in text}
+    assert reloads == {"invsync-acme-realtime.service"}
+
+
 # -- kubernetes
 
 

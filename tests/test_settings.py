@@ -46,6 +46,20 @@ def test_a_minimal_file_is_enough(write: Write) -> None:
     assert (shop.keep_by, shop.api_version, shop.base_url) == ("resets", "2026-10", "https://acme.myshopify.com")
 
 
+def test_a_file_is_checked_again_only_when_it_or_a_variable_has_changed(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = settings.load(write())
+    assert settings.load(write()) is first
+
+    assert settings.load(write(shop="overlap_minutes = 1")).shop("acme").overlap_minutes == 1
+    monkeypatch.setenv("INVSYNC_SHOPS__ACME__OVERLAP_MINUTES", "2")
+    assert settings.load(write(shop="overlap_minutes = 1")).shop("acme").overlap_minutes == 2
+    monkeypatch.setenv("invsync_shops__acme__overlap_minutes", "3")
+    monkeypatch.delenv("INVSYNC_SHOPS__ACME__OVERLAP_MINUTES")
+    assert settings.load(write(shop="overlap_minutes = 1")).shop("acme").overlap_minutes == 3
+
+
 def test_what_is_kept_by_default_and_for_ever(write: Write) -> None:
     kept = settings.load(write()).state
     ever = settings.load(write(more="[state]\nkeep_claims_days = 0\nkeep_runs_days = 0\nkeep_webhooks_days = 0")).state

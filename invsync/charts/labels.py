@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -70,6 +70,10 @@ class Reader:
     def moment(self, at: datetime | None) -> str:
         """Day, time and zone of a moment, or a dash."""
         return NONE if at is None else f"{self.day(at)}, {self.clock(at)} {self.local(at):%Z}"
+
+    def span(self, time: timedelta) -> str:
+        """A length of time in its largest unit, as `34 minutes`."""
+        return str(written.format_timedelta(time, threshold=1.5, locale=_locale(self.locale)))
 
     def separators(self) -> dict[str, Any]:
         """How Vega writes the numbers of an axis for this reader."""

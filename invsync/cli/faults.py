@@ -9,7 +9,7 @@ import typer
 
 from invsync.cli import output
 from invsync.cli.options import CONFIG, AsJson, Config, Shops
-from invsync.cli.reports import site
+from invsync.cli.reports import dues, site
 
 if TYPE_CHECKING:  # it imports polars
     from invsync.site.listing import Fault, Listing
@@ -97,7 +97,7 @@ def _listing(config: Path) -> "Listing":
     """The faults of the reports as they are now, after the index and the inbox were updated."""
     from invsync.site import index
 
-    return index.build(*site(config)).listing
+    return index.build(*site(config), dues=dues(config)).listing
 
 
 def _one(listed: "Listing", fault_id: str) -> "Fault":

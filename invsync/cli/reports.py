@@ -1,7 +1,7 @@
 """The commands of the report site: the index of all runs, and a shop's week."""
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,7 @@ from invsync.cli.options import CONFIG, Config, Shop
 if TYPE_CHECKING:  # it imports polars
     from invsync.charts import Reader
     from invsync.report.links import Links
+    from invsync.site.fleet import Dues
 
 app = typer.Typer(
     name="reports", no_args_is_help=True, help="Build and serve the index of all runs; write a shop's week."
@@ -28,7 +29,7 @@ def build(config: Config = CONFIG) -> None:
     """Update the index of all runs; only what changed is rebuilt."""
     from invsync.site import index
 
-    built = index.build(*site(config))
+    built = index.build(*site(config), dues=dues(config))
     typer.echo(f"{built.runs} runs, {built.fresh} read afresh; {built.written} files written.\nIndex: {built.page}")
 
 
@@ -47,10 +48,10 @@ def serve(
 
     with suppress(KeyboardInterrupt):
         root, readers, links = site(config)
-        index.build(root, readers, links)
+        index.build(root, readers, links, dues=dues(config))
         with server.server(root, port, host) as http:
             if every:
-                server.repeat(lambda: index.build(root, readers, links), every * 60)
+                server.repeat(lambda: index.build(root, readers, links, dues=dues(config)), every * 60)
             typer.echo(f"Reports at http://{host}:{http.server_port}/ until interrupted.")
             http.serve_forever()
 
@@ -66,7 +67,8 @@ def week(
     from invsync.site import week_page
 
     root, readers, links = site(config)
-    page = week_page.write(root, shop, readers, links, ending=ending.date() if ending else None, prices=prices)
+    day = ending.date() if ending else None
+    page = week_page.write(root, shop, readers, links, ending=day, prices=prices, dues=dues(config))
     typer.echo(f"Week: {page}")
 
 
@@ -80,3 +82,15 @@ def site(config: Path) -> tuple[Path, dict[str, "Reader"], dict[str, "Links"]]:
     readers = {name: charts.Reader(shop.locale, shop.timezone) for name, shop in configured.shops.items()}
     links = {name: Links.of(shop) for name, shop in configured.shops.items()}
     return Path(configured.reports.path), readers, links
+
+
+def dues(config: Path) -> "Dues":
+    """When the jobs of each shop of the configuration are due; unknown where invsync[schedule] is not installed."""
+    from invsync.config import settings
+
+    configured = settings.load(config)
+    try:
+        from invsync.schedule import table
+    except ModuleNotFoundError:
+        return dict.fromkeys(configured.shops, ())
+    return table.dues(configured, datetime.now(UTC))

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cronsim import CronSim, CronSimError
 
 from invsync.config.settings import Settings
 from invsync.errors import UsageError
 from invsync.jobs.job import JOBS
+from invsync.site.fleet import Due
+
+GRACE = timedelta(minutes=10)  # for which a job may be under way
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,10 @@ class Entry:
         """Return the last time that the job was due before this moment."""
         return next(CronSim(self.cron, moment, reverse=True))
 
+    def due_since(self, moment: datetime) -> datetime:
+        """Return the time since which a run must have finished by this moment: the last but one that it was due."""
+        return self.before(self.before(moment - GRACE))
+
 
 def entries(configured: Settings, shops: Sequence[str] = ()) -> list[Entry]:
     """Return the jobs of these shops, or of all: of each its regular job and the hard sync.
@@ -43,6 +50,14 @@ def entries(configured: Settings, shops: Sequence[str] = ()) -> list[Entry]:
     for entry in table:
         _check(entry)
     return table
+
+
+def dues(configured: Settings, now: datetime) -> dict[str, list[Due]]:
+    """Return when the jobs of every shop are due."""
+    made: dict[str, list[Due]] = {}
+    for entry in entries(configured) if configured.shops else []:
+        made.setdefault(entry.shop, []).append(Due(entry.job, entry.due_since(now), entry.after(now)))
+    return made
 
 
 def has_webhooks(configured: Settings, shop: str) -> bool:

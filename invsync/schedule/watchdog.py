@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from invsync import alerts
@@ -10,8 +10,6 @@ from invsync.alerts import NO_RUN, Alert
 from invsync.config import settings
 from invsync.schedule.table import Entry, entries
 from invsync.state import State, iso
-
-GRACE = timedelta(minutes=10)
 
 
 def watch(state: State, entries: Sequence[Entry], configured: settings.Settings, now: datetime) -> list[Alert]:
@@ -29,7 +27,7 @@ def overdue(state: State, entries: Sequence[Entry], now: datetime) -> list[Alert
 
 
 def _overdue(state: State, entry: Entry, now: datetime) -> Alert | None:
-    due = entry.before(entry.before(now - GRACE))
+    due = entry.due_since(now)
     last = state.runs.last_advance(entry.shop, entry.job)
     ended = datetime.fromisoformat(last["finished_at"]) if last else None
     if ended is not None and ended >= due:

@@ -17,10 +17,14 @@ ASSUMED_COST = 20.0  # of an operation whose cost is not known: a mutation costs
 
 @dataclass(frozen=True)
 class Usage:
-    """What calls cost so far: points of Shopify's bucket, and seconds that they waited for it."""
+    """What calls cost so far: points of Shopify's bucket, and seconds that they waited for it.
+
+    `restore_rate` are the points that Shopify restores in a second, 0 before it has said so.
+    """
 
     points: float = 0.0
     waited_seconds: float = 0.0
+    restore_rate: float = 0.0
 
 
 class Pacer:
@@ -80,7 +84,7 @@ class Pacer:
         return seconds
 
     def _use(self, points: float = 0.0, seconds: float = 0.0) -> None:
-        self.usage = Usage(self.usage.points + points, self.usage.waited_seconds + seconds)
+        self.usage = Usage(self.usage.points + points, self.usage.waited_seconds + seconds, self._rate)
 
     def _restore(self) -> None:
         now = time.monotonic()
@@ -114,10 +118,10 @@ class Pacer:
         status = cost.get("throttleStatus") or {}
         actual = float(cost.get("actualQueryCost") or 0)
         with self._lock:
+            self._rate = float(status.get("restoreRate") or self._rate)
             self._use(points=actual)
             if not status.get("restoreRate"):
                 return
-            self._rate = float(status["restoreRate"])
             self._maximum = float(status.get("maximumAvailable") or "inf")
             self._restore()
             shown = float(status.get("currentlyAvailable") or 0)

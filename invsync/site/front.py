@@ -11,7 +11,7 @@ from invsync.site import inbox_page
 from invsync.site.faults import who
 from invsync.site.history import History
 from invsync.site.listing import Listing
-from invsync.vocabulary import FAILED, FINISHED, PARTIAL, PLANNED, RIGHT, STOPPED
+from invsync.vocabulary import FAILED, FINISHED, LATE, PARTIAL, PLANNED, REHEARSED, RIGHT, STOPPED
 
 DAYS = 14
 NAMED = 3  # runs that the sentence names
@@ -56,7 +56,7 @@ def products(history: History, listed: Listing) -> Products:
 
 def sentence(shops: list[dict[str, Any]], counted: Products, listed: Listing, reader: charts.Reader) -> str:
     """The worst fact: a failed or stopped run, products or a run that need a person; or that all is right."""
-    if not shops:
+    if not any(shop["path"] or shop["health"].health == REHEARSED for shop in shops):
         return "No run has left a report here yet."
     last = {
         kind: [run for shop in shops for run in shop["last"] if run["status"] == kind] for kind in (FAILED, STOPPED)
@@ -65,12 +65,14 @@ def sentence(shops: list[dict[str, Any]], counted: Products, listed: Listing, re
         return f"{_runs(last[FAILED])} failed."
     if last[STOPPED]:
         return f"{_runs(last[STOPPED])} {'was' if len(last[STOPPED]) == 1 else 'were'} stopped."
+    if late := [shop["name"] for shop in shops if shop["health"].health == LATE]:
+        return f"{_few(late, 'shop')} {'is' if len(late) == 1 else 'are'} late: a job has missed two of its times."
     if counted.need:
         right = f"{reader.number(counted.right)} of {reader.number(counted.total)} products"
         needs = f"{reader.number(counted.need)} need{'s' if counted.need == 1 else ''} you"
         return f"{right} {'is' if counted.right == 1 else 'are'} right; {needs}{_where(shops, listed)}."
     if partial := [shop["name"] for shop in shops if shop["kind"] == PARTIAL]:
-        return f"The last run of {_joined(partial)} needs a look: its page says why."
+        return f"The last run of {_few(partial, 'shop')} needs a look: its page says why."
     if all(shop["kind"] == PLANNED for shop in shops):
         return "Nothing was sent so far: there were only rehearsals, or looks in shadow mode."
     return _all_right(counted, reader)
@@ -100,6 +102,11 @@ def _where(shops: list[dict[str, Any]], listed: Listing) -> str:
         return ""
     names = sorted({fault.shop for fault in listed.open})
     return f", at {_joined(names)}" if len(names) <= NAMED else f", at {len(names)} shops"
+
+
+def _few(names: list[str], noun: str) -> str:
+    """The names where they are few, else how many they are."""
+    return _joined(names) if len(names) <= NAMED else f"{len(names)} {noun}s"
 
 
 def _joined(names: list[str]) -> str:

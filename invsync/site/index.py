@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from invsync import __version__, charts
 from invsync.report.links import Links
 from invsync.report.markup import asset, hashed, page
 from invsync.runs import record
-from invsync.site import front, inbox_page, shards, snoozes, store
+from invsync.site import fleet, front, inbox_page, shards, snoozes, store
 from invsync.site import history as kept
 from invsync.site.listing import Fault, Listing, listing
-from invsync.vocabulary import DONE, LANDED, PARTIAL, PLANNED, SENT, STATUSES
+from invsync.vocabulary import DONE, FAILING, HEALTHS, LANDED, PARTIAL, PLANNED, SENT, STATUSES
 
 SITE, KEY = "_site", "key.json"
 INLINE = 1_000  # runs that the page itself carries; older ones are loaded by month
@@ -62,17 +62,26 @@ class _Key:
     jobs: list[str]
 
 
-def build(root: Path, readers: Readers, links: Mapping[str, Links] | None = None, now: datetime | None = None) -> Built:
+def build(
+    root: Path,
+    readers: Readers,
+    links: Mapping[str, Links] | None = None,
+    now: datetime | None = None,
+    dues: fleet.Dues | None = None,
+) -> Built:
     """Bring the index and the inbox below this folder up to date; only new runs are read, only changed files written.
 
     `readers` gives each shop's locale and time zone; one not named is read in English and UTC. `links` says where
-    the links of each shop lead; `now` decides which faults are still snoozed.
+    the links of each shop lead; `now` decides which faults are still snoozed. `dues` says when the jobs of each shop
+    are due; a shop that only it names is listed too.
     """
     with store.locked(root / SITE / "state"):
-        return _build(root, readers, links, now)
+        return _build(root, readers, links, now, dues or {})
 
 
-def _build(root: Path, readers: Readers, links: Mapping[str, Links] | None, now: datetime | None) -> Built:
+def _build(
+    root: Path, readers: Readers, links: Mapping[str, Links] | None, now: datetime | None, dues: fleet.Dues
+) -> Built:
     history, before = kept.load(root / SITE / "state"), _key(root)
     fresh, gone = kept.extend(history, root)
     if fresh or gone:
@@ -80,8 +89,8 @@ def _build(root: Path, readers: Readers, links: Mapping[str, Links] | None, now:
         history.save()
     number = shards.count(history.pairs["item"].n_unique())
     faults = listing(root, history, snoozes.load(root), readers, links, now)
-    shops = _shops(root, history, faults, readers)
-    key = _Key(__version__, [shop["name"] for shop in shops], _jobs(history.runs))
+    shops = _shops(root, history, faults, readers, dues)
+    key = _Key(__version__, sorted(shop["name"] for shop in shops), _jobs(history.runs))
     again = before.version != key.version or len(list((root / SITE).glob("items-*.js"))) != number
     written = shards.write(history, root / SITE, number, history.pairs["item"] if again else history.touched)
     _forget(root / SITE, number)
@@ -103,7 +112,8 @@ def _page(
     counted = front.products(history, faults)
     sentence = front.sentence(shops, counted, faults, reader)
     worst = max((shop["kind"] for shop in shops), key=lambda kind: STATUSES[kind].rank, default=PLANNED)
-    bare = [{name: shop[name] for name in ("name", "zone", "locale", "places", "synced")} for shop in shops]
+    by_name = sorted(shops, key=lambda shop: str(shop["name"]))
+    bare = [{name: shop[name] for name in ("name", "zone", "locale", "places", "synced")} for shop in by_name]
     data = {
         "shops": bare,
         "jobs": _jobs(history.runs),
@@ -113,9 +123,9 @@ def _page(
         "runs": _columns(rows.tail(INLINE).drop("month")),
         "total": rows.height,
         "months": sorted(set(rows["month"].head(max(0, rows.height - INLINE))), reverse=True),
-        "days": _columns(_days(history.runs, shops)),
+        "days": _columns(_days(history.runs, by_name)),
     }
-    scripts = [asset("index.js"), asset("days.js")]
+    scripts = [asset("index.js"), asset("days.js"), asset("fleet.js")]
     return page(
         "index.html.j2",
         title=f"Is Shopify right? {sentence}",
@@ -126,23 +136,31 @@ def _page(
         sentence=sentence,
         tiles=front.tiles(history, shops, counted, faults, reader),
         shops=shops,
+        healths=HEALTHS,
         total=rows.height,
         data=Markup(json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")),
     )
 
 
-def _shops(root: Path, history: kept.History, listed: Listing, readers: Readers) -> list[dict[str, Any]]:
-    """Each shop with its verdict, the worst first: its last run of every job, and its open faults."""
+def _shops(
+    root: Path, history: kept.History, listed: Listing, readers: Readers, dues: fleet.Dues
+) -> list[dict[str, Any]]:
+    """Each shop with its health, the worst first: its last run of every job, and its open faults."""
+    newest = history.runs["started_at"].max()
+    now = newest if isinstance(newest, datetime) else datetime.now(UTC)
     sent = history.runs.filter(pl.col("status").is_in(SENT)).group_by("shop").agg(pl.max("started_at"))
-    synced = dict(sent.iter_rows())
-    last = _last(history)
-    names = history.runs["shop"].unique().sort().to_list()
+    synced, levels, last = dict(sent.iter_rows()), fleet.levels(history), _last(history)
+    by_shop = history.runs.partition_by("shop", as_dict=True)
     made = []
-    for name in names:
+    for place, name in enumerate(sorted({*history.runs["shop"].unique(), *dues})):
         mine = [fault for fault in listed.open if fault.shop == name]
-        shop = _shop(root, name, last.filter(pl.col("shop") == name), mine, readers.get(name, charts.Reader()))
-        made.append(shop | {"synced": int(synced[name].timestamp()) if name in synced else None})
-    return sorted(made, key=lambda shop: (-STATUSES[shop["kind"]].rank, shop["name"]))
+        runs, own = by_shop.get((name,), history.runs.clear()), last.filter(pl.col("shop") == name)
+        reader = readers.get(name, charts.Reader())
+        clock = fleet.Clock(reader, now)
+        health = fleet.shop_health(root, runs, own, mine, levels.get(name, (0, 0)), dues.get(name, ()), clock)
+        shop = _shop(root, name, own, mine, health, reader)
+        made.append(shop | {"place": place, "synced": int(synced[name].timestamp()) if name in synced else None})
+    return sorted(made, key=lambda shop: (*shop["health"].rank, shop["name"]))
 
 
 def _last(history: kept.History) -> pl.DataFrame:
@@ -158,25 +176,27 @@ def _last(history: kept.History) -> pl.DataFrame:
     return counted.with_columns(status=pl.when(explained).then(pl.lit(DONE)).otherwise("status")).drop("pairs")
 
 
-def _shop(root: Path, name: str, last: pl.DataFrame, faults: list[Fault], reader: charts.Reader) -> dict[str, Any]:
-    kind = max(last["status"], key=lambda status: STATUSES[status].rank, default=PLANNED)
-    if kind == DONE and faults:
-        kind = PARTIAL
+def _shop(
+    root: Path, name: str, last: pl.DataFrame, faults: list[Fault], health: fleet.ShopHealth, reader: charts.Reader
+) -> dict[str, Any]:
+    failing = max(last["status"], key=lambda status: STATUSES[status].rank, default=PLANNED)
     newest = last.row(-1, named=True) if last.height else {}
     weeks = sorted((root / name / "weekly").glob("*.html"))
     run = record.read(root / newest["path"]) if newest else None
     return {
         "name": name,
-        "kind": kind,
-        "said": STATUSES[kind].words,
+        "health": health,
+        "kind": failing if health.health == FAILING else HEALTHS[health.health].status,
+        "said": HEALTHS[health.health].words,
         "path": newest.get("path", ""),
-        "job": str(newest.get("job", "")).replace("-", " "),
-        "at": reader.moment(newest.get("started_at")),
-        "t": int(newest["started_at"].timestamp()) if newest else "",
+        "levels": f"{reader.number(health.right)} of {reader.number(health.levels)}" if health.levels else charts.NONE,
         "flight": reader.number(newest.get("in_flight")),
+        "order_age": reader.span(health.order_age) if health.order_age is not None else "",
+        "api_share": reader.share(health.api_share),
         "last": last.select("shop", "job", "status").to_dicts(),
         "faults": reader.number(len(faults)),
         "since": reader.day(min(fault.since for fault in faults)) if faults else "",
+        "at_risk": " and ".join(reader.money(amount, currency) for currency, amount in health.at_risk.items()),
         "zone": reader.timezone,
         "locale": reader.locale.replace("_", "-"),
         "places": dict(run.locations) if run else {},

@@ -19,6 +19,7 @@ from invsync.report.rows import orders_in_flight, product
 from invsync.runs import record
 from invsync.site import history as kept
 from invsync.site import index, store
+from invsync.site.fleet import Dues
 from invsync.site.week import Week, midnight, names, open_faults, read_prices, right_now, shopify_prices, week
 from invsync.vocabulary import DELTAS, HARD, LANDED, REFUSED, SENT, remedy
 
@@ -44,12 +45,13 @@ def write(
     *,
     ending: date | None = None,
     prices: Path | None = None,
+    dues: Dues | None = None,
 ) -> Path:
-    """Write `<shop>/weekly/<day>.html` for the seven days that end with `ending`; and the index.
+    """Write `<shop>/weekly/<day>.html` for the seven days that end with `ending`; and the index, as `index.build`.
 
     By default they end yesterday, or today where the shop's first run is of today.
     """
-    index.build(root, readers, links)
+    index.build(root, readers, links, dues=dues)
     reader = readers.get(shop, charts.Reader())
     with store.locked(root / index.SITE / "state"):  # another build would remove what this one reads
         history = kept.load(root / index.SITE / "state")
@@ -59,7 +61,7 @@ def write(
     path = root / shop / "weekly" / f"{day}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    index.build(root, readers, links)
+    index.build(root, readers, links, dues=dues)
     return path
 
 

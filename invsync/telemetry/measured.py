@@ -29,12 +29,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Measured:
-    """The steps of a run, what its calls to Shopify cost, and when its oldest order in flight was placed."""
+    """The steps of a run, what its calls to Shopify cost, and when its oldest order in flight was placed.
+
+    `points` were spent of Shopify's bucket, which restores `restore_rate` of them in a second; 0 where it did not say.
+    """
 
     steps: tuple[Step, ...] = ()
     points: float = 0.0
     waited_seconds: float = 0.0
     oldest_order_at: str | None = None
+    restore_rate: float = 0.0
 
 
 @dataclass
@@ -64,7 +68,7 @@ class Stopwatch:
         if self.folder is None:
             return
         used, steps = self.usage(), (*self.measured.steps, step)
-        self.measured = replace(self.measured, steps=steps, points=used.points, waited_seconds=used.waited_seconds)
+        self.measured = replace(self.measured, steps=steps, **asdict(used))
         with suppress(OSError):  # a full disk is the run's to name
             (self.folder / FILE).write_text(json.dumps(asdict(self.measured)), encoding="utf-8")
 

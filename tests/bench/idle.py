@@ -14,6 +14,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from invsync.config import settings
 from invsync.inbox import Inbox
+from invsync.jobs.start import new_run_id
 from invsync.schedule import embedded
 from invsync.schedule.embedded import DRAIN_SECONDS, ShopRunner
 from invsync.schedule.workers import Workers
@@ -40,7 +41,9 @@ def idle(folder: Path, *, each: bool) -> Callable[[], str]:
     state, stop, leases = State(settings.load(config).state.url), threading.Event(), ExitStack()
     inbox = Inbox(state.engine)
     inbox.open()
-    shops = embedded._leased(state, list(settings.load(config).shops), leases, print)
+    shops = list(settings.load(config).shops)
+    for shop in shops:
+        leases.enter_context(state.lease(f"{shop} scheduler", new_run_id()))
     workers = Workers(os.cpu_count() or 1)
     runners = {shop: ShopRunner(shop, str(config), "inprocess", workers, inbox, stop, print) for shop in shops}
     scheduler = embedded._scheduler(runners, [], state, inbox)

@@ -7,8 +7,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -127,6 +127,21 @@ def postgresql() -> Iterator[str]:
     server, port = program("postgres"), _port()
     with _home() as home, _running(*_prepared_postgresql(server, home, port)) as url:
         yield url
+
+
+@contextmanager
+def restarting_postgresql() -> Iterator[tuple[str, Callable[[], None]]]:
+    """PostgreSQL, and a function that restarts it as an upgrade does: every connection is cut."""
+    server, port = program("postgres"), _port()
+    with _home() as home, ExitStack() as running:
+        prepared = _prepared_postgresql(server, home, port)
+        running.enter_context(_running(*prepared))
+
+        def restart() -> None:
+            running.close()
+            running.enter_context(_running(*prepared))
+
+        yield prepared[2], restart
 
 
 def _prepared_postgresql(server: str, home: Path, port: int) -> tuple[list[str], Path, str]:

@@ -81,7 +81,7 @@ const invsync = (() => {
   const LATE = 26 * 60;
   const late = () => {
     const since = data.shops.filter(({ synced }) => synced).map(({ name, synced }) => [name, Math.floor((Date.now() / 1000 - synced) / 60)]);
-    const waiting = since.filter(([, minutes]) => minutes > LATE).sort((a, b) => b[1] - a[1]);
+    const waiting = since.filter(([, minutes]) => minutes > LATE).sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
     if (!waiting.length) return;
     const names = waiting.map(([name]) => name), least = waiting.at(-1)[1], days = Math.round(least / 1440);
     const span = least < 2880 ? `${Math.round(least / 60)} hours` : `${days} days`;
@@ -173,10 +173,10 @@ const invsync = (() => {
   };
 
   addEventListener("DOMContentLoaded", () => {
-    document.querySelector(".iv-live").hidden = !data.shops.length;
+    document.querySelector(".iv-live").hidden = !data.total;
     document.querySelectorAll("[data-t]").forEach(ago);
     late();
-    if (!data.shops.length) return;
+    if (!data.total) return;
     data.shops.forEach(({ name }, n) => filters.shop.append(new Option(name, n)));
     data.jobs.forEach((name, n) => filters.job.append(new Option(calm(name), n)));
     data.statuses.forEach((name, n) => filters.status.append(new Option(name, n)));

@@ -6,6 +6,7 @@ from invsync.schedule.export.plan import Plan, unit_name
 
 MAX_NAME = 255 - len(".service")
 DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+RELOAD = "ExecReload=/bin/kill -HUP $MAINPID\n"  # what runs the schedule reads the configuration again
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 ONCE = """\
 [Unit]
@@ -30,7 +31,7 @@ After=network-online.target
 WorkingDirectory={folder}
 EnvironmentFile=-/etc/invsync/environment
 ExecStart={command}
-KillMode=mixed
+{reload}KillMode=mixed
 TimeoutStopSec=15min
 SuccessExitStatus=143
 Restart=always
@@ -62,7 +63,9 @@ def files(plan: Plan) -> dict[str, str]:
         units[f"{name}.service"] = ONCE.format(what=task.about, folder=folder, command=_command(plan, task.arguments))
         units[f"{name}.timer"] = TIMER.format(what=task.about, times=times)
     for service in plan.services:
-        unit = ALWAYS.format(what=service.about, folder=folder, command=_command(plan, service.arguments))
+        reload = RELOAD if service.arguments[0] == "schedule" else ""
+        command = _command(plan, service.arguments)
+        unit = ALWAYS.format(what=service.about, folder=folder, command=command, reload=reload)
         units[f"{unit_name(service, limit=MAX_NAME)}.service"] = unit
     return units
 
