@@ -11,7 +11,7 @@ import pytest
 from rehearsal import DELTAS, HARD, ONLINE, RECENT, Rehearsal, open_rehearsal
 from trouble import MINUTE, Kept, once
 
-from invsync import charts, report
+from invsync import charts, report, scrub
 from invsync.inbox import LEVEL, Heard, Inbox
 from invsync.jobs import launch
 from invsync.jobs.delivery import Delivery
