@@ -70,6 +70,10 @@ def test_a_shop_is_right_only_if_no_fault_is_open_and_its_last_runs_ended_well(t
     leave(tmp_path, outcomes({}).clear(), at=NOW, job="hard-sync", status="failed")
     index.build(tmp_path, READERS)
     assert "The last hard sync of acme failed." in said(tmp_path), "the last hard sync failed, whatever other jobs say"
+    for shop in ("bolt", "cask"):
+        leave(tmp_path, outcomes({}).clear(), at=NOW, shop=shop, status="failed")
+    index.build(tmp_path, READERS)
+    assert "The last runs of acme, bolt and cask failed." in said(tmp_path)
 
 
 def test_a_day_is_the_shops_own_day(tmp_path: Path) -> None:

@@ -90,10 +90,11 @@ def _all_right(counted: Products, reader: charts.Reader) -> str:
 
 
 def _runs(last: list[dict[str, Any]]) -> str:
-    """The runs by job and shop, a few of them."""
-    first = [f"the last {run['job'].replace('-', ' ')} of {run['shop']}" for run in last[:NAMED]]
-    words = _joined([*first, f"{len(last) - NAMED} more"] if len(last) > NAMED else first)
-    return words[:1].upper() + words[1:]
+    """The runs by job where they are of one shop, else the shops."""
+    shops = list(dict.fromkeys(run["shop"] for run in last))
+    if len(shops) > 1:
+        return f"The last runs of {_few(shops, 'shop')}"
+    return f"The last {_joined([run['job'].replace('-', ' ') for run in last])} of {shops[0]}"
 
 
 def _where(shops: list[dict[str, Any]], listed: Listing) -> str:
