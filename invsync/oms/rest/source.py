@@ -5,7 +5,7 @@ counts, so that units are subtracted twice rather than never. Stock events are r
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,8 +31,8 @@ from invsync.oms.sql.statements import CANCELLED_ITEMS, CLOSED_ITEMS, COLUMNS, D
 from invsync.oms.sql.values import earliest, frame, number
 from invsync.retry import TRIES
 
-FIXED = ("shopify_shop", "facility_group", "product_store")
-MEMBERSHIPS = ("facility", "facility_type", "facility_group_member", "product_store_facility")
+PLACES = ("shopify_shop_location", "facility_group_member", "product_store_facility")
+FACILITIES = ("facility", "facility_type")
 STAMPED = ("product_facility", "order_item")
 PASSES = 3
 Tables = dict[str, Rows]
@@ -51,7 +51,7 @@ class Rest:
 
     def __init__(self, api: Api, oms: RestSettings) -> None:
         self.api, self.oms = api, oms.model_copy(update={"timezone": "UTC"})
-        self.fixed = api.whole(*FIXED)
+        self.fixed, self._places = self._read_fixed(), Tables()
         with closing(self._in_memory({})) as database:
             self.store = database.store
 
@@ -61,7 +61,6 @@ class Rest:
 
     def now(self) -> datetime:
         """Return the clock of the server, UTC."""
-        self.api.newest("shopify_shop", "shop_id", size=1)
         return self.api.endpoints.now()
 
     def row_count(self, near: int = 0) -> int:
@@ -74,11 +73,12 @@ class Rest:
         """Return the distinct product_id that changed in [from_, thru) or have no stamp; None for all, without a from_."""
         if from_ is None:
             return None
-        changed = {name: partial(self.api.since, name, "last_updated_stamp", from_) for name in STAMPED}
-        rows = self.api.at_once(**changed) | self.api.whole(*MEMBERSHIPS, "shopify_shop_location")
         name, shop = "shopify_shop_product", self._of_shop()
-        mapped = self.api.at_once(**{stamp: partial(self.api.since, name, stamp, from_, shop) for stamp in STAMPS})
-        rows[name] = {key: row for stamped in mapped.values() for key, row in stamped.items()}
+        changed = {name: partial(self.api.since, name, "last_updated_stamp", from_) for name in STAMPED}
+        mapped = {stamp: partial(self.api.since, name, stamp, from_, shop) for stamp in STAMPS}
+        rows = self.api.at_once(**changed, **mapped, **self._reads(PLACES))
+        self._places = {place: rows[place] for place in PLACES}
+        rows[name] = {key: row for stamp in mapped for key, row in rows.pop(stamp).items()}
         with closing(self._in_memory(rows)) as database:
             moved = database.moved_facilities(self._read_from(from_), thru, group=group, store=store or self.store)
         rows["product_facility"] |= self.api.among("product_facility", "facility_id", moved)
@@ -153,18 +153,24 @@ class Rest:
         raise UsageError("HotWax's APIs give no history of orders: read its database.")
 
     def snapshot(
-        self, products: pl.Series | None = None, *, orders: Sequence[int] = (), events_from: datetime | None = None
+        self,
+        products: pl.Series | None = None,
+        *,
+        orders: Sequence[int] = (),
+        events_from: datetime | None = None,
+        to_select: bool = False,
     ) -> tables.Snapshot:
         """Return these products, or all, and what HotWax holds of these Shopify orders.
 
         With `events_from` it has the products' stock events since then too, the same before and after the stock was
-        read. Raises OmsFailed where they differ PASSES times.
+        read. Raises OmsFailed where they differ PASSES times. With `to_select`, locations and memberships may be those
+        that were read before, and facilities are left out where there are no products.
         """
         wanted = None if products is None else sorted(products.drop_nulls().unique())
         known = self._known(orders)
-        rows = self._mapping(wanted) | self._booked(known)
+        rows = self._mapping(wanted, to_select=to_select) | self._booked(known)
         rows["order_header"] = known["order_header"] | self.api.newest("order_header", "order_date")
-        items = self._of("inventory_item", "product_id", wanted)
+        items = self._of("inventory_item", "product_id", wanted) if events_from else {}
         rows["inventory_item"] |= items
         mine = None if wanted is None else _column(items, "inventory_item")
         booked = {name: rows[name] for name in ("inventory_item_detail", "order_item", "order_item_ship_group")}
@@ -229,20 +235,36 @@ class Rest:
             "order_item_ship_group": self.api.among("order_item_ship_group", "order_id", orders),
         }
 
-    def _mapping(self, products: Sequence[str] | None) -> Tables:
+    def _mapping(self, products: Sequence[str] | None, *, to_select: bool) -> Tables:
         """Fetch what pairs are mapped from: locations, memberships, and the products with all that share their items."""
         name, shop = "shopify_shop_product", self._of_shop()
         mapped = self._of(name, "product_id", products, shop)
         if products is not None:
             items = _column(mapped, name, "shopify_inventory_item_id")
             mapped |= self.api.among(name, "shopify_inventory_item_id", items, shop)
-        locations = partial(self.api.read, "shopify_shop_location", shop)
-        return {
-            name: mapped,
-            "product": self._of("product", "product_id", products),
-            **self.api.at_once(shopify_shop_location=locations),
-            **self.api.whole(*MEMBERSHIPS),
-        }
+        known = self._places if to_select else {}
+        names = PLACES if to_select and products == [] else PLACES + FACILITIES
+        places = known | self.api.at_once(**self._reads([place for place in names if place not in known]))
+        self._places = places
+        return {name: mapped, "product": self._of("product", "product_id", products)} | places
+
+    def _reads(self, names: Iterable[str]) -> dict[str, Callable[[], Rows]]:
+        """Return the reads of these tables: of locations those of the shop, of the others every row."""
+        reads = {name: partial(self.api.read, name) for name in names}
+        if "shopify_shop_location" in reads:
+            reads["shopify_shop_location"] = partial(self.api.read, "shopify_shop_location", self._of_shop())
+        return {**reads}
+
+    def _read_fixed(self) -> Tables:
+        """Fetch what is read once: the shop, its store, and the facility groups."""
+        shop = (self.oms.shop_id,)
+        fixed = self.api.at_once(
+            shopify_shop=partial(self.api.read, "shopify_shop", wanted=[shop]),
+            facility_group=partial(self.api.read, "facility_group"),
+        )
+        own = fixed["shopify_shop"].get(shop, (None, None))[1]
+        store = self.oms.product_store_id or own
+        return fixed | {"product_store": self.api.read("product_store", wanted=[(store,)] if store else [])}
 
     def _reasons(self, detail: Rows) -> Tables:
         """Fetch the variances and resets that these stock events refer to."""
