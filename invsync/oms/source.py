@@ -54,11 +54,17 @@ class Source(Protocol):
         """Return the remotes through which the OMS talks with this shop."""
 
     def snapshot(
-        self, products: pl.Series | None = None, *, orders: Sequence[int] = (), events_from: datetime | None = None
+        self,
+        products: pl.Series | None = None,
+        *,
+        orders: Sequence[int] = (),
+        events_from: datetime | None = None,
+        to_select: bool = False,
     ) -> tables.Snapshot:
         """Return one consistent read of these products, or of all, and of what the OMS holds of these Shopify orders.
 
-        With `events_from` it has the products' stock events since then too.
+        With `events_from` it has the products' stock events since then too. With `to_select` it is good for choosing
+        pairs, never for their numbers: locations and memberships may be those that were read before.
         """
 
     def row_count(self, near: int = 0) -> int:

@@ -62,12 +62,7 @@ class Deltas:
         mark, switched = self._mark()
         start = self._start(mark)
         events = context.oms.events(start, context.thru)
-        wanted = delta.pushable(
-            events,
-            context.oms.delta_reasons(),
-            override=context.shop.delta_reasons,
-            remotes=context.oms.remotes(),
-        )
+        wanted = events if events.is_empty() else self._pushable(events)
         first = mark is None and context.parameters.since is None
         chosen = self._concerned(settled, wanted.clear() if first else wanted, start, switched=switched, first=first)
         if not first:
@@ -77,6 +72,11 @@ class Deltas:
             "nothing was sent; later ones are pushed from now on."
         )
         return replace(chosen, baseline=events, messages=(words, *chosen.messages))
+
+    def _pushable(self, events: pl.DataFrame) -> pl.DataFrame:
+        """The EVENTS that Shopify should hear of, by the OMS's reasons and remotes."""
+        source, override = self.context.oms, self.context.shop.delta_reasons
+        return delta.pushable(events, source.delta_reasons(), override=override, remotes=source.remotes())
 
     def _check_baseline(self) -> None:
         """Stop where nobody can say which stock events Shopify has counted already."""

@@ -42,7 +42,7 @@ class Realtime:
         named = heard.join(echo.echoes(heard, lines), on="number", how="anti")
         sold = self._sold(named)
         resumed = pl.Series(PRODUCT, settled.products, dtype=pl.String)
-        snapshot = context.oms.snapshot(self._products(named, sold, resumed))
+        snapshot = context.oms.snapshot(self._products(named, sold, resumed), to_select=True)
         every, held = mapping.pairs(snapshot, context.rules)
         asked = _asked(every, named, sold, resumed)
         levels = named.filter(pl.col("topic") == LEVEL).select(KEY)

@@ -38,13 +38,13 @@ class Resets:
         buffers.check(context.shop.buffer, context.oms, context.rules)
         start = self._start()
         products = self._products(start, settled)
-        snapshot = context.oms.snapshot(products)
+        snapshot = context.oms.snapshot(products, to_select=True)
         reader = context.reader(snapshot, tables.empty(tables.PAIRS))
         if products is not None and start is not None:
             moved = self._moved_on_shopify(start, reader)
             if not moved.is_in(products.implode()).all():
                 products = products.append(moved).unique()
-                snapshot = context.oms.snapshot(products)
+                snapshot = context.oms.snapshot(products, to_select=True)
         pairs, held = mapping.pairs(snapshot, context.rules)
         mapped = pairs.height if products is None else context.mapped()
         chosen = self._published(snapshot, pairs)

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from threading import BoundedSemaphore
 from typing import Any
@@ -49,19 +49,20 @@ class Endpoints:
     def __init__(self, client: httpx.Client, oms: RestSettings, tries: int = TRIES) -> None:
         self.client, self._zone, self._tries = client, oms.timezone, tries
         self._turn = BoundedSemaphore(oms.at_once)
-        self._date: datetime | None = None
+        self._date: tuple[datetime, float] | None = None  # HotWax's, and ours when it came
         self.all: list[Endpoint] = [self.moqui]
         if oms.ofbiz_url:
             self._ofbiz_address = f"{oms.ofbiz_url.rstrip('/')}/api/performFind"
             self.all.append(self.ofbiz)
 
     def now(self) -> datetime:
-        """Return HotWax's clock by its last response, UTC, in whole seconds."""
+        """Return HotWax's clock, UTC, as it has gone on since its last response: never ahead, at most a second behind."""
         if self._date is None:
             raise OmsFailed(
                 "HotWax's answers have no Date header, so its clock is not known: check the proxy in front of it."
             )
-        return self._date
+        date, received = self._date
+        return date + timedelta(seconds=time.monotonic() - received)
 
     def moqui(
         self, name: str, filters: Sequence[Filter], number: int, size: int, order: str, columns: Sequence[str]
@@ -162,7 +163,7 @@ class Endpoints:
 
     def _note_date(self, response: httpx.Response) -> None:
         if "Date" in response.headers:
-            self._date = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+            self._date = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC), time.monotonic()
 
 
 def _backoff(tries: int) -> float:

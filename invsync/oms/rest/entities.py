@@ -7,7 +7,7 @@ that came back, and pages are read until one adds nothing.
 import itertools
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -63,18 +63,31 @@ class Api:
             pool.shutdown(cancel_futures=True)
         self.endpoints.client.close()
 
-    def read(self, name: str, *filters: Filter) -> Rows:
-        """Return all rows of a table, in the columns of COLUMNS; raises OmsFailed where the response is short."""
+    def read(self, name: str, *filters: Filter, wanted: Collection[Row] = ()) -> Rows:
+        """Return all rows of a table, in the columns of COLUMNS; raises OmsFailed where the response is short.
+
+        No page is requested after the one that completes the rows with the `wanted` keys, or with the values of a filter
+        on the whole key.
+        """
         rows: Rows = {}
-        whole = 0
+        keys, whole = set(wanted) or self._keys(name, filters), 0
         for page, total in self._pages(name, filters):
             before, whole = len(rows), max(whole, total or 0)
             rows |= self._rows(name, page, filters)
+            if keys and keys <= rows.keys():
+                return rows
             if len(rows) == before or (total and len(page) < self.size and len(rows) >= whole):
                 break
         if len(rows) < whole or (page and total is None):
             raise OmsFailed(f"HotWax's answer for {name} is short ({len(rows)} of {whole or 'more'} rows): run again.")
         return rows
+
+    def _keys(self, name: str, filters: Sequence[Filter]) -> set[Row]:
+        """Return the keys that the filters name, where one of them is on the whole key: no other row can come."""
+        if KEYS.get(name, 1) > 1:
+            return set()
+        key = COLUMNS[name].split()[0]
+        return {(value,) for condition in filters if condition.column == key for value in condition.among or ()}
 
     def _pages(self, name: str, filters: Sequence[Filter]) -> Iterator[Page]:
         """Yield the pages in order; after a full one the next are requested ahead."""
@@ -126,8 +139,8 @@ class Api:
         return self._dates[name, column]
 
     def _comes_back(self, name: str, column: str, key: str, row: Row, at: int) -> bool:
-        own = Filter(column, since=stamp(row[at], UTC))
-        return row[: KEYS.get(name, 1)] in self.read(name, own, Filter(key, among=[str(row[0])]))
+        own, wanted = Filter(column, since=stamp(row[at], UTC)), row[: KEYS.get(name, 1)]
+        return wanted in self.read(name, own, Filter(key, among=[str(row[0])]), wanted=[wanted])
 
     def newest(self, name: str, column: str, *filters: Filter, size: int | None = None) -> Rows:
         """Return one page of rows, the newest first where the server sorts."""
@@ -136,14 +149,18 @@ class Api:
 
     def count(self, name: str, near: int = 0) -> int:
         """Return the number of rows: the total, or else the result of a search that starts at the last count."""
-        page, total = self.page(name, (), 0, size=1)
+        last = max(near - 1, 0)
+        page, total = self.page(name, (), last, size=1)
+        if last and not page:
+            last = 0
+            page, total = self.page(name, (), last, size=1)
         if total is not None or not page:
             return total or 0
 
         def there(number: int) -> bool:
             return bool(self.page(name, (), number, size=1)[0])
 
-        last, step = near - 1 if near > 1 and there(near - 1) else 0, 1
+        step = 1
         while there(last + step):
             last, step = last + step, step * 2
         while step := step // 2:

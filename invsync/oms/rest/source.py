@@ -5,7 +5,7 @@ counts, so that units are subtracted twice rather than never. Stock events are r
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,9 +20,8 @@ from invsync.oms import schemas
 from invsync.oms.rest.auth import connected
 from invsync.oms.rest.connector import RestSettings
 from invsync.oms.rest.endpoints import Filter
-from invsync.oms.rest.entities import KEYS, Api, Row, Rows
-from invsync.oms.rest.envelopes import camel
-from invsync.oms.schemas import TABLES, Entered
+from invsync.oms.rest.entities import Api, Rows
+from invsync.oms.rest.fetched import distinct, entered, least
 from invsync.oms.source import Lacking
 from invsync.oms.sql import memory
 from invsync.oms.sql.known_orders import spellings
@@ -31,8 +30,8 @@ from invsync.oms.sql.statements import CANCELLED_ITEMS, CLOSED_ITEMS, COLUMNS, D
 from invsync.oms.sql.values import earliest, frame, number
 from invsync.retry import TRIES
 
-FIXED = ("shopify_shop", "facility_group", "product_store")
-MEMBERSHIPS = ("facility", "facility_type", "facility_group_member", "product_store_facility")
+PLACES = ("shopify_shop_location", "facility_group_member", "product_store_facility")
+FACILITIES = ("facility", "facility_type")
 STAMPED = ("product_facility", "order_item")
 PASSES = 3
 Tables = dict[str, Rows]
@@ -51,7 +50,7 @@ class Rest:
 
     def __init__(self, api: Api, oms: RestSettings) -> None:
         self.api, self.oms = api, oms.model_copy(update={"timezone": "UTC"})
-        self.fixed = api.whole(*FIXED)
+        self.fixed, self._places = self._read_fixed(), Tables()
         with closing(self._in_memory({})) as database:
             self.store = database.store
 
@@ -61,7 +60,6 @@ class Rest:
 
     def now(self) -> datetime:
         """Return the clock of the server, UTC."""
-        self.api.newest("shopify_shop", "shop_id", size=1)
         return self.api.endpoints.now()
 
     def row_count(self, near: int = 0) -> int:
@@ -74,11 +72,12 @@ class Rest:
         """Return the distinct product_id that changed in [from_, thru) or have no stamp; None for all, without a from_."""
         if from_ is None:
             return None
-        changed = {name: partial(self.api.since, name, "last_updated_stamp", from_) for name in STAMPED}
-        rows = self.api.at_once(**changed) | self.api.whole(*MEMBERSHIPS, "shopify_shop_location")
         name, shop = "shopify_shop_product", self._of_shop()
-        mapped = self.api.at_once(**{stamp: partial(self.api.since, name, stamp, from_, shop) for stamp in STAMPS})
-        rows[name] = {key: row for stamped in mapped.values() for key, row in stamped.items()}
+        changed = {name: partial(self.api.since, name, "last_updated_stamp", from_) for name in STAMPED}
+        mapped = {stamp: partial(self.api.since, name, stamp, from_, shop) for stamp in STAMPS}
+        rows = self.api.at_once(**changed, **mapped, **self._reads(PLACES))
+        self._places = {place: rows[place] for place in PLACES}
+        rows[name] = {key: row for stamp in mapped for key, row in rows.pop(stamp).items()}
         with closing(self._in_memory(rows)) as database:
             moved = database.moved_facilities(self._read_from(from_), thru, group=group, store=store or self.store)
         rows["product_facility"] |= self.api.among("product_facility", "facility_id", moved)
@@ -95,7 +94,7 @@ class Rest:
     def events(self, from_: datetime, thru: datetime | None) -> pl.DataFrame:
         """Return EVENTS recorded in [from_, thru), or since from_, and those without a stamp."""
         detail = self.api.since("inventory_item_detail", "created_stamp", from_)
-        items = self.api.among("inventory_item", "inventory_item_id", _column(detail, "inventory_item_detail"))
+        items = self.api.among("inventory_item", "inventory_item_id", distinct(detail, "inventory_item_detail"))
         rows = {"inventory_item_detail": detail, "inventory_item": items} | self._reasons(detail)
         with closing(self._in_memory(rows)) as database:
             return database.events(self._read_from(from_), thru)
@@ -111,7 +110,7 @@ class Rest:
         status, part = (COLUMNS[name].split().index(column) for column in ("status_id", "cancel_quantity"))
         recent = self.api.since(name, "last_updated_stamp", from_)
         items = {key: row for key, row in recent.items() if row[status] in CANCELLED_ITEMS or number(row[part])}
-        orders = _column(items, name)
+        orders = distinct(items, name)
         rows = {name: items} | {
             other: self.api.among(other, "order_id", orders) for other in ("order_header", "shopify_shop_order")
         }
@@ -153,20 +152,26 @@ class Rest:
         raise UsageError("HotWax's APIs give no history of orders: read its database.")
 
     def snapshot(
-        self, products: pl.Series | None = None, *, orders: Sequence[int] = (), events_from: datetime | None = None
+        self,
+        products: pl.Series | None = None,
+        *,
+        orders: Sequence[int] = (),
+        events_from: datetime | None = None,
+        to_select: bool = False,
     ) -> tables.Snapshot:
         """Return these products, or all, and what HotWax holds of these Shopify orders.
 
         With `events_from` it has the products' stock events since then too, the same before and after the stock was
-        read. Raises OmsFailed where they differ PASSES times.
+        read. Raises OmsFailed where they differ PASSES times. With `to_select`, locations and memberships may be those
+        that were read before, and facilities are left out where there are no products.
         """
         wanted = None if products is None else sorted(products.drop_nulls().unique())
         known = self._known(orders)
-        rows = self._mapping(wanted) | self._booked(known)
+        rows = self._mapping(wanted, to_select=to_select) | self._booked(known)
         rows["order_header"] = known["order_header"] | self.api.newest("order_header", "order_date")
-        items = self._of("inventory_item", "product_id", wanted)
+        items = self._of("inventory_item", "product_id", wanted) if events_from else {}
         rows["inventory_item"] |= items
-        mine = None if wanted is None else _column(items, "inventory_item")
+        mine = None if wanted is None else distinct(items, "inventory_item")
         booked = {name: rows[name] for name in ("inventory_item_detail", "order_item", "order_item_ship_group")}
         for _ in range(PASSES):
             detail = self._events(mine, events_from) if events_from else {}
@@ -185,7 +190,7 @@ class Rest:
         if snapshot.booked.height:  # what was released while the stock was read is not booked any more
             with closing(self._in_memory(rows | self._booked(known))) as database:
                 snapshot = replace(
-                    snapshot, booked=_least(snapshot.booked, database.snapshot(products, orders=orders).booked)
+                    snapshot, booked=least(snapshot.booked, database.snapshot(products, orders=orders).booked)
                 )
         return replace(snapshot, now=self.now())
 
@@ -200,7 +205,7 @@ class Rest:
         texts = spellings(orders)
         headers = self.api.among("order_header", "external_id", texts)
         named = self.api.among("shopify_shop_order", "shopify_order_id", texts)
-        ids = _column(named, "shopify_shop_order", "order_id")
+        ids = distinct(named, "shopify_shop_order", "order_id")
         others = [order for order in ids if (order,) not in headers]
         return {
             "order_header": headers | self.api.among("order_header", "order_id", others),
@@ -209,10 +214,10 @@ class Rest:
 
     def _booked(self, known: Tables) -> Tables:
         """Fetch the items, ship groups, reservations and stock events of these orders."""
-        ids = _column(known["order_header"], "order_header")
+        ids = distinct(known["order_header"], "order_header")
         names = ("order_item", "order_item_ship_group", "order_item_ship_grp_inv_res", "inventory_item_detail")
         rows = known | {name: self.api.among(name, "order_id", ids) for name in names}
-        stock = {item for name in names[2:] for item in _column(rows[name], name, "inventory_item_id")}
+        stock = {item for name in names[2:] for item in distinct(rows[name], name, "inventory_item_id")}
         return rows | {"inventory_item": self.api.among("inventory_item", "inventory_item_id", sorted(stock))}
 
     def _queue(self, products: Sequence[str] | None, headers: Rows, known: Rows) -> Tables:
@@ -221,7 +226,7 @@ class Rest:
         at = COLUMNS[name].split().index("status_id")
         every = self._of(name, "product_id", products)
         items = {key: row for key, row in every.items() if key in known or row[at] not in CLOSED_ITEMS}
-        orders = _column(items, name)
+        orders = distinct(items, name)
         older = [order for order in orders if (order,) not in headers]
         return {
             name: items,
@@ -229,29 +234,45 @@ class Rest:
             "order_item_ship_group": self.api.among("order_item_ship_group", "order_id", orders),
         }
 
-    def _mapping(self, products: Sequence[str] | None) -> Tables:
+    def _mapping(self, products: Sequence[str] | None, *, to_select: bool) -> Tables:
         """Fetch what pairs are mapped from: locations, memberships, and the products with all that share their items."""
         name, shop = "shopify_shop_product", self._of_shop()
         mapped = self._of(name, "product_id", products, shop)
         if products is not None:
-            items = _column(mapped, name, "shopify_inventory_item_id")
+            items = distinct(mapped, name, "shopify_inventory_item_id")
             mapped |= self.api.among(name, "shopify_inventory_item_id", items, shop)
-        locations = partial(self.api.read, "shopify_shop_location", shop)
-        return {
-            name: mapped,
-            "product": self._of("product", "product_id", products),
-            **self.api.at_once(shopify_shop_location=locations),
-            **self.api.whole(*MEMBERSHIPS),
-        }
+        known = self._places if to_select else {}
+        names = PLACES if to_select and products == [] else PLACES + FACILITIES
+        places = known | self.api.at_once(**self._reads([place for place in names if place not in known]))
+        self._places = places
+        return {name: mapped, "product": self._of("product", "product_id", products)} | places
+
+    def _reads(self, names: Iterable[str]) -> dict[str, Callable[[], Rows]]:
+        """Return the reads of these tables: of locations those of the shop, of the others every row."""
+        reads = {name: partial(self.api.read, name) for name in names}
+        if "shopify_shop_location" in reads:
+            reads["shopify_shop_location"] = partial(self.api.read, "shopify_shop_location", self._of_shop())
+        return {**reads}
+
+    def _read_fixed(self) -> Tables:
+        """Fetch what is read once: the shop, its store, and the facility groups."""
+        shop = (self.oms.shop_id,)
+        fixed = self.api.at_once(
+            shopify_shop=partial(self.api.read, "shopify_shop", wanted=[shop]),
+            facility_group=partial(self.api.read, "facility_group"),
+        )
+        own = fixed["shopify_shop"].get(shop, (None, None))[1]
+        store = self.oms.product_store_id or own
+        return fixed | {"product_store": self.api.read("product_store", wanted=[(store,)] if store else [])}
 
     def _reasons(self, detail: Rows) -> Tables:
         """Fetch the variances and resets that these stock events refer to."""
         name = "inventory_item_detail"
         counted = {key: row for key, row in detail.items() if row[COLUMNS[name].split().index("physical_inventory_id")]}
-        resets = _column(detail, name, "reset_item_id")
+        resets = distinct(detail, name, "reset_item_id")
         return {
             "inventory_item_variance": self.api.among(
-                "inventory_item_variance", "inventory_item_id", _column(counted, name)
+                "inventory_item_variance", "inventory_item_id", distinct(counted, name)
             ),
             "external_inventory_reset": self.api.among("external_inventory_reset", "reset_item_id", resets),
         }
@@ -266,36 +287,8 @@ class Rest:
 
     def _in_memory(self, rows: Tables) -> Database:
         """Return these rows, validated, as a database in memory."""
-        entered = {name: _entered(name, (self.fixed | rows).get(name, {})) for name in COLUMNS}
-        values = {name: one.values for name, one in entered.items()}
-        faults = schemas.held(pl.concat([one.faults for one in entered.values()]), values)
+        checked = {name: entered(name, (self.fixed | rows).get(name, {})) for name in COLUMNS}
+        values = {name: one.values for name, one in checked.items()}
+        faults = schemas.held(pl.concat([one.faults for one in checked.values()]), values)
         engine = memory.database({name: schemas.stored(frame, self.oms.timezone) for name, frame in values.items()})
         return Database(engine, self.oms, faults)
-
-
-def _entered(name: str, rows: Rows) -> Entered:
-    table, key = TABLES[name], KEYS.get(name, 1)
-    texts = pl.DataFrame(list(map(_texts, rows.values())), schema=dict.fromkeys(table.columns, pl.String), orient="row")
-
-    def place(row: int) -> str:
-        named = zip(table.columns, texts.row(row)[:key], strict=False)
-        return f"HotWax's {name}, {', '.join(f'{camel(column)} {value}' for column, value in named)}"
-
-    return schemas.entered(table, texts, "UTC", lambda rows: [place(row) for row in rows])
-
-
-def _texts(row: Row) -> tuple[str | None, ...]:
-    return tuple(None if value is None else str(value) for value in row)
-
-
-def _least(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
-    """Return BOOKED with the smaller of two numbers of units."""
-    key = ["external_id", "product_id", "facility_id"]
-    both = before.join(after.rename({"units": "later"}), on=key, nulls_equal=True)
-    return both.select(*key, units=pl.min_horizontal("units", "later"))
-
-
-def _column(rows: Rows, name: str, column: str | None = None) -> list[str]:
-    """Return the distinct values of one column (the first by default), sorted, without null."""
-    at = COLUMNS[name].split().index(column) if column else 0
-    return sorted({str(row[at]) for row in rows.values() if row[at] is not None})

@@ -172,11 +172,16 @@ class Database:
         return adhoc.order_history(self.reader)
 
     def snapshot(
-        self, products: pl.Series | None = None, *, orders: Sequence[int] = (), events_from: datetime | None = None
+        self,
+        products: pl.Series | None = None,
+        *,
+        orders: Sequence[int] = (),
+        events_from: datetime | None = None,
+        to_select: bool = False,
     ) -> tables.Snapshot:
         """Return these products, or all, and what HotWax holds of these Shopify orders, read in one transaction.
 
-        With `events_from` it has the products' stock events since then too.
+        With `events_from` it has the products' stock events since then too; `to_select` makes no difference here.
         """
         wanted = None if products is None else products.drop_nulls().unique().to_list()
         with self._transaction() as read:
