@@ -242,10 +242,12 @@ def test_a_throttled_job_counts_each_change_once(
     rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch, job: str
 ) -> None:
     write = Delivery.write
+    monkeypatch.setattr("invsync.shopify.client.throttle_seconds", lambda response, body: 0.05)
     monkeypatch.setattr(Delivery, "write", lambda self, rows, size=1: write(self, rows, 1))
     if job == DELTAS:
         rehearsal.keep_by_deltas()
     of_shop(rehearsal.config, "api_share = 0.5")
+    rehearsal.shop.bucket = Bucket(2_000, 2_000)  # half of it is back in half a second
     items, soon = range(1, 16), START + timedelta(minutes=30)
     for item in items:
         rehearsal.product(item, f"S{item}", oms=10, available=10)

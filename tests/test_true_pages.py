@@ -43,7 +43,10 @@ def test_a_stopped_runs_page_describes_no_upload_and_blames_no_pair(wrong: Rehea
     assert row["needs"] == 0
 
 
-def test_a_failed_runs_page_describes_no_read_that_never_happened(wrong: Rehearsal) -> None:
+def test_a_failed_runs_page_describes_no_read_that_never_happened(
+    wrong: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("invsync.shopify.retry.backoff", lambda failed: 0.01)
     wrong.config.write_text(wrong.config.read_text().replace("endpoint = ", 'endpoint = "http://127.0.0.1:9" #'))
     facts = wrong.run(START, HARD)
     made = page(wrong, facts)

@@ -181,3 +181,32 @@ def test_a_name_that_has_no_words_is_its_own(outcome: str, reason: str | None, w
 
 def test_no_reason_has_no_words() -> None:
     assert vocabulary.reason_words(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "ids", "advice"),
+    [
+        (
+            HELD,
+            "overwritten",
+            {"item": "44", "place": "Online"},
+            "Find the app or integration that writes the number of",
+        ),
+        (HELD, "overwritten", {"item": "44", "place": ""}, vocabulary.remedy(HELD, "overwritten")),
+        (HELD, "overwritten", {"item": "44"}, vocabulary.remedy(HELD, "overwritten")),
+        (HELD, "ambiguous_mapping", {"links": "product A is linked twice"}, "Product A is linked twice: remove one"),
+        (
+            "unknown",
+            None,
+            {"item": "44", "place": "Online", "runs": "3"},
+            "Look up item 44 at Online in Shopify: 3 runs",
+        ),
+        ("unknown", "A_NEW_CODE", {"item": "44", "place": "Online", "runs": "3"}, "Look up item 44 at Online"),
+        (HELD, "bundle", {"item": "44"}, vocabulary.remedy(HELD, "bundle")),
+        (HELD, "inactive_level", {}, vocabulary.NOTHING_THERE),
+    ],
+)
+def test_advice_names_the_ids_and_is_the_remedy_where_one_lacks(
+    outcome: str, reason: str | None, ids: dict[str, str], advice: str
+) -> None:
+    assert vocabulary.advice(outcome, reason, 0, ids).startswith(advice) and advice
