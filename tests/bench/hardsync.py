@@ -198,7 +198,7 @@ def digest(server: Server) -> str:
 def keep(folder: Path) -> None:
     """Serve the shop until standard input ends; print its address, then what `Server.ended` returns."""
     pairs = PLACES * int((folder / "products").read_text())
-    shop = Shop(token=TOKEN)
+    shop = Shop(token=TOKEN, bulk_lines_per_poll=pairs)  # a bulk operation takes its work, and not a number of polls
     for place in range(PLACES):
         shop.add_location(place + 1, f"Location {place + 1}")
     for pair in range(pairs):
