@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import polars as pl
 import pytest
 from rehearsal import HARD, ONLINE, START, Rehearsal
+from runfolders import outcomes
 
+from invsync.report import find, remediation
+from invsync.report import money as amounts
 from invsync.vocabulary import OUTCOMES, outcome_words
 
 Row = dict[str, Any]
@@ -187,3 +191,24 @@ def test_the_files_have_the_sizes_and_lines_that_the_page_says(page: str, folder
             assert len(read) == int(size.replace(",", "")), name
         if name.endswith(".jsonl"):
             assert read.count(b"\n") == int(lines.replace(",", "")), name
+
+
+def test_a_page_of_a_large_run_reads_no_more_than_it_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pick, kinds = Random(5), [("already_right", 0), ("already_right", 2), ("applied", 3), ("held", 0), ("refused", -2)]
+    rows = []
+    for n in range(400):
+        outcome, delta = pick.choice([kinds[0]] * 8 + kinds)
+        row = {"inventory_item_id": pick.randrange(10**6), "outcome": outcome, "delta": delta}
+        rows.append(row | {"in_flight": pick.choice([0] * 9 + [4]), "sku": f"S{n}"})
+    every = amounts.described(outcomes(*rows)).with_columns(price=pl.lit(2.5), currency=pl.lit("EUR"))
+    file = tmp_path / "outcomes.parquet"
+    every.write_parquet(file)
+    monkeypatch.setattr(find, "MOST", 150)
+
+    fewer, count = find.read(file)
+
+    assert count == every.height and fewer.height < 350
+    assert find.packed(fewer) == find.packed(every)
+    assert find.totals(fewer, count) == find.totals(every, every.height)
+    assert amounts.worth(amounts.priced(fewer)) == amounts.worth(amounts.priced(every))
+    assert remediation.needs(amounts.priced(fewer)) == remediation.needs(amounts.priced(every))

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -12,7 +13,18 @@ from invsync import charts, tables
 from invsync.report import money, remediation
 from invsync.report.links import Links
 from invsync.tables import KEY
-from invsync.vocabulary import FAULTS, GUARD, HELD, INACTIVE_LEVEL, LANDED, PLANNED, is_fault, outcome_words, remedy
+from invsync.vocabulary import (
+    ALREADY_RIGHT,
+    FAULTS,
+    GUARD,
+    HELD,
+    INACTIVE_LEVEL,
+    LANDED,
+    PLANNED,
+    is_fault,
+    outcome_words,
+    remedy,
+)
 
 MOST = 12_000  # rows that a page carries; a larger run's pairs that were right already are counted, not listed
 ORDERS = 3  # orders that a row names
@@ -34,10 +46,28 @@ class Totals:
         return "changed" if self.changed else "needs" if self.needs else "all"
 
 
-def totals(rows: pl.DataFrame) -> Totals:
+def read(path: Path) -> tuple[pl.DataFrame, int]:
+    """The rows of this file that a page needs, and how many it has; raises OSError or PolarsError.
+
+    Of a large run these are all but the quiet ones, which were right already and have nothing in flight; of those, the
+    page lists the first at most.
+    """
+    every = pl.scan_parquet(path)
+    count = int(every.select(pl.len()).collect().item())
+    if count <= MOST:
+        return every.collect(), count
+    known = every.collect_schema().names()
+    right = pl.col("outcome") == ALREADY_RIGHT if "outcome" in known else pl.col("held").is_null()
+    still = pl.col("delta", "in_flight").fill_null(0) == 0
+    quiet = pl.all_horizontal(right.fill_null(False), still)
+    parts = [every.filter(~quiet), every.filter(quiet).sort(KEY).head(MOST)]
+    return pl.concat(pl.collect_all(parts, engine="streaming")), count
+
+
+def totals(rows: pl.DataFrame, every: int) -> Totals:
     """How many pairs changed, or would, how many need a person, and how many there are."""
     marked = charts.classed(rows).select(changed=is_changed(), needs=money.needs_you())
-    return Totals(int(marked["changed"].sum()), int(marked["needs"].sum()), rows.height)
+    return Totals(int(marked["changed"].sum()), int(marked["needs"].sum()), every)
 
 
 def is_changed() -> pl.Expr:

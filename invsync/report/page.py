@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def _page(folder: Path | None, record: Record, parts: list[str], reader: charts.
     ended = kind in FINISHED
     script = asset("run.js")
     about = facts.about(record, reader)
-    path, rows = _outcomes(folder)
+    path, rows, every = _outcomes(folder)
     levels = _parquet(folder / "levels.parquet") if folder and record.job == SHADOW else None
     worth = None if rows is None else money.worth(rows)
     return filled(
@@ -101,7 +102,7 @@ def _page(folder: Path | None, record: Record, parts: list[str], reader: charts.
         counts=_counts(record, reader),
         needs=_needs(rows, record, reader, worth, links),
         counted=_counted(rows, record),
-        table=None if rows is None or folder is None else _table(folder, path, rows, record, reader, links),
+        table=None if rows is None or folder is None else _table(folder, path, rows, every, record, reader, links),
     )
 
 
@@ -143,12 +144,12 @@ def _counted(rows: pl.DataFrame | None, record: Record) -> int | None:
 
 
 def _table(
-    folder: Path, file: str, rows: pl.DataFrame, record: Record, reader: charts.Reader, links: Links
+    folder: Path, file: str, rows: pl.DataFrame, every: int, record: Record, reader: charts.Reader, links: Links
 ) -> dict[str, Any] | None:
     """The table of what changed: its data, its counts, and where its links lead; None without a row."""
     if rows.is_empty():
         return None
-    totals, worth = find.totals(rows), money.priced(rows)["currency"].drop_nulls()
+    totals, worth = find.totals(rows, every), money.priced(rows)["currency"].drop_nulls()
     return {
         "packed": Markup(find.packed(rows, locations(record), _parquet(folder / "in_flight.parquet"), links)),
         "first": totals.first,
@@ -157,8 +158,8 @@ def _table(
             for name, key in (("changed", "changed"), ("needs", "needs"), ("all", "every"))
         ],
         "words": _happens(record.status),
-        "listed": reader.number(min(rows.height, find.MOST)),
-        "total": reader.number(rows.height),
+        "listed": reader.number(min(every, find.MOST)),
+        "total": reader.number(every),
         "file": file,
         "rule": "undo" if record.undoes else "counts" if record.job == DELTAS else "target",
         "currency": worth[0] if worth.len() else "",
@@ -173,13 +174,13 @@ def _happens(status: str) -> dict[str, str]:
     return {"title": "What changed", "changed": "Changed"}
 
 
-def _outcomes(folder: Path | None) -> tuple[str, pl.DataFrame | None]:
-    """The rows that the run left with the columns of PRODUCTS, outcomes before plan, and the name of their file."""
+def _outcomes(folder: Path | None) -> tuple[str, pl.DataFrame | None, int]:
+    """The rows that the page needs with the columns of PRODUCTS, outcomes before plan; their file, and its rows."""
     for name in ("outcomes.parquet", "plan.parquet") if folder else ():
-        rows = _parquet(folder / name)  # type: ignore[operator]
-        if rows is not None:
-            return name, money.priced(rows)
-    return "", None
+        with suppress(OSError, pl.exceptions.PolarsError):
+            rows, every = find.read(folder / name)  # type: ignore[operator]
+            return name, money.priced(rows), every
+    return "", None, 0
 
 
 def _parquet(path: Path) -> pl.DataFrame | None:
