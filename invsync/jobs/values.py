@@ -136,4 +136,4 @@ class Sent(Generic[S, R]):
     @cached_property
     def outcomes(self) -> pl.DataFrame:
         """OUTCOMES_FILE of every selected pair, in order of risk."""
-        return self.every.collect(engine="streaming").sort("target", *KEY, nulls_last=True)
+        return self.every.sort("target", *KEY, nulls_last=True).collect(engine="streaming")
