@@ -108,7 +108,8 @@ def _parts(secret: str) -> Iterator[str]:
     for word in secret.split():
         if "://" in word:
             yield from (word, *_in_address(word), *_in_path(word))
-    for header in secret.split(","):
+    headers = (part for part in secret.split(",") if "://" not in part)
+    for header in headers:
         yield from (word for word in header.partition("=")[2].split() if len(word) >= TOKEN_LENGTH)
 
 

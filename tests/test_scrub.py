@@ -38,6 +38,7 @@ def test_an_error_without_a_secret_is_as_it_was() -> None:
         ("plain-secret", {"plain-secret"}),
         ("abcd", set()),
         ("mysql://sync:pass%40word@db.example.com/hotwaxdb", {"pass%40word", "pass@word"}),
+        ("postgresql://sync:pass-word@db/x?application_name=inventory", {"pass-word"}),
         ("slack://T0PLANTED/B0PLANTED/0123456789abc", {"T0PLANTED", "B0PLANTED", "0123456789abc"}),
         ("https://a.example.com/?token=planted-token", {"planted-token"}),
         ("Authorization=Bearer planted-token,X-Scope=shops", {"planted-token"}),
@@ -47,6 +48,12 @@ def test_the_parts_of_a_secret_that_are_secrets_are_remembered(secret: str, part
     scrub.remember(secret)
 
     assert set(scrub.remembered()) == parts | ({secret} if len(secret) >= scrub.SHORTEST else set())
+
+
+def test_a_token_is_remembered_beside_a_header_that_is_an_address() -> None:
+    scrub.remember("Authorization=Bearer planted-token,X-From=https://a.example.com/shops")
+
+    assert "planted-token" in scrub.remembered()
 
 
 def test_the_password_of_an_address_is_a_secret_and_the_rest_of_it_is_none() -> None:
