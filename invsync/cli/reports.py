@@ -40,7 +40,7 @@ def serve(
     host: Annotated[str, typer.Option(help=HOST_HELP)] = "127.0.0.1",
     every: Annotated[int, typer.Option(metavar="MINUTES", help=EVERY_HELP, min=0)] = 0,
 ) -> None:
-    """Update the index, then serve the reports on 127.0.0.1.
+    """Update the index, then serve the reports.
 
     Runs until interrupted.
     """
